@@ -1,0 +1,41 @@
+"""The one error a program of ours may end in, and the numbers that let a runtime act on it.
+
+Everything that is refused travels as CniError up to the skeleton, which prints it. Must not know who raises it.
+Codes 0-99 belong to the specification (section "Error"), from 100 on they are ours.
+"""
+
+from enum import IntEnum
+
+
+class Code(IntEnum):
+    """What a runtime can tell failures apart by."""
+
+    INCOMPATIBLE_VERSION = 1
+    UNSUPPORTED_FIELD = 2
+    UNKNOWN_CONTAINER = 3
+    INVALID_ENVIRONMENT = 4
+    IO_FAILURE = 5
+    DECODING_FAILURE = 6
+    INVALID_CONFIG = 7
+    INVALID_NETNS = 8
+    TRY_AGAIN_LATER = 11
+    NOT_AVAILABLE = 50
+    LIMITED_CONNECTIVITY = 51
+    KERNEL_REFUSED = 100
+    NO_ADDRESS = 101
+    CHECK_FAILED = 102
+    CONFLICT = 103
+    INTERNAL = 999
+
+
+class CniError(Exception):
+    """A refusal: `msg` says what and where, `details` says what to do or shows the evidence; `code` is for runtimes."""
+
+    def __init__(self, code: int, msg: str, details: str = "") -> None:
+        super().__init__(msg)
+        self.code = int(code)
+        self.msg = msg
+        self.details = details
+
+    def __str__(self) -> str:
+        return f"{self.msg}: {self.details}" if self.details else self.msg
