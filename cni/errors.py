@@ -4,6 +4,8 @@ Everything that is refused travels as CniError up to the skeleton, which prints 
 Codes 0-99 belong to the specification (section "Error"), from 100 on they are ours.
 """
 
+from __future__ import annotations
+
 from enum import IntEnum
 
 
@@ -39,3 +41,27 @@ class CniError(Exception):
 
     def __str__(self) -> str:
         return f"{self.msg}: {self.details}" if self.details else self.msg
+
+
+_ESCAPES = {
+    '"': '\\"', "\\": "\\\\", "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v",
+}  # fmt: skip
+
+
+def quoted(text: str) -> str:
+    r"""Return `text` in double quotes with backslash escapes, as Go's %q prints it (contract 8, trap 8).
+
+    Operators and suites compare such text, so Python's repr will not do: quoted("a'\n") is `"a'\n"` with a backslash.
+    """
+    return f'"{"".join(_escaped(letter) for letter in text)}"'
+
+
+def _escaped(letter: str) -> str:
+    if letter in _ESCAPES:
+        return _ESCAPES[letter]
+    if letter.isprintable():
+        return letter
+    number = ord(letter)
+    if number < 0x80:
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"

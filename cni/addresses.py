@@ -1,0 +1,43 @@
+"""Reads IP addresses the way the reference's language does, so that both accept the same configuration.
+
+Python's ipaddress is laxer in three places (zones, netmasks after the slash, a missing prefix) and keeps IPv4-mapped
+addresses apart (contract 1.7, 8 trap 3). Must not know what an address is for.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cni.types import IPAddress, IPInterface
+
+MAPPED_BITS = 96
+"""How much of an IPv6 address the prefix ::ffff:0:0 of IPv4-mapped ones takes (RFC 4291, 2.5.5.2)."""
+
+
+def parse_address(text: str) -> IPAddress:
+    """Return the address `text` names; an IPv4-mapped IPv6 one comes back as IPv4.
+
+    Raises ValueError for anything else, leading zeros, zones and prefixes included.
+    """
+    if "%" in text:
+        raise ValueError(f"{text!r} carries a zone: write the address alone")
+    if ":" not in text:
+        return IPv4Address(text)
+    address = IPv6Address(text)
+    return address.ipv4_mapped or address
+
+
+def parse_interface(text: str) -> IPInterface:
+    """Return the address and prefix that `text` (address/length) names, host bits kept.
+
+    Raises ValueError without a length, for a netmask in its place, and for what parse_address refuses.
+    """
+    host, slash, length = text.partition("/")
+    if not slash or not (length.isascii() and length.isdigit()) or len(length) > 3:
+        raise ValueError(f"{text!r} is no address/length such as 10.1.0.5/24")
+    address = parse_address(host)
+    if isinstance(address, IPv6Address):
+        return IPv6Interface((address, int(length)))
+    return IPv4Interface((address, int(length) - (MAPPED_BITS if ":" in host else 0)))

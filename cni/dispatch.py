@@ -1,0 +1,196 @@
+"""Leads a request to its verb, through every gate of the specification in the reference's order (contract 1.3).
+
+Takes what it reads as arguments and returns what is to be printed, so that the same code serves a cold process and a
+warm worker. Must not print, exit or look at the process's own environment: that is cni.skel's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+
+from cni import request, results, versions
+from cni.errors import CniError, Code, quoted
+from cni.types import Result
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import BinaryIO
+
+    from cni.skel import Program
+
+STDIN_BYTES = 16 * 2**20
+"""A configuration is a few kilobytes; whoever sends more than this is not a runtime."""
+
+CHUNK = 64 * 2**10
+
+
+def answer(
+    program: Program, environ: Mapping[str, str], stdin: BinaryIO, log: Callable[[str], object], own_netns: str
+) -> tuple[int, str]:
+    """Serve one request other than VERSION; return the exit code and the document for stdout."""
+    if not environ.get("CNI_COMMAND") and program.about:
+        log(f"{program.about}\nCNI protocol versions supported: {', '.join(program.versions)}")
+        return 0, ""
+    version = versions.NEWEST
+    try:
+        request.check_environment(environ)
+        asked = request.compose(environ, _read(stdin), log)
+        version = _spoken(asked)
+        return 0, _serve(program, asked, own_netns)
+    except Exception as failure:  # noqa: BLE001 - whatever happens, the runtime gets one error document
+        if environ.get("TULLE_DEBUG") == "1":
+            log(_traceback(failure))
+        return 1, _error_document(refusal(failure), version)
+
+
+def refusal(failure: Exception) -> CniError:
+    """Return the one error that tells the runtime of `failure`; several gathered in a group become one.
+
+    What nobody foresaw is 999 and a bug of ours. An OSError of Python's own is 5, one that the kernel package
+    derived is 100: its text already says what was asked.
+    """
+    if isinstance(failure, CniError):
+        return failure
+    if isinstance(failure, ExceptionGroup):
+        return _joined([refusal(leaf) for leaf in _leaves(failure)])
+    if isinstance(failure, OSError):
+        return _system_refusal(failure)
+    kind = type(failure).__name__
+    remedy = f"unexpected {kind}, a bug in tulle: run it again with TULLE_DEBUG=1 and report the traceback on stderr"
+    return CniError(Code.INTERNAL, str(failure) or kind, remedy)
+
+
+def check_version(supported: tuple[str, ...], verb: str, asked: str) -> None:
+    """Raise CniError 1 unless `verb` may be called at version `asked` and a program of `supported` speaks it; 6 for junk."""
+    since = versions.VERB_SINCE.get(verb)
+    if since is not None:
+        number = _parsed(asked)
+        if number < versions.parse(since):
+            raise CniError(
+                Code.INCOMPATIBLE_VERSION, f"config version does not allow {verb}", f"{verb} exists since {since}"
+            )
+        if all(_parsed(version) < number for version in supported):
+            raise CniError(Code.INCOMPATIBLE_VERSION, f"plugin version does not allow {verb}")
+    if asked not in supported:
+        raise CniError(
+            Code.INCOMPATIBLE_VERSION,
+            "incompatible CNI versions",
+            f"config is {quoted(asked)}, plugin supports [{' '.join(quoted(version) for version in supported)}]",
+        )
+
+
+def _serve(program: Program, asked: request.Request, own_netns: str) -> str:
+    """Call the verb and return its document. The result is converted before anything is printed (contract 8, trap 12)."""
+    verb = asked.command
+    if verb not in request.ALL:
+        raise CniError(
+            Code.INVALID_ENVIRONMENT,
+            f"unknown CNI_COMMAND: {verb}",
+            f"known are VERSION, {', '.join(sorted(request.ALL))}",
+        )
+    check_version(program.versions, verb, asked.version)
+    misplaced = verb in ("ADD", "DEL") and _is_own_netns(asked, own_netns)
+    if misplaced and verb == "ADD":
+        raise _own_netns_refusal(asked)
+    outcome = _call(program, _spared(asked) if misplaced else asked)
+    if misplaced:
+        raise _own_netns_refusal(asked)
+    return json.dumps(results.dump(outcome or Result(), asked.version)) if verb == "ADD" else ""
+
+
+def _call(program: Program, asked: request.Request) -> Result | None:
+    verb = program.load().get(asked.command)
+    return None if verb is None else verb(asked)
+
+
+def _spared(asked: request.Request) -> request.Request:
+    """Return a DEL that cleans up as though the namespace were gone: in the host's own one, no link is the container's."""
+    return replace(asked, netns="", environ={**asked.environ, "CNI_NETNS": ""})
+
+
+def _is_own_netns(asked: request.Request, own_netns: str) -> bool:
+    """Tell whether CNI_NETNS is the program's own namespace; one that cannot be opened is not (contract 1.3)."""
+    if not asked.netns or request.allows_own_netns(asked.environ):
+        return False
+    try:
+        return os.path.samefile(asked.netns, own_netns)  # noqa: PTH121 - pathlib costs milliseconds
+    except (OSError, ValueError):
+        return False
+
+
+def _own_netns_refusal(asked: request.Request) -> CniError:
+    return CniError(
+        Code.INVALID_NETNS,
+        "plugin's netns and netns from CNI_NETNS should not be the same",
+        f"CNI_NETNS is {quoted(asked.netns)}: pass the container's namespace, or set CNI_NETNS_OVERRIDE=1",
+    )
+
+
+def _read(stdin: BinaryIO) -> bytes:
+    """Return what stdin holds to its end; CniError 5 when it cannot be read, 6 when there is no end to it."""
+    data = bytearray()
+    try:
+        while chunk := stdin.read(CHUNK):
+            data += chunk
+            if len(data) > STDIN_BYTES:
+                raise CniError(
+                    Code.DECODING_FAILURE,
+                    f"configuration on stdin is larger than {STDIN_BYTES >> 20} MiB",
+                    "a network configuration takes a few kilobytes: check what is written to stdin",
+                )
+    except (OSError, ValueError) as broken:
+        raise CniError(Code.IO_FAILURE, f"error reading from stdin: {broken}") from broken
+    return bytes(data)
+
+
+def _parsed(version: str) -> tuple[int, int, int]:
+    try:
+        return versions.parse(version)
+    except ValueError as wrong:
+        raise CniError(Code.DECODING_FAILURE, str(wrong), 'correct "cniVersion" in the configuration') from wrong
+
+
+def _spoken(asked: request.Request) -> str:
+    """Return the version an error is told in: the configuration's where it is one, else the newest."""
+    version = asked.config.raw("cniVersion")
+    if version in (None, ""):
+        return versions.OLDEST
+    return version if version in versions.SUPPORTED else versions.NEWEST
+
+
+def _leaves(group: ExceptionGroup[Exception]) -> Iterator[Exception]:
+    for member in group.exceptions:
+        if isinstance(member, ExceptionGroup):
+            yield from _leaves(member)
+        else:
+            yield member
+
+
+def _joined(refusals: list[CniError]) -> CniError:
+    """Return one error with the code of the first and the words of all."""
+    if len(refusals) == 1:
+        return refusals[0]
+    details = "; ".join(dict.fromkeys(each.details for each in refusals if each.details))
+    return CniError(refusals[0].code, "; ".join(each.msg for each in refusals), details)
+
+
+def _system_refusal(failure: OSError) -> CniError:
+    if type(failure).__module__ != "builtins":
+        return CniError(Code.KERNEL_REFUSED, str(failure))
+    place = f": {failure.filename}" if failure.filename else ""
+    remedy = "run it as root" if isinstance(failure, PermissionError) else ""
+    return CniError(Code.IO_FAILURE, f"{failure.strerror or failure}{place}", remedy)
+
+
+def _error_document(refused: CniError, version: str) -> str:
+    document = {"cniVersion": version, "code": refused.code, "msg": refused.msg}
+    return json.dumps({**document, "details": refused.details} if refused.details else document)
+
+
+def _traceback(failure: Exception) -> str:
+    import traceback  # noqa: PLC0415 - only for who debugs
+
+    return "".join(traceback.format_exception(failure))
