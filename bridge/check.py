@@ -1,0 +1,126 @@
+"""Compares the kernel with a plan and the result ADD gave for it; the first difference ends CHECK (contract 2.8).
+
+Reads only. What other programs added later (more addresses, more routes) is none of its business.
+"""
+
+from bridge import masquerade
+from bridge.plan import CONTAINER, Attachment
+from cni.errors import CniError, Code
+from cni.types import Interface, Result, Route
+from kernel import nft
+from kernel.network import Link, Network, RouteEntry
+
+MAIN_TABLE = 254
+
+
+def check(plan: Attachment, earlier: Result, host: Network, container: Network) -> None:
+    """Raise CniError 102 naming what differs from `earlier`, which ADD answered for `plan`."""
+    bridge = _bridge(plan, earlier, host)
+    end = _container_end(plan, earlier, container)
+    _host_end(plan, earlier, host, bridge, end)
+    if not plan.container_down:
+        _addresses(plan, container, end)
+        _routes(plan, container, end)
+    _gateways(plan, host, bridge)
+    _masquerade(plan)
+
+
+def _differs(what: str, remedy: str = "delete the attachment and add it again") -> CniError:
+    return CniError(Code.CHECK_FAILED, what, remedy)
+
+
+def _bridge(plan: Attachment, earlier: Result, host: Network) -> Link:
+    recorded = _recorded(earlier, plan.bridge, "")
+    link = host.link(plan.bridge)
+    if link is None or link.kind != "bridge":
+        raise _differs(f'bridge "{plan.bridge}" is missing')
+    _same_mac(link, recorded)
+    if not link.up:
+        raise _differs(f'bridge "{plan.bridge}" is down', f"ip link set {plan.bridge} up")
+    if plan.promiscuous and not link.promiscuous:
+        raise _differs(f'bridge "{plan.bridge}" is not promiscuous', f"ip link set {plan.bridge} promisc on")
+    return link
+
+
+def _container_end(plan: Attachment, earlier: Result, container: Network) -> Link:
+    recorded = _recorded(earlier, plan.owner.ifname, plan.sandbox)
+    link = container.link(plan.owner.ifname)
+    if link is None:
+        raise _differs(f'interface "{plan.owner.ifname}" is missing in {plan.sandbox}')
+    if link.kind != "veth":
+        raise _differs(f'interface "{plan.owner.ifname}" in {plan.sandbox} is not a veth')
+    _same_mac(link, recorded)
+    return link
+
+
+def _host_end(plan: Attachment, earlier: Result, host: Network, bridge: Link, end: Link) -> None:
+    """Insist that the cable is whole: the recorded host end is the container end's peer and a port of the bridge."""
+    link = host.link(end.peer) if end.peer else None
+    names = {entry.name for entry in earlier.interfaces if not entry.sandbox}
+    if link is None or link.name not in names or link.peer != end.index:
+        raise _differs(f'the host end of "{plan.owner.ifname}" is not the one ADD made')
+    _same_mac(link, _recorded(earlier, link.name, ""))
+    if link.master != bridge.index:
+        raise _differs(
+            f'"{link.name}" is no port of bridge "{plan.bridge}"', f"ip link set {link.name} master {plan.bridge}"
+        )
+
+
+def _recorded(earlier: Result, name: str, sandbox: str) -> Interface:
+    for entry in earlier.interfaces:
+        if (entry.name, entry.sandbox) == (name, sandbox):
+            return entry
+    raise _differs(f'prevResult has no interface "{name}" with sandbox "{sandbox}"', "pass the result of ADD unchanged")
+
+
+def _same_mac(link: Link, recorded: Interface) -> None:
+    if recorded.mac and recorded.mac.lower() != link.mac:
+        raise _differs(f'"{link.name}" has MAC {link.mac}, ADD recorded {recorded.mac}')
+
+
+def _addresses(plan: Attachment, container: Network, end: Link) -> None:
+    present = {entry.address for entry in container.addresses(end.index)}
+    for entry in plan.addresses:
+        if entry.interface == CONTAINER and entry.address not in present:
+            raise _differs(f'address {entry.address} is missing on "{end.name}"')
+
+
+def _routes(plan: Attachment, container: Network, end: Link) -> None:
+    """Every recorded route stands, in its own table and among several next hops too (contract 6, row 24)."""
+    tables = {MAIN_TABLE, *(route.table for route in plan.routes if route.table is not None)}
+    present = {table: container.routes(table=table) for table in tables}
+    for entry in plan.addresses:
+        network = entry.address.network
+        if network.num_addresses > 1 and not any(route.dst == network for route in present[MAIN_TABLE]):
+            raise _differs(f'the route to {network} is missing on "{end.name}"')
+    for wanted in plan.routes:
+        table = MAIN_TABLE if wanted.table is None else wanted.table
+        if not any(_is(wanted, route) for route in present[table]):
+            raise _differs(f"the route to {wanted.dst.network} is missing in {plan.sandbox}")
+
+
+def _is(wanted: Route, present: RouteEntry) -> bool:
+    """Compare by destination, and by gateway where one was asked for; of default routes only the destination counts."""
+    if present.dst != wanted.dst.network:
+        return False
+    by_destination = wanted.gw is None or wanted.dst.network.prefixlen == 0
+    return by_destination or wanted.gw == present.gateway or any(hop.gateway == wanted.gw for hop in present.hops)
+
+
+def _gateways(plan: Attachment, host: Network, bridge: Link) -> None:
+    present = {entry.address for entry in host.addresses(bridge.index)}
+    for address in plan.gateways:
+        if address not in present:
+            raise _differs(
+                f'gateway address {address} is missing on bridge "{bridge.name}"',
+                f"ip address add {address} dev {bridge.name}",
+            )
+
+
+def _masquerade(plan: Attachment) -> None:
+    if not plan.masquerade:
+        return
+    existing = nft.listing(masquerade.FAMILY, masquerade.TABLE)
+    found = masquerade.rules_of(existing, masquerade.owner_mark(plan.owner))
+    if len(found) < len(plan.masquerade):
+        raise _differs(f"masquerade rules of {plan.owner.alias} are missing: {len(found)} of {len(plan.masquerade)}")

@@ -1,0 +1,118 @@
+"""Keeps the gateway addresses on the bridge, and one bridge to a lease.
+
+Adding is cheap to repeat; what contradicts is refused with both names or, where nobody can be hurt, replaced.
+Blind spot: without a lease another bridge may carry the same subnet, as with the reference.
+"""
+
+from bridge.plan import Attachment
+from cni.errors import CniError, Code
+from cni.types import IPInterface
+from kernel import sysctl
+from kernel.errors import KernelError
+from kernel.network import Link, LinkAddress, Network
+from kernel.requests import AddAddress, DeleteAddress, Request, SetLink
+
+FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
+
+
+def ensure(plan: Attachment, host: Network, bridge: Link) -> None:
+    """Put every gateway address of the plan on the bridge and let the host forward its family.
+
+    Raises CniError 103 for a contradicting address or a second bridge on the lease.
+    """
+    if not plan.gateways:
+        return
+    present = host.addresses(bridge.index)
+    missing = [wanted for wanted in plan.gateways if wanted not in {entry.address for entry in present}]
+    if missing:
+        refuse_second_bridge(plan, host)
+        host.apply(*_requests(plan, host, bridge, missing, present))
+        _yield_to_faster(plan, host, bridge, missing)
+    for version in sorted({wanted.version for wanted in plan.gateways}):
+        sysctl.ensure(FORWARDING[version], "1")
+
+
+def _requests(
+    plan: Attachment, host: Network, bridge: Link, missing: list[IPInterface], present: tuple[LinkAddress, ...]
+) -> list[Request]:
+    """Return removals, additions and the bridge's own MAC, which becomes permanent by being written (contract 2.2)."""
+    in_the_way = [
+        entry.address for entry in present if any(_contradict(plan, entry.address, wanted) for wanted in missing)
+    ]
+    if in_the_way:
+        _allow_replacing(plan, host, bridge, in_the_way, missing)
+    return [
+        *(DeleteAddress(bridge.index, address) for address in in_the_way),
+        *(AddAddress(bridge.index, address, nodad=True, replace=True) for address in missing),
+        SetLink(bridge.index, mac=bridge.mac),
+    ]
+
+
+def _contradict(plan: Attachment, present: IPInterface, wanted: IPInterface) -> bool:
+    """Tell whether both cannot stand on one bridge: any two of IPv4, overlapping prefixes of IPv6 (contract 2.2).
+
+    The bridge of a lease carries that lease alone, so there any other global address contradicts.
+    """
+    if present.version != wanted.version or present in plan.gateways or present.ip.is_link_local:
+        return False
+    overlap = present.ip in wanted.network or wanted.ip in present.network
+    return present.version == 4 or overlap or bool(plan.leased)
+
+
+def _allow_replacing(
+    plan: Attachment, host: Network, bridge: Link, present: list[IPInterface], wanted: list[IPInterface]
+) -> None:
+    """Return when the old addresses may go: on demand, or when the lease changed and no container is left behind."""
+    if plan.replace_gateways:
+        return
+    old, new = (", ".join(str(address) for address in some) for some in (present, wanted))
+    if not plan.leased:
+        raise CniError(
+            Code.CONFLICT,
+            f'"{plan.bridge}" already has an IP address different from {new}',
+            f"it has {old}: use another bridge name, or forceAddress to replace it",
+        )
+    if any(link.master == bridge.index for link in host.links()):
+        raise CniError(
+            Code.CONFLICT,
+            f'the lease changed: bridge "{plan.bridge}" serves {_subnets(present)}, the lease file says {_subnets(wanted)}',
+            f"containers still use the old subnet: stop those on {plan.bridge}, then start them again",
+        )
+
+
+def _subnets(addresses: list[IPInterface]) -> str:
+    return ", ".join(str(address.network) for address in addresses)
+
+
+def refuse_second_bridge(plan: Attachment, host: Network) -> None:
+    """One lease, one bridge: refuse when another bridge already carries an address of a leased subnet."""
+    other = _other_bridge(plan, host)
+    if other is not None:
+        raise CniError(
+            Code.CONFLICT,
+            f'the lease {", ".join(map(str, plan.leased))} is already on bridge "{other}", not on "{plan.bridge}"',
+            f'use "bridge": "{other}" in every configuration that names this lease',
+        )
+
+
+def _other_bridge(plan: Attachment, host: Network) -> str | None:
+    if not plan.leased:
+        return None
+    carriers = {entry.link for entry in host.addresses() if any(entry.address.ip in subnet for subnet in plan.leased)}
+    bridges = (link for link in map(host.link, carriers) if link is not None and link.kind == "bridge")
+    return next((link.name for link in bridges if link.name != plan.bridge), None)
+
+
+def _yield_to_faster(plan: Attachment, host: Network, bridge: Link, added: list[IPInterface]) -> None:
+    """Look again: two first ADDs with different bridge names may have passed each other unseen."""
+    try:
+        refuse_second_bridge(plan, host)
+    except CniError:
+        for error in host.attempt([DeleteAddress(bridge.index, address) for address in added]):
+            _unless_gone(error)
+        raise
+
+
+def _unless_gone(error: KernelError | None) -> None:
+    if error is not None and not error.gone:
+        raise error

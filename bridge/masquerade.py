@@ -1,0 +1,107 @@
+"""Puts the plan's masquerade into nftables words and finds an attachment's rules again (contract 2.5, nftables).
+
+Table, chains and comments are the reference's, so that either program can remove what the other added.
+Pure: builds and reads libnftables JSON; must not run nft.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from hashlib import sha512
+from typing import Any
+
+from bridge.plan import IPNetwork, Masquerade, Owner
+
+FAMILY = "inet"
+TABLE = "cni_plugins_masquerade"
+RULES = "masq_checks"
+HOOK = "postrouting"
+COMMENT_LIMIT = 128
+
+Command = dict[str, Any]
+
+
+def _digest(text: str) -> str:
+    return sha512(text.encode()).hexdigest()[:16]
+
+
+def network_mark(network: str) -> str:
+    """Return what the comments of every rule of `network` start with."""
+    return _digest(network)
+
+
+def owner_mark(owner: Owner) -> str:
+    """Return what the comments of every rule of this attachment start with."""
+    return f"{network_mark(owner.network)}-{_digest(f'{owner.ifname}:{owner.container_id}')}"
+
+
+def comment(owner: Owner) -> str:
+    """Return the whole comment: the mark for programs, the names for people, at most 128 bytes."""
+    text = f"{owner_mark(owner)}, net: {owner.network}, if: {owner.ifname}, id: {owner.container_id}"
+    return text.replace('"', "").encode()[:COMMENT_LIMIT].decode(errors="ignore")
+
+
+def addition(owner: Owner, rules: Iterable[Masquerade], existing: Sequence[Mapping[str, Any]]) -> list[Command]:
+    """Return one transaction that leaves exactly `rules` for this attachment, whatever `existing` objects are there."""
+    return [
+        {"add": {"table": {"family": FAMILY, "name": TABLE}}},
+        {"add": {"chain": {**_in_table(), "name": RULES}}},
+        {"add": {"chain": {**_in_table(), "name": HOOK, "type": "nat", "hook": HOOK, "prio": 100, "policy": "accept"}}},
+        {"flush": {"chain": {**_in_table(), "name": HOOK}}},
+        *(_hook_rule(expression) for expression in _hook_expressions()),
+        *removal(existing, owner_mark(owner)),
+        *(_masquerade_rule(rule, comment(owner)) for rule in rules),
+    ]
+
+
+def removal(existing: Sequence[Mapping[str, Any]], mark: str, keep: Collection[str] = ()) -> list[Command]:
+    """Return the deletion of every rule whose comment starts with `mark`, but for those with a comment in `keep`."""
+    return [
+        {"delete": {"rule": {**_in_table(), "chain": RULES, "handle": rule["handle"]}}}
+        for rule in rules_of(existing, mark)
+        if rule.get("comment") not in keep
+    ]
+
+
+def rules_of(existing: Sequence[Mapping[str, Any]], mark: str) -> list[Mapping[str, Any]]:
+    """Return the rules in `masq_checks` whose comment starts with `mark`."""
+    rules = (item["rule"] for item in existing if "rule" in item)
+    return [rule for rule in rules if rule["chain"] == RULES and str(rule.get("comment", "")).startswith(mark)]
+
+
+def _in_table() -> Command:
+    return {"family": FAMILY, "table": TABLE}
+
+
+def _hook_rule(expression: list[Command]) -> Command:
+    return {"add": {"rule": {**_in_table(), "chain": HOOK, "expr": expression}}}
+
+
+def _hook_expressions() -> list[list[Command]]:
+    """Multicast is never translated; everything else is looked up by its source."""
+    return [
+        [_compare("ip", "daddr", "==", _prefix("224.0.0.0", 4)), {"return": None}],
+        [_compare("ip6", "daddr", "==", _prefix("ff00::", 8)), {"return": None}],
+        [{"goto": {"target": RULES}}],
+    ]
+
+
+def _masquerade_rule(rule: Masquerade, text: str) -> Command:
+    protocol = "ip" if rule.address.version == 4 else "ip6"
+    expression = [
+        _compare(protocol, "saddr", "==", str(rule.address)),
+        _compare(protocol, "daddr", "!=", _networks(rule.inside)),
+        {"masquerade": None},
+    ]
+    return {"add": {"rule": {**_in_table(), "chain": RULES, "expr": expression, "comment": text}}}
+
+
+def _networks(networks: tuple[IPNetwork, ...]) -> Command:
+    prefixes = [_prefix(str(network.network_address), network.prefixlen) for network in networks]
+    return prefixes[0] if len(prefixes) == 1 else {"set": prefixes}
+
+
+def _prefix(address: str, length: int) -> Command:
+    return {"prefix": {"addr": address, "len": length}}
+
+
+def _compare(protocol: str, field: str, operator: str, right: Any) -> Command:
+    return {"match": {"op": operator, "left": {"payload": {"protocol": protocol, "field": field}}, "right": right}}

@@ -1,0 +1,172 @@
+"""The verbs of `bridge`, each a short story told with config, plan, wire and check.
+
+ADD decides everything before it touches the kernel and gives IPAM's address back when wiring fails. DEL attempts every
+step and reports the failures together. Must not know nftables words or netlink requests.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+
+from bridge import check, config, unwire, wire
+from bridge.plan import Owner, attachment, same_reading
+from cni import attachments, invoke
+from cni.errors import CniError, Code
+from cni.request import Request
+from cni.types import Result
+from kernel import namespaces, nft
+from kernel.errors import KernelError, NamespaceGone
+from kernel.network import Network
+from lease import file as lease_file
+
+
+def add(request: Request) -> Result:
+    """Attach the container; undone as a whole when any part of it fails."""
+    settings = config.parse(request)
+    lease = _lease(settings, Code.TRY_AGAIN_LATER)
+    with ExitStack() as undo, _doors(request) as (host, container):
+        given = _addresses(request, settings, undo)
+        same_reading(settings, lease, given)
+        plan = attachment(settings, _owner(request), lease, given, sandbox=request.netns)
+        built = wire.wire(plan, host, container)
+        undo.pop_all()
+    return replace(built, dns=settings.dns or given.dns, extra=given.extra)
+
+
+def check_attachment(request: Request) -> None:
+    """Compare the kernel with the plan that the earlier result stands for; CniError 102 names the first difference."""
+    settings = config.parse(request)
+    if settings.ipam_type:
+        invoke.delegate(request, settings.ipam_type, "CHECK")
+    earlier = request.prev_result
+    if earlier is None:
+        raise CniError(
+            Code.INVALID_CONFIG,
+            "Required prevResult missing",
+            "CHECK compares with the result of ADD: pass it as prevResult",
+        )
+    with _doors(request) as (host, container):
+        plan = attachment(
+            settings,
+            _owner(request),
+            _lease_if_readable(settings),
+            _of_container(earlier, request),
+            sandbox=request.netns,
+        )
+        check.check(plan, earlier, host, container)
+
+
+def delete(request: Request) -> None:
+    """Remove what names the attachment; every step is attempted, an absent thing is success (contract 1.11)."""
+    left = config.parse_leftovers(request)
+    owner = _owner(request)
+    steps: list[Callable[[], object]] = [lambda: unwire.unplug(owner, request.netns)]
+    if left.ipam_type:
+        steps.append(lambda: invoke.delegate(request, left.ipam_type, "DEL"))
+    if left.may_masquerade:
+        steps.append(lambda: unwire.forget_translation(owner))
+    _attempt_all(steps)
+
+
+def collect(request: Request) -> None:
+    """Remove what belongs to attachments the runtime no longer knows; without a list nothing is removed."""
+    valid = attachments.valid(request.config)
+    left = config.parse_leftovers(request)
+    steps: list[Callable[[], object]] = []
+    if left.ipam_type:
+        steps.append(lambda: invoke.delegate(request, left.ipam_type, "GC"))
+    if valid is not None:
+        owners = [Owner(request.name, container_id, ifname) for container_id, ifname in valid]
+        steps.append(lambda: unwire.unplug_strangers(request.name, owners))
+        steps.append(lambda: unwire.forget_strangers(request.name, owners))
+    _attempt_all(steps)
+
+
+def status(request: Request) -> None:
+    """Tell whether an ADD could succeed now; CniError 50 says what is missing."""
+    settings = config.parse(request)
+    lease = _lease(settings, Code.NOT_AVAILABLE)
+    wanted = not lease.ipmasq if settings.ip_masq is None and lease else settings.ip_masq
+    if wanted and not nft.usable():
+        raise CniError(
+            Code.NOT_AVAILABLE, "ipMasq needs nft, which does not work here", "install nftables, or run as root"
+        )
+    if settings.ipam_type:
+        invoke.delegate(request, settings.ipam_type, "STATUS")
+
+
+def _of_container(earlier: Result, request: Request) -> Result:
+    """Return `earlier` with only the addresses on this interface: chained programs may have added interfaces of theirs."""
+    own = {
+        index
+        for index, entry in enumerate(earlier.interfaces)
+        if (entry.name, entry.sandbox) == (request.ifname, request.netns)
+    }
+    return replace(earlier, ips=tuple(entry for entry in earlier.ips if entry.interface in own))
+
+
+def _owner(request: Request) -> Owner:
+    return Owner(request.name, request.container_id, request.ifname)
+
+
+def _lease(settings: config.Settings, code: Code) -> lease_file.Lease | None:
+    """Read the lease file if one is named; CniError `code` with path, cause and remedy when it cannot be read."""
+    if not settings.subnet_file:
+        return None
+    try:
+        return lease_file.read(settings.subnet_file)
+    except lease_file.Unavailable as missing:
+        raise CniError(code, f"lease file {missing.path}: {missing.reason}", missing.remedy) from missing
+
+
+def _lease_if_readable(settings: config.Settings) -> lease_file.Lease | None:
+    with suppress(CniError):
+        return _lease(settings, Code.TRY_AGAIN_LATER)
+    return None
+
+
+@contextmanager
+def _doors(request: Request) -> Iterator[tuple[Network, Network]]:
+    """Open one socket in the host's namespace and one in the container's; the process itself never moves."""
+    try:
+        namespace = namespaces.open_path(request.netns)
+    except NamespaceGone as gone:
+        raise CniError(
+            Code.INVALID_NETNS,
+            f'failed to open netns "{request.netns}": {gone}',
+            "pass the path of a network namespace in CNI_NETNS",
+        ) from gone
+    with namespace, Network() as host, Network(namespace) as container:
+        yield host, container
+
+
+def _addresses(request: Request, settings: config.Settings, undo: ExitStack) -> Result:
+    """Ask IPAM; its answer is given back when a later step fails. Without IPAM the attachment has no addresses."""
+    if not settings.ipam_type:
+        return Result()
+    given = invoke.delegate(request, settings.ipam_type, "ADD")
+    undo.callback(_give_back, request, settings.ipam_type)
+    if not given.ips:
+        raise CniError(
+            Code.INVALID_CONFIG,
+            "IPAM plugin returned missing IP config",
+            f"the program {settings.ipam_type} gave no address",
+        )
+    return given
+
+
+def _give_back(request: Request, ipam_type: str) -> None:
+    with suppress(CniError):
+        invoke.delegate(request, ipam_type, "DEL")
+
+
+def _attempt_all(steps: list[Callable[[], object]]) -> None:
+    """Run every step and raise all failures together."""
+    failures: list[Exception] = []
+    for step in steps:
+        try:
+            step()
+        except (CniError, KernelError) as failure:
+            failures.append(failure)
+    if failures:
+        raise ExceptionGroup("not everything could be removed", failures)

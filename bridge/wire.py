@@ -1,0 +1,229 @@
+"""Carries a plan out, and takes back what it did when a later step fails.
+
+What several attachments share (the bridge, its gateway address, forwarding) stays: another container may use it already.
+Must not decide anything the plan could have decided.
+"""
+
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from errno import EEXIST
+from os import urandom
+
+from bridge import gateway, masquerade, unwire
+from bridge.plan import Attachment
+from cni.errors import CniError, Code
+from cni.types import Interface, Result
+from kernel import events, nft, sysctl
+from kernel.errors import KernelError
+from kernel.network import Link, Network
+from kernel.requests import AddAddress, AddBridge, AddRoute, AddVeth, DeleteLink, Request, SetLink
+
+NAME_ATTEMPTS = 10
+PORT_UP_SECONDS = 10.0
+DAD_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The two ends of the container's cable as the kernel made them."""
+
+    host_end: Link
+    container_end: Link
+
+
+def wire(plan: Attachment, host: Network, container: Network) -> Result:
+    """Build the attachment and return what was built; on any failure nothing of this attachment stays.
+
+    Raises KernelError for what the kernel refuses and CniError for what stands in the way.
+    """
+    with ExitStack() as undo:
+        port_of = _ready_bridge(plan, host)
+        gateway.ensure(plan, host, port_of)
+        ends = _cable(plan, host, container, port_of)
+        undo.callback(_unplug, host, ends.host_end.name)
+        _configure(plan, container, ends.container_end)
+        _translate(plan, undo)
+        _await_traffic(plan, host, container, ends)
+        undo.pop_all()
+    return _result(plan, host, ends)
+
+
+def _ready_bridge(plan: Attachment, host: Network) -> Link:
+    """Return the bridge, made if absent; its MAC is set from the start, else the kernel follows the lowest port."""
+    link = host.link(plan.bridge)
+    if link is None:
+        gateway.refuse_second_bridge(plan, host)
+        link = _new_bridge(plan, host)
+    if link.kind != "bridge":
+        raise CniError(
+            Code.CONFLICT,
+            f'"{plan.bridge}" already exists but is not a bridge',
+            f"it is of kind {link.kind or 'device'}: choose another name with the key bridge",
+        )
+    if plan.promiscuous and not link.promiscuous:
+        host.apply(SetLink(link.index, promiscuous=True))
+    if not link.up:
+        host.apply(SetLink(link.index, up=True))
+    return link
+
+
+def _new_bridge(plan: Attachment, host: Network) -> Link:
+    try:
+        host.apply(AddBridge(plan.bridge, mtu=plan.mtu, mac=_random_mac(), up=False))
+    except KernelError as refused:
+        if not refused.exists:  # another ADD may have been faster
+            raise
+    _ignore_router_advertisements(plan.bridge)
+    return _present(host, plan.bridge)
+
+
+def _random_mac() -> str:
+    first, *rest = urandom(6)
+    return ":".join(f"{octet:02x}" for octet in (first & 0xFE | 0x02, *rest))
+
+
+def _ignore_router_advertisements(link: str) -> None:
+    """Before carrier, so that no container can route the host's traffic through itself (CVE-2020-10749)."""
+    with suppress(KernelError):
+        sysctl.write(f"net/ipv6/conf/{link}/accept_ra", "0")
+
+
+def _present(network: Network, name: str) -> Link:
+    link = network.link(name)
+    if link is None:
+        raise CniError(
+            Code.TRY_AGAIN_LATER, f'link "{name}" vanished while it was being set up', "another program removed it"
+        )
+    return link
+
+
+def _cable(plan: Attachment, host: Network, container: Network, bridge: Link) -> Ends:
+    """Make both ends in one request, the peer in the container; the host end is attributed and a port in the same send."""
+    for _ in range(NAME_ATTEMPTS):
+        name = f"veth{urandom(4).hex()}"
+        try:
+            host.apply(*_cable_requests(plan, container, bridge, name))
+        except KernelError as refused:
+            _explain_clash(refused, plan, container, name)
+            continue
+        _ignore_router_advertisements(name)
+        return Ends(_present(host, name), _present(container, plan.owner.ifname))
+    raise CniError(Code.TRY_AGAIN_LATER, f"no free name for the host end after {NAME_ATTEMPTS} attempts", "try again")
+
+
+def _cable_requests(plan: Attachment, container: Network, bridge: Link, name: str) -> tuple[Request, ...]:
+    veth = AddVeth(
+        name,
+        peer=plan.owner.ifname,
+        peer_namespace=container.namespace,
+        mtu=plan.mtu,
+        peer_mac=plan.mac,
+        master=bridge.index,
+        up=True,
+    )
+    return veth, SetLink(name, alias=plan.owner.alias, hairpin=plan.hairpin, isolated=plan.isolated)
+
+
+def _explain_clash(refused: KernelError, plan: Attachment, container: Network, name: str) -> None:
+    """Return only when another random name may help."""
+    if refused.errno != EEXIST:
+        raise refused
+    if container.link(plan.owner.ifname) is not None:
+        raise CniError(
+            Code.CONFLICT,
+            f'container veth name ("{plan.owner.ifname}") peer provided ("{name}") already exists',
+            "the container already has that interface: delete the attachment first or choose another CNI_IFNAME",
+        ) from refused
+
+
+def _unplug(host: Network, name: str) -> None:
+    with suppress(KernelError):
+        host.apply(DeleteLink(name))
+
+
+def _configure(plan: Attachment, container: Network, end: Link) -> None:
+    """Give the container end its addresses and routes, in one send."""
+    if plan.container_down:
+        return
+    _prepare_families(plan, container, end.name)
+    container.apply(
+        *(AddAddress(end.index, entry.address) for entry in plan.addresses),
+        SetLink(end.index, up=True),
+        *_route_requests(plan, end.index),
+    )
+
+
+def _prepare_families(plan: Attachment, container: Network, ifname: str) -> None:
+    """Sysctls that must stand before the first address; arp_notify makes the kernel announce the address."""
+    inside = container.namespace
+    with suppress(KernelError):
+        sysctl.write(f"net/ipv4/conf/{ifname}/arp_notify", "1", inside)
+    with suppress(KernelError):
+        if plan.detect_duplicates:
+            sysctl.write(f"net/ipv6/conf/{ifname}/enhanced_dad", "1", inside)
+        sysctl.write(f"net/ipv6/conf/{ifname}/accept_dad", "1" if plan.detect_duplicates else "0", inside)
+    if 6 in plan.families:
+        for link in ("lo", ifname):
+            if sysctl.read(f"net/ipv6/conf/{link}/disable_ipv6", inside) not in (None, "0"):
+                sysctl.write(f"net/ipv6/conf/{link}/disable_ipv6", "0", inside)
+        sysctl.write(f"net/ipv6/conf/{ifname}/keep_addr_on_down", "1", inside)
+
+
+def _route_requests(plan: Attachment, link: int) -> list[Request]:
+    """Routes without a gateway use the first gateway of their family; equal ones are sent once (contract 2.4, 8.15)."""
+    requests: list[Request] = []
+    gateways = {entry.address.version: entry.gateway for entry in reversed(plan.addresses) if entry.gateway is not None}
+    for route in plan.routes:
+        request = AddRoute(
+            route.dst.network,
+            gateway=route.gw or gateways.get(route.dst.version),
+            link=link,
+            priority=route.priority,
+            table=254 if route.table is None else route.table,
+            scope=route.scope,
+            mtu=route.mtu,
+            advmss=route.advmss,
+            append=True,
+        )
+        if request not in requests:
+            requests.append(request)
+    return requests
+
+
+def _translate(plan: Attachment, undo: ExitStack) -> None:
+    """Add the masquerade rules in one transaction."""
+    if not plan.masquerade:
+        return
+    existing = nft.listing(masquerade.FAMILY, masquerade.TABLE)
+    undo.callback(_translate_no_more, plan)
+    nft.run(masquerade.addition(plan.owner, plan.masquerade, existing))
+
+
+def _translate_no_more(plan: Attachment) -> None:
+    with suppress(KernelError):
+        unwire.forget_translation(plan.owner)
+
+
+def _await_traffic(plan: Attachment, host: Network, container: Network, ends: Ends) -> None:
+    """Return when the port forwards and, with IPv6, its addresses are usable."""
+    if plan.container_down:
+        return
+    port = events.wait_for_link_up(host, ends.host_end.index, PORT_UP_SECONDS)
+    if not port.running:
+        raise CniError(
+            Code.TRY_AGAIN_LATER,
+            f"bridge port in error state: {port.operstate}",
+            f"link {port.name} of {plan.bridge}: see its state with ip link show {port.name}",
+        )
+    if 6 in plan.families:
+        events.wait_for_dad(container, ends.container_end.index, DAD_SECONDS)
+
+
+def _result(plan: Attachment, host: Network, ends: Ends) -> Result:
+    """Return the reference's result: bridge, host end, container end; addresses on the container end (contract 2.3)."""
+    interfaces = (
+        Interface(plan.bridge, mac=_present(host, plan.bridge).mac),
+        Interface(ends.host_end.name, mac=ends.host_end.mac),
+        Interface(plan.owner.ifname, mac=ends.container_end.mac, sandbox=plan.sandbox),
+    )
+    return Result(interfaces=interfaces, ips=plan.addresses, routes=plan.routes)

@@ -1,0 +1,130 @@
+"""Claims about bridge.config.
+
+* The reference's defaults hold, and `subnetFile` makes the bridge a gateway.
+* The MAC comes from the strongest source that names one.
+* IPAM follows the lease unless it has addresses of its own or names another file.
+* Contradictions, bad values and keys this version cannot honour are refused with the key and its value.
+* What DEL needs is read without refusing anything.
+"""
+
+import json
+from typing import Any
+
+import pytest
+
+from bridge import config
+from cni import request
+from cni.errors import CniError, Code
+from cni.types import Dns
+
+
+def asked(cni_args: str = "", **keys: Any) -> request.Request:
+    environ = {
+        "CNI_COMMAND": "ADD",
+        "CNI_CONTAINERID": "c1",
+        "CNI_NETNS": "/n",
+        "CNI_IFNAME": "eth0",
+        "CNI_ARGS": cni_args,
+    }
+    stdin = json.dumps({"cniVersion": "1.0.0", "name": "net", "type": "bridge", **keys}).encode()
+    return request.compose({**environ, "CNI_PATH": "/p"}, stdin, lambda _: None)
+
+
+def test_defaults_are_the_references() -> None:
+    settings = config.parse(asked())
+    assert (settings.bridge, settings.is_gateway, settings.ip_masq, settings.mtu) == ("cni0", False, None, None)
+    assert (settings.hairpin, settings.isolated, settings.container_down, settings.dns) == (False, False, False, None)
+
+
+def test_keys_match_in_any_case() -> None:
+    assert config.parse(asked(BRIDGE="br7", ISGATEWAY=True)).is_gateway
+
+
+def test_default_gateway_implies_gateway() -> None:
+    assert config.parse(asked(isGateway=False, isDefaultGateway=True)).is_gateway
+
+
+def test_a_lease_makes_the_bridge_a_gateway_unless_the_config_says_no() -> None:
+    assert config.parse(asked(subnetFile="/l")).is_gateway
+    assert not config.parse(asked(subnetFile="/l", isGateway=False)).is_gateway
+
+
+@pytest.mark.parametrize(
+    ("args", "keys", "mac"),
+    [
+        ("MAC=02:00:00:00:00:01", {}, "02:00:00:00:00:01"),
+        ("MAC=02:00:00:00:00:01", {"args": {"cni": {"mac": "02:00:00:00:00:02"}}}, "02:00:00:00:00:02"),
+        (
+            "",
+            {"args": {"cni": {"mac": "02:00:00:00:00:02"}}, "runtimeConfig": {"mac": "02:00:00:00:00:0A"}},
+            "02:00:00:00:00:0a",
+        ),
+        ("IgnoreUnknown=1;K8S_POD_NAME=x", {}, ""),
+    ],
+)
+def test_the_strongest_source_of_a_mac_wins(args: str, keys: dict[str, Any], mac: str) -> None:
+    assert config.parse(asked(args, **keys)).mac == mac
+
+
+@pytest.mark.parametrize(
+    ("ipam", "follows"),
+    [
+        ({"type": "host-local"}, True),
+        ({"type": "host-local", "subnetFile": "/l"}, True),
+        ({"type": "host-local", "subnetFile": "/other"}, False),
+        ({"type": "host-local", "ranges": [[{"subnet": "10.0.0.0/24"}]]}, False),
+        ({"type": "host-local", "subnet": "10.0.0.0/24"}, False),
+        ({"type": "static", "addresses": [{"address": "10.0.0.5/24"}]}, False),
+    ],
+)
+def test_ipam_follows_the_lease_unless_it_has_its_own(ipam: dict[str, Any], follows: bool) -> None:
+    assert config.parse(asked(subnetFile="/l", ipam=ipam)).ipam_follows_lease is follows
+
+
+@pytest.mark.parametrize(
+    ("dns", "wanted"),
+    [
+        ({}, None),
+        ({"domain": "a.example"}, Dns(domain="a.example")),
+        ({"nameservers": []}, Dns()),
+        ({"nameservers": ["192.0.2.1"], "search": ["b"]}, Dns(nameservers=("192.0.2.1",), search=("b",))),
+    ],
+)
+def test_dns_replaces_ipams_when_any_list_is_present(dns: dict[str, Any], wanted: Dns | None) -> None:
+    assert config.parse(asked(dns=dns)).dns == wanted
+
+
+@pytest.mark.parametrize(
+    ("keys", "code", "part"),
+    [
+        ({"hairpinMode": True, "promiscMode": True}, Code.INVALID_CONFIG, "hairpin"),
+        ({"disableContainerInterface": True, "ipam": {"type": "host-local"}}, Code.INVALID_CONFIG, "IPAM"),
+        ({"mtu": -1}, Code.INVALID_CONFIG, '"mtu": got -1'),
+        ({"mtu": "1500"}, Code.INVALID_CONFIG, '"mtu"'),
+        ({"isGateway": "yes"}, Code.INVALID_CONFIG, '"isGateway"'),
+        ({"ipam": {"type": 5}}, Code.INVALID_CONFIG, '"ipam.type"'),
+        ({"runtimeConfig": {"mac": "zz:00:00:00:00:01"}}, Code.INVALID_CONFIG, "zz:00"),
+        ({"ipMasqBackend": "iptables"}, Code.UNSUPPORTED_FIELD, '"ipMasqBackend": "iptables"'),
+        ({"vlan": 100}, Code.UNSUPPORTED_FIELD, '"vlan": 100'),
+        ({"vlanTrunk": []}, Code.UNSUPPORTED_FIELD, '"vlanTrunk"'),
+        ({"macspoofchk": True}, Code.UNSUPPORTED_FIELD, '"macspoofchk": true'),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused_by_key_and_value(keys: dict[str, Any], code: Code, part: str) -> None:
+    with pytest.raises(CniError) as refused:
+        config.parse(asked(**keys))
+    assert (refused.value.code, part in refused.value.msg) == (code, True)
+
+
+@pytest.mark.parametrize(
+    ("keys", "masquerade"),
+    [
+        ({}, False),
+        ({"ipMasq": True}, True),
+        ({"subnetFile": "/l"}, True),
+        ({"subnetFile": "/l", "ipMasq": False}, False),
+    ],
+)
+def test_leftovers_are_told_without_refusing(keys: dict[str, Any], masquerade: bool) -> None:
+    left = config.parse_leftovers(asked("MAC", vlan=9999, hairpinMode=True, promiscMode=True, **keys))
+    assert left == config.Leftovers(ipam_type="", may_masquerade=masquerade)
