@@ -19,6 +19,9 @@ from kernel.network import Link, Network
 from kernel.requests import AddAddress, AddBridge, AddRoute, AddVeth, DeleteLink, Request, SetLink
 
 NAME_ATTEMPTS = 10
+HOST_END_DIGITS = 11
+"""As many as fit a link name: the kernel goes on with a batch after a refusal, so a clash of names would put our alias on
+somebody else's link. 44 random bits make that a thing that does not happen; the reference's 32 do not quite."""
 PORT_UP_SECONDS = 10.0
 DAD_SECONDS = 5.0
 
@@ -100,7 +103,7 @@ def _present(network: Network, name: str) -> Link:
 def _cable(plan: Attachment, host: Network, container: Network, bridge: Link) -> Ends:
     """Make both ends in one request, the peer in the container; the host end is attributed and a port in the same send."""
     for _ in range(NAME_ATTEMPTS):
-        name = f"veth{urandom(4).hex()}"
+        name = f"veth{urandom(6).hex()[:HOST_END_DIGITS]}"
         try:
             host.apply(*_cable_requests(plan, container, bridge, name))
         except KernelError as refused:

@@ -1,0 +1,354 @@
+"""Turns requests into netlink messages with pyroute2's message classes.
+
+One request is one message, except where the kernel wants two; a request that cannot be put on the wire is refused here
+with EINVAL, before the kernel sees it. Importing this loads pyroute2's message classes: only kernel.network does, when
+a socket is opened. Must not know sockets.
+"""
+
+import errno
+import re
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Interface
+from socket import AF_INET, AF_INET6, AF_UNSPEC
+from typing import Any
+
+from kernel import requests
+from kernel.errors import KernelError
+from kernel.messages import ifaddrmsg, ifinfmsg, ndmsg, rtmsg
+from kernel.requests import IPAddress, Request
+
+# linux/netlink.h, linux/rtnetlink.h
+NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
+REPLACE, EXCL, CREATE, APPEND = 0x100, 0x200, 0x400, 0x800
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
+RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
+RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
+
+AF_BRIDGE = 7
+IFF_UP, IFF_PROMISC = 0x1, 0x100
+IFA_F_NODAD = 0x2
+NUD_PERMANENT = 0x80
+NTF_SELF = 0x2
+RTN_UNICAST = 1
+RTNH_F_ONLINK = 4
+SCOPE_UNIVERSE, SCOPE_LINK, SCOPE_NOWHERE = 0, 253, 255
+SKIP_STATS = 8  # RTEXT_FILTER_SKIP_STATS: counters are half of every link message
+
+NAME_BYTES = 15  # IFNAMSIZ - 1
+ALIAS_BYTES = 255  # IFALIASZ - 1
+
+MAC = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}")
+
+Message = bytearray
+Attributes = list[tuple[str, Any]]
+
+
+def encode(request: Request) -> list[Message]:
+    """Return the messages of one request, in order, with sequence number 0; KernelError EINVAL for a malformed one."""
+    try:
+        return _ENCODERS[type(request)](request)
+    except ValueError as error:
+        raise KernelError(errno.EINVAL, request.what(), str(error)) from error
+
+
+def message(layout: Any, kind: int, flags: int, fields: Mapping[str, int], attributes: Attributes) -> Message:
+    """Encode one message: `layout` is pyroute2's class, `kind` the RTM_ number; ValueError for what does not fit."""
+    body = layout()
+    body.update(fields)
+    body["attrs"] = attributes
+    body["header"] = {"type": kind, "flags": NLM_F_REQUEST | flags, "sequence_number": 0, "pid": 0}
+    try:
+        body.encode()
+    except Exception as error:  # whatever pyroute2 raises for a value that does not fit ends here
+        raise ValueError(f"it does not fit a netlink message: {error}") from error
+    data: Message = body.data
+    return data
+
+
+def family_of(address: Any) -> int:
+    """Return the address family of anything from ipaddress."""
+    return AF_INET if address.version == 4 else AF_INET6
+
+
+def link_selector(link: int | str) -> tuple[dict[str, int], Attributes]:
+    """Return the fields and attributes that name one link."""
+    if isinstance(link, int):
+        return {"index": link}, []
+    return {}, [("IFLA_IFNAME", _name(link))]
+
+
+def _name(text: str) -> str:
+    """Check a link name by the kernel's own rule (dev_valid_name)."""
+    if not 0 < len(text.encode()) <= NAME_BYTES:
+        raise ValueError(f'"{text}" is no link name: a name has 1 to {NAME_BYTES} bytes')
+    if text in {".", ".."} or re.search(r"[/:\s\0]", text):
+        raise ValueError(f'"{text}" is no link name: no "/", ":", blank, "." or ".."')
+    return text
+
+
+def _mac(text: str) -> str:
+    if not MAC.fullmatch(text):
+        raise ValueError(f'"{text}" is no MAC address: six hexadecimal bytes joined by colons')
+    return text
+
+
+def _alias(text: str) -> str:
+    if len(text.encode()) > ALIAS_BYTES or "\0" in text:
+        raise ValueError(f'"{text}" is no link alias: at most {ALIAS_BYTES} bytes, none of them null')
+    return text
+
+
+def _common(mtu: int, mac: str) -> Attributes:
+    sized: Attributes = [("IFLA_MTU", mtu)] if mtu else []
+    return [*sized, ("IFLA_ADDRESS", _mac(mac))] if mac else sized
+
+
+def _info(kind: str, data: Attributes) -> tuple[str, Any]:
+    inner: Attributes = [("IFLA_INFO_DATA", {"attrs": data})] if data else []
+    return ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", kind), *inner]})
+
+
+def _new_link(up: bool, attributes: Attributes) -> list[Message]:  # noqa: FBT001 - private, always named by its field
+    fields = {"flags": IFF_UP, "change": IFF_UP} if up else {}
+    return [message(ifinfmsg, RTM_NEWLINK, CREATE | EXCL, fields, attributes)]
+
+
+def _add_bridge(request: requests.AddBridge) -> list[Message]:
+    name = ("IFLA_IFNAME", _name(request.name))
+    return _new_link(request.up, [name, *_common(request.mtu, request.mac), _info("bridge", [])])
+
+
+def _add_veth(request: requests.AddVeth) -> list[Message]:
+    peer: Attributes = [("IFLA_IFNAME", _name(request.peer)), *_common(request.mtu, request.peer_mac)]
+    if request.peer_namespace is not None:
+        peer.append(("IFLA_NET_NS_FD", request.peer_namespace.fd))
+    near: Attributes = [("IFLA_IFNAME", _name(request.name)), *_common(request.mtu, "")]
+    if request.master:
+        near.append(("IFLA_MASTER", request.master))
+    return _new_link(request.up, [*near, _info("veth", [("VETH_INFO_PEER", {"attrs": peer})])])
+
+
+def _add_vxlan(request: requests.AddVxlan) -> list[Message]:
+    local = "IFLA_VXLAN_LOCAL" if request.local.version == 4 else "IFLA_VXLAN_LOCAL6"
+    device: Attributes = [
+        ("IFLA_VXLAN_ID", request.vni),
+        ("IFLA_VXLAN_LINK", request.parent),
+        (local, str(request.local)),
+        ("IFLA_VXLAN_TTL", 0),
+        ("IFLA_VXLAN_TOS", 0),
+        ("IFLA_VXLAN_LEARNING", int(request.learning)),
+        ("IFLA_VXLAN_PROXY", 0),
+        ("IFLA_VXLAN_RSC", 0),
+        ("IFLA_VXLAN_L2MISS", 0),
+        ("IFLA_VXLAN_L3MISS", 0),
+        ("IFLA_VXLAN_UDP_ZERO_CSUM6_TX", 0),
+        ("IFLA_VXLAN_UDP_ZERO_CSUM6_RX", 0),
+    ]
+    if request.port:
+        device.append(("IFLA_VXLAN_PORT", request.port))
+    named: Attributes = [("IFLA_IFNAME", _name(request.name)), ("IFLA_TXQLEN", 0)]
+    return _new_link(False, [*named, *_common(request.mtu, request.mac), _info("vxlan", device)])
+
+
+def _flags(wanted: Mapping[int, bool | None]) -> dict[str, int]:
+    """Return the fields that switch the given flags on or off and leave the others (None) alone."""
+    given = {flag: on for flag, on in wanted.items() if on is not None}
+    return {"flags": sum(flag for flag, on in given.items() if on), "change": sum(given)} if given else {}
+
+
+def _set_link(request: requests.SetLink) -> list[Message]:
+    """Port properties go in a second message when the link joins its bridge in the first.
+
+    The kernel looks for the bridge before it applies the message (rtnl_newlink), so one message would be refused.
+    """
+    fields, selector = link_selector(request.link)
+    fields |= _flags({IFF_UP: request.up, IFF_PROMISC: request.promiscuous})
+    changes = _common(request.mtu, request.mac)
+    if request.alias is not None:
+        changes.append(("IFLA_IFALIAS", _alias(request.alias)))
+    port = _port(request)
+    if request.master is None:
+        return [message(ifinfmsg, RTM_NEWLINK, 0, fields, [*selector, *changes, *port])]
+    joined = message(ifinfmsg, RTM_NEWLINK, 0, fields, [*selector, *changes, ("IFLA_MASTER", request.master)])
+    if not port:
+        return [joined]
+    return [joined, message(ifinfmsg, RTM_NEWLINK, 0, *_with(link_selector(request.link), port))]
+
+
+def _with(selected: tuple[dict[str, int], Attributes], more: Attributes) -> tuple[dict[str, int], Attributes]:
+    fields, attributes = selected
+    return fields, [*attributes, *more]
+
+
+def _port(request: requests.SetLink) -> Attributes:
+    wanted = {"IFLA_BRPORT_MODE": request.hairpin, "IFLA_BRPORT_ISOLATED": request.isolated}
+    port = [(name, int(value)) for name, value in wanted.items() if value is not None]
+    if not port:
+        return []
+    slave = [("IFLA_INFO_SLAVE_KIND", "bridge"), ("IFLA_INFO_SLAVE_DATA", {"attrs": port})]
+    return [("IFLA_LINKINFO", {"attrs": slave})]
+
+
+def _delete_link(request: requests.DeleteLink) -> list[Message]:
+    return [message(ifinfmsg, RTM_DELLINK, 0, *link_selector(request.link))]
+
+
+def _add_address(request: requests.AddAddress) -> list[Message]:
+    flags = CREATE | (REPLACE if request.replace else EXCL)
+    fields, attributes = _address(request)
+    fields |= {"scope": request.scope, "flags": IFA_F_NODAD if request.nodad else 0}
+    if isinstance(request.address, IPv4Interface) and request.address.network.prefixlen < 31:
+        attributes.append(("IFA_BROADCAST", str(request.address.network.broadcast_address)))
+    return [message(ifaddrmsg, RTM_NEWADDR, flags, fields, attributes)]
+
+
+def _delete_address(request: requests.DeleteAddress) -> list[Message]:
+    return [message(ifaddrmsg, RTM_DELADDR, 0, *_address(request))]
+
+
+def _address(request: requests.AddAddress | requests.DeleteAddress) -> tuple[dict[str, int], Attributes]:
+    text = str(request.address.ip)
+    fields = {
+        "family": family_of(request.address),
+        "prefixlen": request.address.network.prefixlen,
+        "index": request.link,
+    }
+    return fields, [("IFA_LOCAL", text), ("IFA_ADDRESS", text)]
+
+
+def _add_route(request: requests.AddRoute) -> list[Message]:
+    """Choose the flags: without EXCL and REPLACE a second route to the prefix is accepted (contract 8.15).
+
+    IPv6 merges it into a multipath route, which wants APPEND; IPv4 puts the newest first, as the reference plugins do.
+    """
+    six = request.dst.version == 6
+    manner = REPLACE if request.replace else ((APPEND if six else 0) if request.append else EXCL)
+    default = SCOPE_LINK if request.gateway is None and not six else SCOPE_UNIVERSE
+    fields, attributes = _route(request)
+    fields |= {
+        "proto": request.protocol,
+        "scope": default if request.scope is None else request.scope,
+        "type": RTN_UNICAST,
+        "flags": RTNH_F_ONLINK if request.onlink else 0,
+    }
+    if request.source is not None:
+        attributes.append(("RTA_PREFSRC", str(request.source)))
+    metrics = {"RTAX_MTU": request.mtu, "RTAX_ADVMSS": request.advmss}
+    if any(metrics.values()):
+        attributes.append(("RTA_METRICS", {"attrs": [(name, value) for name, value in metrics.items() if value]}))
+    return [message(rtmsg, RTM_NEWROUTE, CREATE | manner, fields, attributes)]
+
+
+def _delete_route(request: requests.DeleteRoute) -> list[Message]:
+    fields, attributes = _route(request)
+    fields |= {"scope": SCOPE_NOWHERE, "type": RTN_UNICAST}  # nowhere: any scope matches
+    return [message(rtmsg, RTM_DELROUTE, 0, fields, attributes)]
+
+
+def _route(request: requests.AddRoute | requests.DeleteRoute) -> tuple[dict[str, int], Attributes]:
+    fields = {
+        "family": family_of(request.dst),
+        "dst_len": request.dst.prefixlen,
+        "table": request.table if request.table < 256 else 0,
+    }
+    attributes: Attributes = [("RTA_TABLE", request.table)]
+    if request.dst.prefixlen:
+        attributes.append(("RTA_DST", str(request.dst.network_address)))
+    if request.gateway is not None:
+        attributes.append(("RTA_GATEWAY", _same_family(request.gateway, request.dst)))
+    if request.link:
+        attributes.append(("RTA_OIF", request.link))
+    if request.priority:
+        attributes.append(("RTA_PRIORITY", request.priority))
+    return fields, attributes
+
+
+def _same_family(gateway: IPAddress, dst: requests.IPNetwork) -> str:
+    if gateway.version != dst.version:
+        raise ValueError(f"gateway {gateway} is not of the family of {dst}")
+    return str(gateway)
+
+
+def _add_neighbour(request: requests.AddNeighbour) -> list[Message]:
+    attributes: Attributes = [("NDA_DST", str(request.address)), ("NDA_LLADDR", _mac(request.mac))]
+    fields = {
+        "family": family_of(request.address),
+        "ifindex": request.link,
+        "state": NUD_PERMANENT,
+        "ndm_type": RTN_UNICAST,
+    }
+    return [message(ndmsg, RTM_NEWNEIGH, CREATE | REPLACE, fields, attributes)]
+
+
+def _delete_neighbour(request: requests.DeleteNeighbour) -> list[Message]:
+    fields = {"family": family_of(request.address), "ifindex": request.link}
+    return [message(ndmsg, RTM_DELNEIGH, 0, fields, [("NDA_DST", str(request.address))])]
+
+
+def _add_fdb(request: requests.AddFdb) -> list[Message]:
+    return [message(ndmsg, RTM_NEWNEIGH, CREATE | REPLACE, *_fdb(request))]
+
+
+def _delete_fdb(request: requests.DeleteFdb) -> list[Message]:
+    return [message(ndmsg, RTM_DELNEIGH, 0, *_fdb(request))]
+
+
+def _fdb(request: requests.AddFdb | requests.DeleteFdb) -> tuple[dict[str, int], Attributes]:
+    fields = {"family": AF_BRIDGE, "ifindex": request.link, "state": NUD_PERMANENT, "flags": NTF_SELF}
+    return fields, [("NDA_LLADDR", _mac(request.mac)), ("NDA_DST", str(request.dst))]
+
+
+def get_link(link: int | str) -> Message:
+    """Ask for one link."""
+    fields, selector = link_selector(link)
+    return message(ifinfmsg, RTM_GETLINK, 0, fields, [*selector, ("IFLA_EXT_MASK", SKIP_STATS)])
+
+
+def dump_links() -> Message:
+    """Ask for all links."""
+    return message(ifinfmsg, RTM_GETLINK, NLM_F_DUMP, {}, [("IFLA_EXT_MASK", SKIP_STATS)])
+
+
+def dump_addresses(link: int) -> Message:
+    """Ask for all addresses, or (link not 0) those of one link."""
+    return message(ifaddrmsg, RTM_GETADDR, NLM_F_DUMP, {"family": AF_UNSPEC, "index": link}, [])
+
+
+def dump_routes(family: int, table: int, link: int) -> Message:
+    """Ask for the routes of one family and table, or (link not 0) those leaving by one link."""
+    attributes: Attributes = [("RTA_TABLE", table), *([("RTA_OIF", link)] if link else [])]
+    return message(rtmsg, RTM_GETROUTE, NLM_F_DUMP, {"family": family}, attributes)
+
+
+def get_route(address: IPAddress) -> Message:
+    """Ask which way a packet to `address` would go."""
+    fields = {"family": family_of(address), "dst_len": address.max_prefixlen}
+    return message(rtmsg, RTM_GETROUTE, 0, fields, [("RTA_DST", str(address))])
+
+
+def dump_neighbours(link: int) -> Message:
+    """Ask for the neighbour entries of one link."""
+    return message(ndmsg, RTM_GETNEIGH, NLM_F_DUMP, {"family": AF_UNSPEC}, [("NDA_IFINDEX", link)])
+
+
+def dump_fdb(link: int) -> Message:
+    """Ask for the forwarding entries of one link."""
+    return message(ndmsg, RTM_GETNEIGH, NLM_F_DUMP, {"family": AF_BRIDGE, "ifindex": link}, [])
+
+
+_ENCODERS: dict[type, Callable[[Any], list[Message]]] = {
+    requests.AddBridge: _add_bridge,
+    requests.AddVeth: _add_veth,
+    requests.AddVxlan: _add_vxlan,
+    requests.SetLink: _set_link,
+    requests.DeleteLink: _delete_link,
+    requests.AddAddress: _add_address,
+    requests.DeleteAddress: _delete_address,
+    requests.AddRoute: _add_route,
+    requests.DeleteRoute: _delete_route,
+    requests.AddNeighbour: _add_neighbour,
+    requests.DeleteNeighbour: _delete_neighbour,
+    requests.AddFdb: _add_fdb,
+    requests.DeleteFdb: _delete_fdb,
+}

@@ -1,0 +1,51 @@
+"""The one error this package raises: errno, the request in words, and the kernel's own sentence where it gave one.
+
+Exists so that no caller sees pyroute2, struct or subprocess errors, and none has to parse a text to know what happened.
+Must not know any protocol: which CNI code an errno becomes is the program's business.
+"""
+
+import errno
+import os
+
+GONE = frozenset({errno.ENODEV, errno.ENXIO, errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL})
+"""What the kernel answers when the link, route, neighbour, file or address to delete is not there."""
+
+HINTS = {
+    errno.EPERM: "run this as root, or with CAP_NET_ADMIN in the user namespace that owns the network namespace",
+    errno.EACCES: "run this as root, or with CAP_NET_ADMIN in the user namespace that owns the network namespace",
+    errno.EOPNOTSUPP: "the running kernel lacks this feature: load its module or enable it in the kernel's configuration",
+    errno.EROFS: "/proc/sys is read-only here: set the value outside this container",
+    errno.ENOPKG: "install the package that provides this program",
+}
+"""Remedies for refusals that have the same cause whatever was asked."""
+
+
+class KernelError(OSError):
+    """A refusal: `errno`, `what` was asked, in words; str() is both with the kernel's reason, without a number."""
+
+    def __init__(self, number: int, what: str, reason: str = "") -> None:
+        meaning = os.strerror(number)
+        super().__init__(number, f"{what}: {reason} ({meaning})" if reason else f"{what}: {meaning}")
+        self.what = what
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+    @property
+    def gone(self) -> bool:
+        """True when what was to be changed or deleted is already absent."""
+        return self.errno in GONE
+
+    @property
+    def exists(self) -> bool:
+        """True when what was to be created is already there."""
+        return self.errno == errno.EEXIST
+
+    @property
+    def hint(self) -> str:
+        """What to do about it, or the empty string."""
+        return HINTS.get(self.errno or 0, "")
+
+
+class NamespaceGone(KernelError):  # noqa: N818 - the name says what is true; DEL catches it and goes on
+    """A namespace path that is absent or is no (longer a) network namespace."""

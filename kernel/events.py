@@ -1,0 +1,153 @@
+"""Hears of changes in a network namespace from the kernel, so that nobody has to poll or sleep.
+
+An event says only where to look, never what is true now: events are lost when too many come at once, and a reader
+compares state anyway. Must not know what a change is good for.
+"""
+
+import errno
+import select
+import struct
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Self, TypeVar
+
+from kernel.entries import Link, LinkAddress
+from kernel.errors import KernelError
+from kernel.namespaces import Namespace
+from kernel.network import Network
+from kernel.transport import HEADER, READ_BYTES, open_socket, split
+
+GROUPS = {
+    "link": 0x1,  # RTMGRP_LINK
+    "neighbour": 0x4,  # RTMGRP_NEIGH: ours and vxlan's forwarding entries
+    "address": 0x10 | 0x100,  # RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR
+    "route": 0x40 | 0x400,  # RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_ROUTE
+}
+"""The kinds of change, and the multicast groups that tell of them (linux/rtnetlink.h)."""
+
+KINDS = {16: "link", 17: "link", 20: "address", 21: "address", 24: "route", 25: "route"}
+KINDS |= {28: "neighbour", 29: "neighbour"}
+
+INDEX_OFFSET = HEADER.size + 4
+"""struct ifinfomsg, ifaddrmsg and ndmsg all keep the link's index there; struct rtmsg has none."""
+
+Seen = TypeVar("Seen")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something of this kind changed on a link; link 0 is any link (all route changes, and everything after a loss)."""
+
+    kind: str
+    link: int = 0
+
+
+class Events:
+    """A netlink socket that hears of changes of some kinds; made for loop.add_reader, read when it is readable.
+
+    Raises KernelError when it cannot be opened.
+    """
+
+    __slots__ = ("_everything", "_socket")
+
+    def __init__(self, namespace: Namespace | None = None, kinds: Collection[str] = tuple(GROUPS)) -> None:
+        groups = 0
+        for kind in kinds:
+            groups |= GROUPS[kind]
+        self._everything = frozenset(Change(kind) for kind in kinds)
+        self._socket = open_socket(namespace, groups)
+        self._socket.setblocking(False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the socket; twice is fine."""
+        self._socket.close()
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait on."""
+        return self._socket.fileno()
+
+    def read(self) -> frozenset[Change]:
+        """Return what changed since the last read, at once; everything, when the kernel had to drop events."""
+        seen: set[Change] = set()
+        while True:
+            try:
+                data, (port, _) = self._socket.recvfrom(READ_BYTES)
+                if port == 0:
+                    seen |= _changes(data)
+            except BlockingIOError:
+                return frozenset(seen)
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise KernelError(error.errno or errno.EIO, "reading network events") from error
+                seen |= self._everything
+
+    def wait(self, timeout: float) -> frozenset[Change]:
+        """Return what changed, as soon as something has; nothing after `timeout` seconds."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return self.read() if poll.poll(max(0.0, timeout) * 1000) else frozenset()
+
+
+def _changes(data: bytes) -> set[Change]:
+    """Read which kinds and links a datagram is about."""
+    seen: set[Change] = set()
+    for event in split(data):
+        kind = KINDS.get(event.kind)
+        if kind is not None:
+            routed = kind == "route" or len(event.data) < INDEX_OFFSET + 4
+            seen.add(Change(kind, 0 if routed else struct.unpack_from("=i", event.data, INDEX_OFFSET)[0]))
+    return seen
+
+
+def wait_for_link_up(network: Network, index: int, timeout: float) -> Link:
+    """Wait until a link's operstate is up, at most `timeout` seconds; return it as last seen, up or not.
+
+    Raises KernelError ENODEV when there is no such link.
+    """
+
+    def look() -> Link:
+        link = network.link(index)
+        if link is None:
+            raise KernelError(errno.ENODEV, f"waiting for link {index} to come up")
+        return link
+
+    return _wait(network, ("link",), look, lambda link: link.running, timeout)
+
+
+def wait_for_dad(network: Network, index: int, timeout: float) -> tuple[LinkAddress, ...]:
+    """Wait until duplicate address detection is over on a link, at most `timeout` seconds (contract 2.4 step 4).
+
+    Return the IPv6 addresses that are not usable: none when all is well, those with `dadfailed` as soon as one has
+    failed, those still `tentative` when time is up.
+    """
+
+    def look() -> tuple[LinkAddress, ...]:
+        return tuple(each for each in network.addresses(index) if each.tentative or each.dadfailed)
+
+    def settled(left: tuple[LinkAddress, ...]) -> bool:
+        return not left or any(each.dadfailed for each in left)
+
+    return _wait(network, ("address",), look, settled, timeout)
+
+
+def _wait(
+    network: Network, kinds: Collection[str], look: Callable[[], Seen], done: Callable[[Seen], bool], timeout: float
+) -> Seen:
+    """Look, and look again after every event, until done or out of time; listens only if the first look was not it."""
+    seen = look()
+    if done(seen):
+        return seen
+    deadline = time.monotonic() + timeout
+    with Events(network.namespace, kinds) as events:
+        seen = look()
+        while not done(seen) and (left := deadline - time.monotonic()) > 0:
+            events.wait(left)
+            seen = look()
+    return seen

@@ -1,0 +1,124 @@
+"""Network namespaces by descriptor, and the only place where a process of ours enters one.
+
+A path may be unmounted, reused or replaced while we work; a descriptor stays what it was. Entering moves the calling
+thread, so single-threaded callers only, and never further than opening a socket or file or starting a program there.
+Must not know what is done inside.
+"""
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fcntl import ioctl
+from typing import Self
+
+from kernel.errors import KernelError, NamespaceGone
+
+NS_GET_NSTYPE = 0xB703  # linux/nsfs.h
+CLONE_NEWNET = 0x40000000  # linux/sched.h
+_LOST = 70  # exit code of a process that could not come home (sysexits.h: internal software error)
+
+if sys.version_info >= (3, 12):
+    _setns = os.setns
+else:
+
+    def _setns(fd: int, nstype: int) -> None:
+        """Stand in for os.setns, which Python 3.12 brought; ctypes costs 2 ms and is imported only here."""
+        import ctypes  # noqa: PLC0415 - only when a namespace is really entered
+
+        if ctypes.CDLL(None, use_errno=True).setns(fd, nstype) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+
+
+class Namespace:
+    """An open network namespace; `identity` (device, inode) tells whether two are the same one."""
+
+    __slots__ = ("fd", "identity", "path")
+
+    def __init__(self, fd: int, path: str) -> None:
+        status = os.fstat(fd)
+        self.fd = fd
+        self.path = path
+        self.identity = (status.st_dev, status.st_ino)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the descriptor go; twice is fine. A namespace nobody holds is destroyed by the kernel."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+def open_path(path: str) -> Namespace:
+    """Open the network namespace bound at `path` (contract 7d: once, close-on-exec, and verified to be one).
+
+    Raises NamespaceGone when nothing is there or it is something else; KernelError when it may not be opened.
+    """
+    what = f'opening network namespace "{path}"'
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except ValueError:
+        raise NamespaceGone(errno.EINVAL, what, "the path contains a null byte") from None
+    except OSError as error:
+        absent = error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ESRCH, errno.ENXIO, errno.ELOOP, errno.ENAMETOOLONG}
+        raise (NamespaceGone if absent else KernelError)(error.errno or errno.EIO, what) from error
+    if not _is_network(fd):
+        os.close(fd)
+        raise NamespaceGone(errno.EINVAL, what, "this is no network namespace, or no longer one")
+    return Namespace(fd, path)
+
+
+def _is_network(fd: int) -> bool:
+    try:
+        return ioctl(fd, NS_GET_NSTYPE) == CLONE_NEWNET
+    except OSError:
+        return False
+
+
+def current() -> Namespace:
+    """Open the network namespace of the calling thread; KernelError without /proc."""
+    return open_path("/proc/thread-self/ns/net")
+
+
+@contextmanager
+def inside(namespace: Namespace | None) -> Iterator[None]:
+    """Enter `namespace` for the duration of the block; None, or the one we are in already, is no move at all.
+
+    Raises KernelError when it cannot be entered. A thread that cannot come home would go on in a stranger's network:
+    it ends the process instead.
+    """
+    if namespace is None:
+        yield
+        return
+    with current() as home:
+        if home.identity == namespace.identity:
+            yield
+            return
+        try:
+            _enter(namespace)
+            yield
+        finally:
+            _return(home)
+
+
+def _enter(namespace: Namespace) -> None:
+    try:
+        _setns(namespace.fd, CLONE_NEWNET)
+    except OSError as error:
+        what = f'entering network namespace "{namespace.path}"'
+        raise KernelError(error.errno or errno.EIO, what) from error
+
+
+def _return(home: Namespace) -> None:
+    try:
+        _setns(home.fd, CLONE_NEWNET)
+    except OSError as error:
+        os.write(2, f"tulle: cannot return to the network namespace of this process: {error}\n".encode())
+        os._exit(_LOST)

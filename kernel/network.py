@@ -1,0 +1,242 @@
+"""One network namespace: what is to change there, and what is there.
+
+Programs hold two of these, `host` and `container`, and never move. Everything the kernel refuses leaves as KernelError
+with the request in words. Opening one loads pyroute2's message classes; importing this module does not. Not for two
+threads at once. Must not know any protocol, or decide anything.
+"""
+
+import errno
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from socket import AF_INET, AF_INET6
+from types import ModuleType
+from typing import Self, TypeVar
+
+from kernel.entries import FdbEntry, IPAddress, Link, LinkAddress, Neighbour, RouteEntry, VxlanInfo
+from kernel.errors import KernelError
+from kernel.namespaces import Namespace
+from kernel.requests import MAIN_TABLE, Request
+from kernel.transport import Answer, Dump, Refusal, Transport
+
+__all__ = ["FdbEntry", "Link", "LinkAddress", "Neighbour", "Network", "RouteEntry", "VxlanInfo"]
+
+DUMP_ATTEMPTS = 5
+"""How often an interrupted dump is repeated before its data is used as it is (contract 8.9)."""
+
+NO_WAY = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL})
+"""Answers to a route lookup that mean no: none, unreachable, prohibited, blackholed."""
+
+Entry = TypeVar("Entry")
+Reply = TypeVar("Reply")
+
+
+def _codecs() -> tuple[ModuleType, ModuleType]:
+    """Import the modules that need pyroute2, when the first socket is opened."""
+    from kernel import decoding, encoding  # noqa: PLC0415 - keeps pyroute2 off the paths that open no socket
+
+    return encoding, decoding
+
+
+class Network:
+    """A network namespace through one netlink socket opened in it; None is the one we are in.
+
+    Raises KernelError when the socket cannot be opened. The namespace stays the caller's to close; after this
+    is constructed only kernel.events' waiting needs it open.
+    """
+
+    __slots__ = ("_decoding", "_encoding", "_transport", "namespace")
+
+    def __init__(self, namespace: Namespace | None = None) -> None:
+        self.namespace = namespace
+        self._transport = Transport(namespace)
+        self._encoding, self._decoding = _codecs()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the socket; twice is fine."""
+        self._transport.close()
+
+    def apply(self, *requests: Request) -> None:
+        """Have the requests carried out in order, in one send; raise KernelError for the first refused one.
+
+        A malformed request is refused before anything is sent. The kernel does not stop at a refusal: requests after
+        it were tried too, so what follows must not do harm when what it follows was refused.
+        """
+        messages = [self._encoding.encode(request) for request in requests]
+        for error in self._carry_out(requests, messages):
+            if error is not None:
+                raise error
+
+    def attempt(self, requests: Iterable[Request]) -> list[KernelError | None]:
+        """Have every request carried out that can be; return one slot a request: its refusal or None."""
+        wanted = list(requests)
+        messages: list[list[bytearray]] = []
+        malformed: dict[int, KernelError] = {}
+        for position, request in enumerate(wanted):
+            try:
+                messages.append(self._encoding.encode(request))
+            except KernelError as error:
+                messages.append([])
+                malformed[position] = error
+        errors = self._carry_out(wanted, messages)
+        return [malformed.get(position, error) for position, error in enumerate(errors)]
+
+    def _carry_out(self, requests: Sequence[Request], messages: Sequence[list[bytearray]]) -> list[KernelError | None]:
+        """Send all messages and give each request the first refusal among its own."""
+        owners = [position for position, parts in enumerate(messages) for _ in parts]
+        errors: list[KernelError | None] = [None] * len(requests)
+        try:
+            refusals = self._transport.send([message for parts in messages for message in parts])
+        except OSError as error:
+            what = requests[0].what() if len(requests) == 1 else f"sending {len(requests)} requests"
+            raise KernelError(error.errno or errno.EIO, self._where(what)) from error
+        for place, refusal in sorted(refusals.items()):
+            owner = owners[place]
+            errors[owner] = errors[owner] or self._error(refusal, requests[owner].what())
+        return errors
+
+    def link(self, name: str | int) -> Link | None:
+        """Return one link by name or index; None when there is none (also for what cannot be a name)."""
+        return self._ask(
+            f"reading link {name}",
+            lambda: self._encoding.get_link(name),
+            self._decoding.link,
+            nothing={errno.ENODEV, errno.EINVAL},
+        )
+
+    def links(self) -> tuple[Link, ...]:
+        """Return all links."""
+        return self._dump("reading links", self._encoding.dump_links, self._decoding.link)
+
+    def addresses(self, link: int | None = None) -> tuple[LinkAddress, ...]:
+        """Return the addresses of both families on all links, or on the one with this index (none if it is gone)."""
+        found: tuple[LinkAddress, ...] = self._dump(
+            f"reading addresses of link {link}" if link else "reading addresses",
+            lambda: self._encoding.dump_addresses(link or 0),
+            self._decoding.address,
+            nothing={errno.ENODEV},
+        )
+        return tuple(entry for entry in found if link is None or entry.link == link)
+
+    def routes(
+        self, table: int = MAIN_TABLE, family: int | None = None, link: int | None = None
+    ) -> tuple[RouteEntry, ...]:
+        """Return the configured routes of a table, of one `family` (AF_INET, AF_INET6) or both, leaving by `link`.
+
+        A table nobody has used is empty.
+        """
+        families = (AF_INET, AF_INET6) if family is None else (family,)
+        return tuple(entry for each in families for entry in self._family_routes(each, table, link))
+
+    def _family_routes(self, family: int, table: int, link: int | None) -> Iterator[RouteEntry]:
+        version = 4 if family == AF_INET else 6
+        found: tuple[RouteEntry, ...] = self._dump(
+            f"reading IPv{version} routes of table {table}",
+            lambda: self._encoding.dump_routes(family, table, link or 0),
+            self._decoding.configured_route,
+            nothing={errno.ENOENT, errno.ENODEV},
+        )
+        for entry in found:
+            if entry.dst.version == version and entry.table == table and (link is None or _leaves_by(entry, link)):
+                yield entry
+
+    def route_to(self, address: IPAddress) -> RouteEntry | None:
+        """Return the way a packet from here to `address` would go: link, gateway, preferred source; None for no way."""
+        return self._ask(
+            f"looking up the route to {address}",
+            lambda: self._encoding.get_route(address),
+            self._decoding.route,
+            nothing=NO_WAY,
+        )
+
+    def neighbours(self, link: int) -> tuple[Neighbour, ...]:
+        """Return the neighbour entries of both families on one link."""
+        found: tuple[Neighbour, ...] = self._dump(
+            f"reading neighbours of link {link}",
+            lambda: self._encoding.dump_neighbours(link),
+            self._decoding.neighbour,
+            nothing={errno.ENODEV},
+        )
+        return tuple(entry for entry in found if entry.link == link)
+
+    def fdb(self, link: int) -> tuple[FdbEntry, ...]:
+        """Return the forwarding entries of one vxlan device or bridge port."""
+        found: tuple[FdbEntry, ...] = self._dump(
+            f"reading forwarding entries of link {link}",
+            lambda: self._encoding.dump_fdb(link),
+            self._decoding.fdb,
+            nothing={errno.ENODEV},
+        )
+        return tuple(entry for entry in found if entry.link == link)
+
+    def _ask(
+        self,
+        what: str,
+        question: Callable[[], bytearray],
+        decode: Callable[[bytes], Entry | None],
+        nothing: Collection[int],
+    ) -> Entry | None:
+        """Ask for one object; refusals in `nothing` only say that there is none."""
+        answer = self._exchange(what, question, self._transport.ask)
+        if isinstance(answer, Refusal):
+            self._unless(nothing, answer, what)
+            return None
+        return self._decode(decode, answer, what)
+
+    def _dump(
+        self,
+        what: str,
+        question: Callable[[], bytearray],
+        decode: Callable[[bytes], Entry | None],
+        nothing: Collection[int] = (),
+    ) -> tuple[Entry, ...]:
+        """Ask for all objects; refusals in `nothing` only say that there are none."""
+        dump = self._consistent(what, question)
+        if dump.refusal is not None:
+            self._unless(nothing, dump.refusal, what)
+        entries = (self._decode(decode, answer, what) for answer in dump.answers)
+        return tuple(entry for entry in entries if entry is not None)
+
+    def _consistent(self, what: str, question: Callable[[], bytearray], attempts: int = DUMP_ATTEMPTS) -> Dump:
+        """Ask again while the kernel says that changes overtook its answer; take the last answer as it is."""
+        dump = self._exchange(what, question, self._transport.dump)
+        if isinstance(dump, Refusal):
+            return Dump((), dump, consistent=True)
+        return dump if dump.consistent or attempts == 1 else self._consistent(what, question, attempts - 1)
+
+    def _exchange(
+        self, what: str, question: Callable[[], bytearray], put: Callable[[bytearray], Reply]
+    ) -> Reply | Refusal:
+        """Put a question to the kernel; one that cannot be put in bytes is refused as the kernel would."""
+        try:
+            message = question()
+        except ValueError as error:
+            return Refusal(errno.EINVAL, str(error))
+        try:
+            return put(message)
+        except OSError as error:
+            raise KernelError(error.errno or errno.EIO, self._where(what)) from error
+
+    def _decode(self, decode: Callable[[bytes], Entry], answer: Answer, what: str) -> Entry:
+        try:
+            return decode(answer.data)
+        except Exception as error:  # whatever pyroute2 raises for an answer it cannot read ends here
+            raise KernelError(errno.EBADMSG, self._where(what), str(error)) from error
+
+    def _unless(self, nothing: Collection[int], refusal: Refusal, what: str) -> None:
+        if refusal.number not in nothing:
+            raise self._error(refusal, what)
+
+    def _error(self, refusal: Refusal, what: str) -> KernelError:
+        return KernelError(refusal.number, self._where(what), refusal.reason)
+
+    def _where(self, what: str) -> str:
+        return f'{what} in "{self.namespace.path}"' if self.namespace is not None else what
+
+
+def _leaves_by(entry: RouteEntry, link: int) -> bool:
+    return entry.link == link or any(hop.link == link for hop in entry.hops)

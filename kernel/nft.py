@@ -1,0 +1,59 @@
+"""Changes nftables in whole transactions, as the JSON documents of libnftables-json(5).
+
+One transaction is one `nft -j -f -`: it happens wholly or not at all. Values travel as JSON strings, never as text of
+nft's language, so a name or comment cannot become a rule. Must not know whose tables these are.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from kernel import tools
+from kernel.errors import KernelError
+from kernel.namespaces import Namespace
+
+TRIAL = {"add": {"table": {"family": "inet", "name": "tulle_trial"}}}
+
+
+def run(transaction: Sequence[dict[str, Any]], namespace: Namespace | None = None) -> None:
+    """Carry out a list of commands (`{"add": {"rule": ...}}`, ...) at once; nothing is done for an empty one.
+
+    Raises KernelError with nft's first line; `gone` when what is to be deleted or extended is not there, `exists` for a
+    `create` of what is.
+    """
+    if transaction:
+        _execute(["-j", "-f", "-"], transaction, "changing nftables", namespace)
+
+
+def listing(family: str, table: str, namespace: Namespace | None = None) -> list[dict[str, Any]]:
+    """Return the objects of a table (`{"table": ...}`, `{"chain": ...}`, `{"rule": ...}`) with handles; [] if absent."""
+    transaction = [{"list": {"table": {"family": family, "name": table}}}]
+    try:
+        text = _execute(["-j", "-f", "-"], transaction, f"listing nftables table {family} {table}", namespace)
+    except KernelError as error:
+        if error.gone:
+            return []
+        raise
+    objects: list[dict[str, Any]] = json.loads(text)["nftables"] if text.strip() else []
+    return [each for each in objects if "metainfo" not in each]
+
+
+def usable(namespace: Namespace | None = None) -> bool:
+    """Tell whether nft is installed and the kernel would take a table from us (contract 2.5); changes nothing."""
+    return tools.find("nft") is not None and accepts([TRIAL], namespace)
+
+
+def accepts(transaction: Sequence[dict[str, Any]], namespace: Namespace | None = None) -> bool:
+    """Tell whether a transaction would be carried out, without carrying it out (`nft --check`)."""
+    try:
+        _execute(["-c", "-j", "-f", "-"], transaction, "checking nftables", namespace)
+    except KernelError:
+        return False
+    return True
+
+
+def _execute(options: list[str], commands: Sequence[dict[str, Any]], what: str, namespace: Namespace | None) -> str:
+    outcome = tools.run(["nft", *options], json.dumps({"nftables": list(commands)}), namespace)
+    if outcome.code != 0:
+        raise tools.refusal(outcome, what)
+    return outcome.stdout

@@ -1,0 +1,219 @@
+"""One plain blocking netlink socket: many requests in one send, every answer matched by its sequence number.
+
+The kernel works a sendmsg off before it returns, so a batch is never cut in half by a kill of the sender. It answers
+every refusal unasked; only the last message of a batch asks to be acknowledged, and when that answer is there the
+others are decided. Must not know what the messages say.
+"""
+
+import errno
+import socket
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from kernel.errors import KernelError
+from kernel.namespaces import Namespace, inside
+
+# linux/netlink.h
+SOL_NETLINK = 270
+NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK = 10, 11, 12
+NLMSG_ERROR, NLMSG_DONE = 2, 3
+NLM_F_ACK, NLM_F_DUMP_INTR, NLM_F_ACK_TLVS = 0x4, 0x10, 0x200
+NLMSGERR_ATTR_MSG = 1
+SO_RCVBUFFORCE = 33  # asm-generic/socket.h
+
+HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
+FLAGS = struct.Struct("=H")
+SEQUENCE = struct.Struct("=I")
+ERROR = struct.Struct("=i")
+ATTRIBUTE = struct.Struct("=HH")
+FLAGS_OFFSET, SEQUENCE_OFFSET = 6, 8
+HIGHEST_SEQUENCE = 0xFFFFFFFF
+
+RECEIVE_BUFFER = 4 << 20
+"""Bytes; room for the refusals of a whole batch, and for bursts of events."""
+
+READ_BYTES = 1 << 16
+"""The kernel fills at most 32 KiB of a dump at once."""
+
+BATCH_BYTES = 48 << 10
+"""A send has to fit the socket's send buffer (212,992 bytes by default, of which half is the kernel's overhead)."""
+
+BATCH_MESSAGES = 256
+"""Each may be refused, and each refusal takes about 1 KiB of a receive buffer that may have stayed small."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The kernel's no: errno and, where the kernel gave one, its sentence."""
+
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One message of the kernel, whole, with what its header says."""
+
+    kind: int
+    flags: int
+    sequence: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Dump:
+    """All answers to one question, the refusal that ended them early, and whether they are of one moment.
+
+    If not, changes overtook the kernel while it answered: something may be missing or double (contract 8.9).
+    """
+
+    answers: tuple[Answer, ...]
+    refusal: Refusal | None
+    consistent: bool
+
+
+def open_socket(namespace: Namespace | None, groups: int = 0) -> socket.socket:
+    """Open a routing netlink socket in a namespace (None: where we are), listening to multicast `groups`.
+
+    The socket stays of that namespace whatever the process does later. Raises KernelError.
+    """
+    with inside(namespace):
+        try:
+            door = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+        except OSError as error:
+            raise KernelError(error.errno or errno.EIO, "opening a netlink socket") from error
+    try:
+        _prepare(door, groups)
+    except OSError as error:
+        door.close()
+        raise KernelError(error.errno or errno.EIO, "preparing a netlink socket") from error
+    return door
+
+
+def _prepare(door: socket.socket, groups: int) -> None:
+    for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK):
+        door.setsockopt(SOL_NETLINK, option, 1)
+    try:
+        door.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
+    except PermissionError:  # not root of the namespace: reading is allowed all the same, within net.core.rmem_max
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+    door.bind((0, groups))
+
+
+class Transport:
+    """Sends requests and collects what the kernel says of them; OSError (ENOBUFS, ...) when the socket itself fails."""
+
+    __slots__ = ("_sequence", "_socket")
+
+    def __init__(self, namespace: Namespace | None) -> None:
+        self._socket = open_socket(namespace)
+        self._sequence = 0
+
+    def close(self) -> None:
+        """Close the socket; twice is fine."""
+        self._socket.close()
+
+    def send(self, messages: Sequence[bytearray]) -> dict[int, Refusal]:
+        """Have all messages carried out in order, also those after a refused one; return the refusals by position."""
+        refusals: dict[int, Refusal] = {}
+        for start, end in _batches(messages):
+            refusals |= self._send_batch(messages[start:end], start)
+        return refusals
+
+    def _send_batch(self, batch: Sequence[bytearray], start: int) -> dict[int, Refusal]:
+        first = self._number(batch)
+        (flags,) = FLAGS.unpack_from(batch[-1], FLAGS_OFFSET)
+        FLAGS.pack_into(batch[-1], FLAGS_OFFSET, flags | NLM_F_ACK)
+        self._socket.sendmsg(batch)
+        refusals: dict[int, Refusal] = {}
+        for answer in self._answers(first, self._sequence):
+            refusal = _refusal(answer)
+            if refusal is not None:
+                refusals[start + answer.sequence - first] = refusal
+            if answer.sequence == self._sequence:
+                break
+        return refusals
+
+    def ask(self, message: bytearray) -> Answer | Refusal:
+        """Ask for one object and return it, or the refusal."""
+        first = self._number([message])
+        self._socket.sendmsg([message])
+        answer = next(self._answers(first, first))
+        return _refusal(answer) or answer
+
+    def dump(self, message: bytearray) -> Dump:
+        """Ask for all objects and return them."""
+        first = self._number([message])
+        self._socket.sendmsg([message])
+        found: list[Answer] = []
+        consistent = True
+        answers = self._answers(first, first)
+        while (answer := next(answers)).kind not in {NLMSG_DONE, NLMSG_ERROR}:
+            consistent = consistent and not answer.flags & NLM_F_DUMP_INTR
+            found.append(answer)
+        return Dump(tuple(found), _refusal(answer), consistent and not answer.flags & NLM_F_DUMP_INTR)
+
+    def _number(self, batch: Sequence[bytearray]) -> int:
+        """Give the messages the next sequence numbers and return the first of them."""
+        if self._sequence + len(batch) > HIGHEST_SEQUENCE:
+            self._sequence = 0
+        first = self._sequence + 1
+        for sequence, message in enumerate(batch, first):
+            SEQUENCE.pack_into(message, SEQUENCE_OFFSET, sequence)
+        self._sequence += len(batch)
+        return first
+
+    def _answers(self, first: int, last: int) -> Iterator[Answer]:
+        """Yield the kernel's messages to what was just sent; leftovers of an earlier, broken-off exchange are dropped."""
+        while True:
+            data, (port, _) = self._socket.recvfrom(READ_BYTES)
+            if port != 0:
+                continue  # somebody other than the kernel
+            for answer in split(data):
+                if first <= answer.sequence <= last:
+                    yield answer
+
+
+def split(data: bytes) -> Iterator[Answer]:
+    """Cut what one read returned into its messages (netlink aligns them to 4 bytes)."""
+    offset = 0
+    while offset + HEADER.size <= len(data):
+        length, kind, flags, sequence, _ = HEADER.unpack_from(data, offset)
+        if not HEADER.size <= length <= len(data) - offset:
+            raise OSError(errno.EBADMSG, "netlink message cut short")
+        yield Answer(kind, flags, sequence, data[offset : offset + length])
+        offset += (length + 3) & ~3
+
+
+def _batches(messages: Sequence[bytearray]) -> Iterator[tuple[int, int]]:
+    """Cut a sequence into spans that fit one send, never splitting a message."""
+    start = size = 0
+    for position, message in enumerate(messages):
+        if position > start and (size + len(message) > BATCH_BYTES or position - start >= BATCH_MESSAGES):
+            yield start, position
+            start, size = position, 0
+        size += len(message)
+    if messages:
+        yield start, len(messages)
+
+
+def _refusal(answer: Answer) -> Refusal | None:
+    """Read struct nlmsgerr, or the errno a dump ended with; None for success or an object."""
+    if answer.kind not in {NLMSG_ERROR, NLMSG_DONE} or len(answer.data) < HEADER.size + ERROR.size:
+        return None
+    (number,) = ERROR.unpack_from(answer.data, HEADER.size)
+    if number >= 0:
+        return None
+    body = HEADER.size + ERROR.size + (HEADER.size if answer.kind == NLMSG_ERROR else 0)
+    return Refusal(-number, _sentence(answer.data, body) if answer.flags & NLM_F_ACK_TLVS else "")
+
+
+def _sentence(data: bytes, offset: int) -> str:
+    """Find the kernel's own words among the attributes of an extended acknowledgement."""
+    while offset + ATTRIBUTE.size <= len(data):
+        length, kind = ATTRIBUTE.unpack_from(data, offset)
+        if kind & 0x3FFF == NLMSGERR_ATTR_MSG:
+            return data[offset + ATTRIBUTE.size : offset + length].rstrip(b"\0").decode(errors="replace").rstrip(".")
+        offset += max((length + 3) & ~3, ATTRIBUTE.size)
+    return ""

@@ -1,0 +1,115 @@
+"""Claims about kernel.iptables with the real iptables.
+
+- the policy of FORWARD is read, for both families, and asking changes nothing
+- flannel's chain is made literally (flannel contract 6.1), once, and repaired when somebody changed it
+- rules of others are kept; removal leaves no trace and may be repeated
+"""
+
+from dataclasses import replace
+
+import pytest
+
+from kernel import iptables
+from kernel.errors import KernelError
+from kernel.iptables import Chain
+from tests.netns.spaces import Space
+
+NETWORKS = {4: "10.42.0.0/16", 6: "fd42::/48"}
+EMPTY = ["-P INPUT ACCEPT", "-P FORWARD ACCEPT", "-P OUTPUT ACCEPT"]
+
+
+def _chain(family: int) -> Chain:
+    accepts = tuple((side, NETWORKS[family], "-j", "ACCEPT") for side in ("-s", "-d"))
+    return Chain("filter", "FLANNEL-FWD", "FORWARD", "flanneld forward", accepts)
+
+
+def _shown(space: Space, family: int, table: str = "filter") -> list[str]:
+    return space.run(iptables.PROGRAMS[family], "-t", table, "-S").splitlines()
+
+
+@pytest.fixture(params=[4, 6])
+def family(request: pytest.FixtureRequest) -> int:
+    version: int = request.param
+    return version
+
+
+def test_the_policy_of_forward_is_read(host: Space, family: int) -> None:
+    assert iptables.forward_policy(family, host.namespace) == "ACCEPT"
+    host.run(iptables.PROGRAMS[family], "-P", "FORWARD", "DROP")
+    assert iptables.forward_policy(family, host.namespace) == "DROP"
+
+
+def test_asking_for_the_policy_changes_nothing(host: Space) -> None:
+    iptables.forward_policy(4, host.namespace)
+    assert host.run("nft", "list", "ruleset") == ""
+
+
+def test_flannels_chain_is_made_literally(host: Space, family: int) -> None:
+    assert iptables.ensure_rules(family, _chain(family), host.namespace)
+    comment = '-m comment --comment "flanneld forward"'
+    assert _shown(host, family) == [
+        *EMPTY,
+        "-N FLANNEL-FWD",
+        f"-A FORWARD {comment} -j FLANNEL-FWD",
+        f"-A FLANNEL-FWD -s {NETWORKS[family]} {comment} -j ACCEPT",
+        f"-A FLANNEL-FWD -d {NETWORKS[family]} {comment} -j ACCEPT",
+    ]
+
+
+def test_what_is_right_is_left_alone(host: Space, family: int) -> None:
+    iptables.ensure_rules(family, _chain(family), host.namespace)
+    assert not iptables.ensure_rules(family, _chain(family), host.namespace)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [["-F", "FLANNEL-FWD"], ["-F", "FORWARD"], ["-D", "FLANNEL-FWD", "1"], ["-A", "FLANNEL-FWD", "-j", "DROP"]],
+    ids=["emptied", "jump", "rule", "extra"],
+)
+def test_damage_is_repaired(host: Space, damage: list[str]) -> None:
+    iptables.ensure_rules(4, _chain(4), host.namespace)
+    before = _shown(host, 4)
+    host.run("iptables", *damage)
+    assert iptables.ensure_rules(4, _chain(4), host.namespace)
+    assert _shown(host, 4) == before
+
+
+def test_rules_of_others_are_kept(host: Space) -> None:
+    host.run("iptables", "-A", "FORWARD", "-s", "192.0.2.0/24", "-j", "DROP")
+    iptables.ensure_rules(4, _chain(4), host.namespace)
+    iptables.remove_rules(4, _chain(4), host.namespace)
+    assert _shown(host, 4) == [*EMPTY, "-A FORWARD -s 192.0.2.0/24 -j DROP"]
+
+
+def test_masquerading_can_be_said_too(host: Space) -> None:
+    rules = (
+        ("-m", "mark", "--mark", "0x4000/0x4000", "-j", "RETURN"),
+        ("!", "-s", "10.42.0.0/16", "-d", "10.42.0.0/16", "-j", "MASQUERADE", "--random-fully"),
+    )
+    chain = Chain("nat", "FLANNEL-POSTRTG", "POSTROUTING", "flanneld masq", rules)
+    assert [iptables.ensure_rules(4, chain, host.namespace) for _ in range(2)] == [True, False]
+    assert _shown(host, 4, "nat")[-2:] == chain.lines()
+
+
+def test_removal_leaves_no_trace_and_may_be_repeated(host: Space, family: int) -> None:
+    iptables.ensure_rules(family, _chain(family), host.namespace)
+    assert [iptables.remove_rules(family, _chain(family), host.namespace) for _ in range(2)] == [True, False]
+    assert _shown(host, family) == EMPTY
+
+
+def test_removal_takes_a_chain_without_jump(host: Space) -> None:
+    host.run("iptables", "-N", "FLANNEL-FWD")
+    assert iptables.remove_rules(4, _chain(4), host.namespace)
+    assert _shown(host, 4) == EMPTY
+
+
+def test_a_rule_iptables_does_not_know_is_a_kernel_error(host: Space) -> None:
+    strange = replace(_chain(4), rules=(("-s", "10.42.0.0/16", "-j", "NO-SUCH-TARGET"),))
+    with pytest.raises(KernelError, match="changing iptables chain FLANNEL-FWD"):
+        iptables.ensure_rules(4, strange, host.namespace)
+    assert _shown(host, 4) == EMPTY
+
+
+def test_a_table_that_does_not_exist_is_a_kernel_error(host: Space) -> None:
+    with pytest.raises(KernelError, match="listing iptables table nonsense"):
+        iptables.ensure_rules(4, replace(_chain(4), table="nonsense"), host.namespace)

@@ -1,0 +1,60 @@
+"""Claims about the pure part of kernel.iptables.
+
+- rules and jump are written as iptables lists them (flannel contract 6.1, literally)
+- a word or comment that could change the meaning of its line is refused
+"""
+
+import errno
+from dataclasses import replace
+
+import pytest
+
+from kernel.errors import KernelError
+from kernel.iptables import Chain
+
+NETWORK = "10.42.0.0/16"
+FORWARD = Chain(
+    table="filter",
+    name="FLANNEL-FWD",
+    parent="FORWARD",
+    comment="flanneld forward",
+    rules=(("-s", NETWORK, "-j", "ACCEPT"), ("-d", NETWORK, "-j", "ACCEPT")),
+)
+
+
+def test_rules_are_spelled_as_iptables_lists_them() -> None:
+    assert FORWARD.lines() == [
+        '-A FLANNEL-FWD -s 10.42.0.0/16 -m comment --comment "flanneld forward" -j ACCEPT',
+        '-A FLANNEL-FWD -d 10.42.0.0/16 -m comment --comment "flanneld forward" -j ACCEPT',
+    ]
+
+
+def test_the_jump_is_spelled_as_iptables_lists_it() -> None:
+    assert FORWARD.jump() == '-A FORWARD -m comment --comment "flanneld forward" -j FLANNEL-FWD'
+
+
+def test_what_follows_the_target_stays_behind_it() -> None:
+    rule = ("!", "-s", NETWORK, "-d", NETWORK, "-j", "MASQUERADE", "--random-fully")
+    masquerade = replace(FORWARD, name="FLANNEL-POSTRTG", comment="flanneld masq", rules=(rule,))
+    comment = '-m comment --comment "flanneld masq"'
+    line = f"-A FLANNEL-POSTRTG ! -s {NETWORK} -d {NETWORK} {comment} -j MASQUERADE --random-fully"
+    assert masquerade.lines() == [line]
+    masquerade.check()
+
+
+@pytest.mark.parametrize("word", ["", "a b", 'a"', "a\nCOMMIT", "$(x)", "a;b", "ä"])
+def test_a_word_that_could_change_its_line_is_refused(word: str) -> None:
+    with pytest.raises(KernelError, match="not expressible") as refused:
+        replace(FORWARD, rules=(("-s", word, "-j", "ACCEPT"),)).check()
+    assert refused.value.errno == errno.EINVAL
+
+
+@pytest.mark.parametrize("comment", ["", 'a" -j DROP', "a\nb", "x" * 256, "back\\slash"])
+def test_a_comment_that_could_end_early_is_refused(comment: str) -> None:
+    with pytest.raises(KernelError, match="not expressible"):
+        replace(FORWARD, comment=comment).check()
+
+
+def test_a_rule_without_target_is_refused() -> None:
+    with pytest.raises(KernelError, match="not expressible"):
+        replace(FORWARD, rules=(("-s", NETWORK),)).check()

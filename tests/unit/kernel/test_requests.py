@@ -1,0 +1,61 @@
+"""Claims about kernel.requests.
+
+- every request says in words what it does and to what
+- requests are values: equal when their fields are
+- importing them loads nothing of pyroute2
+"""
+
+import subprocess
+import sys
+from ipaddress import ip_address, ip_interface, ip_network
+from typing import get_args
+
+import pytest
+
+from kernel import requests
+from kernel.requests import Request
+
+NET = ip_network("10.9.0.0/24")
+MAC = "02:00:00:00:00:07"
+REMOTE = ip_address("192.0.2.1")
+
+WORDS: dict[str, Request] = {
+    "creating bridge cni0": requests.AddBridge("cni0"),
+    "creating veth v0 with peer eth0": requests.AddVeth("v0", "eth0", None),
+    "creating vxlan flannel.1 with VNI 1 on link 2 from 192.0.2.1": requests.AddVxlan("flannel.1", 1, 2, REMOTE),
+    "setting up True on v0": requests.SetLink("v0", up=True),
+    "setting master 0, mtu 1400, mac 02:00:00:00:00:07 on link 3": requests.SetLink(3, master=0, mtu=1400, mac=MAC),
+    "setting up False, alias x, hairpin False on v0": requests.SetLink("v0", up=False, alias="x", hairpin=False),
+    "setting nothing on v0": requests.SetLink("v0"),
+    "deleting v0": requests.DeleteLink("v0"),
+    "deleting link 3": requests.DeleteLink(3),
+    "adding address 10.9.0.5/24 to link 3": requests.AddAddress(3, ip_interface("10.9.0.5/24")),
+    "deleting address 10.9.0.5/24 from link 3": requests.DeleteAddress(3, ip_interface("10.9.0.5/24")),
+    "adding route 10.9.0.0/24": requests.AddRoute(NET),
+    "adding route 10.9.0.0/24 via 192.0.2.1 on link 3": requests.AddRoute(NET, REMOTE, 3),
+    "deleting route 10.9.0.0/24 on link 3": requests.DeleteRoute(NET, link=3),
+    f"adding neighbour 192.0.2.1 at {MAC} on link 3": requests.AddNeighbour(3, REMOTE, MAC),
+    "deleting neighbour 192.0.2.1 on link 3": requests.DeleteNeighbour(3, REMOTE),
+    f"adding forwarding entry {MAC} to 192.0.2.1 on link 3": requests.AddFdb(3, MAC, REMOTE),
+    f"deleting forwarding entry {MAC} to 192.0.2.1 on link 3": requests.DeleteFdb(3, MAC, REMOTE),
+}
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_a_request_says_what_it_does(words: str) -> None:
+    assert WORDS[words].what() == words
+
+
+def test_every_kind_of_request_is_in_the_table() -> None:
+    assert {type(request) for request in WORDS.values()} == set(get_args(Request))
+
+
+def test_equal_fields_are_equal_requests() -> None:
+    assert requests.AddRoute(NET, REMOTE) == requests.AddRoute(ip_network("10.9.0.0/24"), ip_address("192.0.2.1"))
+
+
+def test_a_plan_can_be_made_without_pyroute2() -> None:
+    program = "import sys, kernel.requests, kernel.network, kernel.sysctl, kernel.nft; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    heavy = {"pyroute2", "asyncio", "logging", "subprocess", "pathlib"}
+    assert not heavy & set(loaded)

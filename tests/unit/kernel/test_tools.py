@@ -1,0 +1,63 @@
+"""Claims about kernel.tools.
+
+- a program is found in fixed places, as an executable file only
+- it sees a minimal environment, whatever ours is
+- what it prints becomes an error with its first line and the errno it spells
+- a program that is not installed is ENOPKG, which is not `gone`
+"""
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from kernel import tools
+from kernel.errors import KernelError
+from kernel.tools import Outcome
+
+
+def test_a_program_is_found_whatever_path_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert tools.find("cat") in {"/usr/bin/cat", "/bin/cat"}
+
+
+def test_the_first_place_wins(tmp_path: Path) -> None:
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "nft").touch(mode=0o755)
+    assert tools.find("nft", [str(tmp_path / "a"), str(tmp_path / "b")]) == str(tmp_path / "a/nft")
+
+
+def test_only_an_executable_file_is_a_program(tmp_path: Path) -> None:
+    (tmp_path / "nft").mkdir()
+    (tmp_path / "iptables").touch(mode=0o644)
+    assert [tools.find(name, [str(tmp_path)]) for name in ("nft", "iptables", "absent")] == [None, None, None]
+
+
+def test_a_program_sees_a_minimal_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LD_PRELOAD_NOT_REALLY", "x")
+    seen = dict(line.split("=", 1) for line in tools.run(["env"]).stdout.splitlines())
+    assert seen == tools.ENVIRONMENT
+
+
+def test_input_goes_in_and_output_comes_out() -> None:
+    assert tools.run(["cat"], "größe") == Outcome(0, "größe", "")
+
+
+def test_a_program_that_is_not_installed_is_enopkg() -> None:
+    with pytest.raises(KernelError, match="running no-such-program: Package not installed") as refused:
+        tools.run(["no-such-program"])
+    assert (refused.value.errno, refused.value.gone) == (errno.ENOPKG, False)
+    assert "install" in refused.value.hint
+
+
+def test_an_error_is_the_first_line_and_the_errno_it_spells() -> None:
+    printed = "internal:0:0-0: Error: No such file or directory; did you mean x?\n\nlist table\n"
+    error = tools.refusal(Outcome(1, "", printed), "listing")
+    assert error.errno == errno.ENOENT
+    assert str(error).startswith("listing: internal:0:0-0: Error: No such file or directory; did you mean x?")
+
+
+def test_an_error_without_words_tells_the_exit_code() -> None:
+    error = tools.refusal(Outcome(3, "", "\n"), "listing")
+    assert (error.errno, str(error)) == (errno.EIO, "listing: exit code 3 (Input/output error)")
