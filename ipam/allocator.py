@@ -1,0 +1,149 @@
+"""Decides which address an attachment gets: the reference's order and its refusals (contract 3.3).
+
+Works on a store handed in, whose lock is held from the first look to the last reservation.
+Must not know files, JSON or leases.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from itertools import chain
+
+from cni.errors import CniError, Code
+from ipam import claims
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from cni.types import IPAddress
+    from ipam.claims import Claim, Reservation
+    from ipam.ranges import Range, RangeSet
+    from ipam.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Allotment:
+    """An address and the range it came from, which knows its prefix length and gateway."""
+
+    address: IPAddress
+    source: Range
+
+
+def allocate(
+    sets: Sequence[RangeSet], requested: Sequence[IPAddress], store: Store, claim: Claim
+) -> tuple[Allotment, ...]:
+    """Reserve one address a set for `claim`, a requested one where the set holds one, or nothing at all.
+
+    Raises CniError 101 when no address can be had, 103 when the attachment already has one, 7 for a request that no
+    set can ever fulfil. After a refusal exactly the reservations this call made are taken back.
+    """
+    present = store.reservations()
+    pending = list(dict.fromkeys(requested))
+    allotted: list[Allotment] = []
+    with contextlib.ExitStack() as undo:
+        for index, range_set in enumerate(sets):
+            wanted = next((address for address in pending if address in range_set), None)
+            try:
+                reservation, allotment = _allot(range_set, wanted, store.last(index), store, claim, present)
+            except CniError as refusal:
+                raise CniError(
+                    refusal.code, f"failed to allocate for range {index}: {refusal.msg}", refusal.details
+                ) from None
+            undo.callback(store.release, reservation)
+            allotted.append(allotment)
+            if wanted is not None:
+                pending.remove(wanted)
+        if pending:
+            raise _unmet(pending, sets)
+        undo.pop_all()
+    for index, allotment in enumerate(allotted):
+        store.remember(index, allotment.address)
+    return tuple(allotted)
+
+
+def candidates(range_set: RangeSet, last: IPAddress | None = None) -> Iterator[Allotment]:
+    """Yield every address of the set once, in the order to try them: round robin from the one after `last`.
+
+    A `last` outside the set counts as none; inside, it comes at the very end. Gateways of their range are left out.
+    """
+    current = None if last is None else range_set.range_for(last)
+    if current is None or last is None:
+        return chain.from_iterable(_span(each, int(each.start), int(each.end)) for each in range_set.ranges)
+    place = range_set.ranges.index(current)
+    others = range_set.ranges[place + 1 :] + range_set.ranges[:place]
+    return chain(
+        _span(current, int(last) + 1, int(current.end)),
+        chain.from_iterable(_span(each, int(each.start), int(each.end)) for each in others),
+        _span(current, int(current.start), int(last)),
+    )
+
+
+def free(range_set: RangeSet, taken: Collection[IPAddress]) -> int:
+    """Return how many addresses of the set nobody holds; counted, not tried, as a set may have 2^64."""
+    sources = ((address, range_set.range_for(address)) for address in taken)
+    used = sum(source is not None and address != source.gateway for address, source in sources)
+    return sum(each.size for each in range_set.ranges) - used
+
+
+def _span(source: Range, low: int, high: int) -> Iterator[Allotment]:
+    kind, gateway = type(source.start), int(source.gateway)
+    return (Allotment(kind(number), source) for number in range(low, high + 1) if number != gateway)
+
+
+def _allot(
+    range_set: RangeSet,
+    wanted: IPAddress | None,
+    last: IPAddress | None,
+    store: Store,
+    claim: Claim,
+    present: Collection[Reservation],
+) -> tuple[Reservation, Allotment]:
+    if wanted is not None:
+        return _take(range_set, wanted, store, claim)
+    _refuse_duplicate(range_set, claim, present)
+    used = claims.taken(present)
+    for allotment in candidates(range_set, last):
+        if allotment.address not in used and (reservation := store.reserve(allotment.address, claim)):
+            return reservation, allotment
+    raise CniError(
+        Code.NO_ADDRESS,
+        f"no IP addresses available in range set: {range_set}",
+        f"every address has a holder, named in the files of {store.location}: remove containers or widen the range",
+    )
+
+
+def _take(range_set: RangeSet, wanted: IPAddress, store: Store, claim: Claim) -> tuple[Reservation, Allotment]:
+    """Reserve exactly `wanted`; the reference looks for no duplicate claim on this path."""
+    source = range_set.range_for(wanted)
+    if source is None:
+        raise CniError(Code.INVALID_CONFIG, f"{wanted} not in range set {range_set}", "request an address of the range")
+    if wanted == source.gateway:
+        raise CniError(Code.INVALID_CONFIG, f"requested ip {wanted} is subnet's gateway", "request another address")
+    reservation = store.reserve(wanted, claim)
+    if reservation is None:
+        raise CniError(
+            Code.NO_ADDRESS,
+            f"requested IP address {wanted} is not available in range set {range_set}",
+            f"its holder is named in the file {store.location}/{wanted}",
+        )
+    return reservation, Allotment(wanted, source)
+
+
+def _refuse_duplicate(range_set: RangeSet, claim: Claim, present: Collection[Reservation]) -> None:
+    for address in claims.duplicates(present, claim):
+        if address in range_set:
+            raise CniError(
+                Code.CONFLICT,
+                f"{address} has been allocated to {claim.container_id}, duplicate allocation is not allowed",
+                f"{claim.ifname} of this container was added before: DEL it first",
+            )
+
+
+def _unmet(pending: Sequence[IPAddress], sets: Sequence[RangeSet]) -> CniError:
+    return CniError(
+        Code.INVALID_CONFIG,
+        f"failed to allocate all requested IPs: {' '.join(map(str, pending))}",
+        f"each range set gives one address: {'; '.join(map(str, sets))}",
+    )

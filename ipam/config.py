@@ -1,0 +1,179 @@
+"""Reads host-local's configuration once and completely: after this there are only typed, checked values.
+
+Where ranges come from and in which order is contract 3.1; the lease fills in what the configuration leaves open.
+Must not touch the disk: a lease is handed in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Interface, IPv6Interface
+
+from cni import addresses, args, results, versions
+from cni.errors import CniError, Code
+from cni.types import Route
+from ipam import ranges
+from ipam.ranges import RangeSet
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from ipaddress import IPv4Network, IPv6Network
+
+    from cni.config import Section
+    from cni.request import Request
+    from cni.types import IPAddress
+    from lease.file import Lease
+
+SINGLE_ADDRESS_UNTIL = (0, 3, 0)
+"""Results of versions before this one hold one address a family."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What one network asks of host-local.
+
+    `sets` is empty only while a lease is still to fill them in; `subnet_file`, `data_dir` and `resolv_conf` are absolute
+    paths or empty.
+    """
+
+    name: str
+    sets: tuple[RangeSet, ...]
+    routes: tuple[Route, ...]
+    subnet_file: str
+    data_dir: str
+    resolv_conf: str
+
+
+def parse(request: Request) -> Settings:
+    """Return the settings of `request`. Raises CniError 7, with the reference's words where its suites compare them."""
+    root = request.config
+    ipam = root.section("ipam")
+    if ipam is None:
+        raise CniError(Code.INVALID_CONFIG, "IPAM config missing 'ipam' key", 'add an object "ipam" with its ranges')
+    subnet_file = _path(ipam, "subnetFile") or _path(root, "subnetFile")
+    sets = tuple(_set(index, sections) for index, sections in enumerate(_pools(root, ipam)))
+    if not sets and not subnet_file:
+        raise CniError(
+            Code.INVALID_CONFIG, "no IP ranges specified", 'add "ipam.ranges", or "subnetFile" to use a lease'
+        )
+    _check_sets(sets, request.version)
+    return Settings(
+        name=request.name,
+        sets=sets,
+        routes=results.parse_routes(ipam),
+        subnet_file=subnet_file,
+        data_dir=_path(ipam, "dataDir"),
+        resolv_conf=_path(ipam, "resolvConf"),
+    )
+
+
+def requested(request: Request) -> tuple[IPAddress, ...]:
+    """Return the addresses asked for by CNI_ARGS, args.cni.ips and runtimeConfig.ips, in this order (contract 3.3).
+
+    Each is `address` or `address/length`, the length being ignored. Raises CniError 4 for CNI_ARGS, 7 for the others.
+    Read by ADD alone, so that DEL does not fail for a wish.
+    """
+    wish = args.parse(request.args, ("IP",)).get("IP", "")
+    metadata = request.config.section("args")
+    conventional = metadata.section("cni") if metadata else None
+    return (
+        *((_from_args(wish),) if wish else ()),
+        *_wishes(conventional),
+        *_wishes(request.config.section("runtimeConfig")),
+    )
+
+
+def with_lease(settings: Settings, lease: Lease) -> Settings:
+    """Fill in what the configuration leaves open: a set a subnet of the lease, and a route to every network of it.
+
+    Explicit ranges replace the lease's; an explicit route to a network replaces the lease's. Gateways are the addresses
+    the lease file writes.
+    """
+    leased = tuple(
+        RangeSet((ranges.canonical(_interface(subnet), gateway=gateway),))
+        for subnet, gateway in zip(lease.subnets, lease.gateways, strict=True)
+    )
+    explicit = {route.dst.network for route in settings.routes}
+    networks: tuple[IPv4Network | IPv6Network, ...] = (*lease.networks, *lease.ipv6_networks)
+    learned = tuple(Route(dst=_interface(network)) for network in networks if network not in explicit)
+    return replace(settings, sets=settings.sets or leased, routes=settings.routes + learned)
+
+
+def _pools(root: Section, ipam: Section) -> Iterable[tuple[Section, ...]]:
+    """Return the sets as written: the runtime's first, then the old style's one range, then `ranges` (contract 3.1)."""
+    runtime = root.section("runtimeConfig")
+    return (
+        *((runtime.section_lists("ipRanges") or ()) if runtime else ()),
+        *(((ipam,),) if ipam.has("subnet") else ()),
+        *(ipam.section_lists("ranges") or ()),
+    )
+
+
+def _set(index: int, sections: Sequence[Section]) -> RangeSet:
+    try:
+        return RangeSet(tuple(_range(section) for section in sections))
+    except ValueError as wrong:
+        written = f'written at "{sections[0].path}"' if sections else "a set needs at least one range"
+        raise CniError(Code.INVALID_CONFIG, f"invalid range set {index}: {wrong}", written) from wrong
+
+
+def _range(section: Section) -> ranges.Range:
+    return ranges.canonical(
+        section.interface("subnet"),
+        start=section.address("rangeStart"),
+        end=section.address("rangeEnd"),
+        gateway=section.address("gateway"),
+    )
+
+
+def _check_sets(sets: Sequence[RangeSet], version: str) -> None:
+    families = [each.version for each in sets]
+    if versions.parse(version) < SINGLE_ADDRESS_UNTIL and len(set(families)) < len(families):
+        raise CniError(
+            Code.INVALID_CONFIG,
+            f"CNI version {version} does not support more than 1 address per family",
+            "use cniVersion 0.3.0 or later, or one range set a family",
+        )
+    try:
+        ranges.require_disjoint(sets)
+    except ValueError as wrong:
+        raise CniError(Code.INVALID_CONFIG, str(wrong), "an address may be given out by one set only") from wrong
+
+
+def _path(section: Section, key: str) -> str:
+    """Return an absolute path; a relative one would depend on where the runtime happens to run."""
+    path = section.text(key)
+    if path and not path.startswith("/"):
+        section.refuse(key, path, "an absolute path")
+    return path
+
+
+def _from_args(text: str) -> IPAddress:
+    try:
+        return _wish(text)
+    except ValueError as wrong:
+        raise CniError(
+            Code.INVALID_ENVIRONMENT, f"invalid value of IP in CNI_ARGS: {wrong}", "expected an address like 10.1.0.5"
+        ) from wrong
+
+
+def _wishes(section: Section | None) -> tuple[IPAddress, ...]:
+    if section is None:
+        return ()
+    found = []
+    for index, text in enumerate(section.texts("ips")):
+        try:
+            found.append(_wish(text))
+        except ValueError:
+            section.refuse(f"ips[{index}]", text, "an IP address, with or without /length")
+    return tuple(found)
+
+
+def _wish(text: str) -> IPAddress:
+    return addresses.parse_interface(text).ip if "/" in text else addresses.parse_address(text)
+
+
+def _interface(network: IPv4Network | IPv6Network) -> IPv4Interface | IPv6Interface:
+    kind = IPv4Interface if network.version == 4 else IPv6Interface
+    return kind((int(network.network_address), network.prefixlen))

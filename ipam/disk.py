@@ -1,0 +1,219 @@
+"""Keeps claims on disk in the reference's form, so that its Go program and this one may work in one directory at once.
+
+One file an address, named by it; `lock` is held with flock(2) for the whole of a command (contract 3.4). A reservation
+appears complete or not at all: it is written nameless and then linked in, so neither a kill nor a full disk leaves an empty
+file behind. Nothing is synced: claims that a power failure takes belonged to containers it took as well.
+Must not know what a range or a lease is.
+"""
+# pathlib costs milliseconds that every container's start would pay:
+# ruff: noqa: PTH103, PTH119
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+
+from cni import addresses
+from cni.errors import CniError, Code
+from ipam.claims import Reservation
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from cni.types import IPAddress
+    from ipam.claims import Claim
+
+LOCK = "lock"
+CURSOR = "last_reserved_ip."
+LARGEST = 256 * 1024
+"""More than a claim can hold, as a container id fits one environment string (execve(2), 128 KiB)."""
+DEPTH = 8
+"""How far below the directory claims are looked for; the reference walks without end."""
+UNSUPPORTED = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT})
+"""What says that a file system has no nameless files (open(2), O_TMPFILE) or that /proc is not mounted."""
+
+QUIET = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+"""No file of the directory may lead out of it, and no FIFO may hold a container's start up."""
+
+
+class Directory:
+    """A directory of claims whose lock is held: ipam.store.Store on disk."""
+
+    __slots__ = ("_descriptor", "_log", "location")
+
+    def __init__(self, location: str, descriptor: int, log: Callable[[str], object]) -> None:
+        self.location = location
+        self._descriptor = descriptor
+        self._log = log
+
+    def reservations(self) -> tuple[Reservation, ...]:
+        """Read every file but the lock and the cursors, at any depth, as the reference does."""
+        return tuple(_scan(self._descriptor, "", DEPTH))
+
+    def reserve(self, address: IPAddress, claim: Claim) -> Reservation | None:
+        """Reserve `address`; a blank file in its place is nobody's while the lock is held, and is replaced."""
+        name, content = str(address), claim.text.encode()
+        if not self._publish(name, content) and not (self._cleared(name) and self._publish(name, content)):
+            return None
+        return Reservation(name, address, claim.text)
+
+    def release(self, reservation: Reservation) -> None:
+        """Remove the reservation's file."""
+        _forget(reservation.path, self._descriptor)
+
+    def last(self, index: int) -> IPAddress | None:
+        """Read the cursor of set `index`; one that is absent or no address is none, as on first use."""
+        try:
+            text = _content(CURSOR + str(index), self._descriptor)
+            return addresses.parse_address(text.decode().strip())
+        except (FileNotFoundError, ValueError):
+            return None
+        except OSError as error:
+            self._log(f"ignoring {self.location}/{CURSOR}{index}: {error.strerror}\n")
+            return None
+
+    def remember(self, index: int, address: IPAddress) -> None:
+        """Overwrite the cursor of set `index`."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | QUIET
+        try:
+            with os.fdopen(os.open(CURSOR + str(index), flags, 0o600, dir_fd=self._descriptor), "wb") as cursor:
+                cursor.write(str(address).encode())
+        except OSError as error:
+            self._log(f"cannot write {self.location}/{CURSOR}{index}: {error.strerror}\n")
+
+    @property
+    def writable(self) -> bool:
+        """Tell whether reservations can be made here."""
+        return os.access(".", os.W_OK | os.X_OK, dir_fd=self._descriptor)
+
+    def _publish(self, name: str, content: bytes) -> bool:
+        """Give `content` its name in one step; False when the name is taken."""
+        try:
+            self._link_nameless(name, content)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in UNSUPPORTED:
+                raise
+            return self._link_pending(name, content)
+        return True
+
+    def _link_nameless(self, name: str, content: bytes) -> None:
+        """Write a file that has no name yet and link it in through its descriptor (open(2), O_TMPFILE)."""
+        descriptor = os.open(".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=self._descriptor)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.link(f"/proc/self/fd/{descriptor}", name, dst_dir_fd=self._descriptor, follow_symlinks=True)
+
+    def _link_pending(self, name: str, content: bytes) -> bool:
+        """Do the same with a hidden name outside the directory; the lock makes that name ours alone."""
+        pending = _pending(self.location)
+        _forget(pending, self._descriptor)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | QUIET
+        try:
+            with os.fdopen(os.open(pending, flags, 0o600, dir_fd=self._descriptor), "wb") as file:
+                file.write(content)
+            os.link(pending, name, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor, follow_symlinks=False)
+        except FileExistsError:
+            return False
+        finally:
+            _forget(pending, self._descriptor)
+        return True
+
+    def _cleared(self, name: str) -> bool:
+        """Remove `name` when it is blank; tell whether the way is free."""
+        found = os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
+        blank = stat.S_ISREG(found.st_mode) and found.st_size == 0
+        if blank:
+            os.unlink(name, dir_fd=self._descriptor)
+        return blank
+
+
+@contextlib.contextmanager
+def locked(location: str, log: Callable[[str], object], *, create: bool) -> Iterator[Directory]:
+    """Open the directory `location` (absolute), made 0755 with its parents if `create`, and hold its lock meanwhile.
+
+    Waits for the lock as long as it takes. Raises CniError 5 naming `location`, for anything the disk refuses meanwhile too.
+    """
+    try:
+        with contextlib.ExitStack() as held:
+            if create:
+                os.makedirs(location, mode=0o755, exist_ok=True)
+            descriptor = os.open(location, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            held.callback(os.close, descriptor)
+            lock = os.open(LOCK, os.O_RDONLY | os.O_CREAT | QUIET, 0o750, dir_fd=descriptor)
+            held.callback(os.close, lock)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            _forget(_pending(location), descriptor)
+            yield Directory(location, descriptor, log)
+    except OSError as error:
+        raise CniError(
+            Code.IO_FAILURE,
+            f"address book {location}: {error.strerror or error}",
+            f"{error.filename or location} must be writable for root and its file system not full",
+        ) from error
+
+
+def _pending(location: str) -> str:
+    """Return where a reservation waits for its name, seen from the directory; a crash there is tidied by the next lock."""
+    return f"../.{os.path.basename(location)}.reserving"
+
+
+def _forget(path: str, directory: int) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path, dir_fd=directory)
+
+
+def _scan(directory: int, prefix: str, depth: int) -> Iterator[Reservation]:
+    with os.scandir(directory) as entries:
+        listed = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
+    for name, is_folder in listed:
+        if is_folder:
+            yield from _scan_below(name, directory, prefix, depth - 1)
+        elif name != LOCK and not name.startswith(CURSOR):
+            yield _reservation(name, directory, prefix)
+
+
+def _scan_below(name: str, directory: int, prefix: str, depth: int) -> Iterator[Reservation]:
+    """Scan a folder; one that cannot be opened or lies too deep holds nothing for us."""
+    try:
+        below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | QUIET, dir_fd=directory)
+    except OSError:
+        return
+    try:
+        if depth:
+            yield from _scan(below, f"{prefix}{name}/", depth)
+    finally:
+        os.close(below)
+
+
+def _reservation(name: str, directory: int, prefix: str) -> Reservation:
+    address = _address(name)
+    try:
+        content = _content(name, directory)
+    except OSError:
+        return Reservation(prefix + name, address, None)
+    return Reservation(prefix + name, address, content.decode(errors="replace").strip(), blank=not content)
+
+
+def _address(name: str) -> IPAddress | None:
+    try:
+        return addresses.parse_address(name)
+    except ValueError:
+        return None
+
+
+def _content(name: str, directory: int) -> bytes:
+    descriptor = os.open(name, os.O_RDONLY | QUIET, dir_fd=directory)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "no regular file", name)
+        return os.read(descriptor, min(found.st_size, LARGEST))
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,144 @@
+"""What host-local does for each verb: reads the settings, opens the directory of claims, lets the allocator decide.
+
+ADD and STATUS need the lease; DEL, CHECK and GC find claims by who made them and never ask for it.
+Must not print, and must not know the form claims have on disk.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Interface, IPv6Interface
+
+from cni import attachments
+from cni.errors import CniError, Code
+from cni.types import Address, Dns, Result
+from ipam import allocator, book, claims, config, disk, resolvconf
+from lease import file
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cni.request import Request
+    from ipam.allocator import Allotment
+    from ipam.config import Settings
+    from ipam.disk import Directory
+
+
+def add(request: Request) -> Result:
+    """Reserve one address a range set; the whole command under one lock (contract 3.5).
+
+    Raises CniError 11 without a usable lease, 5 for the disk, 7 for the configuration, else what allocate raises. A refusal
+    leaves no reservation.
+    """
+    settings, wishes = config.parse(request), config.requested(request)
+    dns = resolvconf.read(settings.resolv_conf) if settings.resolv_conf else Dns()
+    settings, home = _resolved(settings)
+    claim = book.claim(settings, request.container_id, request.ifname)
+    with disk.locked(home, request.log, create=True) as directory:
+        allotted = allocator.allocate(settings.sets, wishes, directory, claim)
+    return Result(ips=tuple(_entry(each) for each in allotted), routes=settings.routes, dns=dns)
+
+
+def delete(request: Request) -> None:
+    """Release what the attachment holds; nothing held is fine. Every book is tried, then failures are raised as one group."""
+    settings = config.parse(request)
+    claim = book.claim(settings, request.container_id, request.ifname)
+    _in_every_place(
+        request, settings, lambda directory: _release(directory, claims.held(directory.reservations(), claim))
+    )
+
+
+def check(request: Request) -> None:
+    """Raise CniError 102 unless the attachment holds an address. Its value is not compared (contract 3.5)."""
+    settings = config.parse(request)
+    claim = book.claim(settings, request.container_id, request.ifname)
+    for place in book.places(settings):
+        with disk.locked(place, request.log, create=False) as directory:
+            if claims.held(directory.reservations(), claim):
+                return
+    raise CniError(
+        Code.CHECK_FAILED,
+        f"host-local: Failed to find address added by container {request.container_id}",
+        f"no reservation names {request.ifname} of network {settings.name}: remove the container's network and add it again",
+    )
+
+
+def status(request: Request) -> None:
+    """Raise CniError 50 when the next ADD would fail: no lease, a directory that cannot be written, a set without room.
+
+    Makes the directory, as ADD would: whether that works is part of the question.
+    """
+    settings = config.parse(request)
+    try:
+        settings, home = _resolved(settings)
+        with disk.locked(home, request.log, create=True) as directory:
+            _require_room(settings, directory)
+    except CniError as refusal:
+        raise CniError(Code.NOT_AVAILABLE, refusal.msg, refusal.details) from refusal
+
+
+def collect(request: Request) -> None:
+    """Release the network's claims whose attachment the runtime no longer knows (GC; specification 1.1.0).
+
+    Without a list of attachments nothing is removed: nothing is freed on a guess. Failures are raised as one group.
+    """
+    settings = config.parse(request)
+    valid = attachments.valid(request.config)
+    if valid is None:
+        return
+    network = book.owner(settings)
+    _in_every_place(
+        request, settings, lambda directory: _release(directory, claims.stale(directory.reservations(), valid, network))
+    )
+
+
+VERBS = {"ADD": add, "DEL": delete, "CHECK": check, "STATUS": status, "GC": collect}
+
+
+def _resolved(settings: Settings) -> tuple[Settings, str]:
+    """Return the settings completed by the lease, where one is asked for, and the directory for claims.
+
+    Raises CniError 11 without a usable lease: the daemon may be about to write it.
+    """
+    if not settings.subnet_file:
+        return settings, book.home(settings, None)
+    try:
+        lease = file.read(settings.subnet_file)
+    except file.Unavailable as reason:
+        raise CniError(Code.TRY_AGAIN_LATER, f"lease file {reason.path}: {reason.reason}", reason.remedy) from reason
+    return config.with_lease(settings, lease), book.home(settings, lease)
+
+
+def _entry(allotment: Allotment) -> Address:
+    kind = IPv4Interface if allotment.address.version == 4 else IPv6Interface
+    return Address(kind((int(allotment.address), allotment.source.subnet.prefixlen)), allotment.source.gateway)
+
+
+def _release(directory: Directory, reservations: tuple[claims.Reservation, ...]) -> None:
+    for reservation in reservations:
+        directory.release(reservation)
+
+
+def _in_every_place(request: Request, settings: Settings, act: Callable[[Directory], None]) -> None:
+    failures: list[CniError] = []
+    for place in book.places(settings):
+        try:
+            with disk.locked(place, request.log, create=False) as directory:
+                act(directory)
+        except CniError as failure:
+            failures.append(failure)
+    if failures:
+        raise ExceptionGroup(f"{request.command} of network {settings.name}", failures)
+
+
+def _require_room(settings: Settings, directory: Directory) -> None:
+    if not directory.writable:
+        raise CniError(Code.NOT_AVAILABLE, f"address book {directory.location}: not writable", "mount it read-write")
+    taken = claims.taken(directory.reservations())
+    for index, range_set in enumerate(settings.sets):
+        if allocator.free(range_set, taken) <= 0:
+            raise CniError(
+                Code.NOT_AVAILABLE,
+                f"no IP addresses available in range set: {range_set}",
+                f"range set {index} is full, {directory.location} names the holders: remove containers or widen the range",
+            )
