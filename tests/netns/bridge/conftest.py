@@ -16,6 +16,12 @@ from tests.netns.spaces import Space
 FOUR = {"address": "10.42.7.5/24", "gateway": "10.42.7.1"}
 SIX = {"address": "fd00:42:0:7::5/64", "gateway": "fd00:42:0:7::1"}
 
+LEASE = """FLANNEL_NETWORK=10.42.0.0/16
+FLANNEL_SUBNET=10.42.7.1/24
+FLANNEL_MTU=1450
+FLANNEL_IPMASQ=false
+"""
+
 IPAM = """#!/bin/sh
 echo "$CNI_COMMAND $CNI_CONTAINERID" >> {directory}/calls
 cat > /dev/null
@@ -68,3 +74,16 @@ def runtime(host: Space, tmp_path: Path) -> Runtime:
     made = Runtime(host, tmp_path, {**config, "ipam": {"type": "fake-ipam"}})
     made.ipam_answers(FOUR)
     return made
+
+
+@pytest.fixture
+def lease(tmp_path: Path) -> str:
+    path = tmp_path / "subnet.env"
+    path.write_text(LEASE)
+    return str(path)
+
+
+def add(runtime: Runtime, container: Space, **keys: Any) -> dict[str, Any]:
+    result = runtime.call("ADD", container.path, **keys)
+    assert "code" not in result, result
+    return result
