@@ -1,0 +1,67 @@
+"""The command `tulle`: shows people what the programs and the daemon work with.
+
+Reads and prints; must not change anything. Exit codes: 0 shown, 1 not available (with the reason), 2 wrong usage.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from importlib import metadata
+
+from lease import file as lease_file
+
+CONFLIST = "/etc/cni/net.d/10-tulle.conflist"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve one command line and return the exit code."""
+    options = _parser().parse_args(arguments)
+    return int(options.show(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tulle", description="Shows what tulle's programs and daemon work with.")
+    parser.add_argument("--version", action="version", version=f"tulle {_version()}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    lease = commands.add_parser("lease", help="this host's share of the network, and what to run next")
+    lease.add_argument("--subnet-file", default=lease_file.DEFAULT_PATH, help="the lease file (default %(default)s)")
+    lease.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    lease.set_defaults(show=_show_lease)
+    return parser
+
+
+def _version() -> str:
+    """Return the installed distribution's version; a checkout that is not installed has none of its own."""
+    try:
+        return metadata.version("tulle")
+    except metadata.PackageNotFoundError:
+        return "(from a checkout)"
+
+
+def _show_lease(options: argparse.Namespace) -> int:
+    try:
+        lease = lease_file.read(options.subnet_file)
+    except lease_file.Unavailable as missing:
+        print(missing)
+        return 1
+    rows = _rows(lease)
+    if options.json:
+        print(json.dumps({key: value for key, (_, value) in rows.items()}))
+        return 0
+    for label, value in rows.values():
+        print(f"{label:<22}{' '.join(value) if isinstance(value, list) else value}")
+    print(f"\nnext: put conf/10-tulle.conflist of this project at {CONFLIST}, unchanged, and start a container")
+    return 0
+
+
+def _rows(lease: lease_file.Lease) -> dict[str, tuple[str, object]]:
+    """Return what there is to show, by JSON key: the label for people and the value."""
+    networks = [str(network) for network in (*lease.networks, *lease.ipv6_networks)]
+    return {
+        "networks": ("network", networks),
+        "subnets": ("subnet of this host", [str(subnet) for subnet in lease.subnets]),
+        "gateways": ("gateway", [str(gateway) for gateway in lease.gateways]),
+        "mtu": ("MTU", lease.mtu),
+        "masquerade": ("masquerade by", "tulled" if lease.ipmasq else "bridge"),
+        "book": ("address book", f"/run/tulle/books/{lease.key}"),
+    }
