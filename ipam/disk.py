@@ -73,7 +73,7 @@ class Directory:
         except (FileNotFoundError, ValueError):
             return None
         except OSError as error:
-            self._log(f"ignoring {self.location}/{CURSOR}{index}: {error.strerror}\n")
+            self._log(f"ignoring {self.location}/{CURSOR}{index}: {error.strerror}")
             return None
 
     def remember(self, index: int, address: IPAddress) -> None:
@@ -83,7 +83,7 @@ class Directory:
             with os.fdopen(os.open(CURSOR + str(index), flags, 0o600, dir_fd=self._descriptor), "wb") as cursor:
                 cursor.write(str(address).encode())
         except OSError as error:
-            self._log(f"cannot write {self.location}/{CURSOR}{index}: {error.strerror}\n")
+            self._log(f"cannot write {self.location}/{CURSOR}{index}: {error.strerror}")
 
     @property
     def writable(self) -> bool:

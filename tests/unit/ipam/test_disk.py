@@ -182,8 +182,8 @@ def test_cursor_that_cannot_be_used_is_logged_and_no_failure(tmp_path: Path) -> 
         assert directory.last(0) is None
         directory.remember(0, ADDRESS)
     assert said == [
-        f"ignoring {tmp_path}/blue/last_reserved_ip.0: no regular file\n",
-        f"cannot write {tmp_path}/blue/last_reserved_ip.0: Is a directory\n",
+        f"ignoring {tmp_path}/blue/last_reserved_ip.0: no regular file",
+        f"cannot write {tmp_path}/blue/last_reserved_ip.0: Is a directory",
     ]
 
 
