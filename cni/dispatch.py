@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import BinaryIO
 
-    from cni.skel import Program
+    from cni.program import Program
 
 STDIN_BYTES = 16 * 2**20
 """A configuration is a few kilobytes; whoever sends more than this is not a runtime."""

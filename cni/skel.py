@@ -1,6 +1,6 @@
 """The edge of every program: the only place that touches the process's streams, environment and exit code.
 
-Import budget: nothing beyond cni.versions and os. VERSION is answered from here and has to cost no more than starting
+Import budget: nothing beyond cni.program, cni.versions and os. VERSION is answered from here and has to cost no more than starting
 the interpreter; every other verb goes through cni.dispatch, imported on its way. Must not know any verb.
 """
 
@@ -8,38 +8,17 @@ from __future__ import annotations
 
 import os
 
-from cni.versions import NEWEST, SUPPORTED
+from cni.versions import NEWEST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import BinaryIO, NoReturn, TextIO
 
-    from cni.request import Request
-    from cni.types import Result
-
-    Verbs = Mapping[str, Callable[[Request], Result | None]]
+    from cni.program import Program
 
 OWN_NETNS = "/proc/thread-self/ns/net"
 """The network namespace of the calling thread (proc_pid_ns(5)); a thread may sit in another one than its process."""
-
-
-class Program:
-    """What a program is: a name, the versions it speaks, words about itself, and how to load what each verb does.
-
-    `load` returns a function a verb and is called only when one is needed; a verb it lacks succeeds without doing
-    anything (contract 1.3). A plain class, because importing dataclasses costs more than the rest of VERSION.
-    """
-
-    __slots__ = ("about", "load", "name", "versions")
-
-    def __init__(
-        self, name: str, load: Callable[[], Verbs], *, versions: tuple[str, ...] = SUPPORTED, about: str = ""
-    ) -> None:
-        self.name = name
-        self.load = load
-        self.versions = versions
-        self.about = about
 
 
 def main(program: Program) -> NoReturn:

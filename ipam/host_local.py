@@ -5,11 +5,11 @@ Import budget: the skeleton only; the verbs are loaded when one is asked for.
 
 from __future__ import annotations
 
-from cni.skel import Program
+from cni.program import Program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from cni.skel import Verbs
+    from cni.program import Verbs
 
 
 def _verbs() -> Verbs:

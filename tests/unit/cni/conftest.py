@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from cni import skel
+from cni.program import Program
 
 settings.register_profile("busy", deadline=None)  # a loaded machine is slow, not wrong
 settings.load_profile("busy")
@@ -37,9 +38,7 @@ Serve = Callable[..., Served]
 def serve() -> Serve:
     """Return a function that calls `program` once; keywords replace variables of a complete ADD environment, None removes one."""
 
-    def call(
-        program: skel.Program, stdin: bytes = b"", own_netns: str = skel.OWN_NETNS, **changes: str | None
-    ) -> Served:
+    def call(program: Program, stdin: bytes = b"", own_netns: str = skel.OWN_NETNS, **changes: str | None) -> Served:
         environ = {name: value for name, value in {**BASE, **changes}.items() if value is not None}
         stdout, stderr = io.StringIO(), io.StringIO()
         status = skel.run(

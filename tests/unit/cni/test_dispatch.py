@@ -16,15 +16,16 @@ import pytest
 
 from cni import dispatch
 from cni.errors import CniError, Code
-from cni.skel import Program, run
+from cni.program import Program
+from cni.skel import run
 from cni.types import Address, Interface, Result
 from cni.versions import SUPPORTED
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cni.program import Verbs
     from cni.request import Request
-    from cni.skel import Verbs
     from tests.unit.cni.conftest import Serve, Served
 
 ALL = ("ADD", "CHECK", "DEL", "GC", "STATUS")

@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cni import args, results
-from cni.skel import Program, run
+from cni.program import Program
+from cni.skel import run
 from cni.types import Result
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from cni.program import Program
 from cni.request import Request
-from cni.skel import Program, run
+from cni.skel import run
 from cni.types import Interface, Result
 from cni.versions import SUPPORTED
 
@@ -23,7 +24,8 @@ ROOT = Path(__file__).parents[3]
 SCRIPT = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
-from cni.skel import Program, main
+from cni.program import Program
+from cni.skel import main
 def verbs():
     from cni.types import Interface, Result
     return {{"ADD": lambda request: Result((Interface(request.ifname),)), "DEL": lambda request: request.log("gone")}}
