@@ -5,8 +5,10 @@ Reads and prints; must not change anything. Exit codes: 0 shown, 1 not available
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from importlib import metadata
+from pathlib import Path
 
 from lease import file as lease_file
 
@@ -42,7 +44,7 @@ def _show_lease(options: argparse.Namespace) -> int:
     try:
         lease = lease_file.read(options.subnet_file)
     except lease_file.Unavailable as missing:
-        print(missing)
+        print(missing, file=sys.stderr)
         return 1
     rows = _rows(lease)
     if options.json:
@@ -50,8 +52,14 @@ def _show_lease(options: argparse.Namespace) -> int:
         return 0
     for label, value in rows.values():
         print(f"{label:<22}{' '.join(value) if isinstance(value, list) else value}")
-    print(f"\nnext: put conf/10-tulle.conflist of this project at {CONFLIST}, unchanged, and start a container")
+    print(f"\nnext: {_next_step()}")
     return 0
+
+
+def _next_step() -> str:
+    if Path(CONFLIST).exists():
+        return "start a container on the network tulle, like: podman run --rm -it --network tulle IMAGE"
+    return f"put conf/10-tulle.conflist of this project at {CONFLIST}, unchanged"
 
 
 def _rows(lease: lease_file.Lease) -> dict[str, tuple[str, object]]:
