@@ -1,0 +1,134 @@
+"""Puts one daemon together from its settings: store, network config, interface, backend, lease file, in this order.
+
+Each step checks what the next one builds on, so that a wrong setting ends the start before anything was changed.
+What must be closed again is registered on the stack it is handed. Must not know the process's arguments or signals.
+"""
+
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from kernel.events import Events
+from kernel.network import Network
+from overlay import documents, interfaces, network, reconcile
+from overlay.attributes import compact
+from overlay.backends import Underlay, catalogue
+from overlay.daemon import Daemon, Outside
+from overlay.enforcing import Enforcer
+from overlay.errors import Refused
+from overlay.interfaces import Wish
+from overlay.leasefile import LeaseFile
+from overlay.logs import Log
+from overlay.network import NetworkConfig
+from overlay.notify import Notifier
+from overlay.settings import Settings
+from overlay.stores import Store
+from overlay.stores.file import FileStore
+from overlay.stores.sqlite import Clock, SqliteStore
+from overlay.tenancy import Tenancy, Terms
+from overlay.tenant import Chance
+from overlay.upkeep import Duties, Upkeep
+
+
+async def assemble(
+    chosen: Settings,
+    stack: ExitStack,
+    notifier: Notifier,
+    chance: Chance,
+    clock: Clock,
+    log: Log,
+) -> Daemon:
+    """Build the daemon; raises Refused, Unavailable or KernelError, and has then changed nothing in the kernel."""
+    file = LeaseFile(chosen.subnet_file)
+    file.acquire()
+    stack.callback(file.release)
+    kernel = stack.enter_context(Network())
+    events = stack.enter_context(Events())
+    store = _open_store(chosen, kernel, clock, stack, log)
+    config = network.parse(await store.read_config(), f"network config in {chosen.store}")
+    catalogue.require_known(config)
+    underlay = interfaces.choose(kernel, _wish(chosen, store, kernel), dual=config.ipv6 is not None)
+    log.info("interface chosen", interface=underlay.interface, public_ip=underlay.public_ip, mtu=underlay.mtu)
+    kept = _kept(config, underlay, kernel) if store.exchanges else {}
+    backend = catalogue.build(config, underlay, kept)
+    terms = Terms(config, underlay.public_ip, backend.attributes, chosen.subnet_lease_renew_margin * 60.0)
+    upkeep = Upkeep(kernel, backend, file, _duties(chosen, config), log)
+    outside = Outside(store, events, notifier, chance, log)
+    return Daemon(outside, Tenancy(terms, previous=file.previous()), upkeep, Enforcer(), chosen.iptables_resync)
+
+
+def founding_config(chosen: Settings) -> str:
+    """Give the network config that the settings describe, empty when they describe none; raises Refused."""
+    if chosen.net_config:
+        try:
+            text = Path(chosen.net_config).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as problem:
+            remedy = "name a readable file with flannel's network config"
+            raise Refused(f"cannot be read: {problem}", where=chosen.net_config, remedy=remedy) from problem
+        catalogue.require_known(network.parse(text, chosen.net_config))
+        return text
+    if not chosen.network:
+        return ""
+    backend: dict[str, object] = {"Type": "vxlan", "VNI": chosen.vni or 1}
+    if chosen.port is not None:
+        backend["Port"] = chosen.port
+    text = compact({"Network": chosen.network, "Backend": backend})
+    catalogue.require_known(network.parse(text, "--network"))
+    return text
+
+
+def _open_store(chosen: Settings, kernel: Network, clock: Clock, stack: ExitStack, log: Log) -> "Store":
+    report = partial(_report, log)
+    if chosen.store_kind == "file":
+        addresses = partial(interfaces.local_addresses, kernel)
+        return FileStore(chosen.store_path, derive=catalogue.derive, addresses=addresses, report=report)
+    founding = founding_config(chosen)
+    store = SqliteStore(chosen.store_path, clock=clock, report=report)
+    stack.callback(store.close)
+    if founding:
+        _found(store, founding, chosen)
+    return store
+
+
+def _found(store: SqliteStore, founding: str, chosen: Settings) -> None:
+    """Store the config if the store has none; raises Refused when it has another one."""
+    stored = store.initialise(founding)
+    if stored == founding:
+        return
+    wanted, held = (documents.parse(text, chosen.store) for text in (founding, stored))
+    found = network.differences(wanted, held)
+    if found:
+        remedy = (
+            "give what the store has, or leave it out; to change the network, stop all daemons and remove the store"
+        )
+        raise Refused("; ".join(map(str, found)), where=chosen.store, remedy=remedy)
+
+
+def _wish(chosen: Settings, store: Store, kernel: Network) -> Wish:
+    """Give the wish of the settings; without one, a hosts file that lists an address of ours makes the choice."""
+    wish = Wish(chosen.iface, chosen.iface_regex, chosen.iface_can_reach, chosen.public_ip, chosen.public_ipv6)
+    if not isinstance(store, FileStore) or wish != Wish():
+        return wish
+    here = {held.address.ip for held in kernel.addresses()}
+    listed = [address for address in store.known if address in here]
+    return replace(wish, public_ip=str(listed[0])) if listed else wish
+
+
+def _kept(config: NetworkConfig, underlay: Underlay, kernel: Network) -> dict[str, str]:
+    return reconcile.kept_macs(kernel, catalogue.devices(config, underlay))
+
+
+def _duties(chosen: Settings, config: NetworkConfig) -> Duties:
+    return Duties(
+        config=config,
+        bridge=chosen.bridge,
+        masquerade=chosen.ip_masq,
+        forward=chosen.iptables_forward_rules,
+        fully_random=not chosen.ip_masq_fully_random_disable,
+    )
+
+
+def _report(log: Log, problem: Refused) -> None:
+    """Log a store's bad entry once, until it says something else."""
+    log.change(f"entry {problem.where}", "warning", "entry left out", problem=problem)

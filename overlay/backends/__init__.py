@@ -1,0 +1,83 @@
+"""What every backend answers, in one protocol, and the kernel state it can ask for, as values.
+
+A backend decides: which attributes to publish for a subnet, and which devices and entries a set of leases amounts to.
+It never touches the kernel; overlay.drift compares its wishes with what is there, overlay.reconcile carries them out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from typing import Protocol
+
+from overlay.attributes import Attributes
+from overlay.leases import Lease
+from overlay.subnets import Subnet
+
+IPAddress = IPv4Address | IPv6Address
+IPInterface = IPv4Interface | IPv6Interface
+IPNetwork = IPv4Network | IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Underlay:
+    """The interface the tunnels go through, its MTU in bytes, and the addresses published for this host."""
+
+    interface: str
+    mtu: int
+    public_ip: IPv4Address
+    public_ipv6: IPv6Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What makes a VXLAN device the one that is meant; `port` 0 is the kernel's own choice."""
+
+    name: str
+    vni: int
+    parent: str
+    local: IPAddress
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """A device with its settings and every entry that belongs on it; what else is found on it is removed.
+
+    `mtu` is a ceiling unless `mtu_fixed`. `network` bounds the addresses that may be taken off the device. `neighbours`
+    pairs a peer's base address with its MAC, `fdb` a MAC with the peer's public address, `routes` a subnet with its
+    gateway on the device.
+    """
+
+    device: Device
+    mtu: int
+    mac: str
+    learning: bool
+    address: IPInterface
+    network: IPNetwork
+    mtu_fixed: bool = False
+    neighbours: frozenset[tuple[IPAddress, str]] = frozenset()
+    fdb: frozenset[tuple[str, IPAddress]] = frozenset()
+    routes: frozenset[tuple[IPNetwork, IPAddress]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """All a backend wants in the kernel, and the peers it had to leave out with the reason for each."""
+
+    tunnels: tuple[Tunnel, ...]
+    unusable: tuple[str, ...] = ()
+
+
+class Backend(Protocol):
+    """One way to carry packets to other hosts."""
+
+    mtu: int
+    """Bytes a container's packet may have: the underlay's less the encapsulation."""
+
+    def attributes(self, subnet: Subnet) -> Attributes:
+        """Give what this host publishes once it holds `subnet`."""
+        ...
+
+    def desired(self, own: Lease, peers: Sequence[Lease]) -> Desired:
+        """Give the kernel state that makes `peers` reachable from the host holding `own`."""
+        ...

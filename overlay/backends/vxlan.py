@@ -1,0 +1,231 @@
+"""Backend vxlan: flannel's device, addresses and entries, decided without touching the kernel.
+
+Follows flannel-contract.md 5.1 on the wire and in what `ip` shows. The MAC of a new device is derived from VNI and
+subnet, so that hosts which exchange nothing still agree on it. Blind spot: DirectRouting and GBP are refused.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
+
+from overlay import documents
+from overlay.attributes import Attributes, compact
+from overlay.backends import Desired, Device, IPAddress, IPNetwork, Tunnel, Underlay
+from overlay.errors import Refused
+from overlay.leases import Lease
+from overlay.network import NetworkConfig
+from overlay.subnets import Subnet
+
+TYPE = "vxlan"
+OVERHEAD = 50
+"""Bytes of outer Ethernet, IPv4, UDP and VXLAN headers."""
+LOWEST_MTU = 1280
+"""Bytes IPv6 asks of a link; below it the kernel takes IPv6 off a device."""
+DEFAULT_PORT = 8472
+"""UDP port of Linux' vxlan when none is given; not IANA's 4789."""
+LONGEST_NAME = 15
+"""Characters of a link's name (IFNAMSIZ without its NUL)."""
+
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The backend's section of the network config (contract 1.2); `mtu` 0 means that of the underlay."""
+
+    vni: int
+    port: int
+    mtu: int
+    learning: bool
+
+
+def options(config: NetworkConfig) -> Options:
+    """Read and check the section "Backend" of the network config; raises Refused."""
+    section = config.backend
+    for key in ("DirectRouting", "GBP"):
+        if section.flag(key):
+            raise section.refusal(key, "not supported by this version", f"remove {key}, the network works without it")
+    found = Options(
+        vni=section.number("VNI", 1, lowest=1, highest=(1 << 24) - 1),
+        port=section.number("Port", 0, lowest=0, highest=65535),
+        mtu=section.number("MTU", 0, lowest=0, highest=65535),
+        learning=section.flag("Learning"),
+    )
+    longest = device_name(6 if config.ipv6 else 4, found.vni)
+    if len(longest) > LONGEST_NAME:
+        remedy = f"take a VNI below {10_000 if config.ipv6 else 10_000_000}"
+        raise section.refusal("VNI", f"no link can be called {longest}", remedy)
+    return found
+
+
+def device_name(version: int, vni: int) -> str:
+    """Name the device of an IP version: flannel.N, or flannel-v6.N."""
+    return f"flannel.{vni}" if version == 4 else f"flannel-v6.{vni}"
+
+
+def devices(config: NetworkConfig, underlay: Underlay) -> tuple[Device, ...]:
+    """Give the devices this host will have, IPv4's first; raises Refused."""
+    chosen = options(config)
+    local: tuple[IPAddress | None, ...] = (underlay.public_ip, underlay.public_ipv6 if config.ipv6 else None)
+    return tuple(
+        Device(device_name(one.version, chosen.vni), chosen.vni, underlay.interface, one, chosen.port)
+        for one in local
+        if one is not None
+    )
+
+
+def derived_mac(vni: int, subnet: IPNetwork) -> str:
+    """Derive the tunnel endpoint's MAC: SHA-256 of `tulle-vtep VNI SUBNET`, its first six bytes made local and unicast.
+
+    Part of the contract between hosts that use the store `file`: it must never change.
+    """
+    digest = bytearray(hashlib.sha256(f"tulle-vtep {vni} {subnet}".encode()).digest()[:6])
+    digest[0] = (digest[0] & 0xFE) | 0x02
+    return digest.hex(":")
+
+
+def derived(config: NetworkConfig, subnet: Subnet, public: IPv4Address, public_v6: IPv6Address | None) -> Attributes:
+    """Give the attributes that follow from a host's subnet and addresses alone."""
+    vni = options(config).vni
+    macs = {device_name(one.version, vni): derived_mac(vni, one) for one in subnet.networks}
+    return _attributes(vni, macs, public, public_v6 if subnet.ipv6 else None)
+
+
+class Vxlan:
+    """The backend for one host; `kept` holds the MACs of compatible devices that exist already, by device name."""
+
+    def __init__(self, config: NetworkConfig, underlay: Underlay, kept: Mapping[str, str]) -> None:
+        """Check what the underlay allows; raises Refused."""
+        self._config, self._underlay, self._kept = config, underlay, dict(kept)
+        self._options = options(config)
+        self.mtu = _inner_mtu(config, self._options, underlay)
+        self._devices: dict[int, Device] = {one.local.version: one for one in devices(config, underlay)}
+        if config.ipv6 and 6 not in self._devices:
+            remedy = "give the interface an IPv6 address, or set --public-ipv6"
+            raise Refused(f"{underlay.interface} has no IPv6 address for a dual-stack network", remedy=remedy)
+
+    def attributes(self, subnet: Subnet) -> Attributes:
+        """Give the published value: the kept device's MAC, else the derived one."""
+        vni = self._options.vni
+        names = {device_name(one.version, vni): one for one in subnet.networks}
+        macs = {name: self._kept.get(name) or derived_mac(vni, one) for name, one in names.items()}
+        return _attributes(vni, macs, self._underlay.public_ip, self._underlay.public_ipv6 if subnet.ipv6 else None)
+
+    def desired(self, own: Lease, peers: Sequence[Lease]) -> Desired:
+        """Give a device per family with ARP, FDB and route of every usable peer."""
+        usable, refused = self._usable(own, peers)
+        tunnels = [self._tunnel(own, usable, 4)]
+        if own.subnet.ipv6 is not None:
+            tunnels.append(self._tunnel(own, usable, 6))
+        return Desired(tuple(tunnels), tuple(refused))
+
+    def _usable(self, own: Lease, peers: Sequence[Lease]) -> tuple[list[Lease], list[str]]:
+        usable, refused, macs = [], [], {_mac(own.attributes.backend_data): own.subnet}
+        for peer in peers:
+            if peer.attributes.backend_type != TYPE:
+                continue
+            problem = self._problem(own, peer)
+            mac = _mac(peer.attributes.backend_data)
+            if not problem and macs.setdefault(mac, peer.subnet) != peer.subnet:
+                problem = f"its VtepMAC {mac} is also that of {macs[mac]}"
+            if problem:
+                refused.append(f"{peer.subnet}: {problem}")
+            else:
+                usable.append(peer)
+        return usable, refused
+
+    def _problem(self, own: Lease, peer: Lease) -> str:
+        """Say why a lease cannot be programmed without harm to this host; empty when it can."""
+        public = peer.attributes.public_ip
+        if peer.subnet.overlaps(own.subnet):
+            return f"overlaps this host's own {own.subnet}"
+        if public == own.attributes.public_ip:
+            return "its PublicIP is this host's own"
+        if not _reachable(public):
+            return f"its PublicIP {public} is no host's address"
+        if not _within(peer.subnet.ipv4, self._config.ipv4.network):
+            return f"outside {self._config.ipv4.network}"
+        if not _mac(peer.attributes.backend_data):
+            return f"its BackendData has no usable VtepMAC: {peer.attributes.backend_data[:80] or 'absent'}"
+        return ""
+
+    def _tunnel(self, own: Lease, peers: Sequence[Lease], version: int) -> Tunnel:
+        ends = [end for peer in peers if (end := self._end(peer, version))]
+        base, mac, _ = _far_end(own, version)
+        pool = self._config.ipv4 if version == 4 or self._config.ipv6 is None else self._config.ipv6
+        return Tunnel(
+            device=self._devices[version],
+            mtu=self.mtu,
+            mac=mac,
+            learning=self._options.learning,
+            address=_host_interface(base),
+            network=pool.network,
+            mtu_fixed=self._options.mtu > 0,
+            neighbours=frozenset((net.network_address, mac) for net, mac, _ in ends),
+            fdb=frozenset((mac, public) for _, mac, public in ends),
+            routes=frozenset((net, net.network_address) for net, _, _ in ends),
+        )
+
+    def _end(self, peer: Lease, version: int) -> "tuple[IPNetwork, str, IPAddress] | None":
+        """Give a peer's subnet, MAC and public address of one family; None when it has not published all three."""
+        if version == 4:
+            return _far_end(peer, 4)
+        network, public = peer.subnet.ipv6, peer.attributes.public_ipv6
+        if network is None or public is None or self._config.ipv6 is None:
+            return None
+        if not _within(network, self._config.ipv6.network):
+            return None
+        return _far_end(peer, 6) if _mac(peer.attributes.backend_v6_data) else None
+
+
+def _inner_mtu(config: NetworkConfig, chosen: Options, underlay: Underlay) -> int:
+    mtu, lowest = (chosen.mtu or underlay.mtu) - OVERHEAD, LOWEST_MTU if config.ipv6 else 68
+    if mtu < lowest:
+        where = "Backend.MTU" if chosen.mtu else f"the MTU of {underlay.interface}"
+        remedy = f"it must be {lowest + OVERHEAD} or more"
+        raise Refused(f"{where} is {mtu + OVERHEAD}: too little is left inside the tunnel", remedy=remedy)
+    return mtu
+
+
+def _far_end(lease: Lease, version: int) -> tuple[IPNetwork, str, IPAddress]:
+    values = lease.attributes
+    if version == 6 and lease.subnet.ipv6 is not None and values.public_ipv6 is not None:
+        return lease.subnet.ipv6, _mac(values.backend_v6_data), values.public_ipv6
+    return lease.subnet.ipv4, _mac(values.backend_data), values.public_ip
+
+
+def _within(inner: IPNetwork, outer: IPNetwork) -> bool:
+    return inner.version == outer.version and inner.prefixlen >= outer.prefixlen and inner.network_address in outer
+
+
+def _host_interface(network: IPNetwork) -> IPv4Interface | IPv6Interface:
+    base = network.network_address
+    return IPv4Interface((base, 32)) if isinstance(base, IPv4Address) else IPv6Interface((base, 128))
+
+
+def _attributes(vni: int, macs: Mapping[str, str], public: IPv4Address, public_v6: IPv6Address | None) -> Attributes:
+    data = {name: compact({"VNI": vni, "VtepMAC": mac}) for name, mac in macs.items()}
+    return Attributes(public, public_v6, TYPE, data[device_name(4, vni)], data.get(device_name(6, vni), ""))
+
+
+def _reachable(address: IPv4Address) -> bool:
+    return not (address.is_multicast or address.is_loopback or address.is_unspecified or address.is_reserved)
+
+
+def _mac(data: str) -> str:
+    """Read the VtepMAC of a peer's backend data; empty unless it is a unicast address in a form Go reads."""
+    try:
+        section = documents.parse(data, "BackendData")
+        text = _plain_mac(section.text("VtepMAC"))
+    except Refused:
+        return ""
+    unicast = _MAC.fullmatch(text) and not int(text[:2], 16) & 1
+    return text if unicast and text != "00:00:00:00:00:00" else ""
+
+
+def _plain_mac(text: str) -> str:
+    """Bring the forms of Go's net.ParseMAC (`-` between, or dotted quads) to lower case with colons."""
+    digits = text.lower().replace("-", "").replace(":", "").replace(".", "")
+    return ":".join(digits[start : start + 2] for start in range(0, len(digits), 2))

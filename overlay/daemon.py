@@ -1,0 +1,179 @@
+"""The daemon at work: the tasks that keep the lease, listen to store and kernel, and bring everything in line.
+
+Every change of the store or of our links in the kernel leads to a pass of overlay.upkeep, and so does every PERIOD seconds
+in which nothing was heard. Blind spot: what the kernel does between two passes without telling.
+"""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+
+from kernel.errors import KernelError
+from kernel.events import Events
+from overlay.enforcing import Enforcer
+from overlay.errors import Refused, StoreError
+from overlay.firewall import Rules
+from overlay.health import Health
+from overlay.leases import Lease
+from overlay.logs import Log
+from overlay.notify import Notifier
+from overlay.peers import Peers
+from overlay.stores import Store, Update
+from overlay.tenancy import Tenancy
+from overlay.tenant import Chance, Tenant
+from overlay.upkeep import Upkeep
+
+PERIOD = 5.0
+"""Seconds after which a pass is made though nothing was heard."""
+GATHERING = 0.05
+"""Seconds a pass waits for more news of the same kind, so that a burst costs one pass."""
+WATCH_BACKOFF, WATCH_CEILING = 0.1, 5.0
+"""Seconds between attempts to watch a store that fails, doubling (flannel-contract.md 2.7)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What the daemon needs of the world around it."""
+
+    store: Store
+    events: Events
+    notifier: Notifier
+    chance: Chance
+    log: Log
+
+
+class Daemon:
+    """One daemon for one network; `run` ends only by being cancelled or by an error nobody here can mend."""
+
+    def __init__(self, outside: Outside, state: Tenancy, upkeep: Upkeep, enforcer: Enforcer, resync: float) -> None:
+        self._outside, self._upkeep, self._enforcer, self._resync = outside, upkeep, enforcer, resync
+        self._tenant = Tenant(outside.store, state, self, outside.chance, outside.log)
+        self._peers = Peers()
+        self._own: Lease | None = None
+        self._due = asyncio.Event()
+        self._checked: tuple[float, tuple[Rules, ...]] = (float("-inf"), ())
+        self._last_pass = float("-inf")
+        self._announced = False
+
+    async def run(self) -> None:
+        """Work until cancelled; raises an ExceptionGroup of Refused or whatever else ended a task."""
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._outside.events.fileno(), self._heard_kernel)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._tenant.run())
+                group.create_task(self._watch_store())
+                group.create_task(self._keep_up())
+                group.create_task(self._beat())
+        finally:
+            loop.remove_reader(self._outside.events.fileno())
+
+    def health(self) -> Health:
+        """Say what is missing for readiness, and facts."""
+        progress, own = self._upkeep.progress, self._own
+        missing = [f"lease: {self._tenant.problem}"] if own is None or self._tenant.problem else []
+        if not self._peers.known:
+            missing.append("peers: the store has not listed them yet")
+        missing += [f"{part}: {problem}" for part, problem in progress.failed.items()]
+        if not progress.written:
+            missing.append("lease file: not written yet")
+        facts: dict[str, object] = {"subnet": str(own.subnet) if own else None, "peers": progress.peers}
+        return Health(tuple(missing), {**facts, "repairs": progress.repairs, "passes": progress.passes})
+
+    def published(self, lease: Lease) -> None:
+        """Take over the lease the tenant got; the next pass programs and publishes it."""
+        if self._own is None or self._own.subnet != lease.subnet:
+            self._outside.log.info("lease acquired", subnet=lease.subnet, public_ip=lease.attributes.public_ip)
+        else:
+            self._outside.log.detail("lease renewed", subnet=lease.subnet)
+        self._own = lease
+        self._due.set()
+
+    def withdrawn(self, lease: Lease, reason: str) -> None:
+        """Take the lease file away now; tunnels stay for the containers that still run."""
+        self._own = None
+        self._upkeep.withdraw(lease, reason)
+        self._due.set()
+
+    async def _watch_store(self) -> None:
+        """Follow the store for ever, beginning with a listing; each failure is a pause, longer and longer."""
+        pause = WATCH_BACKOFF
+        while True:
+            try:
+                first = await self._outside.store.leases()
+                self._take(first)
+                async for update in self._outside.store.watch(first.cursor):
+                    self._outside.log.settled("store", "the store answers again")
+                    pause = WATCH_BACKOFF
+                    self._take(update)
+            except (StoreError, Refused) as problem:
+                self._outside.log.change("store", "warning", "the store does not answer", problem=problem)
+            await asyncio.sleep(pause)
+            pause = min(WATCH_CEILING, pause * 2)
+
+    async def _keep_up(self) -> None:
+        """Pass whenever something was heard, at the latest after PERIOD."""
+        while True:
+            # not asyncio.wait_for: before Python 3.12 it swallows a cancellation that comes with the event
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PERIOD):
+                    await self._due.wait()
+                    await asyncio.sleep(GATHERING)
+            self._due.clear()
+            await self._pass()
+
+    async def _pass(self) -> None:
+        own, upkeep = self._own, self._upkeep
+        if own is not None and self._peers.known:
+            try:
+                mtu = upkeep.tunnels(own, self._peers.others(own.subnet, own.attributes.public_ip))
+                await self._firewall(own)
+                if self._own is own:
+                    upkeep.bridge(own, mtu)
+                    upkeep.publish(own, mtu)
+            except KernelError as problem:
+                self._outside.log.change("pass", "error", "the kernel cannot be read", problem=problem)
+                return
+            self._outside.log.settled("pass", "the kernel can be read again")
+        upkeep.progress.passes += 1
+        self._last_pass = self._outside.chance.now()
+        self._announce()
+
+    async def _firewall(self, own: Lease) -> None:
+        """Keep the rules, in a thread because it starts programs; no oftener than asked unless the lease changed."""
+        rules = self._upkeep.rules(own)
+        if self._is_due(rules):
+            self._upkeep.firewall(*await asyncio.to_thread(self._enforcer.enforce, rules))
+            self._checked = (self._outside.chance.now(), rules)
+
+    def _is_due(self, rules: tuple[Rules, ...]) -> bool:
+        when, which = self._checked
+        late = self._outside.chance.now() - when >= self._resync
+        return late or rules != which or "firewall" in self._upkeep.progress.failed
+
+    def _take(self, update: Update) -> None:
+        for event in self._peers.apply(update):
+            self._tenant.tell(event)
+        self._due.set()
+
+    def _heard_kernel(self) -> None:
+        if self._outside.events.read():
+            self._due.set()
+
+    def _announce(self) -> None:
+        """Tell the service manager once that all is ready, and always how it stands."""
+        health = self.health()
+        notifier = self._outside.notifier
+        if not health.missing and not self._announced:
+            self._announced = True
+            notifier.ready()
+            self._outside.log.info("ready", **health.facts)
+        notifier.status("; ".join(health.missing) or f"{health.facts['subnet']}, {health.facts['peers']} peers")
+
+    async def _beat(self) -> None:
+        """Answer the watchdog while passes are made; a loop that hangs is one the manager should end."""
+        heartbeat = self._outside.notifier.heartbeat
+        while heartbeat is not None:
+            if self._outside.chance.now() - self._last_pass < max(4 * PERIOD, 2 * heartbeat):
+                self._outside.notifier.alive()
+            await asyncio.sleep(heartbeat)

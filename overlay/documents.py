@@ -1,0 +1,149 @@
+"""Typed reading of foreign JSON objects, so that every refusal names the path of the member that is wrong.
+
+Reads as Go's encoding/json does (flannel-contract.md 1 and 12): member names match whatever their case, unknown members
+are ignored, a duplicate's last wins, null is absent. Must not know what the members mean.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any
+
+from overlay.errors import Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One JSON object and where it stands: `where` is a file or store key, `path` the members down to it."""
+
+    members: Mapping[str, Any]
+    where: str = ""
+    path: str = ""
+
+    def raw(self, key: str) -> Any:
+        """Give the member's value as decoded, None when absent or null; the last of several spellings wins."""
+        found = [value for name, value in self.members.items() if name.lower() == key.lower()]
+        return found[-1] if found else None
+
+    def refusal(self, key: str, problem: str, remedy: str) -> Refused:
+        """Make the error for one member: path, value and remedy in one sentence."""
+        shown = json.dumps(self.raw(key), ensure_ascii=False)
+        return Refused(f"{self.at(key)} is {shown[:120]}: {problem}", where=self.where, remedy=remedy)
+
+    def at(self, key: str) -> str:
+        """Give the path of a member, `Backend.VNI`."""
+        return f"{self.path}.{key}" if self.path else key
+
+    def text(self, key: str, default: str = "") -> str:
+        """Give a string member."""
+        value = self.raw(key)
+        if value is None:
+            return default
+        if not isinstance(value, str):
+            raise self.refusal(key, "not a string", 'write it in quotes, "..."')
+        return value
+
+    def flag(self, key: str, *, default: bool = False) -> bool:
+        """Give a boolean member."""
+        value = self.raw(key)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            raise self.refusal(key, "not a boolean", "write true or false, without quotes")
+        return value
+
+    def number(self, key: str, default: int, *, lowest: int, highest: int) -> int:
+        """Give an integer member within `lowest` and `highest`, both included."""
+        value = self.raw(key)
+        if value is None:
+            return default
+        if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:
+            raise self.refusal(key, "not a number in range", f"write a whole number from {lowest} to {highest}")
+        return value
+
+    def section(self, key: str) -> "Section | None":
+        """Give an object member, None when absent."""
+        value = self.raw(key)
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            raise self.refusal(key, "not an object", "write {...}")
+        return Section(value, self.where, self.at(key))
+
+    def sections(self, key: str) -> "tuple[Section, ...]":
+        """Give a list of objects, empty when absent."""
+        value = self.raw(key)
+        if value is None:
+            return ()
+        if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+            raise self.refusal(key, "not a list of objects", "write [{...}, ...]")
+        return tuple(Section(one, self.where, f"{self.at(key)}[{index}]") for index, one in enumerate(value))
+
+    def ipv4(self, key: str) -> IPv4Address | None:
+        """Give an IPv4 address member, None when absent."""
+        value = self.text(key)
+        address = _address(value) if value else None
+        if value and not isinstance(address, IPv4Address):
+            raise self.refusal(key, "not an IPv4 address", "write one like 192.0.2.1")
+        return address if isinstance(address, IPv4Address) else None
+
+    def ipv6(self, key: str) -> IPv6Address | None:
+        """Give an IPv6 address member, None when absent."""
+        value = self.text(key)
+        address = _address(value) if value else None
+        if value and not isinstance(address, IPv6Address):
+            raise self.refusal(key, "not an IPv6 address", "write one like 2001:db8::1")
+        return address if isinstance(address, IPv6Address) else None
+
+    def ipv4_network(self, key: str) -> IPv4Network | None:
+        """Give an IPv4 CIDR member, host bits masked off as flannel does; None when absent."""
+        value = self.text(key)
+        network = _network(value) if value else None
+        if value and not isinstance(network, IPv4Network):
+            raise self.refusal(key, "not an IPv4 network", "write it as address/length, like 10.42.0.0/16")
+        return network if isinstance(network, IPv4Network) else None
+
+    def ipv6_network(self, key: str) -> IPv6Network | None:
+        """Give an IPv6 CIDR member, host bits masked off; None when absent."""
+        value = self.text(key)
+        network = _network(value) if value else None
+        if value and not isinstance(network, IPv6Network):
+            raise self.refusal(key, "not an IPv6 network", "write it as address/length, like fd00:42::/48")
+        return network if isinstance(network, IPv6Network) else None
+
+
+def parse(text: str | bytes, where: str) -> Section:
+    """Read one JSON object; `where` names its file or store key in errors.
+
+    Raises Refused when the text is not UTF-8, not JSON, too deep, or not an object.
+    """
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as problem:
+        reason = "nested too deeply" if isinstance(problem, RecursionError) else str(problem)
+        raise Refused(
+            f"not JSON: {reason}", where=where, remedy="see that the file is whole and has no comments"
+        ) from None
+    if not isinstance(document, dict):
+        raise Refused("not a JSON object", where=where, remedy='write {"Network": "10.42.0.0/16", ...}')
+    return Section(document, where)
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address) and address.scope_id:
+        return None
+    return address
+
+
+def _network(text: str) -> IPv4Network | IPv6Network | None:
+    if "/" not in text or not text.rpartition("/")[2].isascii() or not text.rpartition("/")[2].isdigit():
+        return None
+    try:
+        return ip_network(text, strict=False)
+    except ValueError:
+        return None

@@ -1,0 +1,131 @@
+"""What differs between the kernel a backend wants and the one there is, as the requests that make up the difference.
+
+Only entries of our own device are ever judged: routes through it, neighbours and FDB entries on it, its addresses inside
+the network (flannel-contract.md 5.1). Blind spot: it compares what the kernel lists, not whether packets arrive.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+
+from kernel import requests
+from kernel.entries import FdbEntry, Link, LinkAddress, Neighbour, RouteEntry
+from overlay.backends import Device, Tunnel
+from overlay.backends.vxlan import DEFAULT_PORT
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """What the kernel lists on one device."""
+
+    addresses: Sequence[LinkAddress]
+    neighbours: Sequence[Neighbour]
+    fdb: Sequence[FdbEntry]
+    routes: Sequence[RouteEntry]
+
+
+def compatible(device: Device, link: Link, parent: int) -> bool:
+    """Tell whether an existing link can stay: MTU, MAC and learning may differ (contract 5.1)."""
+    found = link.vxlan
+    if link.kind != "vxlan" or found is None or found.vni != device.vni:
+        return False
+    if found.parent and found.parent != parent:
+        return False
+    if found.local is not None and found.local != device.local:
+        return False
+    return not found.port or found.port == (device.port or DEFAULT_PORT)
+
+
+def link_requests(tunnel: Tunnel, link: Link | None, parent: int) -> tuple[requests.Request, ...]:
+    """Give what makes the device exist, compatible, with its MAC, and up."""
+    if link is None:
+        return _create(tunnel, parent)
+    if not compatible(tunnel.device, link, parent):
+        return (requests.DeleteLink(link.index), *_create(tunnel, parent))
+    needed: list[requests.Request] = []
+    if link.mac != tunnel.mac:
+        needed.append(requests.SetLink(link.index, mac=tunnel.mac))
+    if link.mtu > tunnel.mtu or (tunnel.mtu_fixed and link.mtu != tunnel.mtu):
+        needed.append(requests.SetLink(link.index, mtu=tunnel.mtu))
+    if not link.up:
+        needed.append(requests.SetLink(link.index, up=True))
+    return tuple(needed)
+
+
+def entry_requests(tunnel: Tunnel, link: int, found: Entries) -> tuple[requests.Request, ...]:
+    """Give what brings the device's entries in line: first what must go, then ARP, FDB and, last, the routes."""
+    return (
+        *_stale(tunnel, link, found),
+        *_address(tunnel, link, found.addresses),
+        *_neighbours(tunnel, link, found.neighbours),
+        *_fdb(tunnel, link, found.fdb),
+        *_routes(tunnel, link, found.routes),
+    )
+
+
+def _create(tunnel: Tunnel, parent: int) -> tuple[requests.Request, ...]:
+    vxlan = requests.AddVxlan(
+        tunnel.device.name,
+        tunnel.device.vni,
+        parent,
+        tunnel.device.local,
+        port=tunnel.device.port,
+        mtu=tunnel.mtu,
+        mac=tunnel.mac,
+        learning=tunnel.learning,
+    )
+    return (vxlan, requests.SetLink(tunnel.device.name, up=True))
+
+
+def _stale(tunnel: Tunnel, link: int, found: Entries) -> Iterable[requests.Request]:
+    for route in found.routes:
+        if _ours(route, tunnel) and (route.dst, route.gateway) not in tunnel.routes:
+            yield requests.DeleteRoute(route.dst, gateway=route.gateway, link=link, priority=route.priority)
+    for neighbour in found.neighbours:
+        wanted = (neighbour.address, neighbour.mac) in tunnel.neighbours
+        if neighbour.permanent and neighbour.address.version == tunnel.address.version and not wanted:
+            yield requests.DeleteNeighbour(link, neighbour.address)
+    for entry in found.fdb:
+        if entry.permanent and entry.dst is not None and (entry.mac, entry.dst) not in tunnel.fdb:
+            yield requests.DeleteFdb(link, entry.mac, entry.dst)
+    for held in found.addresses:
+        if _foreign(held, tunnel):
+            yield requests.DeleteAddress(link, held.address)
+
+
+def _address(tunnel: Tunnel, link: int, found: Sequence[LinkAddress]) -> Iterable[requests.Request]:
+    if tunnel.address not in {held.address for held in found}:
+        yield requests.AddAddress(link, tunnel.address, nodad=True)
+
+
+def _neighbours(tunnel: Tunnel, link: int, found: Sequence[Neighbour]) -> Iterable[requests.Request]:
+    there = {(one.address, one.mac) for one in found if one.permanent}
+    for address, mac in sorted(tunnel.neighbours - there, key=lambda pair: int(pair[0])):
+        yield requests.AddNeighbour(link, address, mac)
+
+
+def _fdb(tunnel: Tunnel, link: int, found: Sequence[FdbEntry]) -> Iterable[requests.Request]:
+    there = {(one.mac, one.dst) for one in found if one.permanent}
+    for mac, dst in sorted(tunnel.fdb - there, key=lambda pair: (pair[0], int(pair[1]))):
+        yield requests.AddFdb(link, mac, dst)
+
+
+def _routes(tunnel: Tunnel, link: int, found: Sequence[RouteEntry]) -> Iterable[requests.Request]:
+    there = {(one.dst, one.gateway) for one in found if _ours(one, tunnel) and one.onlink}
+    for dst, gateway in sorted(tunnel.routes - there, key=lambda pair: int(pair[1])):
+        yield requests.AddRoute(
+            dst, gateway=gateway, link=link, onlink=True, protocol=requests.PROTO_BOOT, replace=True
+        )
+
+
+def _ours(route: RouteEntry, tunnel: Tunnel) -> bool:
+    return route.protocol == requests.PROTO_BOOT and route.dst.version == tunnel.address.version
+
+
+def _foreign(held: LinkAddress, tunnel: Tunnel) -> bool:
+    """Tell whether an address must go: another one of the network, or any other IPv6 one that is not link-local."""
+    if held.address == tunnel.address or held.address.version != tunnel.address.version:
+        return False
+    if isinstance(held.address.ip, IPv6Address):
+        return not held.address.ip.is_link_local
+    return held.address.ip in tunnel.network

@@ -1,0 +1,70 @@
+"""A tiny HTTP server for /healthz and /readyz whose answer says what is missing.
+
+Speaks just enough HTTP/1.x for probes: one request a connection, any method, the body is JSON (flannel-contract.md 4.4 has
+the paths and codes). Must not know what readiness is made of: it is handed a function that says.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+PATIENCE = 5.0
+"""Seconds a client has for its request."""
+LARGEST = 8192
+"""Bytes of a request's head."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the daemon does: what is missing for readiness (empty means ready) and facts worth a look."""
+
+    missing: tuple[str, ...]
+    facts: Mapping[str, object]
+
+
+def answer(path: str, health: Health) -> tuple[int, dict[str, object]]:
+    """Give status code and body for a path."""
+    if path == "/healthz":
+        return 200, {"status": "running", **health.facts}
+    if path == "/readyz" and health.missing:
+        return 503, {"status": "not ready", "missing": list(health.missing), **health.facts}
+    if path == "/readyz":
+        return 200, {"status": "ready", **health.facts}
+    return 404, {"status": "unknown path", "paths": ["/healthz", "/readyz"]}
+
+
+async def serve(address: str, port: int, look: Callable[[], Health]) -> asyncio.Server:
+    """Start answering; raises OSError when the address cannot be had."""
+
+    async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            async with asyncio.timeout(PATIENCE):
+                await _exchange(reader, writer, look)
+        writer.close()
+
+    return await asyncio.start_server(meet, address, port, limit=LARGEST)
+
+
+async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, look: Callable[[], Health]) -> None:
+    head = await reader.readuntil(b"\r\n\r\n")
+    words = head.split(b"\r\n", 1)[0].split()
+    if len(words) != 3 or not words[2].startswith(b"HTTP/1."):
+        writer.write(_response(400, {"status": "not an HTTP/1 request"}))
+    else:
+        path = words[1].decode("ascii", "replace").partition("?")[0]
+        writer.write(_response(*answer(path, look()), head_only=words[0] == b"HEAD"))
+    await writer.drain()
+
+
+_REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 503: "Service Unavailable"}
+
+
+def _response(code: int, document: dict[str, object], *, head_only: bool = False) -> bytes:
+    body = json.dumps(document).encode()
+    head = (
+        f"HTTP/1.1 {code} {_REASONS[code]}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + (b"" if head_only else body)

@@ -1,0 +1,164 @@
+"""Which interface the tunnels use and which address other hosts are told: flannel-contract.md 4.5.
+
+Looks at what the kernel lists through a small protocol, so that tests hand in a table. Must not change anything.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Protocol
+
+from kernel.entries import Link, LinkAddress, RouteEntry
+from overlay.backends import IPAddress, Underlay
+from overlay.errors import Unavailable
+
+TEMPORARY, DEPRECATED = 0x01, 0x20  # IFA_F_ flags, linux/if_addr.h
+
+
+class View(Protocol):
+    """What is asked of the kernel; kernel.network.Network has it."""
+
+    def links(self) -> tuple[Link, ...]:
+        """List all links."""
+        ...
+
+    def addresses(self, link: int | None = None) -> tuple[LinkAddress, ...]:
+        """List the addresses of one link, or of all."""
+        ...
+
+    def routes(self) -> tuple[RouteEntry, ...]:
+        """List the main table of both families."""
+        ...
+
+    def route_to(self, address: IPAddress) -> RouteEntry | None:
+        """Look up the route to an address."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What was asked for, in the order it is tried; all empty means the interface of the default route."""
+
+    names: Sequence[str] = ()
+    patterns: Sequence[str] = ()
+    can_reach: str = ""
+    public_ip: str = ""
+    public_ipv6: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Match:
+    link: Link
+    ipv4: IPv4Address | None = None
+
+
+def choose(view: View, wish: Wish, *, dual: bool) -> Underlay:
+    """Find the interface; raises Unavailable saying what was tried and what this host has."""
+    tried: list[str] = []
+    for words, find in _attempts(wish, dual=dual):
+        match = find(view)
+        underlay = _underlay(view, match, wish, dual=dual) if match else None
+        if underlay is not None:
+            return underlay
+        tried.append(words)
+    raise Unavailable(f"no interface for the tunnels: {'; '.join(tried)}; this host has {_inventory(view)}")
+
+
+def _attempts(wish: Wish, *, dual: bool) -> Iterator[tuple[str, Callable[[View], _Match | None]]]:
+    for name in wish.names:
+        yield f"--iface {name} does not exist or has no usable address", partial(_named, text=name)
+    for pattern in wish.patterns:
+        yield f"--iface-regex {pattern} matches nothing", partial(_matching, pattern=pattern, dual=dual)
+    if wish.can_reach:
+        yield f"there is no route to {wish.can_reach}", partial(_reaching, target=ip_address(wish.can_reach))
+    if wish.names or wish.patterns or wish.can_reach:
+        return
+    public = wish.public_ip or wish.public_ipv6
+    if public:
+        remedy = "behind NAT, name the interface with --iface, too"
+        yield f"--public-ip {public} is on no interface ({remedy})", partial(_named, text=public)
+    else:
+        yield "there is no default route (name one with --iface)", partial(_default, dual=dual)
+
+
+def _named(view: View, text: str) -> _Match | None:
+    """Find the interface that is called so, or carries that address."""
+    address = _parsed(text)
+    if address is None:
+        return next((_Match(link) for link in view.links() if link.name == text), None)
+    holder = next((held.link for held in view.addresses() if held.address.ip == address), None)
+    link = next((link for link in view.links() if link.index == holder), None)
+    return _Match(link, address if isinstance(address, IPv4Address) else None) if link else None
+
+
+def _matching(view: View, pattern: str, *, dual: bool) -> _Match | None:
+    """Search the addresses of all interfaces, then their names; dual stack needs an address of both families to match."""
+    links = view.links()
+    for link in links:
+        ips = [held.address.ip for held in view.addresses(link.index)]
+        hits = [ip for ip in ips if re.search(pattern, str(ip))]
+        first = next((ip for ip in hits if isinstance(ip, IPv4Address)), None)
+        if first and (not dual or any(isinstance(ip, IPv6Address) for ip in hits)):
+            return _Match(link, first)
+    return next((_Match(link) for link in links if re.search(pattern, link.name)), None)
+
+
+def _reaching(view: View, target: IPAddress) -> _Match | None:
+    route = view.route_to(target)
+    link = next((link for link in view.links() if route and link.index == route.link), None)
+    source = route.source if route and isinstance(route.source, IPv4Address) else None
+    return _Match(link, source) if link else None
+
+
+def _default(view: View, *, dual: bool) -> _Match | None:
+    """Find the interface of the IPv4 default route; in dual stack the IPv6 one must be the same."""
+    ways = {version: _default_link(view, version) for version in ((4, 6) if dual else (4,))}
+    if len(set(ways.values())) != 1:
+        return None
+    return next((_Match(link) for link in view.links() if link.index == ways[4]), None)
+
+
+def _default_link(view: View, version: int) -> int | None:
+    for route in view.routes():
+        if route.dst.prefixlen == 0 and route.dst.version == version and route.kind == "unicast":
+            return route.link or (route.hops[0].link if route.hops else None)
+    return None
+
+
+def _underlay(view: View, match: _Match, wish: Wish, *, dual: bool) -> Underlay | None:
+    held = view.addresses(match.link.index)
+    ipv4 = match.ipv4 or _first(held, IPv4Address)
+    public = IPv4Address(wish.public_ip) if wish.public_ip else ipv4
+    if not isinstance(public, IPv4Address) or ipv4 is None or not match.link.mtu:
+        return None
+    ipv6 = IPv6Address(wish.public_ipv6) if wish.public_ipv6 else _first(held, IPv6Address) if dual else None
+    return Underlay(match.link.name, match.link.mtu, public, ipv6 if isinstance(ipv6, IPv6Address) else None)
+
+
+def _first(held: Sequence[LinkAddress], family: type[IPAddress]) -> IPAddress | None:
+    """Give the address other hosts should use: global before link-local, permanent before dynamic, then not temporary."""
+    usable = [one for one in held if isinstance(one.address.ip, family) and not one.flags & DEPRECATED]
+    usable = [one for one in usable if not (one.address.ip.is_loopback or one.address.ip.is_multicast)]
+    ranked = sorted(usable, key=lambda one: (one.address.ip.is_link_local, not one.permanent, one.flags & TEMPORARY))
+    return ranked[0].address.ip if ranked else None
+
+
+def _inventory(view: View) -> str:
+    names = {link.index: link.name for link in view.links()}
+    return ", ".join(local_addresses(view, names)) or "no addresses"
+
+
+def local_addresses(view: View, names: "dict[int, str] | None" = None) -> tuple[str, ...]:
+    """List this host's addresses for people, `192.0.2.1 (eth0)`, without loopback's."""
+    known = names if names is not None else {link.index: link.name for link in view.links()}
+    held = [one for one in view.addresses() if not one.address.ip.is_loopback and not one.address.ip.is_link_local]
+    return tuple(f"{one.address.ip} ({known.get(one.link, '?')})" for one in held)
+
+
+def _parsed(text: str) -> IPAddress | None:
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None

@@ -1,0 +1,67 @@
+"""One line an event on stderr: key=value for people, or JSON for machines.
+
+A line is written when something changes, not each time it is looked at: `change` keeps quiet while a topic says the same.
+Must not hold back or reorder: a line is out before the call returns.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any, TextIO
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.,:/@%+&-]+")
+
+
+class Log:
+    """A writer of events; `clock` gives the time of day as text."""
+
+    def __init__(self, out: TextIO, *, clock: Callable[[], str], form: str = "text", verbose: bool = False) -> None:
+        self._out, self._clock, self._json, self._verbose = out, clock, form == "json", verbose
+        self._last: dict[str, tuple[str, str]] = {}
+
+    def info(self, event: str, **fields: object) -> None:
+        """Write what happened."""
+        self._write("info", event, fields)
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Write what a person may want to look at."""
+        self._write("warning", event, fields)
+
+    def error(self, event: str, **fields: object) -> None:
+        """Write what keeps the daemon from its task."""
+        self._write("error", event, fields)
+
+    def detail(self, event: str, **fields: object) -> None:
+        """Write what is of use only to somebody who asked for more (-v 1)."""
+        if self._verbose:
+            self._write("detail", event, fields)
+
+    def change(self, topic: str, level: str, event: str, **fields: object) -> None:
+        """Write the state of `topic` if it is not what was last written about it."""
+        said = (event, repr(sorted(fields.items())))
+        if self._last.get(topic) != said:
+            self._last[topic] = said
+            self._write(level, event, fields)
+
+    def settled(self, topic: str, event: str, **fields: object) -> None:
+        """Write that a topic which was complained about is well again; silent when nobody complained."""
+        if self._last.pop(topic, None) is not None:
+            self._write("info", event, fields)
+
+    def _write(self, level: str, event: str, fields: dict[str, object]) -> None:
+        line = {"time": self._clock(), "level": level, "event": event, **{k: _value(v) for k, v in fields.items()}}
+        self._out.write((json.dumps(line) if self._json else _text(line)) + "\n")
+        self._out.flush()
+
+
+def _value(value: object) -> Any:
+    return value if isinstance(value, bool | int | float) else str(value)
+
+
+def _text(line: dict[str, Any]) -> str:
+    return " ".join(f"{key}={_quoted(str(value))}" for key, value in line.items())
+
+
+def _quoted(text: str) -> str:
+    """Leave plain words bare; whatever could break the line or forge another goes into JSON quotes."""
+    return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=True)

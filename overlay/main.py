@@ -1,0 +1,131 @@
+"""The program tulled: reads its settings, puts the daemon together, and turns its end into an exit code.
+
+The only place of the daemon that knows the process: arguments, environment, signals, clocks. Exit codes: 0 after a signal, 1 for
+what a restart may mend, 2 for what a person must correct.
+"""
+
+import asyncio
+import contextlib
+import importlib.metadata
+import os
+import random
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from kernel.errors import KernelError
+from overlay import assembly, health, settings
+from overlay.daemon import Daemon
+from overlay.errors import Refused, Unavailable
+from overlay.health import Health
+from overlay.logs import Log
+from overlay.notify import Notifier
+from overlay.settings import Settings
+from overlay.stores.sqlite import Clock
+from overlay.tenant import Chance
+
+STARTING = Health(("starting: reading the network config",), {})
+
+
+def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
+    """Run tulled and give its exit code; without arguments those of the process are taken."""
+    words = sys.argv[1:] if argv is None else argv
+    variables = os.environ if environ is None else environ  # noqa: TID251 - the daemon's one reader of the environment
+    if words[:1] in (["--version"], ["-version"]):
+        sys.stderr.write(f"tulled {_version()}\n")
+        return 0
+    try:
+        chosen = settings.parse(words, variables, sys.stderr)
+    except Refused as problem:
+        sys.stderr.write(f"tulled: {problem}\n")
+        return 2
+    except SystemExit:  # argparse after --help
+        return 0
+    log = Log(sys.stderr, clock=_time_of_day, form=chosen.log_format, verbose=chosen.v > 0)
+    return _run(chosen, variables, log)
+
+
+def _run(chosen: Settings, environ: Mapping[str, str], log: Log) -> int:
+    try:
+        asyncio.run(_serve(chosen, Notifier(environ), log))
+    except Exception as failure:  # noqa: BLE001 - the last frame that can still say why
+        return _last_words(log, failure)
+    return 0
+
+
+async def _serve(chosen: Settings, notifier: Notifier, log: Log) -> None:
+    """Work until SIGTERM or SIGINT; data path, lease file and lease stay as they are."""
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    with contextlib.ExitStack() as stack:
+        work = asyncio.create_task(_work(chosen, notifier, log, stack))
+        end = asyncio.create_task(stopped.wait())
+        await asyncio.wait((work, end), return_when=asyncio.FIRST_COMPLETED)
+        end.cancel()
+        if stopped.is_set():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().remove_signal_handler(number)  # a second one ends us at once
+            notifier.stopping()
+            log.info("stopping; tunnels, lease and lease file stay")
+            work.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await work
+
+
+async def _work(chosen: Settings, notifier: Notifier, log: Log, stack: contextlib.ExitStack) -> None:
+    running: list[Daemon] = []
+    if chosen.healthz_port:
+        server = await health.serve(chosen.healthz_ip, chosen.healthz_port, partial(_health, running))
+        stack.callback(server.close)
+    clock = Clock(_boot_id(), _seconds_since_boot)
+    daemon = await assembly.assemble(chosen, stack, notifier, Chance(clock.now, random.random), clock, log)
+    running.append(daemon)
+    await daemon.run()
+
+
+def _health(running: Sequence[Daemon]) -> Health:
+    return running[0].health() if running else STARTING
+
+
+def _last_words(log: Log, failure: BaseException) -> int:
+    """Say why the daemon ends: a sentence for what can happen, the trace for what must not."""
+    reasons = list(_leaves(failure))
+    for reason in reasons:
+        if isinstance(reason, Refused | Unavailable | KernelError | OSError):
+            log.error("tulled ends", reason=reason)
+        else:
+            log.error("tulled ends by a defect", trace="".join(traceback.format_exception(reason)))
+    return 2 if reasons and all(isinstance(reason, Refused) for reason in reasons) else 1
+
+
+def _leaves(failure: BaseException) -> Iterator[BaseException]:
+    if isinstance(failure, BaseExceptionGroup):
+        for inner in failure.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield failure
+
+
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def _seconds_since_boot() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _time_of_day() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("tulle")
+    except importlib.metadata.PackageNotFoundError:
+        return "from a source tree"

@@ -1,0 +1,108 @@
+"""Makes the kernel be what a backend wants, again and again: reads, compares through overlay.drift, sends the difference.
+
+Everything is idempotent and everything is attempted: one refused entry does not keep the others from being set.
+Must not decide anything itself; what fails is reported and is tried again with the next call.
+"""
+
+import errno
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kernel import requests, sysctl
+from kernel.errors import KernelError
+from kernel.network import Network
+from overlay import drift
+from overlay.backends import Desired, Device, Tunnel
+from overlay.drift import Entries
+
+_DELETIONS = (
+    requests.DeleteLink,
+    requests.DeleteAddress,
+    requests.DeleteRoute,
+    requests.DeleteNeighbour,
+    requests.DeleteFdb,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one pass changed, in the requests' words, what it could not, and the smallest MTU of the devices."""
+
+    changed: tuple[str, ...]
+    failed: tuple[str, ...]
+    mtu: int
+
+
+def converge(network: Network, desired: Desired) -> Report:
+    """Bring every tunnel in line; never raises KernelError."""
+    changed: list[str] = []
+    failed: list[str] = []
+    mtus: list[int] = []
+    for tunnel in desired.tunnels:
+        try:
+            _device(network, tunnel, changed)
+            mtus.append(_entries(network, tunnel, changed, failed))
+        except KernelError as problem:
+            failed.append(str(problem))
+    return Report(tuple(changed), tuple(failed), min(mtus, default=0))
+
+
+def kept_macs(network: Network, devices: Sequence[Device]) -> dict[str, str]:
+    """Give the MACs of the devices that exist already and can stay, by name; peers know them (contract 5.1)."""
+    kept = {}
+    for device in devices:
+        link, parent = network.link(device.name), network.link(device.parent)
+        if link is not None and parent is not None and drift.compatible(device, link, parent.index):
+            kept[device.name] = link.mac
+    return kept
+
+
+def _device(network: Network, tunnel: Tunnel, changed: list[str]) -> None:
+    device = tunnel.device
+    parent = network.link(device.parent)
+    if parent is None:
+        raise KernelError(errno.ENODEV, f"finding {device.parent}, the interface below {device.name}")
+    wanted = drift.link_requests(tunnel, network.link(device.name), parent.index)
+    if wanted:
+        network.apply(*wanted)
+        _refuse_router_advertisements(device.name)
+        changed += [request.what() for request in wanted]
+
+
+def _entries(network: Network, tunnel: Tunnel, changed: list[str], failed: list[str]) -> int:
+    link = network.link(tunnel.device.name)
+    if link is None:
+        raise KernelError(errno.ENODEV, f"finding {tunnel.device.name} after creating it")
+    wanted = drift.entry_requests(tunnel, link.index, _found(network, link.index))
+    _settle(wanted, network.attempt(wanted), changed, failed)
+    return link.mtu
+
+
+def _found(network: Network, link: int) -> Entries:
+    return Entries(
+        addresses=network.addresses(link),
+        neighbours=network.neighbours(link),
+        fdb=network.fdb(link),
+        routes=network.routes(link=link),
+    )
+
+
+def _settle(
+    wanted: Sequence[requests.Request],
+    answers: Sequence[KernelError | None],
+    changed: list[str],
+    failed: list[str],
+) -> None:
+    for request, problem in zip(wanted, answers, strict=True):
+        if problem is None:
+            changed.append(request.what())
+        elif not (problem.gone and isinstance(request, _DELETIONS)):  # else somebody was faster
+            failed.append(str(problem))
+
+
+def _refuse_router_advertisements(device: str) -> None:
+    """Keep the device from taking addresses from the wire; absent where IPv6 is off, which is as good (contract 5.1)."""
+    try:
+        sysctl.ensure(f"net/ipv6/conf/{device}/accept_ra", "0")
+    except OSError:
+        return

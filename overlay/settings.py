@@ -1,0 +1,252 @@
+"""What a person can set: every option once, in one table, with its environment variables and its help.
+
+Flags are Go's (`-flag` or `--flag`, a bare boolean is true; flannel-contract.md 4.1). A flag wins over TULLED_NAME, that wins
+over FLANNELD_NAME; empty variables do not count. Unlike flanneld, a bad value ends the start, wherever it came from.
+Must not read the environment itself: it is handed in.
+"""
+
+import argparse
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any, TextIO
+
+from lease.file import DEFAULT_PATH
+from overlay.errors import Refused
+
+PREFIXES = ("TULLED_", "FLANNELD_")
+STORES = ("sqlite", "file")
+
+_TRUE, _FALSE = ("1", "t", "true"), ("0", "f", "false")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All options, checked; None or empty means not given. Field names are the flags' with underscores."""
+
+    store: str
+    network: str
+    net_config: str
+    vni: int | None
+    port: int | None
+    iface: tuple[str, ...]
+    iface_regex: tuple[str, ...]
+    iface_can_reach: str
+    public_ip: str
+    public_ipv6: str
+    subnet_file: str
+    subnet_lease_renew_margin: int
+    ip_masq: bool
+    ip_masq_fully_random_disable: bool
+    iptables_resync: int
+    iptables_forward_rules: bool
+    bridge: str
+    healthz_ip: str
+    healthz_port: int
+    log_format: str
+    v: int
+
+    @property
+    def store_kind(self) -> str:
+        """What stands before the colon of --store."""
+        return self.store.partition(":")[0]
+
+    @property
+    def store_path(self) -> str:
+        """What stands behind it."""
+        return self.store.partition(":")[2]
+
+
+def _number(lowest: int, highest: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not re.fullmatch("[0-9]{1,9}", text) or not lowest <= int(text) <= highest:
+            raise ValueError(f"write a whole number from {lowest} to {highest}")
+        return int(text)
+
+    return read
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in (*_TRUE, *_FALSE):
+        raise ValueError("write true or false")
+    return text.lower() in _TRUE
+
+
+def _address(kind: type[IPv4Address | IPv6Address] | None = None) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        address = _parsed(text)
+        if address is None or (kind is not None and not isinstance(address, kind)):
+            example = "2001:db8::1" if kind is IPv6Address else "192.0.2.1"
+            raise ValueError(f"write an address like {example}")
+        return str(address)
+
+    return read
+
+
+def _parsed(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
+
+
+def _store(text: str) -> str:
+    kind, _, path = text.partition(":")
+    if kind not in STORES or not path:
+        raise ValueError("write sqlite:PATH or file:PATH")
+    return text
+
+
+def _regex(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as problem:
+        raise ValueError(f"not a regular expression: {problem}") from None
+    return text
+
+
+def _link_name(text: str) -> str:
+    if not re.fullmatch(r"[^\s/:]{1,15}", text) or text in (".", ".."):
+        raise ValueError("a link's name has 1 to 15 characters, no blank, slash or colon")
+    return text
+
+
+def _choice(*words: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"write one of: {', '.join(words)}")
+        return text
+
+    return read
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option: how its text becomes a value (ValueError says what to write), its default, and the line in --help."""
+
+    flag: str
+    read: Callable[[str], Any]
+    default: Any
+    metavar: str
+    about: str
+    repeated: bool = False
+
+    @property
+    def field(self) -> str:
+        """Name of the field in Settings."""
+        return self.flag.replace("-", "_")
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Environment variables that give it, the winning one first."""
+        return tuple(prefix + self.field.upper() for prefix in PREFIXES)
+
+
+# fmt: off
+OPTIONS = (
+    Option("store",                        _store,                "sqlite:/var/lib/tulle/network.db", "STORE", "where leases live: sqlite:PATH shared by the daemons of one machine, or file:PATH, a JSON file that is the same on every host"),
+    Option("network",                      str,                   "",           "CIDR",    "network of all hosts, for a sqlite store that has none yet"),
+    Option("net-config",                   str,                   "",           "FILE",    "flannel network config (JSON) instead of --network"),
+    Option("vni",                          _number(1, 16777215),  None,         "N",       "VXLAN network identifier stored with --network (default 1)"),
+    Option("port",                         _number(0, 65535),     None,         "N",       "UDP port stored with --network (default 0: the kernel's, 8472)"),
+    Option("iface",                        str,                   (),           "NAME|IP", "interface other hosts reach; may be repeated, the first that exists is taken", repeated=True),
+    Option("iface-regex",                  _regex,                (),           "REGEX",   "the same by regular expression over addresses, then names; may be repeated", repeated=True),
+    Option("iface-can-reach",              _address(),            "",           "IP",      "the interface the kernel would use towards this address"),
+    Option("public-ip",                    _address(IPv4Address), "",           "IP",      "address other hosts send to, when it is not the interface's own (NAT)"),
+    Option("public-ipv6",                  _address(IPv6Address), "",           "IP",      "the same for IPv6"),
+    Option("subnet-file",                  str,                   DEFAULT_PATH, "FILE",    "lease file for the CNI programs"),
+    Option("subnet-lease-renew-margin",    _number(1, 1439),      60,           "MINUTES", "renew this long before a lease ends"),
+    Option("ip-masq",                      _boolean,              False,        "",        "masquerade what containers send out of the network"),
+    Option("ip-masq-fully-random-disable", _boolean,              False,        "",        "let the kernel keep source ports when masquerading"),
+    Option("iptables-resync",              _number(1, 3600),      5,            "SECONDS", "compare the firewall's rules this often"),
+    Option("iptables-forward-rules",       _boolean,              True,         "",        "accept the network's traffic in the forward chain"),
+    Option("bridge",                       _link_name,            "",           "NAME",    "keep this bridge up with the gateway address, so that services can bind before the first container"),
+    Option("healthz-ip",                   _address(),            "0.0.0.0",    "IP",      "address the health server listens on"),  # noqa: S104 - flannel's default
+    Option("healthz-port",                 _number(0, 65535),     0,            "N",       "port of /healthz and /readyz; 0 is off"),
+    Option("log-format",                   _choice("text", "json"), "text",     "FORMAT",  "text (key=value) or json, one line an event, on stderr"),
+    Option("v",                            _number(0, 9),         0,            "LEVEL",   "1 or more also logs what changes nothing"),
+)
+# fmt: on
+
+
+def parse(argv: Sequence[str], environ: Mapping[str, str], out: TextIO) -> Settings:
+    """Read all options; raises Refused for a bad one, SystemExit(0) after writing --help to `out`."""
+    parser = _parser(out)
+    given = vars(parser.parse_args([_doubled(word) for word in argv]))
+    settings = Settings(**{option.field: _value(option, given[option.field], environ) for option in OPTIONS})
+    _refuse_contradictions(settings)
+    return settings
+
+
+def _value(option: Option, given: "str | list[str] | None", environ: Mapping[str, str]) -> Any:
+    if given is not None:
+        words, source = (given if isinstance(given, list) else [given]), f"--{option.flag}"
+    else:
+        source = next((name for name in option.variables if environ.get(name)), "")
+        words = [environ[source]] if source else []
+    if not words:
+        return option.default
+    values = [_read(option, word, source) for word in words]
+    return tuple(values) if option.repeated else values[-1]
+
+
+def _read(option: Option, word: str, source: str) -> Any:
+    try:
+        return option.read(word)
+    except ValueError as problem:
+        raise Refused(f"{word!r} cannot be used", where=source, remedy=str(problem)) from None
+
+
+def _refuse_contradictions(settings: Settings) -> None:
+    founding = [name for name in ("network", "net_config", "vni", "port") if getattr(settings, name) not in ("", None)]
+    flags = ", ".join("--" + name.replace("_", "-") for name in founding)
+    if founding and settings.store_kind != "sqlite":
+        raise Refused(f"{flags} has no use with --store {settings.store}", remedy='the file itself has the "Network"')
+    if settings.network and settings.net_config:
+        raise Refused("--network and --net-config both describe the network", remedy="give one of them")
+    if not settings.network and {"vni", "port"} & set(founding):
+        raise Refused(f"{flags} without --network", remedy="give --network CIDR too, or write them in the config file")
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, but a mistake is raised like every other refusal and help goes where it is told."""
+
+    out: TextIO
+
+    def error(self, message: str) -> Any:
+        raise Refused(message, remedy="see tulled --help")
+
+    def print_help(self, file: Any = None) -> None:
+        super().print_help(file or self.out)
+
+
+def _parser(out: TextIO) -> _Parser:
+    parser = _Parser(
+        prog="tulled",
+        usage="tulled [--flag VALUE]...",
+        description="Takes this host's subnet of the overlay and keeps the tunnels to all other hosts right.",
+        epilog="Every flag can come from the environment: --ip-masq is TULLED_IP_MASQ, or else FLANNELD_IP_MASQ. "
+        "Exit code: 0 on a signal, 1 for a failure worth a restart, 2 for a setting or store that must be corrected.",
+        allow_abbrev=False,
+    )
+    parser.out = out
+    for option in OPTIONS:
+        _add(parser, option)
+    return parser
+
+
+def _add(parser: _Parser, option: Option) -> None:
+    default = f" (default {option.default})" if option.default not in ("", None, (), False) else ""
+    about = (option.about + default).replace("%", "%%")
+    if option.read is _boolean:
+        parser.add_argument(f"--{option.flag}", nargs="?", const="true", metavar="true|false", help=about)
+    elif option.repeated:
+        parser.add_argument(f"--{option.flag}", action="append", metavar=option.metavar, help=about)
+    else:
+        parser.add_argument(f"--{option.flag}", metavar=option.metavar, help=about)
+
+
+def _doubled(word: str) -> str:
+    """Give Go's `-flag` its second dash; negative numbers and a lone dash stay."""
+    return f"-{word}" if re.match("-[a-z]", word) and word != "-h" else word

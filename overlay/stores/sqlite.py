@@ -1,0 +1,236 @@
+"""The embedded store: one SQLite file shared by the daemons of one machine, each in namespaces of its own.
+
+Keys and values are flannel's. A revision counts every change, deletions stay as tombstones, so a watch continues from any
+recent cursor as it would in etcd. Blind spot: one machine only. SQLite's locks do not cross network file systems, and
+time is this boot's clock, which no change of the date moves.
+"""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from overlay import attributes as values
+from overlay import leases
+from overlay.attributes import Attributes
+from overlay.errors import Refused, StoreError
+from overlay.leases import TTL, Lease
+from overlay.stores import Delta, Snapshot, Update
+from overlay.subnets import Subnet, parse_key
+
+POLL = 0.5
+"""Seconds between two looks at the revision; one look reads one row."""
+PATIENCE = 5.0
+"""Seconds to wait for another daemon's transaction."""
+KEPT_TOMBSTONES = 1000
+"""Revisions a watch may lag behind before it gets a snapshot instead."""
+
+_Row = tuple[str, object, int, str, float | None]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS leases (
+    key TEXT PRIMARY KEY,
+    value TEXT,              -- NULL: a tombstone
+    revision INTEGER NOT NULL,
+    boot TEXT,               -- the boot whose clock `expires` is read from
+    expires REAL             -- NULL: never
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS changes ON leases (revision);
+INSERT OR IGNORE INTO meta VALUES ('revision', 0), ('horizon', 0);
+"""
+
+# A lease written in an earlier boot gets its full life again from this boot on: its holder may be starting just now.
+_EXPIRED = """
+SELECT key FROM leases WHERE value IS NOT NULL AND expires IS NOT NULL
+    AND :now > CASE boot WHEN :boot THEN expires ELSE :ttl END
+"""
+_HELD = "SELECT key, value, revision, boot, expires FROM leases WHERE value IS NOT NULL ORDER BY key"
+_CHANGED = "SELECT key, value, revision, boot, expires FROM leases WHERE revision > ? ORDER BY revision"
+_UNCHANGED = "SELECT 1 FROM leases WHERE key = ? AND revision = ? AND value IS NOT NULL"
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Seconds since boot, and which boot: hand in a fake to let time pass in tests."""
+
+    boot: str
+    now: Callable[[], float]
+
+
+class SqliteStore:
+    """One open store file; see the protocol overlay.stores.Store for what the methods promise."""
+
+    exchanges = True
+
+    def __init__(self, path: str, *, clock: Clock, report: Callable[[Refused], None], ttl: float = TTL) -> None:
+        """Open or create the file at `path`; raises Refused when that is impossible or it holds something else."""
+        self._path, self._clock, self._report, self._ttl = path, clock, report, ttl
+        self._kept = KEPT_TOMBSTONES
+        try:
+            Path(path).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            self._base = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
+            self._base.executescript(_SCHEMA)
+        except (OSError, sqlite3.Error) as problem:
+            remedy = "name a writable path on a local disk; a damaged file may be removed, hosts then take new leases"
+            raise Refused(f"cannot be opened as the store: {problem}", where=path, remedy=remedy) from problem
+
+    def close(self) -> None:
+        """Close the file."""
+        self._base.close()
+
+    def initialise(self, config: str) -> str:
+        """Store the network config if there is none yet; give the one that is stored then."""
+        with self._writing() as base:
+            base.execute("INSERT OR IGNORE INTO meta VALUES ('config', ?)", (config,))
+            return str(base.execute("SELECT value FROM meta WHERE name = 'config'").fetchone()[0])
+
+    async def read_config(self) -> str:
+        """Give the config's text; raises Refused when no daemon has stored one."""
+        with self._reading() as base:
+            row = base.execute("SELECT value FROM meta WHERE name = 'config'").fetchone()
+        if row is None:
+            remedy = "give --network CIDR or --net-config FILE at the first start"
+            raise Refused("the store has no network config yet", where=self._path, remedy=remedy)
+        return str(row[0])
+
+    async def leases(self) -> Snapshot:
+        """List the leases that have not expired."""
+        with self._writing() as base:
+            self._bury_expired(base)
+            return self._snapshot(base)
+
+    async def create(self, subnet: Subnet, attributes: Attributes) -> Lease | None:
+        """Take `subnet` unless any lease overlaps it; decided and written in one transaction."""
+        with self._writing() as base:
+            self._bury_expired(base)
+            if any(held.subnet.overlaps(subnet) for held in self._snapshot(base).leases):
+                return None
+            return self._write(base, subnet, attributes)
+
+    async def replace(self, lease: Lease, attributes: Attributes) -> Lease | None:
+        """Write the lease anew if its revision is still the one given."""
+        with self._writing() as base:
+            return self._write(base, lease.subnet, attributes) if self._unchanged(base, lease) else None
+
+    async def remove(self, lease: Lease) -> bool:
+        """Leave a tombstone if the lease's revision is still the one given."""
+        with self._writing() as base:
+            if not self._unchanged(base, lease):
+                return False
+            self._bury(base, lease.subnet.key)
+            return True
+
+    async def watch(self, cursor: int) -> AsyncIterator[Update]:
+        """Yield what changed after `cursor`, looking every POLL seconds."""
+        while True:
+            update = self._since(cursor)
+            if update is not None:
+                cursor = update.cursor
+                yield update
+            await asyncio.sleep(POLL)
+
+    def _since(self, cursor: int) -> Update | None:
+        with self._reading() as base:
+            expired = base.execute(_EXPIRED, self._moment()).fetchone()
+            revision = self._number(base, "revision")
+        if not expired and revision == cursor:
+            return None
+        with self._writing() as base:
+            self._bury_expired(base)
+            if not self._number(base, "horizon") <= cursor <= self._number(base, "revision"):
+                return self._snapshot(base)
+            return self._delta(base, cursor)
+
+    def _snapshot(self, base: sqlite3.Connection) -> Snapshot:
+        rows = base.execute(_HELD).fetchall()
+        return Snapshot(self._parsed(rows), self._number(base, "revision"))
+
+    def _delta(self, base: sqlite3.Connection, cursor: int) -> Delta | None:
+        rows = base.execute(_CHANGED, (cursor,)).fetchall()
+        written = self._parsed([row for row in rows if row[1] is not None])
+        gone = [subnet for row in rows if row[1] is None and (subnet := _subnet(row[0]))]
+        revision = self._number(base, "revision")
+        return Delta(written, tuple(gone), revision) if revision != cursor else None
+
+    def _parsed(self, rows: "list[_Row]") -> tuple[Lease, ...]:
+        parsed = [
+            leases.parse(str(key), _text(value), version=revision, ttl=self._left(boot, expires))
+            for key, value, revision, boot, expires in rows
+        ]
+        for problem in parsed:
+            if isinstance(problem, Refused):
+                self._report(problem)
+        return tuple(lease for lease in parsed if isinstance(lease, Lease))
+
+    def _left(self, boot: str, expires: float | None) -> float | None:
+        if not isinstance(expires, float | int):
+            return None
+        return max(0.0, (expires if boot == self._clock.boot else self._ttl) - self._clock.now())
+
+    def _write(self, base: sqlite3.Connection, subnet: Subnet, attributes: Attributes) -> Lease:
+        revision = self._next(base)
+        expires = self._clock.now() + self._ttl
+        row = (subnet.key, values.encode(attributes), revision, self._clock.boot, expires)
+        base.execute("REPLACE INTO leases VALUES (?, ?, ?, ?, ?)", row)
+        return Lease(subnet, attributes, revision, self._ttl)
+
+    def _bury_expired(self, base: sqlite3.Connection) -> None:
+        for (key,) in base.execute(_EXPIRED, self._moment()).fetchall():
+            self._bury(base, key)
+
+    def _bury(self, base: sqlite3.Connection, key: str) -> None:
+        revision = self._next(base)
+        base.execute("UPDATE leases SET value = NULL, expires = NULL, revision = ? WHERE key = ?", (revision, key))
+        horizon = revision - self._kept
+        if base.execute("DELETE FROM leases WHERE value IS NULL AND revision <= ?", (horizon,)).rowcount:
+            base.execute("UPDATE meta SET value = ? WHERE name = 'horizon'", (horizon,))
+
+    def _moment(self) -> dict[str, object]:
+        return {"boot": self._clock.boot, "now": self._clock.now(), "ttl": self._ttl}
+
+    def _unchanged(self, base: sqlite3.Connection, lease: Lease) -> bool:
+        return base.execute(_UNCHANGED, (lease.subnet.key, lease.version)).fetchone() is not None
+
+    def _next(self, base: sqlite3.Connection) -> int:
+        base.execute("UPDATE meta SET value = value + 1 WHERE name = 'revision'")
+        return self._number(base, "revision")
+
+    def _number(self, base: sqlite3.Connection, name: str) -> int:
+        row = base.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        if row is None or not isinstance(row[0], int):
+            remedy = "stop all daemons and remove the file; hosts take their leases anew"
+            raise Refused(f"meta.{name} is damaged", where=self._path, remedy=remedy)
+        return row[0]
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        try:
+            yield self._base
+        except sqlite3.Error as problem:
+            raise StoreError(f"{self._path}: {problem}") from problem
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """Run one transaction that no other daemon's can interleave with."""
+        with self._reading() as base:
+            base.execute("BEGIN IMMEDIATE")
+            try:
+                yield base
+            except BaseException:
+                base.rollback()
+                raise
+            base.commit()
+
+
+def _text(value: object) -> str | bytes:
+    return value if isinstance(value, str | bytes) else str(value)
+
+
+def _subnet(key: str) -> Subnet | None:
+    try:
+        return parse_key(str(key))
+    except ValueError:
+        return None

@@ -1,0 +1,130 @@
+"""One pass over everything this host must have, in the order containers rely on.
+
+Tunnels and peers, firewall, bridge, and last the lease file. Each pass compares and repairs; a failure of one part is kept until a later pass clears it. The lease file is written only when
+devices and firewall stand: whoever reads it may start containers at once. Must not wait; the daemon decides when to pass.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from kernel.errors import KernelError
+from kernel.network import Network
+from overlay import gateway, leasefile, reconcile
+from overlay.backends import Backend
+from overlay.errors import Unavailable
+from overlay.firewall import Rules
+from overlay.leasefile import LeaseFile
+from overlay.leases import Lease
+from overlay.logs import Log
+from overlay.network import NetworkConfig
+
+_MANY = 5
+"""How many of a kind one log line or health answer lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Duties:
+    """What was asked for at start and does not change: what to keep besides the tunnels."""
+
+    config: NetworkConfig
+    bridge: str
+    masquerade: bool
+    forward: bool
+    fully_random: bool
+
+
+@dataclass(slots=True)
+class Progress:
+    """How the last pass went: what failed, by part, and what was counted."""
+
+    failed: dict[str, str] = field(default_factory=dict)
+    written: bool = False
+    peers: int = 0
+    repairs: int = 0
+    passes: int = 0
+
+
+class Upkeep:
+    """Keeps the kernel and the lease file of one host right."""
+
+    def __init__(self, network: Network, backend: Backend, file: LeaseFile, duties: Duties, log: Log) -> None:
+        self.progress = Progress()
+        self._network, self._backend, self._file, self._duties, self._log = network, backend, file, duties, log
+
+    def tunnels(self, own: Lease, peers: Sequence[Lease]) -> int:
+        """Program device, addresses and peers; give the MTU containers may use, 0 while the device is missing."""
+        desired = self._backend.desired(own, peers)
+        report = reconcile.converge(self._network, desired)
+        self._say_changes(report.changed)
+        self.progress.peers = len(peers) - len(desired.unusable)
+        self._judge("peers", "; ".join(desired.unusable[:_MANY]), fatal=False)
+        self._judge("tunnel", "; ".join(report.failed[:_MANY]))
+        return min(self._backend.mtu, report.mtu)
+
+    def rules(self, own: Lease) -> tuple[Rules, ...]:
+        """Give the firewall rules the lease asks for, a family each."""
+        duties = self._duties
+        return tuple(
+            Rules(network, subnet, duties.masquerade, duties.forward, duties.fully_random)
+            for network, subnet in zip(duties.config.networks, own.subnet.networks, strict=False)
+        )
+
+    def firewall(self, changed: Sequence[str], problem: str) -> None:
+        """Take note of what keeping the rules came to."""
+        self._say_changes(changed)
+        self._judge("firewall", problem)
+
+    def bridge(self, own: Lease, mtu: int) -> None:
+        """Keep the bridge up with the gateway address, if one was asked for."""
+        if not self._duties.bridge:
+            return
+        said = leasefile.content(self._duties.config, own.subnet, mtu=mtu, ipmasq=self._duties.masquerade)
+        addresses = tuple(one for one in (said.subnet, said.ipv6_subnet) if one is not None)
+        wanted = gateway.Gateway(self._duties.bridge, mtu, addresses, self._duties.config.networks)
+        try:
+            self._say_changes(gateway.keep(self._network, wanted))
+        except (KernelError, Unavailable) as problem:
+            self._judge("bridge", str(problem))
+        else:
+            self._judge("bridge", "")
+
+    def publish(self, own: Lease, mtu: int) -> None:
+        """Write the lease file, unless devices or firewall are not what it would promise."""
+        if not mtu or "firewall" in self.progress.failed:
+            return
+        said = leasefile.content(self._duties.config, own.subnet, mtu=mtu, ipmasq=self._duties.masquerade)
+        try:
+            if self._file.publish(said):
+                self._log.info("lease file written", path=self._file.path, subnet=own.subnet, mtu=mtu)
+        except OSError as problem:
+            self.progress.written = False
+            self._judge("lease file", f"{self._file.path} cannot be written: {problem.strerror or problem}")
+        else:
+            self.progress.written = True
+            self._judge("lease file", "")
+
+    def withdraw(self, lease: Lease, reason: str) -> None:
+        """Take the lease file away: nobody may start containers on this subnet any more."""
+        self.progress.written = False
+        try:
+            self._file.withdraw()
+        except OSError as problem:
+            self._judge("lease file", f"{self._file.path} cannot be removed: {problem.strerror}; remove it by hand")
+        self._log.warning("lease withdrawn", subnet=lease.subnet, reason=reason)
+
+    def _say_changes(self, changed: Sequence[str]) -> None:
+        if changed:
+            self.progress.repairs += len(changed)
+            shown = "; ".join(changed[:_MANY]) + ("; ..." if len(changed) > _MANY else "")
+            self._log.info("kernel brought in line", changes=len(changed), what=shown)
+
+    def _judge(self, part: str, problem: str, *, fatal: bool = True) -> None:
+        """Keep or clear a part's failure; each is logged once, and once more when it is over."""
+        if problem:
+            self._log.change(part, "error" if fatal else "warning", f"{part}: not as wanted", problem=problem)
+        else:
+            self._log.settled(part, f"{part}: as wanted again")
+        if problem and fatal:
+            self.progress.failed[part] = problem
+        else:
+            self.progress.failed.pop(part, None)

@@ -1,0 +1,35 @@
+"""Daemons for the tests of this directory, ended whatever happened."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.netns.overlay.daemons import Tulled, pair
+from tests.netns.spaces import Space
+
+FLAGS = ("--network", "10.42.0.0/16", "--iface", "eth0")
+Start = Callable[..., Tulled]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start daemons that share one sqlite store unless told otherwise."""
+    with ExitStack() as stack:
+
+        def begin(space: Space, *flags: str) -> Tulled:
+            chosen = flags if "--store" in flags else ("--store", f"sqlite:{tmp_path / 'net.db'}", *FLAGS, *flags)
+            daemon = Tulled(space, tmp_path, *chosen)
+            stack.callback(daemon.close)
+            return daemon
+
+        yield begin
+
+
+@pytest.fixture
+def hosts(make_space: Callable[[str], Space]) -> tuple[Space, Space]:
+    """Two hosts on one wire."""
+    one, two = make_space("one"), make_space("two")
+    pair(one, two)
+    return one, two

@@ -1,0 +1,90 @@
+"""Claims: how a start that cannot work ends, with exit code and sentence: 2 for what a person must correct, 1 for what may pass; nothing
+in the kernel is changed by it. A hostile store does not stop a daemon.
+"""
+
+import json
+import signal
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from kernel.requests import DeleteLink
+from tests.lab import waiting
+from tests.netns.overlay.conftest import Start
+from tests.netns.overlay.daemons import DEVICE
+from tests.netns.spaces import Space
+
+REFUSED = [
+    (("--store", "sqlite:{}/a.db", "--network", "10.42.0.0/29", "--iface", "eth0"), 2, "too small for four subnets"),
+    (("--store", "sqlite:{}/a.db", "--network", "nonsense", "--iface", "eth0"), 2, "not an IPv4 network"),
+    (("--store", "sqlite:{}/a.db", "--iface", "eth0"), 2, "give --network CIDR or --net-config FILE"),
+    (("--store", "sqlite:{}", "--network", "10.42.0.0/16"), 2, "cannot be opened as the store"),
+    (("--store", "sqlite:{}/a.db", "--net-config", "{}/absent.json"), 2, "absent.json: cannot be read"),
+    (("--store", "file:{}/absent.json"), 2, "absent.json: cannot be read: No such file"),
+    (("--store", "file:{}/hosts.json", "--iface", "eth0"), 2, "this host has: 192.0.2.1 (eth0)"),
+    (("--store", "sqlite:{}/a.db", "--network", "10.42.0.0/16", "--iface", "eth9"), 1, "--iface eth9 does not exist"),
+    (("--store", "sqlite:{}/a.db", "--network", "10.42.0.0/16"), 1, "there is no default route"),
+    (("--store", "nfs:x"), 2, "write sqlite:PATH or file:PATH"),
+]
+
+
+@pytest.mark.parametrize(("flags", "code", "sentence"), REFUSED)
+def test_a_start_that_cannot_work_says_why_and_changes_nothing(
+    hosts: tuple[Space, Space], start: Start, tmp_path: Path, flags: tuple[str, ...], code: int, sentence: str
+) -> None:
+    network = {"Network": "10.42.0.0/16", "Backend": {"Type": "vxlan"}}
+    others = [{"PublicIP": "192.0.2.9", "Subnet": "10.42.9.0/24"}]
+    (tmp_path / "hosts.json").write_text(json.dumps({"Network": network, "Hosts": others}))
+    daemon = start(hosts[0], *(flag.replace("{}", str(tmp_path)) for flag in flags))
+    assert daemon.finished() == code
+    assert sentence in daemon.log.read_text().replace('\\"', '"')
+    assert "Traceback" not in daemon.log.read_text()
+    assert (hosts[0].network.link(DEVICE), daemon.lease_file.exists()) == (None, False)
+
+
+def test_a_differing_network_is_refused_with_both_values(
+    hosts: tuple[Space, Space], start: Start, tmp_path: Path
+) -> None:
+    start(hosts[0]).ready()
+    store = f"sqlite:{tmp_path / 'net.db'}"
+    other = start(hosts[1], "--store", store, "--network", "10.99.0.0/16", "--vni", "7", "--iface", "eth0")
+    assert other.finished() == 2
+    said = other.log.read_text()
+    assert "Network is 10.99.0.0/16 here but 10.42.0.0/16 in the store" in said
+    assert "Backend.VNI is 7 here but 1 in the store" in said
+
+
+def test_a_later_start_needs_no_network(hosts: tuple[Space, Space], start: Start, tmp_path: Path) -> None:
+    start(hosts[0]).ready()
+    start(hosts[1], "--store", f"sqlite:{tmp_path / 'net.db'}", "--iface", "eth0").ready()
+
+
+def test_a_second_daemon_on_a_lease_file_is_told_of_the_first(hosts: tuple[Space, Space], start: Start) -> None:
+    first = start(hosts[0]).ready()
+    second = start(hosts[0])
+    assert second.finished() == 1
+    assert f"kept by another tulled (pid {first.process.pid}:" in second.log.read_text()
+
+
+def test_an_interrupt_ends_a_daemon_well(hosts: tuple[Space, Space], start: Start) -> None:
+    assert start(hosts[0]).ready().end(signal.SIGINT) == 0
+
+
+def test_a_hostile_store_does_not_stop_a_daemon(hosts: tuple[Space, Space], start: Start, tmp_path: Path) -> None:
+    one = start(hosts[0]).ready()
+    base = sqlite3.connect(tmp_path / "net.db", timeout=5)
+    entries = [
+        ("0.0.0.0-0", '{"PublicIP":"192.0.2.66","BackendType":"vxlan","BackendData":{"VtepMAC":"02:00:00:00:00:66"}}'),
+        ("10.42.250.0-24", "\x00"),
+        ("10.42.251.0-24", '{"PublicIP":"255.255.255.255","BackendType":"vxlan","BackendData":[[[]]]}'),
+        ("../../etc", "[" * 10_000),
+    ]
+    with base:
+        base.execute("UPDATE meta SET value = 50 WHERE name = 'revision'")
+        base.executemany("INSERT INTO leases VALUES (?, ?, 50, NULL, NULL)", entries)
+    base.close()
+    waiting.until(lambda: "entry left out" in one.log.read_text(), "hostile entries reported")
+    hosts[0].network.apply(DeleteLink(DEVICE))
+    waiting.until(lambda: hosts[0].network.link(DEVICE), "still repairing", namespace=hosts[0].namespace)
+    assert hosts[0].run("ip", "route", "show", "dev", DEVICE) == ""

@@ -1,0 +1,30 @@
+"""Claims: a backend is found by its name; an unknown name is refused with the names there are."""
+
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+
+from overlay import network
+from overlay.backends import Underlay, catalogue
+from overlay.errors import Refused
+from overlay.stores.file import Host
+from overlay.subnets import Subnet
+
+ME = Underlay("eth0", 1500, IPv4Address("192.0.2.1"))
+CONFIG = network.parse('{"Network": "10.42.0.0/16", "Backend": {"Type": "vxlan"}}', "x")
+
+
+@pytest.mark.parametrize("kind", ["udp", "host-gw", "wireguard", "nonsense"])
+def test_an_unknown_backend_is_refused_with_the_names_there_are(kind: str) -> None:
+    config = network.parse(f'{{"Network": "10.42.0.0/16", "Backend": {{"Type": "{kind}"}}}}', "net.json")
+    with pytest.raises(Refused, match=f'Backend.Type is "{kind}": not a backend of this version; choose one of: vxlan'):
+        catalogue.build(config, ME, {})
+
+
+def test_a_host_of_a_hosts_file_publishes_what_its_own_daemon_would() -> None:
+    host = Host(ME.public_ip, None, Subnet(IPv4Network("10.42.1.0/24")))
+    assert catalogue.derive(CONFIG, host) == catalogue.build(CONFIG, ME, {}).attributes(host.subnet)
+
+
+def test_the_devices_are_known_before_there_is_a_lease() -> None:
+    assert [device.name for device in catalogue.devices(CONFIG, ME)] == ["flannel.1"]

@@ -1,0 +1,154 @@
+"""Claims: a missing device is created, an incompatible one replaced, a compatible one kept with only its MAC, a too large or
+unfixed MTU and its state corrected; entries are completed in the order ARP, FDB, route; only our own kind of entry on our
+own device is taken away; what is as wanted needs nothing.
+"""
+
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, ip_interface
+
+import pytest
+
+from kernel import requests
+from kernel.entries import FdbEntry, Link, LinkAddress, Neighbour, RouteEntry, VxlanInfo
+from overlay import drift
+from overlay.backends import Device, Tunnel
+from overlay.drift import Entries
+
+LOCAL, PEER = IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2")
+MAC, PEER_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
+BASE, NET = IPv4Address("10.42.2.0"), IPv4Network("10.42.2.0/24")
+
+WANTED = Tunnel(
+    device=Device("flannel.1", 1, "eth0", LOCAL, 0),
+    mtu=1450,
+    mac=MAC,
+    learning=False,
+    address=IPv4Interface("10.42.1.0/32"),
+    network=IPv4Network("10.42.0.0/16"),
+    neighbours=frozenset({(BASE, PEER_MAC)}),
+    fdb=frozenset({(PEER_MAC, PEER)}),
+    routes=frozenset({(NET, BASE)}),
+)
+VXLAN = VxlanInfo(vni=1, port=8472, local=LOCAL, parent=2, learning=False)
+LINK = Link(7, "flannel.1", mac=MAC, mtu=1450, kind="vxlan", up=True, vxlan=VXLAN)
+ROUTE = RouteEntry(NET, BASE, 7, onlink=True, protocol=3)
+FOUND = Entries(
+    addresses=(LinkAddress(7, IPv4Interface("10.42.1.0/32")),),
+    neighbours=(Neighbour(7, BASE, PEER_MAC, permanent=True),),
+    fdb=(FdbEntry(7, PEER_MAC, PEER, permanent=True),),
+    routes=(ROUTE,),
+)
+NOTHING = Entries((), (), (), ())
+CREATED = (
+    requests.AddVxlan("flannel.1", 1, 2, LOCAL, mtu=1450, mac=MAC),
+    requests.SetLink("flannel.1", up=True),
+)
+
+
+def test_a_missing_device_is_created_and_raised() -> None:
+    assert drift.link_requests(WANTED, None, 2) == CREATED
+
+
+def test_a_device_as_wanted_needs_nothing() -> None:
+    assert drift.link_requests(WANTED, LINK, 2) == ()
+
+
+INCOMPATIBLE = [
+    replace(LINK, kind="dummy", vxlan=None),
+    replace(LINK, vxlan=replace(VXLAN, vni=2)),
+    replace(LINK, vxlan=replace(VXLAN, parent=3)),
+    replace(LINK, vxlan=replace(VXLAN, local=PEER)),
+    replace(LINK, vxlan=replace(VXLAN, port=4789)),
+]
+
+
+@pytest.mark.parametrize("link", INCOMPATIBLE)
+def test_an_incompatible_device_is_replaced(link: Link) -> None:
+    assert drift.link_requests(WANTED, link, 2) == (requests.DeleteLink(7), *CREATED)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "link", "needed"),
+    [
+        (WANTED, replace(LINK, mac=PEER_MAC), (requests.SetLink(7, mac=MAC),)),
+        (WANTED, replace(LINK, up=False), (requests.SetLink(7, up=True),)),
+        (WANTED, replace(LINK, mtu=8950), (requests.SetLink(7, mtu=1450),)),
+        (WANTED, replace(LINK, mtu=1400), ()),
+        (replace(WANTED, mtu_fixed=True), replace(LINK, mtu=1400), (requests.SetLink(7, mtu=1450),)),
+        (WANTED, replace(LINK, vxlan=replace(VXLAN, learning=True)), ()),
+        (WANTED, replace(LINK, vxlan=replace(VXLAN, parent=0, local=None)), ()),
+    ],
+)
+def test_a_compatible_device_is_kept_and_corrected(
+    wanted: Tunnel, link: Link, needed: tuple[requests.Request, ...]
+) -> None:
+    assert drift.link_requests(wanted, link, 2) == needed
+
+
+def test_entries_as_wanted_need_nothing() -> None:
+    assert drift.entry_requests(WANTED, 7, FOUND) == ()
+
+
+def test_missing_entries_are_added_in_the_order_arp_fdb_route() -> None:
+    assert drift.entry_requests(WANTED, 7, NOTHING) == (
+        requests.AddAddress(7, IPv4Interface("10.42.1.0/32"), nodad=True),
+        requests.AddNeighbour(7, BASE, PEER_MAC),
+        requests.AddFdb(7, PEER_MAC, PEER),
+        requests.AddRoute(NET, gateway=BASE, link=7, onlink=True, replace=True),
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "needed"),
+    [
+        (replace(FOUND, neighbours=(Neighbour(7, BASE, MAC, permanent=True),)), 2),
+        (replace(FOUND, neighbours=(Neighbour(7, BASE, PEER_MAC, permanent=False),)), 1),
+        (replace(FOUND, fdb=(FdbEntry(7, PEER_MAC, LOCAL, permanent=True),)), 2),
+        (replace(FOUND, routes=(replace(ROUTE, onlink=False),)), 1),
+    ],
+)
+def test_a_changed_entry_is_put_right(found: Entries, needed: int) -> None:
+    assert len(drift.entry_requests(WANTED, 7, found)) == needed
+
+
+GONE = replace(WANTED, neighbours=frozenset(), fdb=frozenset(), routes=frozenset())
+
+
+def test_entries_of_a_peer_that_left_are_deleted() -> None:
+    assert drift.entry_requests(GONE, 7, FOUND) == (
+        requests.DeleteRoute(NET, gateway=BASE, link=7),
+        requests.DeleteNeighbour(7, BASE),
+        requests.DeleteFdb(7, PEER_MAC, PEER),
+    )
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        replace(NOTHING, routes=(replace(ROUTE, protocol=2),)),
+        replace(NOTHING, routes=(replace(ROUTE, protocol=4),)),
+        replace(NOTHING, neighbours=(Neighbour(7, BASE, PEER_MAC, permanent=False),)),
+        replace(NOTHING, fdb=(FdbEntry(7, PEER_MAC, None, permanent=True),)),
+        replace(NOTHING, addresses=(LinkAddress(7, IPv4Interface("198.51.100.1/24")),)),
+        replace(NOTHING, addresses=(LinkAddress(7, IPv6Interface("fe80::1/64")),)),
+    ],
+)
+def test_entries_that_are_not_of_our_kind_are_left_alone(found: Entries) -> None:
+    deletions = (requests.DeleteRoute, requests.DeleteNeighbour, requests.DeleteFdb, requests.DeleteAddress)
+    assert not [one for one in drift.entry_requests(GONE, 7, found) if isinstance(one, deletions)]
+
+
+def test_an_address_of_an_earlier_subnet_is_deleted() -> None:
+    old = LinkAddress(7, IPv4Interface("10.42.9.0/32"))
+    found = replace(FOUND, addresses=(*FOUND.addresses, old))
+    assert drift.entry_requests(WANTED, 7, found) == (requests.DeleteAddress(7, old.address),)
+
+
+@pytest.mark.parametrize(
+    ("text", "deleted"), [("fd99::1/128", True), ("fe80::1/64", False), ("fd00:42:0:1::/128", False)]
+)
+def test_an_ipv6_device_keeps_its_own_and_link_local_addresses_only(text: str, deleted: bool) -> None:
+    six = replace(GONE, address=IPv6Interface("fd00:42:0:1::/128"))
+    found = replace(NOTHING, addresses=(LinkAddress(7, ip_interface(text)),))
+    needed = drift.entry_requests(six, 7, found)
+    assert (requests.DeleteAddress(7, ip_interface(text)) in needed) is deleted

@@ -1,0 +1,144 @@
+"""Claims: flannel-contract.md 4.5, case by case: names, addresses, patterns in the order given, then a route, then the default
+route; which of an interface's addresses is told to others; what cannot be found is said with what this host has.
+"""
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address, ip_interface, ip_network
+
+import pytest
+
+from kernel.entries import PERMANENT, Hop, Link, LinkAddress, RouteEntry
+from overlay import interfaces
+from overlay.backends import IPAddress, Underlay
+from overlay.errors import Unavailable
+from overlay.interfaces import DEPRECATED, TEMPORARY, Wish
+
+LO, ETH0, ETH1 = Link(1, "lo", mtu=65536), Link(2, "eth0", mtu=1500), Link(3, "eth1", mtu=9000)
+HERE = IPv4Address("192.0.2.1")
+
+
+def held(link: int, text: str, flags: int = PERMANENT) -> LinkAddress:
+    return LinkAddress(link, ip_interface(text), flags=flags)
+
+
+def route(dst: str, link: int, **more: object) -> RouteEntry:
+    return RouteEntry(ip_network(dst), link=link, **more)  # type: ignore[arg-type]
+
+
+@dataclass
+class Tables:
+    """A kernel that lists these."""
+
+    held: list[LinkAddress] = field(
+        default_factory=lambda: [
+            held(1, "127.0.0.1/8"),
+            held(2, "192.0.2.1/24"),
+            held(2, "2001:db8::1/64"),
+            held(3, "198.51.100.1/24"),
+            held(3, "198.51.100.2/24"),
+        ]
+    )
+    ways: list[RouteEntry] = field(default_factory=lambda: [route("0.0.0.0/0", 2), route("::/0", 2)])
+    all_links: tuple[Link, ...] = (LO, ETH0, ETH1)
+
+    def links(self) -> tuple[Link, ...]:
+        return self.all_links
+
+    def addresses(self, link: int | None = None) -> tuple[LinkAddress, ...]:
+        return tuple(one for one in self.held if link in (None, one.link))
+
+    def routes(self) -> tuple[RouteEntry, ...]:
+        return tuple(self.ways)
+
+    def route_to(self, address: IPAddress) -> RouteEntry | None:
+        return (
+            RouteEntry(ip_network(address), link=3, source=IPv4Address("198.51.100.2"))
+            if address in ip_network("198.51.100.0/24")
+            else None
+        )
+
+
+def choose(wish: Wish, view: Tables | None = None, *, dual: bool = False) -> Underlay:
+    return interfaces.choose(view or Tables(), wish, dual=dual)
+
+
+@pytest.mark.parametrize(
+    ("wish", "name", "public"),
+    [
+        (Wish(), "eth0", "192.0.2.1"),
+        (Wish(names=("eth1",)), "eth1", "198.51.100.1"),
+        (Wish(names=("198.51.100.2",)), "eth1", "198.51.100.2"),
+        (Wish(names=("eth9", "eth1")), "eth1", "198.51.100.1"),
+        (Wish(names=("eth9",), patterns=("^192",)), "eth0", "192.0.2.1"),
+        (Wish(patterns=(r"\.100\.2$",)), "eth1", "198.51.100.2"),
+        (Wish(patterns=("th1",)), "eth1", "198.51.100.1"),
+        (Wish(can_reach="198.51.100.9"), "eth1", "198.51.100.2"),
+        (Wish(names=("eth9",), can_reach="198.51.100.9"), "eth1", "198.51.100.2"),
+        (Wish(public_ip="198.51.100.2"), "eth1", "198.51.100.2"),
+        (Wish(public_ipv6="2001:db8::1"), "eth0", "192.0.2.1"),
+        (Wish(names=("eth0",), public_ip="203.0.113.7"), "eth0", "203.0.113.7"),
+    ],
+)
+def test_the_first_that_exists_is_chosen_with_the_address_it_was_named_by(wish: Wish, name: str, public: str) -> None:
+    chosen = choose(wish)
+    assert (chosen.interface, str(chosen.public_ip)) == (name, public)
+
+
+def test_the_mtu_is_the_interfaces() -> None:
+    assert choose(Wish(names=("eth1",))).mtu == 9000
+
+
+def test_dual_stack_takes_both_addresses() -> None:
+    assert choose(Wish(), dual=True) == Underlay("eth0", 1500, HERE, IPv6Address("2001:db8::1"))
+
+
+def test_dual_stack_needs_one_interface_for_both_default_routes() -> None:
+    with pytest.raises(Unavailable, match="no default route"):
+        choose(Wish(), Tables(ways=[route("0.0.0.0/0", 2), route("::/0", 3)]), dual=True)
+
+
+def test_a_dual_stack_pattern_must_match_both_families() -> None:
+    with pytest.raises(Unavailable, match="matches nothing"):
+        choose(Wish(patterns=("^198",)), dual=True)
+
+
+def test_a_multipath_default_route_counts_by_its_first_hop() -> None:
+    way = route("0.0.0.0/0", 0, hops=(Hop(None, 3), Hop(None, 2)))
+    assert choose(Wish(), Tables(ways=[way])).interface == "eth1"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "chosen"),
+    [
+        (held(2, "169.254.0.1/16"), held(2, "192.0.2.1/24", 0), "192.0.2.1"),
+        (held(2, "192.0.2.9/24", 0), held(2, "192.0.2.1/24"), "192.0.2.1"),
+        (held(2, "192.0.2.9/24", PERMANENT | TEMPORARY), held(2, "192.0.2.1/24"), "192.0.2.1"),
+        (held(2, "192.0.2.9/24", PERMANENT | DEPRECATED), held(2, "192.0.2.1/24"), "192.0.2.1"),
+        (held(2, "10.0.0.1/24"), held(2, "192.0.2.1/24"), "10.0.0.1"),
+        (held(2, "127.0.0.9/8"), held(2, "192.0.2.1/24"), "192.0.2.1"),
+    ],
+)
+def test_other_hosts_are_told_the_best_address(first: LinkAddress, second: LinkAddress, chosen: str) -> None:
+    assert str(choose(Wish(), Tables(held=[first, second])).public_ip) == chosen
+
+
+@pytest.mark.parametrize(
+    ("wish", "reason"),
+    [
+        (Wish(names=("eth9",)), "--iface eth9 does not exist"),
+        (Wish(names=("203.0.113.9",)), "--iface 203.0.113.9"),
+        (Wish(names=("lo",)), "no usable address"),
+        (Wish(patterns=("wlan",)), "--iface-regex wlan matches nothing"),
+        (Wish(can_reach="8.8.8.8"), "no route to 8.8.8.8"),
+        (Wish(public_ip="203.0.113.9"), "--public-ip 203.0.113.9 is on no interface.*--iface"),
+    ],
+)
+def test_what_cannot_be_found_is_said_with_what_this_host_has(wish: Wish, reason: str) -> None:
+    with pytest.raises(Unavailable, match=reason) as refused:
+        choose(wish)
+    assert "this host has 192.0.2.1 (eth0), 2001:db8::1 (eth0), 198.51.100.1 (eth1)" in str(refused.value)
+
+
+def test_an_interface_without_mtu_is_unusable() -> None:
+    with pytest.raises(Unavailable, match="no usable address"):
+        choose(Wish(names=("eth0",)), Tables(all_links=(Link(2, "eth0"),)))

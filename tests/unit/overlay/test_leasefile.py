@@ -1,0 +1,104 @@
+"""Claims: one daemon a lease file, and the second is told who the first is; the file is written only when it says something new;
+the previous subnet is read back; what it says follows from config and subnet; withdrawing works twice.
+"""
+
+import os
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+
+import pytest
+
+from overlay import leasefile, network, subnets
+from overlay.errors import Unavailable
+from overlay.leasefile import LeaseFile
+
+CONFIG = network.parse('{"Network": "10.42.0.0/16", "Backend": {"Type": "vxlan"}}', "x")
+DUAL = network.parse(
+    '{"Network": "10.42.0.0/16", "EnableIPv6": true, "IPv6Network": "2001:db8:42::/56", "Backend": {"Type": "vxlan"}}',
+    "x",
+)
+SUBNET = subnets.parse_key("10.42.7.0-24")
+CONTENT = leasefile.content(CONFIG, SUBNET, mtu=1450, ipmasq=True)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "flannel" / "subnet.env"
+
+
+def test_a_second_daemon_is_told_who_the_first_is(path: Path) -> None:
+    first = LeaseFile(str(path))
+    first.acquire()
+    with pytest.raises(Unavailable, match=rf"kept by another tulled \(pid {os.getpid()}: .*--subnet-file"):
+        LeaseFile(str(path)).acquire()
+    first.release()
+
+
+def test_a_released_file_can_be_had_again(path: Path) -> None:
+    for _ in range(2):
+        file = LeaseFile(str(path))
+        file.acquire()
+        file.release()
+    assert not path.exists()
+
+
+def test_a_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "flannel").write_text("")
+    with pytest.raises(Unavailable, match="cannot be made"):
+        LeaseFile(str(tmp_path / "flannel" / "subnet.env")).acquire()
+
+
+def test_the_file_is_written_only_when_it_says_something_new(path: Path) -> None:
+    file = LeaseFile(str(path))
+    assert [file.publish(CONTENT), file.publish(CONTENT)] == [True, False]
+    assert file.publish(leasefile.content(CONFIG, SUBNET, mtu=1400, ipmasq=True))
+
+
+def test_the_text_is_flannels(path: Path) -> None:
+    LeaseFile(str(path)).publish(
+        leasefile.content(DUAL, subnets.parse_key("10.42.7.0-24&2001:db8:42:7::-64"), mtu=1450, ipmasq=True)
+    )
+    assert path.read_text() == (
+        "FLANNEL_NETWORK=10.42.0.0/16\nFLANNEL_SUBNET=10.42.7.1/24\n"
+        "FLANNEL_IPV6_NETWORK=2001:db8:42::/56\nFLANNEL_IPV6_SUBNET=2001:db8:42:7::1/64\n"
+        "FLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n"
+    )
+
+
+def test_the_previous_subnet_is_read_back(path: Path) -> None:
+    file = LeaseFile(str(path))
+    file.publish(CONTENT)
+    assert file.previous() == SUBNET
+    assert IPv4Network("10.42.7.0/24") == SUBNET.ipv4
+    file.publish(leasefile.content(DUAL, subnets.parse_key("10.42.7.0-24&2001:db8:42:7::-64"), mtu=1450, ipmasq=False))
+    previous = file.previous()
+    assert previous is not None
+    assert previous.ipv6 == IPv6Network("2001:db8:42:7::/64")
+
+
+@pytest.mark.parametrize("text", [None, "", "FLANNEL_SUBNET=x\n", "\x00"])
+def test_an_absent_or_unreadable_file_says_nothing(path: Path, text: str | None) -> None:
+    if text is not None:
+        path.parent.mkdir()
+        path.write_text(text)
+    assert LeaseFile(str(path)).previous() is None
+
+
+def test_an_unreadable_file_is_replaced(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text("nonsense")
+    assert LeaseFile(str(path)).publish(CONTENT)
+
+
+def test_withdrawing_works_twice(path: Path) -> None:
+    file = LeaseFile(str(path))
+    file.publish(CONTENT)
+    file.withdraw()
+    file.withdraw()
+    assert not path.exists()
+
+
+def test_a_holder_that_cannot_be_found_is_unknown(tmp_path: Path) -> None:
+    assert leasefile.holder_of(str(tmp_path / "absent")) == "unknown"
+    (tmp_path / "lock").write_text("")
+    assert leasefile.holder_of(str(tmp_path / "lock")) == "in another PID namespace"

@@ -1,0 +1,54 @@
+"""Claims: one event is one line, in either form; nothing in a value can break a line or forge another; a topic is written when it
+changes and once when it is well again; details need a wish.
+"""
+
+import io
+import json
+
+import pytest
+
+from overlay.logs import Log
+
+
+def log(out: io.StringIO, form: str = "text", *, verbose: bool = False) -> Log:
+    return Log(out, clock=lambda: "now", form=form, verbose=verbose)
+
+
+def test_an_event_is_one_line_of_key_and_value() -> None:
+    log(out := io.StringIO()).info("lease acquired", subnet="10.42.1.0/24", peers=3)
+    assert out.getvalue() == 'time=now level=info event="lease acquired" subnet=10.42.1.0/24 peers=3\n'
+
+
+def test_an_event_is_one_json_object() -> None:
+    log(out := io.StringIO(), "json").warning("odd", peers=3, why=ValueError("x"))
+    assert json.loads(out.getvalue()) == {"time": "now", "level": "warning", "event": "odd", "peers": 3, "why": "x"}
+
+
+@pytest.mark.parametrize("value", ["a\nlevel=error", "a b", 'a"b', "", "\x1b[2J", "\u2028", "\ud800"])
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_no_value_breaks_a_line(form: str, value: str) -> None:
+    log(out := io.StringIO(), form).info("event", value=value)
+    assert out.getvalue().isascii()
+    assert out.getvalue().count("\n") == 1
+
+
+def test_a_topic_is_written_when_it_changes() -> None:
+    writer = log(out := io.StringIO())
+    for problem in ("a", "a", "b"):
+        writer.change("tunnel", "error", "bad", problem=problem)
+    assert [line.rpartition("=")[2] for line in out.getvalue().splitlines()] == ["a", "b"]
+
+
+def test_a_topic_that_is_well_again_is_written_once() -> None:
+    writer = log(out := io.StringIO())
+    writer.settled("tunnel", "well")
+    writer.change("tunnel", "error", "bad")
+    writer.settled("tunnel", "well")
+    writer.settled("tunnel", "well")
+    assert out.getvalue().count("event=well") == 1
+
+
+def test_details_are_written_when_asked_for() -> None:
+    log(quiet := io.StringIO()).detail("x")
+    log(loud := io.StringIO(), verbose=True).detail("x")
+    assert (quiet.getvalue(), loud.getvalue()) == ("", "time=now level=detail event=x\n")

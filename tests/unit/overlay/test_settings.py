@@ -1,0 +1,114 @@
+"""Claims: every option is Go's flag in both spellings, its variables are TULLED_ over FLANNELD_, the flag wins over both; a bad value
+from anywhere is refused with its source and remedy; contradictions are refused; help names every option.
+"""
+
+import io
+from typing import Any
+
+import pytest
+
+from overlay import settings
+from overlay.errors import Refused
+from overlay.settings import OPTIONS, Settings
+
+
+def parse(*argv: str, **environ: str) -> Settings:
+    return settings.parse(argv, environ, io.StringIO())
+
+
+def test_defaults_are_flannels_where_it_has_them() -> None:
+    chosen = parse()
+    assert (chosen.subnet_file, chosen.subnet_lease_renew_margin, chosen.iptables_resync) == (
+        "/run/flannel/subnet.env",
+        60,
+        5,
+    )
+    assert (chosen.ip_masq, chosen.iptables_forward_rules, chosen.healthz_ip, chosen.healthz_port) == (
+        False,
+        True,
+        "0.0.0.0",
+        0,
+    )
+    assert (chosen.store_kind, chosen.store_path) == ("sqlite", "/var/lib/tulle/network.db")
+
+
+@pytest.mark.parametrize(
+    ("words", "field", "value"),
+    [
+        (["-ip-masq"], "ip_masq", True),
+        (["--ip-masq"], "ip_masq", True),
+        (["-ip-masq=true"], "ip_masq", True),
+        (["--ip-masq=false"], "ip_masq", False),
+        (["--iptables-forward-rules=0"], "iptables_forward_rules", False),
+        (["-iface", "eth0", "--iface=192.0.2.1"], "iface", ("eth0", "192.0.2.1")),
+        (["--iface-regex", "^10[.]"], "iface_regex", ("^10[.]",)),
+        (["--public-ip", "192.0.2.1"], "public_ip", "192.0.2.1"),
+        (["--network", "10.42.0.0/16", "-vni", "7"], "vni", 7),
+        (["-v=4"], "v", 4),
+        (["--bridge", "tulle0"], "bridge", "tulle0"),
+        (["--log-format", "json"], "log_format", "json"),
+    ],
+)
+def test_a_flag_is_read_as_go_reads_it(words: list[str], field: str, value: Any) -> None:
+    assert getattr(parse(*words), field) == value
+
+
+def test_the_flag_wins_over_our_variable_and_that_over_flannels() -> None:
+    both = {"TULLED_SUBNET_FILE": "/ours", "FLANNELD_SUBNET_FILE": "/theirs"}
+    assert parse("--subnet-file", "/flag", **both).subnet_file == "/flag"
+    assert parse(**both).subnet_file == "/ours"
+    assert parse(FLANNELD_SUBNET_FILE="/theirs", TULLED_SUBNET_FILE="").subnet_file == "/theirs"
+
+
+def test_a_variable_gives_a_repeated_flag_one_element() -> None:
+    assert parse(FLANNELD_IFACE="eth0,eth1").iface == ("eth0,eth1",)
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--store", "etcd:x"], "--store: 'etcd:x' cannot be used; write sqlite:PATH or file:PATH"),
+        (["--store", "sqlite:"], "write sqlite:PATH"),
+        (["--healthz-port", "65536"], "write a whole number from 0 to 65535"),
+        (["--healthz-port", "-1"], "--healthz-port"),
+        (["--healthz-port", "٣"], "write a whole number"),
+        (["--subnet-lease-renew-margin", "0"], "1 to 1439"),
+        (["--subnet-lease-renew-margin", "1440"], "1 to 1439"),
+        (["--public-ip", "2001:db8::1"], "write an address like 192.0.2.1"),
+        (["--public-ipv6", "192.0.2.1"], "write an address like 2001:db8::1"),
+        (["--iface-can-reach", "x"], "write an address"),
+        (["--iface-regex", "("], "not a regular expression"),
+        (["--ip-masq=maybe"], "write true or false"),
+        (["--bridge", "a/b"], "a link's name"),
+        (["--bridge", "sixteen-letters-"], "a link's name"),
+        (["--log-format", "xml"], "one of: text, json"),
+        (["--nonsense"], "unrecognized arguments: --nonsense; see tulled --help"),
+        (["--iface"], "expected one argument"),
+        (["stray"], "unrecognized arguments: stray"),
+        (["--vni", "7"], "--vni without --network"),
+        (["--network", "10.0.0.0/8", "--net-config", "x"], "both describe the network"),
+        (["--store", "file:/x", "--network", "10.0.0.0/8"], "--network has no use with --store file:/x"),
+    ],
+)
+def test_a_bad_flag_is_refused_with_its_remedy(words: list[str], problem: str) -> None:
+    with pytest.raises(Refused) as refused:
+        parse(*words)
+    assert problem in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["TULLED_HEALTHZ_PORT", "FLANNELD_HEALTHZ_PORT"])
+def test_a_bad_variable_is_refused_by_its_name(name: str) -> None:
+    with pytest.raises(Refused, match=f"{name}: 'x' cannot be used"):
+        parse(**{name: "x"})
+
+
+def test_help_names_every_option() -> None:
+    out = io.StringIO()
+    with pytest.raises(SystemExit) as ended:
+        settings.parse(["--help"], {}, out)
+    assert ended.value.code == 0
+    assert [option.flag for option in OPTIONS if f"--{option.flag}" not in out.getvalue()] == []
+
+
+def test_the_fields_are_the_options() -> None:
+    assert {option.field for option in OPTIONS} == set(Settings.__dataclass_fields__)
