@@ -1,0 +1,54 @@
+# Everything a person types here. Each target brings what it needs; a second run is instant.
+
+SHELL := /bin/sh
+PYTHON := .venv/bin/python
+CODE := bridge build cli cni ipam kernel lease overlay tests $(wildcard bench)
+CACHES := .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo demo-clean test check fmt build install bench clean ready-run ready-test
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ready-run ## system packages and .venv to build and run (FOR=test: also what the tests need)
+	@if [ '$(FOR)' = test ]; then sh build/setup.sh test; fi
+
+ready-run:
+	@sh build/setup.sh run
+
+ready-test:
+	@sh build/setup.sh test
+
+build: ready-run ## programs in dist/cni (a CNI_PATH entry) and dist/bin
+	@$(PYTHON) -m build.programs
+
+demo: build ## three pretend hosts, six containers, every path tried, nothing left (KEEP=1: stay and look around)
+	@KEEP='$(KEEP)' $(PYTHON) -m tests.lab.demo
+
+demo-clean: ready-run ## remove what `make demo KEEP=1` left up
+	@$(PYTHON) -m tests.lab.demo clean
+
+test: ready-test build ## all tests on the built programs (ARGS='-k name' picks)
+	@$(PYTHON) -m pytest $(ARGS)
+
+check: ready-test ## formatting, lint rules, types, import contracts
+	@.venv/bin/ruff check $(CODE)
+	@.venv/bin/ruff format --check $(CODE)
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+fmt: ready-test ## format the code and apply the safe fixes
+	@.venv/bin/ruff check --fix-only $(CODE)
+	@.venv/bin/ruff format $(CODE)
+
+install: ready-run ## install below PREFIX, links in CNI_BIN (PREFIX=/usr/local CNI_BIN=/opt/cni/bin DESTDIR= REPLACE=1)
+	@$(PYTHON) -m build.install --prefix '$(or $(PREFIX),/usr/local)' --cni-bin '$(or $(CNI_BIN),/opt/cni/bin)' \
+	    --destdir '$(DESTDIR)' $(if $(filter 1,$(REPLACE)),--replace)
+
+bench: build ## time a cold ADD and show where the time goes
+	@$(PYTHON) bench/cold.py
+
+clean: ## remove dist, caches and compiled files (not .venv)
+	@rm -rf dist $(CACHES)
+	@find . -name .venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

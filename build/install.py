@@ -1,0 +1,161 @@
+"""Installs what people use without the checkout: code and programs below PREFIX/lib/tulle, links where they are looked for.
+
+Decides first: every file in the way is found before anything is written, and a file this installer did not make is replaced only when
+told to. Must not start services or edit anybody's configuration; the sample conflist is copied only where none of its name is.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from build.programs import (
+    PACKAGES,
+    PROGRAMS,
+    ROOT,
+    BuildError,
+    answer,
+    bytecode,
+    dependencies,
+    script,
+    site_packages,
+    write,
+)
+
+INTERPRETER = "/usr/bin/python3"
+CONFLIST = "10-tulle.conflist"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where things go: `destdir` is put before every path that is written, never into what is written."""
+
+    prefix: Path
+    cni_bin: Path
+    destdir: Path
+
+    @property
+    def tree(self) -> Path:
+        """The folder that is ours alone."""
+        return self.prefix / "lib" / "tulle"
+
+    def staged(self, path: Path) -> Path:
+        """Return where a path lies during the installation."""
+        return self.destdir / path.relative_to("/")
+
+    def links(self) -> dict[Path, Path]:
+        """Return link -> program: CNI programs in the plugin directory, commands in PREFIX/bin."""
+        folders = {"cni": self.cni_bin, "bin": self.prefix / "bin"}
+        return {folders[program.folder] / program.name: self.tree / program.place for program in PROGRAMS}
+
+
+def foreign(target: Target) -> list[Path]:
+    """Return what stands in the way and was not made here: anything but a link into our tree."""
+    found = []
+    for link in target.links():
+        staged = target.staged(link)
+        mine = staged.is_symlink() and staged.readlink().is_relative_to(target.tree)
+        if not mine and os.path.lexists(staged):
+            found.append(link)
+    return found
+
+
+def copy_code(sources: Iterable[Path], folder: Path) -> None:
+    """Copy packages with their data, compiled in place."""
+    for source in sources:
+        shutil.copytree(source, folder / source.name, ignore=shutil.ignore_patterns("__pycache__"))
+    bytecode(folder)
+
+
+def make_tree(target: Target) -> None:
+    """Write the new tree beside the old one and swap them: a runtime finds one or the other."""
+    tree = target.staged(target.tree)
+    fresh, old = tree.with_name("tulle.new"), tree.with_name("tulle.old")
+    for leftover in (fresh, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    packages = (*(ROOT / name for name in PACKAGES), *dependencies(site_packages()))
+    copy_code(packages, fresh / "packages")
+    for program in PROGRAMS:
+        write(fresh / program.place, script(program, INTERPRETER, [str(target.tree / "packages")]))
+    if tree.exists():
+        tree.rename(old)
+    fresh.rename(tree)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def make_links(target: Target) -> None:
+    """Point every link at its program, each by a rename."""
+    for link, program in target.links().items():
+        staged = target.staged(link)
+        staged.parent.mkdir(parents=True, exist_ok=True)
+        fresh = staged.with_name(f".{staged.name}.new")
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(program)
+        fresh.replace(staged)
+        print(f"install: {link} -> {program}")
+
+
+def offer_conflist(target: Target) -> None:
+    """Copy the sample conflist unless one of that name is there; it may have been edited."""
+    place = Path("/etc/cni/net.d", CONFLIST)
+    staged = target.staged(place)
+    if os.path.lexists(staged):
+        print(f"install: {place} is there already and stays as it is")
+        return
+    staged.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(ROOT / "conf" / CONFLIST, staged)
+    print(f"install: {place}")
+
+
+def install(target: Target, *, replace: bool) -> None:
+    """Put everything in place; BuildError, before anything is written, when that would replace what others made."""
+    in_the_way = foreign(target)
+    if in_the_way and not replace:
+        names = ", ".join(map(str, in_the_way))
+        raise BuildError(
+            f"{names}: not made by this installer. REPLACE=1 replaces them; CNI_BIN=DIR installs elsewhere"
+        )
+    parent = target.staged(target.tree).parent
+    parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(parent / ".tulle.lock"):
+        make_tree(target)
+        make_links(target)
+        offer_conflist(target)
+    (parent / ".tulle.lock").unlink(missing_ok=True)
+    if not target.destdir.relative_to("/").parts:
+        for program in PROGRAMS:
+            answer(program, target.tree / program.place)
+
+
+def parse(arguments: Sequence[str]) -> tuple[Target, bool]:
+    """Return the target and whether foreign files may be replaced."""
+    parser = argparse.ArgumentParser(prog="make install", description=__doc__)
+    parser.add_argument("--prefix", type=Path, default=Path("/usr/local"))
+    parser.add_argument("--cni-bin", type=Path, default=Path("/opt/cni/bin"))
+    parser.add_argument("--destdir", default="")
+    parser.add_argument("--replace", action="store_true")
+    given = parser.parse_args(arguments)
+    for option, path in (("PREFIX", given.prefix), ("CNI_BIN", given.cni_bin)):
+        if not path.is_absolute():
+            raise BuildError(f"{option}={path} is not an absolute path")
+    return Target(given.prefix, given.cni_bin, Path(given.destdir or "/").absolute()), given.replace
+
+
+def main() -> int:
+    """Install as asked; return the exit code."""
+    try:
+        target, replace = parse(sys.argv[1:])
+        install(target, replace=replace)
+    except (BuildError, OSError) as error:
+        print(f"install: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,104 @@
+#!/bin/sh
+# Makes a checkout ready to run or to test: system packages by name (as root on Debian), then .venv from pinned, hashed files.
+# It is shell because a bare Debian has no Python yet. Outside the checkout it changes nothing but installed packages.
+# usage: build/setup.sh run|test
+set -eu
+
+# What must be there -> the package that brings it. A path must exist; NAME! is a Python module of the system's Python.
+RUN='python3 python3
+ensurepip! python3-venv
+ip iproute2
+nft nftables
+ping iputils-ping'
+TEST="$RUN
+podman podman
+runc runc
+sysctl procps
+iptables iptables
+/usr/lib/cni/bridge containernetworking-plugins
+/var/lib/dpkg/info/busybox-static.list busybox-static"
+
+PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+python=/usr/bin/python3 # the system's own, never one a version manager put in front
+
+say() { printf 'setup: %s\n' "$*"; }
+die() {
+    printf 'setup: %s\n' "$*" >&2
+    exit 1
+}
+
+present() {
+    case $1 in
+    /*) [ -e "$1" ] ;;
+    *!) [ -x "$python" ] && "$python" -c "import ${1%!}" 2>/dev/null ;;
+    python3) [ -x "$python" ] ;;
+    *) command -v "$1" >/dev/null ;;
+    esac
+}
+
+missing() {
+    printf '%s\n' "$1" | while read -r need package; do
+        present "$need" || printf '%s ' "$package"
+    done
+}
+
+fetch() {
+    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >"$log" 2>&1
+}
+
+refresh() {
+    say 'refreshing the package lists'
+    apt-get update -qq >"$log" 2>&1 || die "apt-get update failed: $(tail -n 3 "$log")"
+}
+
+packages() {
+    wanted=$(missing "$1")
+    [ -n "$wanted" ] || return 0
+    if ! command -v apt-get >/dev/null; then
+        die "missing here: $wanted(Debian's package names); install them with this system's package manager, then run make again"
+    fi
+    if [ "$(id -u)" != 0 ]; then
+        die "system packages are missing; run this once, then make again:
+    sudo sh -c 'apt-get update && apt-get install -y --no-install-recommends ${wanted% }'"
+    fi
+    log=$(mktemp)
+    trap 'rm -f "$log"' EXIT
+    ls /var/lib/apt/lists/*_Packages* >/dev/null 2>&1 || refresh
+    say "installing $wanted"
+    # shellcheck disable=SC2086 # one word a package
+    fetch $wanted || { refresh && fetch $wanted; } || die "apt-get install $wanted failed: $(tail -n 5 "$log")"
+    wanted=$(missing "$1")
+    [ -z "$wanted" ] || die "still missing after the installation: $wanted"
+}
+
+environment() {
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        die "$python is $("$python" -V 2>&1), but 3.11 or newer is needed: Debian 12 and later have it"
+    if ! .venv/bin/python -c '' 2>/dev/null || ! grep -qsxF "$PWD" .venv/made-in; then
+        say 'making .venv'
+        "$python" -m venv --clear .venv
+        printf '%s\n' "$PWD" >.venv/made-in
+    fi
+}
+
+requirements() { # file...: nothing to do when this goal was reached with the same files
+    sum=$(cat "$@" | cksum)
+    [ "$(cat .venv/ready-for-"$goal" 2>/dev/null)" != "$sum" ] || return 0
+    say "installing the pinned Python packages ($goal)"
+    # shellcheck disable=SC2046 # two words a file
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --progress-bar off --require-hashes \
+        $(printf -- '-r %s ' "$@") || die 'pip failed; the lines above say why (no network, a proxy, a wrong index?)'
+    printf '%s\n' "$sum" >.venv/ready-for-"$goal"
+}
+
+cd "$(dirname "$0")/.."
+goal=${1:-}
+case $goal in
+run) tools=$RUN files='requirements/run.txt' ;;
+test) tools=$TEST files='requirements/run.txt requirements/test.txt' ;;
+*) die "usage: build/setup.sh run|test (not '$goal')" ;;
+esac
+packages "$tools"
+environment
+# shellcheck disable=SC2086 # one word a file
+requirements $files

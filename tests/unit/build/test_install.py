@@ -1,0 +1,86 @@
+"""Claims about the installer, always below a DESTDIR of the test:
+
+- a link into our own tree may be replaced, anything else is in the way and named before anything is written
+- REPLACE takes it over; links point at the final place, not into DESTDIR
+- a conflist of our name that is there already stays as it is
+- the tree is swapped as a whole: nothing of an earlier one remains
+"""
+
+from pathlib import Path
+
+import pytest
+
+from build import install
+from build.install import Target
+from build.programs import BuildError
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Target:
+    return Target(Path("/usr/local"), Path("/opt/cni/bin"), tmp_path)
+
+
+def occupy(target: Target, path: str) -> Path:
+    staged = target.staged(Path(path))
+    staged.parent.mkdir(parents=True, exist_ok=True)
+    staged.write_text("someone else's")
+    return staged
+
+
+def test_a_file_of_others_is_in_the_way(target: Target) -> None:
+    occupy(target, "/opt/cni/bin/bridge")
+
+    assert install.foreign(target) == [Path("/opt/cni/bin/bridge")]
+
+
+def test_a_link_into_our_tree_is_not_in_the_way(target: Target) -> None:
+    install.make_links(target)
+
+    assert install.foreign(target) == []
+
+
+def test_a_refused_installation_writes_nothing(target: Target) -> None:
+    theirs = occupy(target, "/opt/cni/bin/bridge")
+
+    with pytest.raises(BuildError, match=r"/opt/cni/bin/bridge: not made by this installer\..*REPLACE=1"):
+        install.install(target, replace=False)
+    assert [path for path in target.destdir.rglob("*") if path.is_file()] == [theirs]
+
+
+def test_replace_takes_the_name_over(target: Target) -> None:
+    theirs = occupy(target, "/opt/cni/bin/bridge")
+
+    install.make_links(target)
+
+    assert theirs.readlink() == Path("/usr/local/lib/tulle/cni/bridge")
+
+
+def test_a_conflist_that_is_there_stays(target: Target) -> None:
+    theirs = occupy(target, "/etc/cni/net.d/10-tulle.conflist")
+
+    install.offer_conflist(target)
+
+    assert theirs.read_text() == "someone else's"
+
+
+def test_the_tree_is_swapped_as_a_whole(target: Target) -> None:
+    stale = occupy(target, "/usr/local/lib/tulle/packages/stale.py")
+
+    install.make_tree(target)
+
+    assert not stale.exists()
+    assert (target.staged(target.tree) / "packages" / "cni" / "versions.py").exists()
+    assert sorted(path.name for path in target.staged(target.tree).parent.iterdir()) == ["tulle"]
+
+
+def test_installed_programs_name_their_final_place(target: Target) -> None:
+    install.make_tree(target)
+
+    text = (target.staged(target.tree) / "cni" / "bridge").read_text()
+    assert text.startswith("#!/usr/bin/python3 -IS\n")
+    assert "'/usr/local/lib/tulle/packages'" in text
+
+
+def test_a_relative_prefix_is_refused() -> None:
+    with pytest.raises(BuildError, match="PREFIX=here is not an absolute path"):
+        install.parse(["--prefix", "here"])
