@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from tests.lab.daemon import ROOT
+from tests.lab.waiting import until
 
 DEMO = (sys.executable, "-m", "tests.lab.demo")
 
@@ -36,4 +37,4 @@ def test_an_interrupted_demo_takes_its_world_with_it() -> None:
     assert "leased" in world
     assert rest.splitlines()[-1] == "demo: stopped; its world is gone"
     assert holders
-    assert not [pid for pid in holders if Path("/proc", pid).exists()]
+    until(lambda: not any(Path("/proc", pid).exists() for pid in holders), "every process of the world is gone")
