@@ -8,6 +8,7 @@ import getpass
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -273,7 +274,8 @@ def is_ours(kept: dict[str, str | int]) -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    """Run `demo` or `demo clean`; return the exit code."""
+    """Run `demo` or `demo clean`; return the exit code. SIGTERM ends it as tidily as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if arguments == ["clean"]:
             return clean()
