@@ -50,7 +50,7 @@ def refusal(failure: Exception) -> CniError:
     """Return the one error that tells the runtime of `failure`; several gathered in a group become one.
 
     What nobody foresaw is 999 and a bug of ours. An OSError of Python's own is 5, one that the kernel package
-    derived is 100: its text already says what was asked.
+    derived is 100: its text already says what was asked, its `hint`, if any, what to do.
     """
     if isinstance(failure, CniError):
         return failure
@@ -179,7 +179,7 @@ def _joined(refusals: list[CniError]) -> CniError:
 
 def _system_refusal(failure: OSError) -> CniError:
     if type(failure).__module__ != "builtins":
-        return CniError(Code.KERNEL_REFUSED, str(failure))
+        return CniError(Code.KERNEL_REFUSED, str(failure), getattr(failure, "hint", ""))
     place = f": {failure.filename}" if failure.filename else ""
     remedy = "run it as root" if isinstance(failure, PermissionError) else ""
     return CniError(Code.IO_FAILURE, f"{failure.strerror or failure}{place}", remedy)

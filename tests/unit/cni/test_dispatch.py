@@ -260,6 +260,12 @@ class KernelError(OSError):
         return "creating veth vethab12: File exists"
 
 
+class HintingError(KernelError):
+    """Stands for a refusal with a known remedy."""
+
+    hint = "run this as root"
+
+
 BUSY = CniError(Code.TRY_AGAIN_LATER, "busy", "wait")
 FULL = OSError(errno.ENOSPC, "No space left on device", "/var/lib/cni/networks/net/10.1.0.5")
 
@@ -274,6 +280,12 @@ FULL = OSError(errno.ENOSPC, "No space left on device", "/var/lib/cni/networks/n
         (PermissionError(errno.EACCES, "Permission denied", "/run"), 5, "Permission denied: /run", "run it as root"),
         (OSError("no errno"), 5, "no errno", ""),
         (KernelError(17, "File exists"), 100, "creating veth vethab12: File exists", ""),
+        (
+            HintingError(1, "Operation not permitted"),
+            100,
+            "creating veth vethab12: File exists",
+            "run this as root",
+        ),
         (ExceptionGroup("all", [BUSY]), 11, "busy", "wait"),
         (ExceptionGroup("all", [BUSY, FULL]), 11, f"busy; No space left on device: {FULL.filename}", "wait"),
         (
