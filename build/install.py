@@ -66,9 +66,13 @@ def foreign(target: Target) -> list[Path]:
 
 
 def copy_code(sources: Iterable[Path], folder: Path) -> None:
-    """Copy packages with their data, compiled in place."""
+    """Copy packages with their data, and modules that are one file, compiled in place."""
+    folder.mkdir(parents=True, exist_ok=True)
     for source in sources:
-        shutil.copytree(source, folder / source.name, ignore=shutil.ignore_patterns("__pycache__"))
+        if source.is_dir():
+            shutil.copytree(source, folder / source.name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copyfile(source, folder / source.name)
     bytecode(folder)
 
 

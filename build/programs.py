@@ -16,7 +16,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("bridge", "cli", "cni", "ipam", "kernel", "lease", "overlay")
+PACKAGES = ("bridge", "cli", "cni", "conf", "ipam", "kernel", "lease", "overlay")
+DEPENDENCIES = (
+    "pyroute2",
+    "filelock",
+    "jsonschema",
+    "jsonschema_specifications",
+    "referencing",
+    "rpds",
+    "attr",
+    "attrs",
+    "typing_extensions.py",
+)
 SHEBANG_BYTES = 127  # linux/binfmts.h: BINPRM_BUF_SIZE was 128 with its terminator until Linux 5.1
 
 CNI_BODY = "from {module} import PROGRAM\nfrom cni.skel import main\nmain(PROGRAM)"
@@ -79,10 +90,11 @@ def write(target: Path, text: str) -> None:
     fresh.replace(target)
 
 
-def bytecode(folder: Path) -> None:
+def bytecode(code: Path) -> None:
     """Compile ahead: the first container does not pay for it, nor does every one where the tree is read-only."""
-    if not compileall.compile_dir(folder, quiet=1):
-        raise BuildError(f"compiling {folder} failed; the lines above say where")
+    compiled = compileall.compile_dir(code, quiet=1) if code.is_dir() else compileall.compile_file(code, quiet=1)
+    if not compiled:
+        raise BuildError(f"compiling {code} failed; the lines above say where")
 
 
 def answer(program: Program, executable: Path) -> str:
@@ -116,8 +128,8 @@ def site_packages() -> Path:
 
 
 def dependencies(site: Path) -> tuple[Path, ...]:
-    """Return the folders of the run requirements that a program may import."""
-    return (site / "pyroute2", site / "filelock")
+    """Return the folders, and the one file, of the run requirements that a program may import."""
+    return tuple(site / name for name in DEPENDENCIES)
 
 
 def build(dist: Path) -> None:

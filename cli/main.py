@@ -1,6 +1,7 @@
 """The command `tulle`: shows people what the programs and the daemon work with.
 
-Reads and prints; must not change anything. Exit codes: 0 shown, 1 not available (with the reason), 2 wrong usage.
+Reads and prints; must not change anything. Exit codes: 0 shown, 1 not available (with the reason) or, of lint,
+mistakes found, 2 wrong usage.
 """
 
 import argparse
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
+from cli import lint
 from lease import file as lease_file
 
 CONFLIST = "/etc/cni/net.d/10-tulle.conflist"
@@ -29,6 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     lease.add_argument("--subnet-file", default=lease_file.DEFAULT_PATH, help="the lease file (default %(default)s)")
     lease.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     lease.set_defaults(show=_show_lease)
+    lint.add_command(commands)
     return parser
 
 
