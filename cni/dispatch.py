@@ -11,7 +11,7 @@ import os
 from dataclasses import replace
 
 from cni import request, results, versions
-from cni.errors import CniError, Code, quoted
+from cni.errors import CniError, Code, RelayedError, quoted
 from cni.types import Result
 
 TYPE_CHECKING = False
@@ -25,6 +25,10 @@ STDIN_BYTES = 16 * 2**20
 """A configuration is a few kilobytes; whoever sends more than this is not a runtime."""
 
 CHUNK = 64 * 2**10
+
+REJECTIONS = (Code.INVALID_CONFIG, Code.UNSUPPORTED_FIELD)
+ADVICE = "`tulle lint FILE` lists every mistake of a configuration"
+"""What a program's refusal of its configuration ends in: a program stops at the first mistake, the command does not."""
 
 
 def answer(
@@ -102,8 +106,22 @@ def _serve(program: Program, asked: request.Request, own_netns: str) -> str:
 
 
 def _call(program: Program, asked: request.Request) -> Result | None:
+    """Call the verb; what it refuses is told with the advice that goes with it. The skeleton's own refusals are the contract's."""
     verb = program.load().get(asked.command)
-    return None if verb is None else verb(asked)
+    try:
+        return None if verb is None else verb(asked)
+    except Exception as failure:
+        refused = _advised(refusal(failure))
+        if refused is failure:
+            raise
+        raise refused from failure
+
+
+def _advised(refused: CniError) -> CniError:
+    """Return `refused` naming the command that shows all of a rejected configuration, unless a delegate said it."""
+    if refused.code not in REJECTIONS or isinstance(refused, RelayedError) or ADVICE in refused.details:
+        return refused
+    return CniError(refused.code, refused.msg, f"{refused.details}; {ADVICE}" if refused.details else ADVICE)
 
 
 def _spared(asked: request.Request) -> request.Request:

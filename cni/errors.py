@@ -43,6 +43,10 @@ class CniError(Exception):
         return f"{self.msg}: {self.details}" if self.details else self.msg
 
 
+class RelayedError(CniError):
+    """A refusal another program printed, on its way to the runtime: nobody adds a word to it (contract 8, trap 13)."""
+
+
 _ESCAPES = {
     '"': '\\"', "\\": "\\\\", "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v",
 }  # fmt: skip

@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 
 from cni import config, results
-from cni.errors import CniError, Code, quoted
+from cni.errors import CniError, Code, RelayedError, quoted
 from cni.types import Result
 
 TYPE_CHECKING = False
@@ -166,7 +166,7 @@ def _refusal(plugin: str, verb: str, outcome: Outcome) -> CniError:
         return CniError(Code.IO_FAILURE, f"{failed} and printed no error message", evidence)
     try:
         document = config.decode(outcome.stdout)
-        return CniError(_code(document), _message(document), document.text("details"))
+        return RelayedError(_code(document), _message(document), document.text("details"))
     except CniError:
         return CniError(
             Code.DECODING_FAILURE, f"{failed} and its error message cannot be understood", _excerpt(outcome.stdout)

@@ -1,7 +1,7 @@
 """Claims: contract 1.3 row by row: which check wins, with which code and which literal; what a verb raises becomes one error.
 
 The order of the checks is a table of requests that break several rules at once. Code 8 comes before ADD works and after
-DEL has cleaned up. Not covered: the environment table (test_request), bad input in bulk (test_malformed).
+DEL has cleaned up. A rejected configuration names `tulle lint`, unless a delegate rejected it. Not covered: the environment table (test_request), bad input in bulk (test_malformed).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cni import dispatch
-from cni.errors import CniError, Code
+from cni.errors import CniError, Code, RelayedError
 from cni.program import Program
 from cni.skel import run
 from cni.types import Address, Interface, Result
@@ -322,7 +322,7 @@ def test_a_refusal_is_the_only_thing_on_stdout(serve: Serve, verb: str) -> None:
 
 
 def test_empty_details_are_left_out(serve: Serve) -> None:
-    assert "details" not in error(serve(Calls(CniError(7, "bad")).program, stdin()))
+    assert "details" not in error(serve(Calls(CniError(11, "later")).program, stdin()))
 
 
 @pytest.mark.parametrize(("debug", "shown"), [("1", True), ("0", False), ("", False)])
@@ -337,3 +337,26 @@ def test_verbs_that_cannot_be_loaded_are_told_as_an_error(serve: Serve) -> None:
         raise ImportError("No module named 'pyroute2'")
 
     assert error(serve(Program("probe", broken), stdin()))["msg"] == "No module named 'pyroute2'"
+
+
+@pytest.mark.parametrize("code", [2, 7])
+@pytest.mark.parametrize(("details", "told"), [("", dispatch.ADVICE), ("use 5", f"use 5; {dispatch.ADVICE}")])
+def test_a_rejected_configuration_names_the_command_that_shows_all_of_it(
+    serve: Serve, code: int, details: str, told: str
+) -> None:
+    document = error(serve(Calls(CniError(code, "bad", details)).program, stdin()))
+    assert (document["code"], document["msg"], document["details"]) == (code, "bad", told)
+
+
+def test_the_rejection_of_a_delegate_of_ours_names_it_once(serve: Serve) -> None:
+    refused = RelayedError(7, "no IP ranges specified", f"add ranges; {dispatch.ADVICE}")
+    assert error(serve(Calls(ExceptionGroup("DEL", [refused])).program, stdin()))["details"] == refused.details
+
+
+def test_nothing_is_added_to_what_a_delegate_said(serve: Serve) -> None:
+    assert "details" not in error(serve(Calls(RelayedError(7, "foreign")).program, stdin()))
+
+
+def test_nothing_is_added_to_what_the_skeleton_refuses(serve: Serve) -> None:
+    document = error(serve(Calls().program, b'{"name": "a/b"}'))
+    assert (document["msg"], document["details"]) == ("invalid characters found in network name", "a/b")
