@@ -1,16 +1,17 @@
 """What differs between the kernel a backend wants and the one there is, as the requests that make up the difference.
 
-Only entries of our own device are ever judged: routes through it, neighbours and FDB entries on it, its addresses inside
-the network (flannel-contract.md 5.1). Blind spot: it compares what the kernel lists, not whether packets arrive.
+Of our own device everything is judged: routes through it, neighbours and FDB entries on it, its addresses inside the
+network (flannel-contract.md 5.1). Of other links only routes by a gateway into the network, and only where a backend sets
+such routes. Blind spot: it compares what the kernel lists, not whether packets arrive.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from kernel import requests
 from kernel.entries import FdbEntry, Link, LinkAddress, Neighbour, RouteEntry
-from overlay.backends import Device, Tunnel
+from overlay.backends import Device, Direct, Tunnel
 from overlay.backends.vxlan import DEFAULT_PORT
 
 
@@ -60,6 +61,37 @@ def entry_requests(tunnel: Tunnel, link: int, found: Entries) -> tuple[requests.
         *_neighbours(tunnel, link, found.neighbours),
         *_fdb(tunnel, link, found.fdb),
         *_routes(tunnel, link, found.routes),
+    )
+
+
+def direct_requests(
+    direct: Direct, links: Mapping[str, int], found: Sequence[RouteEntry]
+) -> tuple[requests.Request, ...]:
+    """Give what brings the routes by other hosts in line; `links` has the index of every link wanted, `found` all routes."""
+    wanted = {(dst, gateway, links[name]) for dst, gateway, name in direct.routes}
+    there = {(one.dst, one.gateway, one.link): one for one in found if _direct(one, direct)}
+    return (
+        *(
+            requests.DeleteRoute(one.dst, gateway=one.gateway, link=one.link, priority=one.priority)
+            for key, one in there.items()
+            if key not in wanted
+        ),
+        *(
+            requests.AddRoute(dst, gateway=gateway, link=link, protocol=requests.PROTO_BOOT, replace=True)
+            for dst, gateway, link in sorted(
+                wanted - there.keys(), key=lambda one: (one[0].version, int(one[1]), one[0])
+            )
+        ),
+    )
+
+
+def _direct(route: RouteEntry, direct: Direct) -> bool:
+    """Tell whether a route is of the kind a backend sets: ours, by a gateway, to a part of the network."""
+    if route.protocol != requests.PROTO_BOOT or route.gateway is None or route.onlink:
+        return False
+    return any(
+        route.dst.prefixlen > net.prefixlen and route.dst.version == net.version and route.dst.network_address in net
+        for net in direct.networks
     )
 
 

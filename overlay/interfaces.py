@@ -134,7 +134,8 @@ def _underlay(view: View, match: _Match, wish: Wish, *, dual: bool) -> Underlay 
     if not isinstance(public, IPv4Address) or ipv4 is None or not match.link.mtu:
         return None
     ipv6 = IPv6Address(wish.public_ipv6) if wish.public_ipv6 else _first(held, IPv6Address) if dual else None
-    return Underlay(match.link.name, match.link.mtu, public, ipv6 if isinstance(ipv6, IPv6Address) else None)
+    own = ipv4 if isinstance(ipv4, IPv4Address) else None
+    return Underlay(match.link.name, match.link.mtu, public, ipv6 if isinstance(ipv6, IPv6Address) else None, own)
 
 
 def _first(held: Sequence[LinkAddress], family: type[IPAddress]) -> IPAddress | None:

@@ -12,8 +12,11 @@ from kernel import requests, sysctl
 from kernel.errors import KernelError
 from kernel.network import Network
 from overlay import drift
-from overlay.backends import Desired, Device, Tunnel
+from overlay.backends import Desired, Device, Direct, IPAddress, Reach, Tunnel
 from overlay.drift import Entries
+
+HIGHEST_MTU = 65_535
+"""Bytes: what no IPv4 packet exceeds."""
 
 _DELETIONS = (
     requests.DeleteLink,
@@ -26,7 +29,10 @@ _DELETIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one pass changed, in the requests' words, what it could not, and the smallest MTU of the devices."""
+    """What one pass changed, in the requests' words, what it could not, and the smallest MTU of the devices.
+
+    `mtu` is in bytes: 0 when a device is missing, HIGHEST_MTU when none is wanted.
+    """
 
     changed: tuple[str, ...]
     failed: tuple[str, ...]
@@ -44,7 +50,25 @@ def converge(network: Network, desired: Desired) -> Report:
             mtus.append(_entries(network, tunnel, changed, failed))
         except KernelError as problem:
             failed.append(str(problem))
-    return Report(tuple(changed), tuple(failed), min(mtus, default=0))
+    if desired.direct is not None:
+        _direct(network, desired.direct, changed, failed)
+    return Report(tuple(changed), tuple(failed), min(mtus, default=0 if desired.tunnels else HIGHEST_MTU))
+
+
+def reach(network: Network) -> Reach:
+    """Give the kernel's own answer to which link an address is on; one look-up for each address asked about."""
+    names: dict[int, str] = {}
+
+    def look(address: IPAddress) -> str:
+        way = network.route_to(address)
+        if way is None or way.gateway is not None or way.kind != "unicast":
+            return ""
+        if way.link not in names:
+            link = network.link(way.link)
+            names[way.link] = link.name if link else ""
+        return names[way.link]
+
+    return look
 
 
 def kept_macs(network: Network, devices: Sequence[Device]) -> dict[str, str]:
@@ -85,6 +109,19 @@ def _found(network: Network, link: int) -> Entries:
         fdb=network.fdb(link),
         routes=network.routes(link=link),
     )
+
+
+def _direct(network: Network, direct: Direct, changed: list[str], failed: list[str]) -> None:
+    """Bring routes by other hosts in line; those by a link that is gone are reported, the others still set."""
+    try:
+        links = {name: link.index for name in {name for *_, name in direct.routes} if (link := network.link(name))}
+        gone = sorted({name for *_, name in direct.routes} - links.keys())
+        failed += [f"finding {name}, the link to other hosts: no such device" for name in gone]
+        usable = Direct(frozenset(one for one in direct.routes if one[2] in links), direct.networks)
+        wanted = drift.direct_requests(usable, links, network.routes())
+        _settle(wanted, network.attempt(wanted), changed, failed)
+    except KernelError as problem:
+        failed.append(str(problem))
 
 
 def _settle(

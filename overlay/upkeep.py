@@ -52,8 +52,8 @@ class Upkeep:
         self._network, self._backend, self._file, self._duties, self._log = network, backend, file, duties, log
 
     def tunnels(self, own: Lease, peers: Sequence[Lease]) -> int:
-        """Program device, addresses and peers; give the MTU containers may use, 0 while the device is missing."""
-        desired = self._backend.desired(own, peers)
+        """Program device, addresses and peers; give the MTU containers may use, 0 while a device is missing."""
+        desired = self._backend.desired(own, peers, reconcile.reach(self._network))
         report = reconcile.converge(self._network, desired)
         self._say_changes(report.changed)
         self.progress.peers = len(peers) - len(desired.unusable)

@@ -4,7 +4,7 @@ A backend decides: which attributes to publish for a subnet, and which devices a
 It never touches the kernel; overlay.drift compares its wishes with what is there, overlay.reconcile carries them out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Protocol
@@ -17,6 +17,14 @@ IPAddress = IPv4Address | IPv6Address
 IPInterface = IPv4Interface | IPv6Interface
 IPNetwork = IPv4Network | IPv6Network
 
+Reach = Callable[[IPAddress], str]
+"""Names the link an address is on directly, without a gateway between; empty when it is on none."""
+
+
+def nowhere(_: IPAddress) -> str:
+    """Answer as on a host none of whose links has the address."""
+    return ""
+
 
 @dataclass(frozen=True, slots=True)
 class Underlay:
@@ -26,6 +34,8 @@ class Underlay:
     mtu: int
     public_ip: IPv4Address
     public_ipv6: IPv6Address | None = None
+    local: IPv4Address | None = None
+    """The interface's own IPv4 address; another one than the published behind NAT."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +71,22 @@ class Tunnel:
 
 
 @dataclass(frozen=True, slots=True)
+class Direct:
+    """Routes without a device of ours: a subnet, the host that is its gateway, and the link that host is on.
+
+    What else leads into one of `networks` by a gateway, in our protocol and not onlink, is an earlier one and removed.
+    """
+
+    routes: frozenset[tuple[IPNetwork, IPAddress, str]]
+    networks: tuple[IPNetwork, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Desired:
     """All a backend wants in the kernel, and the peers it had to leave out with the reason for each."""
 
-    tunnels: tuple[Tunnel, ...]
+    tunnels: tuple[Tunnel, ...] = ()
+    direct: Direct | None = None
     unusable: tuple[str, ...] = ()
 
 
@@ -78,6 +100,6 @@ class Backend(Protocol):
         """Give what this host publishes once it holds `subnet`."""
         ...
 
-    def desired(self, own: Lease, peers: Sequence[Lease]) -> Desired:
+    def desired(self, own: Lease, peers: Sequence[Lease], reach: Reach = nowhere) -> Desired:
         """Give the kernel state that makes `peers` reachable from the host holding `own`."""
         ...

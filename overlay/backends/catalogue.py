@@ -3,36 +3,55 @@
 Must not know how any of them works.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 
 from overlay.attributes import Attributes
-from overlay.backends import Backend, Device, Underlay, vxlan
+from overlay.backends import Backend, Device, Underlay, alloc, hostgw, vxlan
 from overlay.network import NetworkConfig
 from overlay.stores.file import Host
+from overlay.subnets import Subnet
 
-TYPES = (vxlan.TYPE,)
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a backend's module offers: how it is made, what a hosts file lets derive, and the check of its options."""
+
+    build: Callable[[NetworkConfig, Underlay, Mapping[str, str]], Backend]
+    derived: Callable[[NetworkConfig, Subnet, IPv4Address, IPv6Address | None], Attributes]
+    options: Callable[[NetworkConfig], object] = id
+    """Raises Refused; a backend without options has nothing to check."""
 
 
-def require_known(config: NetworkConfig) -> None:
+ENTRIES = {
+    vxlan.TYPE: Entry(vxlan.build, vxlan.derived, vxlan.options),
+    hostgw.TYPE: Entry(hostgw.build, hostgw.derived),
+    alloc.TYPE: Entry(alloc.build, alloc.derived),
+}
+TYPES = tuple(ENTRIES)
+
+
+def require_known(config: NetworkConfig) -> Entry:
     """Raise Refused when the config names a backend that is not in the catalogue, or gives it impossible options."""
-    if config.backend_type not in TYPES:
+    entry = ENTRIES.get(config.backend_type)
+    if entry is None:
         raise config.backend.refusal("Type", "not a backend of this version", f"choose one of: {', '.join(TYPES)}")
-    vxlan.options(config)
+    entry.options(config)
+    return entry
 
 
 def devices(config: NetworkConfig, underlay: Underlay) -> tuple[Device, ...]:
-    """Give the devices this host will have; raises Refused."""
+    """Give the VXLAN devices this host will have, whose MACs are published; raises Refused."""
     require_known(config)
-    return vxlan.devices(config, underlay)
+    return vxlan.devices(config, underlay) if config.backend_type == vxlan.TYPE else ()
 
 
 def build(config: NetworkConfig, underlay: Underlay, kept: Mapping[str, str]) -> Backend:
     """Make the backend for this host; `kept` holds MACs of its devices that survived, by device name."""
-    require_known(config)
-    return vxlan.Vxlan(config, underlay, kept)
+    return require_known(config).build(config, underlay, kept)
 
 
 def derive(config: NetworkConfig, host: Host) -> Attributes:
     """Give the attributes of a host that follow from its entry in a hosts file."""
-    require_known(config)
-    return vxlan.derived(config, host.subnet, host.public_ip, host.public_ipv6)
+    return require_known(config).derived(config, host.subnet, host.public_ip, host.public_ipv6)

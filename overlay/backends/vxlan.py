@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 
 from overlay import documents
 from overlay.attributes import Attributes, compact
-from overlay.backends import Desired, Device, IPAddress, IPNetwork, Tunnel, Underlay
+from overlay.backends import Backend, Desired, Device, IPAddress, IPNetwork, Reach, Tunnel, Underlay, nowhere, screening
 from overlay.errors import Refused
 from overlay.leases import Lease
 from overlay.network import NetworkConfig
@@ -93,6 +93,11 @@ def derived(config: NetworkConfig, subnet: Subnet, public: IPv4Address, public_v
     return _attributes(vni, macs, public, public_v6 if subnet.ipv6 else None)
 
 
+def build(config: NetworkConfig, underlay: Underlay, kept: Mapping[str, str]) -> Backend:
+    """Make the backend of one host; raises Refused."""
+    return Vxlan(config, underlay, kept)
+
+
 class Vxlan:
     """The backend for one host; `kept` holds the MACs of compatible devices that exist already, by device name."""
 
@@ -113,13 +118,13 @@ class Vxlan:
         macs = {name: self._kept.get(name) or derived_mac(vni, one) for name, one in names.items()}
         return _attributes(vni, macs, self._underlay.public_ip, self._underlay.public_ipv6 if subnet.ipv6 else None)
 
-    def desired(self, own: Lease, peers: Sequence[Lease]) -> Desired:
+    def desired(self, own: Lease, peers: Sequence[Lease], reach: Reach = nowhere) -> Desired:  # noqa: ARG002 - the protocol's
         """Give a device per family with ARP, FDB and route of every usable peer."""
         usable, refused = self._usable(own, peers)
         tunnels = [self._tunnel(own, usable, 4)]
         if own.subnet.ipv6 is not None:
             tunnels.append(self._tunnel(own, usable, 6))
-        return Desired(tuple(tunnels), tuple(refused))
+        return Desired(tuple(tunnels), unusable=tuple(refused))
 
     def _usable(self, own: Lease, peers: Sequence[Lease]) -> tuple[list[Lease], list[str]]:
         usable, refused, macs = [], [], {_mac(own.attributes.backend_data): own.subnet}
@@ -137,19 +142,11 @@ class Vxlan:
         return usable, refused
 
     def _problem(self, own: Lease, peer: Lease) -> str:
-        """Say why a lease cannot be programmed without harm to this host; empty when it can."""
-        public = peer.attributes.public_ip
-        if peer.subnet.overlaps(own.subnet):
-            return f"overlaps this host's own {own.subnet}"
-        if public == own.attributes.public_ip:
-            return "its PublicIP is this host's own"
-        if not _reachable(public):
-            return f"its PublicIP {public} is no host's address"
-        if not _within(peer.subnet.ipv4, self._config.ipv4.network):
-            return f"outside {self._config.ipv4.network}"
-        if not _mac(peer.attributes.backend_data):
+        """Say why a lease cannot be programmed; empty when it can."""
+        problem = screening.problem(own, peer, self._config)
+        if not problem and not _mac(peer.attributes.backend_data):
             return f"its BackendData has no usable VtepMAC: {peer.attributes.backend_data[:80] or 'absent'}"
-        return ""
+        return problem
 
     def _tunnel(self, own: Lease, peers: Sequence[Lease], version: int) -> Tunnel:
         ends = [end for peer in peers if (end := self._end(peer, version))]
@@ -175,7 +172,7 @@ class Vxlan:
         network, public = peer.subnet.ipv6, peer.attributes.public_ipv6
         if network is None or public is None or self._config.ipv6 is None:
             return None
-        if not _within(network, self._config.ipv6.network):
+        if not screening.within(network, self._config.ipv6.network):
             return None
         return _far_end(peer, 6) if _mac(peer.attributes.backend_v6_data) else None
 
@@ -196,10 +193,6 @@ def _far_end(lease: Lease, version: int) -> tuple[IPNetwork, str, IPAddress]:
     return lease.subnet.ipv4, _mac(values.backend_data), values.public_ip
 
 
-def _within(inner: IPNetwork, outer: IPNetwork) -> bool:
-    return inner.version == outer.version and inner.prefixlen >= outer.prefixlen and inner.network_address in outer
-
-
 def _host_interface(network: IPNetwork) -> IPv4Interface | IPv6Interface:
     base = network.network_address
     return IPv4Interface((base, 32)) if isinstance(base, IPv4Address) else IPv6Interface((base, 128))
@@ -208,10 +201,6 @@ def _host_interface(network: IPNetwork) -> IPv4Interface | IPv6Interface:
 def _attributes(vni: int, macs: Mapping[str, str], public: IPv4Address, public_v6: IPv6Address | None) -> Attributes:
     data = {name: compact({"VNI": vni, "VtepMAC": mac}) for name, mac in macs.items()}
     return Attributes(public, public_v6, TYPE, data[device_name(4, vni)], data.get(device_name(6, vni), ""))
-
-
-def _reachable(address: IPv4Address) -> bool:
-    return not (address.is_multicast or address.is_loopback or address.is_unspecified or address.is_reserved)
 
 
 def _mac(data: str) -> str:

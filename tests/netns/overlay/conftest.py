@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.netns.overlay.daemons import Tulled, pair
+from tests.netns.overlay.daemons import Tulled, pair, segment
 from tests.netns.spaces import Space
 
 FLAGS = ("--network", "10.42.0.0/16", "--iface", "eth0")
@@ -25,6 +25,14 @@ def start(tmp_path: Path) -> Iterator[Start]:
             return daemon
 
         yield begin
+
+
+@pytest.fixture
+def three(make_space: Callable[[str], Space]) -> tuple[Space, ...]:
+    """Three hosts on one wire."""
+    spaces = tuple(make_space(name) for name in ("one", "two", "three"))
+    segment(make_space("wire"), *spaces)
+    return spaces
 
 
 @pytest.fixture

@@ -88,6 +88,12 @@ class Tulled:
         return str(self.subnet.network_address)
 
     @property
+    def gateway(self) -> str:
+        """The address containers of this host use as their gateway; --bridge puts it on a link."""
+        assert self.lease.subnet is not None
+        return str(self.lease.subnet.ip)
+
+    @property
     def mac(self) -> str:
         """The tunnel device's MAC."""
         link = self.space.network.link(DEVICE)
@@ -109,6 +115,14 @@ class Tulled:
     def ping(self, other: "Tulled") -> None:
         """Send one packet to another host's overlay address and back."""
         self.space.run("ping", "-c1", "-W2", other.base)
+
+    def reaches(self, other: "Tulled") -> bool:
+        """Tell whether a packet to another host's gateway address comes back."""
+        try:
+            self.space.run("ping", "-c1", "-W1", other.gateway)
+        except subprocess.CalledProcessError:
+            return False
+        return True
 
     def health(self, path: str, port: int = 8471) -> tuple[int, Any]:
         """Ask the health server from inside the space."""

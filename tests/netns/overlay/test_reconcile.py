@@ -1,5 +1,5 @@
 """Claims: one pass builds the device and every entry, the next one changes nothing; a peer's new MAC and address replace the old ones;
-hundreds of peers take one pass; a missing underlay is reported, not raised; kept MACs are those of compatible devices.
+hundreds of peers take one pass; routes by other hosts follow their gateways, each for itself; a missing underlay is reported, not raised; kept MACs are those of compatible devices.
 """
 
 from dataclasses import replace
@@ -10,7 +10,7 @@ import pytest
 from kernel import namespaces
 from kernel.requests import AddAddress, AddBridge, DeleteLink
 from overlay import reconcile
-from overlay.backends import Desired, Device, Tunnel
+from overlay.backends import Desired, Device, Direct, Tunnel
 from tests.netns.spaces import Space
 
 LOCAL = IPv4Address("192.0.2.1")
@@ -126,3 +126,56 @@ def test_an_incompatible_device_is_replaced(under: Space) -> None:
     moved = replace(tunnel(), device=replace(DEVICE, port=4789))
     assert converge(under, moved).failed == ()
     assert "dstport 4789" in under.run("ip", "-d", "link", "show", "flannel.1")
+
+
+NET = IPv4Network("10.42.2.0/24")
+
+
+def by(*gateways: str, link: str = "under0") -> Desired:
+    routes = {
+        (IPv4Network((int(NET.network_address) + 256 * n, 24)), IPv4Address(one), link)
+        for n, one in enumerate(gateways)
+    }
+    return Desired(direct=Direct(frozenset(routes), (IPv4Network("10.42.0.0/16"),)))
+
+
+def settle(space: Space, desired: Desired) -> reconcile.Report:
+    with namespaces.inside(space.namespace):
+        return reconcile.converge(space.network, desired)
+
+
+def test_routes_by_other_hosts_follow_their_gateways(under: Space) -> None:
+    assert (
+        len(settle(under, by("192.0.2.2", "192.0.2.3")).changed),
+        settle(under, by("192.0.2.2", "192.0.2.3")).changed,
+    ) == (2, ())
+    settle(under, by("192.0.2.9"))
+    assert under.run("ip", "route", "show", "root", "10.42.0.0/16").split() == [
+        "10.42.2.0/24",
+        "via",
+        "192.0.2.9",
+        "dev",
+        "under0",
+    ]
+
+
+def test_one_impossible_gateway_does_not_keep_the_others_out(under: Space) -> None:
+    report = settle(under, by("198.51.100.1", "192.0.2.3"))
+    assert (len(report.changed), len(report.failed), report.mtu) == (1, 1, reconcile.HIGHEST_MTU)
+
+
+def test_a_gateway_on_a_link_that_is_gone_is_reported(under: Space) -> None:
+    assert settle(under, by("192.0.2.2", link="eth9")).failed == (
+        "finding eth9, the link to other hosts: no such device",
+    )
+
+
+def test_reach_names_the_link_of_an_address_without_gateway(under: Space) -> None:
+    under.run("ip", "route", "add", "198.51.100.0/24", "via", "192.0.2.254")
+    reach = reconcile.reach(under.network)
+    assert [reach(IPv4Address(one)) for one in ("192.0.2.7", "198.51.100.7", "203.0.113.7", "192.0.2.1")] == [
+        "under0",
+        "",
+        "",
+        "",
+    ]

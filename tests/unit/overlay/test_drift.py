@@ -1,17 +1,18 @@
 """Claims: a missing device is created, an incompatible one replaced, a compatible one kept with only its MAC, a too large or
 unfixed MTU and its state corrected; entries are completed in the order ARP, FDB, route; only our own kind of entry on our
-own device is taken away; what is as wanted needs nothing.
+own device is taken away, and only routes by a gateway into the network elsewhere; what is as wanted needs nothing.
 """
 
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, ip_interface
+from typing import Any
 
 import pytest
 
 from kernel import requests
 from kernel.entries import FdbEntry, Link, LinkAddress, Neighbour, RouteEntry, VxlanInfo
 from overlay import drift
-from overlay.backends import Device, Tunnel
+from overlay.backends import Device, Direct, Tunnel
 from overlay.drift import Entries
 
 LOCAL, PEER = IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2")
@@ -152,3 +153,39 @@ def test_an_ipv6_device_keeps_its_own_and_link_local_addresses_only(text: str, d
     found = replace(NOTHING, addresses=(LinkAddress(7, ip_interface(text)),))
     needed = drift.entry_requests(six, 7, found)
     assert (requests.DeleteAddress(7, ip_interface(text)) in needed) is deleted
+
+
+DIRECT = Direct(frozenset({(NET, PEER, "eth0")}), (IPv4Network("10.42.0.0/16"),))
+BY_PEER = RouteEntry(NET, PEER, 2, protocol=3)
+
+
+def test_a_missing_route_by_another_host_is_added() -> None:
+    added = requests.AddRoute(NET, gateway=PEER, link=2, replace=True)
+    assert drift.direct_requests(DIRECT, {"eth0": 2}, ()) == (added,)
+
+
+def test_a_route_by_another_host_as_wanted_needs_nothing() -> None:
+    assert drift.direct_requests(DIRECT, {"eth0": 2}, (BY_PEER,)) == ()
+
+
+@pytest.mark.parametrize("change", [{"gateway": LOCAL}, {"link": 3}])
+def test_a_changed_route_by_another_host_is_replaced(change: dict[str, Any]) -> None:
+    old = replace(BY_PEER, **change)
+    deleted, added = drift.direct_requests(DIRECT, {"eth0": 2}, (old,))
+    assert deleted == requests.DeleteRoute(NET, gateway=old.gateway, link=old.link)
+    assert isinstance(added, requests.AddRoute)
+
+
+@pytest.mark.parametrize(
+    ("route", "stale"),
+    [
+        (BY_PEER, True),
+        (replace(BY_PEER, protocol=4), False),
+        (replace(BY_PEER, onlink=True), False),
+        (replace(BY_PEER, gateway=None), False),
+        (replace(BY_PEER, dst=IPv4Network("10.42.0.0/16")), False),
+        (replace(BY_PEER, dst=IPv4Network("10.43.2.0/24")), False),
+    ],
+)
+def test_only_a_gateway_route_into_the_network_is_taken_for_an_earlier_one(route: RouteEntry, stale: bool) -> None:
+    assert bool(drift.direct_requests(replace(DIRECT, routes=frozenset()), {}, (route,))) is stale

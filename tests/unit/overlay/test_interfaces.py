@@ -89,7 +89,7 @@ def test_the_mtu_is_the_interfaces() -> None:
 
 
 def test_dual_stack_takes_both_addresses() -> None:
-    assert choose(Wish(), dual=True) == Underlay("eth0", 1500, HERE, IPv6Address("2001:db8::1"))
+    assert choose(Wish(), dual=True) == Underlay("eth0", 1500, HERE, IPv6Address("2001:db8::1"), HERE)
 
 
 def test_dual_stack_needs_one_interface_for_both_default_routes() -> None:

@@ -1,0 +1,40 @@
+"""Backend alloc: takes and publishes a subnet and leaves the way between hosts to somebody else (flannel-contract.md 5.7).
+
+For networks whose routers learn the subnets another way. Must not want anything of the kernel.
+"""
+
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Address, IPv6Address
+
+from overlay.attributes import Attributes
+from overlay.backends import Backend, Desired, Reach, Underlay, nowhere
+from overlay.leases import Lease
+from overlay.network import NetworkConfig
+from overlay.subnets import Subnet
+
+TYPE = "alloc"
+
+
+def derived(_: NetworkConfig, subnet: Subnet, public: IPv4Address, public_v6: IPv6Address | None) -> Attributes:
+    """Give the published value, which names no backend (contract 2.2)."""
+    return Attributes(public, public_v6 if subnet.ipv6 else None)
+
+
+def build(config: NetworkConfig, underlay: Underlay, _: Mapping[str, str]) -> Backend:
+    """Make the backend of one host."""
+    return Alloc(config, underlay)
+
+
+class Alloc:
+    """The backend of one host; containers may send what the interface can."""
+
+    def __init__(self, config: NetworkConfig, underlay: Underlay) -> None:
+        self._config, self._underlay, self.mtu = config, underlay, underlay.mtu
+
+    def attributes(self, subnet: Subnet) -> Attributes:
+        """Give the published value."""
+        return derived(self._config, subnet, self._underlay.public_ip, self._underlay.public_ipv6)
+
+    def desired(self, own: Lease, peers: Sequence[Lease], reach: Reach = nowhere) -> Desired:  # noqa: ARG002 - the protocol's
+        """Want nothing."""
+        return Desired()
