@@ -1,7 +1,7 @@
 """Backend vxlan: flannel's device, addresses and entries, decided without touching the kernel.
 
 Follows flannel-contract.md 5.1 on the wire and in what `ip` shows. The MAC of a new device is derived from VNI and
-subnet, so that hosts which exchange nothing still agree on it. Blind spot: DirectRouting and GBP are refused.
+subnet, so that hosts which exchange nothing still agree on it. Blind spot: GBP is refused.
 """
 
 import hashlib
@@ -12,7 +12,19 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 
 from overlay import documents
 from overlay.attributes import Attributes, compact
-from overlay.backends import Backend, Desired, Device, IPAddress, IPNetwork, Reach, Tunnel, Underlay, nowhere, screening
+from overlay.backends import (
+    Backend,
+    Desired,
+    Device,
+    Direct,
+    IPAddress,
+    IPNetwork,
+    Reach,
+    Tunnel,
+    Underlay,
+    nowhere,
+    screening,
+)
 from overlay.errors import Refused
 from overlay.leases import Lease
 from overlay.network import NetworkConfig
@@ -28,6 +40,9 @@ DEFAULT_PORT = 8472
 LONGEST_NAME = 15
 """Characters of a link's name (IFNAMSIZ without its NUL)."""
 
+End = tuple[IPNetwork, str, IPAddress]
+"""A peer in one family: its subnet, the MAC of its device, its public address."""
+
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
@@ -39,19 +54,21 @@ class Options:
     port: int
     mtu: int
     learning: bool
+    direct: bool = False
 
 
 def options(config: NetworkConfig) -> Options:
     """Read and check the section "Backend" of the network config; raises Refused."""
     section = config.backend
-    for key in ("DirectRouting", "GBP"):
-        if section.flag(key):
-            raise section.refusal(key, "not supported by this version", f"remove {key}, the network works without it")
+    if section.flag("GBP"):
+        reason = "packet marks in the VXLAN header need a policy on every host, which nothing here sets"
+        raise section.refusal("GBP", reason, "remove GBP, the network works without it")
     found = Options(
         vni=section.number("VNI", 1, lowest=1, highest=(1 << 24) - 1),
         port=section.number("Port", 0, lowest=0, highest=65535),
         mtu=section.number("MTU", 0, lowest=0, highest=65535),
         learning=section.flag("Learning"),
+        direct=section.flag("DirectRouting"),
     )
     longest = device_name(6 if config.ipv6 else 4, found.vni)
     if len(longest) > LONGEST_NAME:
@@ -118,13 +135,21 @@ class Vxlan:
         macs = {name: self._kept.get(name) or derived_mac(vni, one) for name, one in names.items()}
         return _attributes(vni, macs, self._underlay.public_ip, self._underlay.public_ipv6 if subnet.ipv6 else None)
 
-    def desired(self, own: Lease, peers: Sequence[Lease], reach: Reach = nowhere) -> Desired:  # noqa: ARG002 - the protocol's
-        """Give a device per family with ARP, FDB and route of every usable peer."""
+    def desired(self, own: Lease, peers: Sequence[Lease], reach: Reach = nowhere) -> Desired:
+        """Give a device per family with ARP, FDB and route of every usable peer, or its direct route where that is asked for."""
         usable, refused = self._usable(own, peers)
-        tunnels = [self._tunnel(own, usable, 4)]
-        if own.subnet.ipv6 is not None:
-            tunnels.append(self._tunnel(own, usable, 6))
-        return Desired(tuple(tunnels), unusable=tuple(refused))
+        tunnels, direct = [], set[tuple[IPNetwork, IPAddress, str]]()
+        for version in (4, 6) if own.subnet.ipv6 is not None else (4,):
+            ends = [end for peer in usable if (end := self._end(peer, version))]
+            near = {end: self._direct(reach(end[2])) for end in ends} if self._options.direct else {}
+            direct |= {(net, public, link) for (net, _, public), link in near.items() if link}
+            tunnels.append(self._tunnel(own, [end for end in ends if not near.get(end)], version))
+        routes = Direct(frozenset(direct), self._config.networks) if self._options.direct else None
+        return Desired(tuple(tunnels), routes, tuple(refused))
+
+    def _direct(self, link: str) -> str:
+        """Give the link a peer is on, unless that is the tunnel itself."""
+        return "" if link in {one.name for one in self._devices.values()} else link
 
     def _usable(self, own: Lease, peers: Sequence[Lease]) -> tuple[list[Lease], list[str]]:
         usable, refused, macs = [], [], {_mac(own.attributes.backend_data): own.subnet}
@@ -148,8 +173,7 @@ class Vxlan:
             return f"its BackendData has no usable VtepMAC: {peer.attributes.backend_data[:80] or 'absent'}"
         return problem
 
-    def _tunnel(self, own: Lease, peers: Sequence[Lease], version: int) -> Tunnel:
-        ends = [end for peer in peers if (end := self._end(peer, version))]
+    def _tunnel(self, own: Lease, ends: Sequence[End], version: int) -> Tunnel:
         base, mac, _ = _far_end(own, version)
         pool = self._config.ipv4 if version == 4 or self._config.ipv6 is None else self._config.ipv6
         return Tunnel(
@@ -165,7 +189,7 @@ class Vxlan:
             routes=frozenset((net, net.network_address) for net, _, _ in ends),
         )
 
-    def _end(self, peer: Lease, version: int) -> "tuple[IPNetwork, str, IPAddress] | None":
+    def _end(self, peer: Lease, version: int) -> End | None:
         """Give a peer's subnet, MAC and public address of one family; None when it has not published all three."""
         if version == 4:
             return _far_end(peer, 4)
@@ -186,7 +210,7 @@ def _inner_mtu(config: NetworkConfig, chosen: Options, underlay: Underlay) -> in
     return mtu
 
 
-def _far_end(lease: Lease, version: int) -> tuple[IPNetwork, str, IPAddress]:
+def _far_end(lease: Lease, version: int) -> End:
     values = lease.attributes
     if version == 6 and lease.subnet.ipv6 is not None and values.public_ipv6 is not None:
         return lease.subnet.ipv6, _mac(values.backend_v6_data), values.public_ipv6

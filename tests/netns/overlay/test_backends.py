@@ -36,6 +36,11 @@ class Case:
 
 
 CASES = [
+    Case(
+        {"Type": "vxlan", "DirectRouting": True},
+        ("ip route flush root 10.42.0.0/16 proto boot", "ip link del flannel.1"),
+        1450,
+    ),
     Case({"Type": "host-gw"}, ("ip route flush root 10.42.0.0/16 proto boot",), 1500),
 ]
 

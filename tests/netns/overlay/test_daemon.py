@@ -5,6 +5,7 @@
 - the daemon's death loses no packet; its restart keeps subnet and MAC; SIGTERM leaves everything in place and exits 0
 - a subnet given to another host is withdrawn and replaced; a peer that leaves is forgotten
 - with a hosts file no store is shared and the MACs are the derived ones; a host that is taken out withdraws its lease file
+- a changed MTU reaches the existing device; a peer that moves on or off our wire changes between direct route and tunnel
 - dual stack carries both families
 """
 
@@ -154,6 +155,40 @@ def test_a_kept_device_keeps_its_mac_and_lower_mtu(hosts: tuple[Space, Space], s
     one, other = together(*map(start, hosts))
     assert (one.mac, one.lease.mtu) == ("02:00:00:00:00:77", 1400)
     one.ping(other)
+
+
+def test_a_changed_mtu_reaches_the_existing_device(hosts: tuple[Space, Space], start: Start, tmp_path: Path) -> None:
+    copy = tmp_path / "hosts.json"
+    copy.write_text(json.dumps(HOSTS))
+    assert start(hosts[0], "--store", f"file:{copy}").ready().end() == 0
+    before = hosts[0].network.link(DEVICE)
+    backend = {"Type": "vxlan", "VNI": 1, "MTU": 1400}
+    copy.write_text(json.dumps({**HOSTS, "Network": {"Network": "10.42.0.0/16", "Backend": backend}}))
+    again = start(hosts[0], "--store", f"file:{copy}").ready()
+    after = hosts[0].network.link(DEVICE)
+    assert before is not None
+    assert after is not None
+    assert (before.mtu, after.mtu, after.index, again.lease.mtu) == (1450, 1350, before.index, 1350)
+
+
+def test_a_peer_that_leaves_our_wire_gets_a_tunnel(
+    make_space: Callable[[str], Space], start: Start, tmp_path: Path
+) -> None:
+    one, two, wire = make_space("one"), make_space("two"), make_space("wire")
+    segment(wire, one, two)
+    config = tmp_path / "net.json"
+    config.write_text('{"Network": "10.42.0.0/16", "Backend": {"Type": "vxlan", "DirectRouting": true}}')
+    store = ("--store", f"sqlite:{tmp_path / 'direct.db'}", "--net-config", str(config), "--iface", "eth0")
+    first, second = (start(space, *store, "--bridge", "tulle0").ready() for space in (one, two))
+    waiting.until(lambda: first.reaches(second), "direct", namespace=one.namespace)
+    assert f"{second.subnet} via 192.0.2.2 dev eth0" in one.run("ip", "route")
+    wire.run("ip", "address", "add", "192.0.2.254/24", "dev", "wire")
+    wire.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+    for near, far in ((one, 2), (two, 1)):
+        near.run("ip", "route", "add", f"192.0.2.{far}/32", "via", "192.0.2.254")
+    waiting.until(lambda: first.knows(second), "tunnel entries", namespace=one.namespace, within=REPAIR)
+    waiting.until(lambda: first.reaches(second), "through the tunnel", namespace=one.namespace, within=REPAIR)
+    assert "via 192.0.2.2 dev eth0" not in one.run("ip", "route")
 
 
 def test_a_subnet_given_to_another_host_is_withdrawn_and_replaced(two: tuple[Tulled, Tulled], tmp_path: Path) -> None:

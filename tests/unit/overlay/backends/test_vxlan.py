@@ -1,6 +1,6 @@
 """Claims: names, options and MTU are flannel's (flannel-contract.md 5.1, 1.2); the derived MAC never changes; what is published is
 the kept MAC or the derived one; every usable peer becomes ARP, FDB and route, in both families; a peer that could harm
-this host is left out with its reason.
+this host is left out with its reason; with DirectRouting a peer on a link of ours needs no tunnel.
 """
 
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
@@ -9,7 +9,7 @@ import pytest
 
 from overlay import network, subnets
 from overlay.attributes import Attributes
-from overlay.backends import Device, Tunnel, Underlay, vxlan
+from overlay.backends import Device, Direct, IPAddress, Tunnel, Underlay, vxlan
 from overlay.errors import Refused
 from overlay.leases import Lease
 from overlay.network import NetworkConfig
@@ -115,6 +115,30 @@ def test_a_peer_that_could_harm_this_host_is_left_out(lease: Lease, reason: str)
     assert reason in desired.unusable[0]
 
 
+def wire(address: IPAddress) -> str:
+    return {"192.0.2.2": "eth1", "192.0.2.3": "flannel.1"}.get(str(address), "")
+
+
+def test_direct_routing_takes_peers_on_a_link_of_ours_out_of_the_tunnel() -> None:
+    direct = vxlan.Vxlan(config(', "DirectRouting": true'), ME, {})
+    near, far = peer("10.42.2.0-24"), peer("10.42.4.0-24", "198.51.100.4", '{"VtepMAC":"02:00:00:00:00:04"}')
+    wanted = direct.desired(OWN, [near, far], wire)
+    routes = {(IPv4Network("10.42.2.0/24"), IPv4Address("192.0.2.2"), "eth1")}
+    assert wanted.direct == Direct(frozenset(routes), (IPv4Network("10.42.0.0/16"),))
+    assert wanted.tunnels[0].fdb == {("02:00:00:00:00:04", IPv4Address("198.51.100.4"))}
+
+
+def test_a_peer_behind_the_tunnel_itself_is_not_direct() -> None:
+    wanted = vxlan.Vxlan(config(', "DirectRouting": true'), ME, {}).desired(
+        OWN, [peer("10.42.2.0-24", "192.0.2.3")], wire
+    )
+    assert (len(wanted.tunnels[0].fdb), wanted.direct) == (1, Direct(frozenset(), (IPv4Network("10.42.0.0/16"),)))
+
+
+def test_without_direct_routing_no_route_by_others_is_judged() -> None:
+    assert BACKEND.desired(OWN, [peer("10.42.2.0-24")], wire).direct is None
+
+
 def test_of_two_peers_with_one_mac_the_first_is_reached() -> None:
     wanted = tunnel(peer("10.42.2.0-24"), peer("10.42.3.0-24", "192.0.2.3"))
     assert wanted.routes == {(IPv4Network("10.42.2.0/24"), IPv4Address("10.42.2.0"))}
@@ -159,8 +183,7 @@ def test_a_peer_without_ipv6_data_is_reached_in_ipv4_only() -> None:
         (', "VNI": 10000000', "", "no link can be called flannel.10000000"),
         (', "VNI": 10000', V6, "no link can be called flannel-v6.10000; take a VNI below 10000"),
         (', "Port": 65536', "", "Backend.Port"),
-        (', "DirectRouting": true', "", "DirectRouting is true: not supported"),
-        (', "GBP": true', "", "GBP is true: not supported"),
+        (', "GBP": true', "", "GBP is true: packet marks in the VXLAN header need a policy"),
         (', "MTU": 60', "", "Backend.MTU is 60: too little"),
         (', "MTU": 1300', V6, "it must be 1330 or more"),
     ],
