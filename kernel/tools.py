@@ -38,11 +38,11 @@ def find(name: str, places: Sequence[str] = PLACES) -> str | None:
 
 
 def run(arguments: Sequence[str], stdin: str = "", namespace: Namespace | None = None) -> Outcome:
-    """Run a program to its end, its name looked up in PLACES; KernelError ENOPKG when it is not installed."""
+    """Run a program to its end, a bare name looked up in PLACES; KernelError ENOPKG when it is not installed."""
     import subprocess  # noqa: PLC0415 - only when a program is really started
 
     what = f"running {arguments[0]}"
-    path = find(arguments[0])
+    path = arguments[0] if arguments[0].startswith("/") else find(arguments[0])
     if path is None:
         raise KernelError(errno.ENOPKG, what)
     pipe = subprocess.PIPE

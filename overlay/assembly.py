@@ -11,9 +11,9 @@ from pathlib import Path
 
 from kernel.events import Events
 from kernel.network import Network
-from overlay import documents, interfaces, network, reconcile
+from overlay import carriers, documents, interfaces, network, reconcile
 from overlay.attributes import compact
-from overlay.backends import Underlay, catalogue
+from overlay.backends import Underlay, catalogue, udp
 from overlay.daemon import Daemon, Outside
 from overlay.enforcing import Enforcer
 from overlay.errors import Refused
@@ -50,6 +50,7 @@ async def assemble(
     catalogue.require_known(config)
     underlay = interfaces.choose(kernel, _wish(chosen, store, kernel), dual=config.ipv6 is not None)
     log.info("interface chosen", interface=underlay.interface, public_ip=underlay.public_ip, mtu=underlay.mtu)
+    _retire_forwarder(config, str(file.path), log)
     kept = _kept(config, underlay, kernel) if store.exchanges else {}
     backend = catalogue.build(config, underlay, kept)
     terms = Terms(config, underlay.public_ip, backend.attributes, chosen.subnet_lease_renew_margin * 60.0)
@@ -117,6 +118,12 @@ def _wish(chosen: Settings, store: Store, kernel: Network) -> Wish:
 
 def _kept(config: NetworkConfig, underlay: Underlay, kernel: Network) -> dict[str, str]:
     return reconcile.kept_macs(kernel, catalogue.devices(config, underlay))
+
+
+def _retire_forwarder(config: NetworkConfig, owner: str, log: Log) -> None:
+    """End the forwarder of an earlier start once the network has another backend."""
+    if config.backend_type != udp.TYPE and carriers.retire(udp.DEVICE, owner):
+        log.info("forwarder of the earlier backend stopped", device=udp.DEVICE)
 
 
 def _duties(chosen: Settings, config: NetworkConfig) -> Duties:

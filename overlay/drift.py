@@ -11,7 +11,7 @@ from ipaddress import IPv6Address
 
 from kernel import requests
 from kernel.entries import FdbEntry, Link, LinkAddress, Neighbour, RouteEntry
-from overlay.backends import Device, Direct, Tunnel
+from overlay.backends import Device, Direct, IPInterface, Pipe, Tunnel
 from overlay.backends.vxlan import DEFAULT_PORT
 
 
@@ -61,6 +61,26 @@ def entry_requests(tunnel: Tunnel, link: int, found: Entries) -> tuple[requests.
         *_neighbours(tunnel, link, found.neighbours),
         *_fdb(tunnel, link, found.fdb),
         *_routes(tunnel, link, found.routes),
+    )
+
+
+def pipe_requests(pipe: Pipe, link: Link, found: Entries) -> tuple[requests.Request, ...]:
+    """Give what brings a layer 3 device in line: MTU, its addresses, up, and the way of the networks into it."""
+    there = {held.address for held in found.addresses}
+    routed = {one.dst for one in found.routes if one.gateway is None and one.protocol == requests.PROTO_BOOT}
+    return (
+        *(requests.DeleteAddress(link.index, one) for one in sorted(there, key=str) if _surplus(one, pipe)),
+        *((requests.SetLink(link.index, mtu=pipe.mtu),) if link.mtu != pipe.mtu else ()),
+        *(requests.AddAddress(link.index, one, nodad=True) for one in pipe.addresses if one not in there),
+        *(() if link.up else (requests.SetLink(link.index, up=True),)),
+        *(requests.DeleteRoute(dst, link=link.index) for dst in sorted(routed - {*pipe.networks}, key=str)),
+        *(requests.AddRoute(dst, link=link.index, replace=True) for dst in pipe.networks if dst not in routed),
+    )
+
+
+def _surplus(address: IPInterface, pipe: Pipe) -> bool:
+    return address not in pipe.addresses and any(
+        address.version == net.version and address.ip in net for net in pipe.networks
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from overlay import documents
 from overlay.errors import Refused
 
-ADD_BACKEND = 'add "Backend": {"Type": "vxlan"}'
+ADD_BACKEND = 'add "Backend": {"Type": "vxlan"}, or what the other hosts have'
 
 
 @dataclass(frozen=True, slots=True)

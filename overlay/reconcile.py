@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from kernel import requests, sysctl
 from kernel.errors import KernelError
 from kernel.network import Network
-from overlay import drift
-from overlay.backends import Desired, Device, Direct, IPAddress, Reach, Tunnel
+from overlay import carriers, drift
+from overlay.backends import Desired, Device, Direct, IPAddress, Pipe, Reach, Tunnel
 from overlay.drift import Entries
+from overlay.errors import Unavailable
 
 HIGHEST_MTU = 65_535
 """Bytes: what no IPv4 packet exceeds."""
@@ -39,8 +40,8 @@ class Report:
     mtu: int
 
 
-def converge(network: Network, desired: Desired) -> Report:
-    """Bring every tunnel in line; never raises KernelError."""
+def converge(network: Network, desired: Desired, owner: str = "") -> Report:
+    """Bring everything in line for the daemon whose lease file is `owner`; never raises KernelError."""
     changed: list[str] = []
     failed: list[str] = []
     mtus: list[int] = []
@@ -50,9 +51,17 @@ def converge(network: Network, desired: Desired) -> Report:
             mtus.append(_entries(network, tunnel, changed, failed))
         except KernelError as problem:
             failed.append(str(problem))
+    for pipe in desired.pipes:
+        try:
+            changed += carriers.ensure(pipe, owner)
+            mtus.append(_pipe(network, pipe, changed, failed))
+        except (KernelError, Unavailable) as problem:
+            failed.append(str(problem))
     if desired.direct is not None:
         _direct(network, desired.direct, changed, failed)
-    return Report(tuple(changed), tuple(failed), min(mtus, default=0 if desired.tunnels else HIGHEST_MTU))
+    return Report(
+        tuple(changed), tuple(failed), min(mtus, default=0 if desired.tunnels or desired.pipes else HIGHEST_MTU)
+    )
 
 
 def reach(network: Network) -> Reach:
@@ -109,6 +118,16 @@ def _found(network: Network, link: int) -> Entries:
         fdb=network.fdb(link),
         routes=network.routes(link=link),
     )
+
+
+def _pipe(network: Network, pipe: Pipe, changed: list[str], failed: list[str]) -> int:
+    link = network.link(pipe.name)
+    if link is None:
+        raise KernelError(errno.ENODEV, f"finding {pipe.name}, which its carrier should have made")
+    wanted = drift.pipe_requests(pipe, link, _found(network, link.index))
+    _refuse_router_advertisements(pipe.name)
+    _settle(wanted, network.attempt(wanted), changed, failed)
+    return pipe.mtu
 
 
 def _direct(network: Network, direct: Direct, changed: list[str], failed: list[str]) -> None:

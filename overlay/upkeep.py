@@ -54,7 +54,7 @@ class Upkeep:
     def tunnels(self, own: Lease, peers: Sequence[Lease]) -> int:
         """Program device, addresses and peers; give the MTU containers may use, 0 while a device is missing."""
         desired = self._backend.desired(own, peers, reconcile.reach(self._network))
-        report = reconcile.converge(self._network, desired)
+        report = reconcile.converge(self._network, desired, str(self._file.path))
         self._say_changes(report.changed)
         self.progress.peers = len(peers) - len(desired.unusable)
         self._judge("peers", "; ".join(desired.unusable[:_MANY]), fatal=False)
@@ -75,8 +75,8 @@ class Upkeep:
         self._judge("firewall", problem)
 
     def bridge(self, own: Lease, mtu: int) -> None:
-        """Keep the bridge up with the gateway address, if one was asked for."""
-        if not self._duties.bridge:
+        """Keep the bridge up with the gateway address, if one was asked for and its MTU is known."""
+        if not self._duties.bridge or not mtu:
             return
         said = leasefile.content(self._duties.config, own.subnet, mtu=mtu, ipmasq=self._duties.masquerade)
         addresses = tuple(one for one in (said.subnet, said.ipv6_subnet) if one is not None)

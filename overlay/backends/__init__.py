@@ -82,11 +82,36 @@ class Direct:
 
 
 @dataclass(frozen=True, slots=True)
+class Forwarding:
+    """What the userspace forwarder needs: the address and UDP port it uses, the subnets and their hosts.
+
+    `source` is where its ICMP answers come from; not an address of this host, from outside the kernel would drop it.
+    """
+
+    bind: IPv4Address
+    port: int
+    source: IPv4Address
+    routes: frozenset[tuple[IPv4Network, IPv4Address]]
+
+
+@dataclass(frozen=True, slots=True)
+class Pipe:
+    """A device for packets, not frames, that takes all of `networks`; its carrier knows which host has which subnet."""
+
+    name: str
+    mtu: int
+    addresses: tuple[IPInterface, ...]
+    networks: tuple[IPNetwork, ...]
+    carrier: Forwarding
+
+
+@dataclass(frozen=True, slots=True)
 class Desired:
     """All a backend wants in the kernel, and the peers it had to leave out with the reason for each."""
 
     tunnels: tuple[Tunnel, ...] = ()
     direct: Direct | None = None
+    pipes: tuple[Pipe, ...] = ()
     unusable: tuple[str, ...] = ()
 
 

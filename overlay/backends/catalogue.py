@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from overlay.attributes import Attributes
-from overlay.backends import Backend, Device, Underlay, alloc, hostgw, vxlan
+from overlay.backends import Backend, Device, Underlay, alloc, hostgw, udp, vxlan
 from overlay.network import NetworkConfig
 from overlay.stores.file import Host
 from overlay.subnets import Subnet
@@ -27,6 +27,7 @@ class Entry:
 ENTRIES = {
     vxlan.TYPE: Entry(vxlan.build, vxlan.derived, vxlan.options),
     hostgw.TYPE: Entry(hostgw.build, hostgw.derived),
+    udp.TYPE: Entry(udp.build, udp.derived, udp.options),
     alloc.TYPE: Entry(alloc.build, alloc.derived),
 }
 TYPES = tuple(ENTRIES)

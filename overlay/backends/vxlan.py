@@ -145,7 +145,7 @@ class Vxlan:
             direct |= {(net, public, link) for (net, _, public), link in near.items() if link}
             tunnels.append(self._tunnel(own, [end for end in ends if not near.get(end)], version))
         routes = Direct(frozenset(direct), self._config.networks) if self._options.direct else None
-        return Desired(tuple(tunnels), routes, tuple(refused))
+        return Desired(tuple(tunnels), routes, unusable=tuple(refused))
 
     def _direct(self, link: str) -> str:
         """Give the link a peer is on, unless that is the tunnel itself."""

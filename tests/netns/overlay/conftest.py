@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from kernel.requests import DeleteLink
 from tests.netns.overlay.daemons import Tulled, pair, segment
 from tests.netns.spaces import Space
 
+CARRIED = ("flannel0",)
 FLAGS = ("--network", "10.42.0.0/16", "--iface", "eth0")
 Start = Callable[..., Tulled]
 
@@ -28,11 +30,13 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 @pytest.fixture
-def three(make_space: Callable[[str], Space]) -> tuple[Space, ...]:
+def three(make_space: Callable[[str], Space]) -> Iterator[tuple[Space, ...]]:
     """Three hosts on one wire."""
     spaces = tuple(make_space(name) for name in ("one", "two", "three"))
     segment(make_space("wire"), *spaces)
-    return spaces
+    yield spaces
+    for space in spaces:  # a userspace carrier ends with its device
+        space.network.attempt(DeleteLink(name) for name in CARRIED)
 
 
 @pytest.fixture

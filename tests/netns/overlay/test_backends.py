@@ -36,6 +36,7 @@ class Case:
 
 
 CASES = [
+    Case({"Type": "udp"}, ("ip route flush dev flannel0", "ip link set flannel0 down", "ip link del flannel0"), 1472),
     Case(
         {"Type": "vxlan", "DirectRouting": True},
         ("ip route flush root 10.42.0.0/16 proto boot", "ip link del flannel.1"),

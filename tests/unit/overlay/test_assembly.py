@@ -34,7 +34,7 @@ def test_a_file_is_taken_as_it_is(tmp_path: Path) -> None:
     assert founding("--net-config", str(tmp_path / "net.json")) == text
 
 
-@pytest.mark.parametrize("text", [b"", b"\xff", b"{}", b'{"Network": "10.0.0.0/8", "Backend": {"Type": "udp"}}'])
+@pytest.mark.parametrize("text", [b"", b"\xff", b"{}", b'{"Network": "10.0.0.0/8", "Backend": {"Type": "ipip"}}'])
 def test_a_bad_file_is_refused_by_its_path(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "net.json").write_bytes(text)
     with pytest.raises(Refused, match=r"net\.json: "):

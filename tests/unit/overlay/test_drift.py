@@ -12,7 +12,7 @@ import pytest
 from kernel import requests
 from kernel.entries import FdbEntry, Link, LinkAddress, Neighbour, RouteEntry, VxlanInfo
 from overlay import drift
-from overlay.backends import Device, Direct, Tunnel
+from overlay.backends import Device, Direct, Forwarding, Pipe, Tunnel
 from overlay.drift import Entries
 
 LOCAL, PEER = IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2")
@@ -189,3 +189,34 @@ def test_a_changed_route_by_another_host_is_replaced(change: dict[str, Any]) -> 
 )
 def test_only_a_gateway_route_into_the_network_is_taken_for_an_earlier_one(route: RouteEntry, stale: bool) -> None:
     assert bool(drift.direct_requests(replace(DIRECT, routes=frozenset()), {}, (route,))) is stale
+
+
+POOL = IPv4Network("10.42.0.0/16")
+CARRIER = Forwarding(LOCAL, 8285, IPv4Address("10.42.1.0"), frozenset())
+PIPE = Pipe("flannel0", 1472, (IPv4Interface("10.42.1.0/32"),), (POOL,), CARRIER)
+TUN = Link(9, "flannel0", mtu=1472, kind="tun", up=True)
+HELD = LinkAddress(9, IPv4Interface("10.42.1.0/32"))
+WAY = RouteEntry(POOL, None, 9, protocol=3)
+
+
+def test_a_new_device_gets_mtu_address_and_the_way_of_the_network() -> None:
+    assert drift.pipe_requests(PIPE, replace(TUN, mtu=1500, up=False), NOTHING) == (
+        requests.SetLink(9, mtu=1472),
+        requests.AddAddress(9, IPv4Interface("10.42.1.0/32"), nodad=True),
+        requests.SetLink(9, up=True),
+        requests.AddRoute(POOL, link=9, replace=True),
+    )
+
+
+def test_a_layer_3_device_as_wanted_needs_nothing() -> None:
+    assert drift.pipe_requests(PIPE, TUN, replace(NOTHING, addresses=(HELD,), routes=(WAY,))) == ()
+
+
+def test_an_earlier_subnets_address_and_network_are_taken_off_the_device() -> None:
+    old, own = LinkAddress(9, IPv4Interface("10.42.9.0/32")), LinkAddress(9, IPv4Interface("198.51.100.1/24"))
+    former = replace(WAY, dst=IPv4Network("10.99.0.0/16"))
+    found = replace(NOTHING, addresses=(HELD, old, own), routes=(WAY, former))
+    assert drift.pipe_requests(PIPE, TUN, found) == (
+        requests.DeleteAddress(9, old.address),
+        requests.DeleteRoute(former.dst, link=9),
+    )

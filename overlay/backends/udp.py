@@ -1,0 +1,80 @@
+"""Backend udp: flannel's userspace tunnel, for networks that have it already (flannel-contract.md 5.4).
+
+Published are addresses alone; peers use their own port. IPv4 only. Blind spot: a lease without a backend type may also be one of
+`alloc`; it is programmed, as flanneld does, and nobody answers there.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address
+
+from overlay.attributes import Attributes
+from overlay.backends import Backend, Desired, Forwarding, Pipe, Reach, Underlay, nowhere, screening
+from overlay.errors import Refused
+from overlay.leases import Lease
+from overlay.network import NetworkConfig
+from overlay.subnets import Subnet
+
+TYPE = "udp"
+DEVICE = "flannel0"
+"""What flanneld's `flannel%d` becomes on a host with one such network."""
+OVERHEAD = 28
+"""Bytes of outer IPv4 and UDP headers."""
+LOWEST_MTU = 68
+"""Bytes every IPv4 link must take (RFC 791)."""
+
+
+def options(config: NetworkConfig) -> int:
+    """Read and check the section "Backend": give the UDP port of all hosts; raises Refused."""
+    if config.ipv6 is not None:
+        raise config.backend.refusal("Type", "udp carries IPv4 only", "remove EnableIPv6, or take vxlan")
+    return config.backend.number("Port", 8285, lowest=1, highest=65535)
+
+
+def derived(_: NetworkConfig, __: Subnet, public: IPv4Address, ___: IPv6Address | None) -> Attributes:
+    """Give the published value, which names no backend (contract 2.2)."""
+    return Attributes(public)
+
+
+def build(config: NetworkConfig, underlay: Underlay, _: Mapping[str, str]) -> Backend:
+    """Make the backend of one host; raises Refused."""
+    return Udp(config, underlay)
+
+
+class Udp:
+    """The backend of one host."""
+
+    def __init__(self, config: NetworkConfig, underlay: Underlay) -> None:
+        """Check what the underlay allows; raises Refused."""
+        self._config, self._underlay, self._port = config, underlay, options(config)
+        self.mtu = underlay.mtu - OVERHEAD
+        if self.mtu < LOWEST_MTU:
+            what = f"the MTU of {underlay.interface} is {underlay.mtu}: too little is left inside the tunnel"
+            raise Refused(what, remedy=f"it must be {LOWEST_MTU + OVERHEAD} or more")
+
+    def attributes(self, subnet: Subnet) -> Attributes:
+        """Give the published value."""
+        return derived(self._config, subnet, self._underlay.public_ip, None)
+
+    def desired(self, own: Lease, peers: Sequence[Lease], reach: Reach = nowhere) -> Desired:  # noqa: ARG002 - the protocol's
+        """Give the device, the way of the whole network into it, and which host has which subnet."""
+        theirs = [peer for peer in peers if not peer.attributes.backend_type]
+        usable, refused = screening.divide(theirs, partial(self._problem, own))
+        base = own.subnet.ipv4.network_address
+        routes = frozenset((peer.subnet.ipv4, peer.attributes.public_ip) for peer in usable)
+        pipe = Pipe(
+            name=DEVICE,
+            mtu=self.mtu,
+            addresses=(IPv4Interface((base, 32)),),
+            networks=self._config.networks,
+            carrier=Forwarding(
+                self._underlay.local or self._underlay.public_ip,
+                self._port,
+                IPv4Address(int(self._config.ipv4.network.network_address)),
+                routes,
+            ),
+        )
+        return Desired(pipes=(pipe,), unusable=refused)
+
+    def _problem(self, own: Lease, peer: Lease) -> str:
+        return screening.problem(own, peer, self._config)

@@ -1,0 +1,1 @@
+"""The userspace data path of the backend udp: a process of its own, so that a restart of tulled loses no packet."""

@@ -1,0 +1,76 @@
+"""What is done to an IPv4 packet between TUN and UDP: hop limit, checksum, and the answer when there is no way.
+
+flannel-contract.md 5.4: the hop limit goes down both when sending and when receiving; what reaches 0 is dropped without a word.
+Must not know sockets; bytes in, bytes out.
+"""
+
+import struct
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network
+
+SHORTEST = 20
+"""Bytes of an IPv4 header without options; anything shorter is no packet."""
+ICMP = 1
+UNREACHABLE_TTL = 8
+"""Hop limit of our own answers (contract 5.4)."""
+
+
+class Table:
+    """Which host has a destination: the longest matching subnet wins."""
+
+    def __init__(self, routes: Iterable[tuple[IPv4Network, IPv4Address]]) -> None:
+        self._lengths: dict[int, dict[int, str]] = {}
+        for network, host in routes:
+            shift = 32 - network.prefixlen
+            self._lengths.setdefault(shift, {})[int(network.network_address) >> shift] = str(host)
+        self._shifts = sorted(self._lengths)
+
+    def find(self, destination: int) -> str | None:
+        """Return the host's address; None when no subnet has the destination (an address as a number)."""
+        for shift in self._shifts:
+            host = self._lengths[shift].get(destination >> shift)
+            if host is not None:
+                return host
+        return None
+
+
+def is_packet(packet: bytearray) -> bool:
+    """Tell whether this is an IPv4 packet long enough to be looked at."""
+    return len(packet) >= SHORTEST and packet[0] >> 4 == 4
+
+
+def destination(packet: bytearray) -> int:
+    """Return the destination as a number."""
+    return int.from_bytes(packet[16:20], "big")
+
+
+def hop(packet: bytearray) -> bool:
+    """Take one off the hop limit and patch the checksum (RFC 1624); False when the packet's way ends here."""
+    if packet[8] <= 1:
+        return False
+    packet[8] -= 1
+    checksum = int.from_bytes(packet[10:12], "big") + 0x0100
+    packet[10:12] = (checksum + (checksum >= 0xFFFF) & 0xFFFF).to_bytes(2, "big")
+    return True
+
+
+def unreachable(packet: bytearray, source: IPv4Address) -> bytes | None:
+    """Make the ICMP answer "net unreachable" from `source`; None where none may be sent: to ICMP, to later fragments."""
+    if packet[9] == ICMP or int.from_bytes(packet[6:8], "big") & 0x1FFF:
+        return None
+    quoted = bytes(packet[: (packet[0] & 0xF) * 4 + 8])
+    body = _summed(struct.pack("!BBHI", 3, 0, 0, 0) + quoted, at=2)
+    length = SHORTEST + len(body)
+    head = (
+        struct.pack("!BBHHHBBH", 0x45, 0, length, 0, 0, UNREACHABLE_TTL, ICMP, 0) + source.packed + bytes(packet[12:16])
+    )
+    return _summed(head, at=10) + body
+
+
+def _summed(data: bytes, at: int) -> bytes:
+    """Put the internet checksum of `data` into its two bytes at `at` (RFC 1071)."""
+    padded = data + b"\0" * (len(data) % 2)
+    total: int = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
+    total = (total & 0xFFFF) + (total >> 16)
+    total = (total & 0xFFFF) + (total >> 16)
+    return data[:at] + (~total & 0xFFFF).to_bytes(2, "big") + data[at + 2 :]

@@ -1,0 +1,98 @@
+"""Claims: a forwarder is started once and then only told what changed, by the same process; a new port takes a new one; it ends
+when told to by its owner or with its device; another daemon's is left alone; a lost destination is answered; a port that is
+taken is reported.
+"""
+
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+
+import pytest
+
+from kernel import namespaces
+from kernel.errors import KernelError
+from kernel.requests import AddAddress, DeleteLink
+from overlay import carriers, reconcile
+from overlay.backends import Desired, Forwarding, Pipe
+from overlay.errors import Unavailable
+from overlay.forwarder import control
+from tests.lab import waiting
+from tests.netns.spaces import Space
+
+IP_RECVERR = 11  # linux/in.h: also hear of errors that are not fatal
+OWNER = "/run/flannel/subnet.env"
+CARRIER = Forwarding(
+    IPv4Address("127.0.0.1"),
+    8285,
+    IPv4Address("10.42.0.0"),
+    frozenset({(IPv4Network("10.42.2.0/24"), IPv4Address("192.0.2.2"))}),
+)
+PIPE = Pipe("flannel0", 1472, (IPv4Interface("10.42.1.0/32"),), (IPv4Network("10.42.0.0/16"),), CARRIER)
+
+
+@pytest.fixture
+def place(host: Space) -> Iterator[Space]:
+    with namespaces.inside(host.namespace):
+        yield host
+        carriers.retire("flannel0", OWNER)
+        assert control.ask("flannel0") is None
+
+
+def other(**changes: object) -> Pipe:
+    return replace(PIPE, carrier=replace(CARRIER, **changes))  # type: ignore[arg-type]
+
+
+def test_a_forwarder_is_started_once(place: Space) -> None:
+    assert carriers.ensure(PIPE, OWNER) == ("starting the forwarder of flannel0 on 127.0.0.1 port 8285",)
+    assert carriers.ensure(PIPE, OWNER) == ()
+    assert place.network.link("flannel0")
+
+
+def test_changed_routes_are_told_to_the_same_process(place: Space) -> None:
+    carriers.ensure(PIPE, OWNER)
+    index = place.index("flannel0")
+    assert carriers.ensure(other(routes=frozenset()), OWNER) == ("telling the forwarder of flannel0 about 0 peers",)
+    assert place.index("flannel0") == index
+
+
+def test_a_changed_port_takes_another_process(place: Space) -> None:
+    carriers.ensure(PIPE, OWNER)
+    assert carriers.ensure(other(port=8286), OWNER) == ("starting the forwarder of flannel0 on 127.0.0.1 port 8286",)
+    state = control.ask("flannel0")
+    assert state is not None
+    assert state.port == 8286
+
+
+def test_another_daemons_forwarder_is_left_alone(place: Space) -> None:
+    carriers.ensure(PIPE, OWNER)
+    with pytest.raises(Unavailable, match=f"the daemon with the lease file {OWNER}"):
+        carriers.ensure(PIPE, "/elsewhere/subnet.env")
+    assert not carriers.retire("flannel0", "/elsewhere/subnet.env")
+
+
+def test_a_deleted_device_ends_its_forwarder(place: Space) -> None:
+    carriers.ensure(PIPE, OWNER)
+    place.network.apply(DeleteLink("flannel0"))
+    waiting.until(lambda: control.ask("flannel0") is None, "forwarder ended")
+
+
+def test_a_port_that_is_taken_is_reported(place: Space) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 8285))
+        with pytest.raises(KernelError, match=r"starting the forwarder of flannel0: .*Address already in use"):
+            carriers.ensure(PIPE, OWNER)
+
+
+def test_a_destination_nobody_has_is_answered(place: Space) -> None:
+    report = reconcile.converge(place.network, Desired(pipes=(PIPE,)), OWNER)
+    assert (report.failed, report.mtu) == ((), 1472)
+    assert reconcile.converge(place.network, Desired(pipes=(PIPE,)), OWNER).changed == ()
+    place.network.apply(AddAddress(place.index("lo"), IPv4Interface("10.42.1.1/32")))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as lost:
+        lost.settimeout(5)
+        lost.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+        lost.connect(("10.42.77.1", 9))
+        lost.send(b"anybody?")
+        with pytest.raises(OSError, match="unreachable"):
+            lost.recv(1)
