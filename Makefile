@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 PYTHON := .venv/bin/python
-CODE := bridge build cli cni ipam kernel lease overlay tests $(wildcard bench)
+CODE := bridge build cli cni ipam kernel lease loopback overlay tests $(wildcard bench)
 CACHES := .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .DEFAULT_GOAL := help

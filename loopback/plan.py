@@ -1,0 +1,39 @@
+"""Decides what a container's loopback device should look like and what ADD answers about it (contract 4.5).
+
+Must not see the kernel: the addresses found on the device are handed in.
+"""
+
+from __future__ import annotations
+
+from cni.errors import CniError, Code, quoted
+from cni.types import Address, Interface, Result
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cni.types import IPInterface
+
+DEVICE = "lo"
+"""The only name the kernel gives it; what CNI_IFNAME says is ignored, as the reference does."""
+MAC = "00:00:00:00:00:00"
+
+
+def refuse_strangers(present: Sequence[IPInterface]) -> None:
+    """Raise CniError 103 when an address on the device is no loopback one: somebody uses it for something else."""
+    for address in present:
+        if not address.ip.is_loopback:
+            raise CniError(
+                Code.CONFLICT,
+                f"loopback interface found with non-loopback address {quoted(str(address))}",
+                f"somebody put it there before the container started: ip address del {address} dev {DEVICE}",
+            )
+
+
+def result(present: Sequence[IPInterface], sandbox: str) -> Result:
+    """Return the device with the first address of each family, IPv4 first."""
+    firsts = (next((each for each in present if each.version == version), None) for version in (4, 6))
+    return Result(
+        interfaces=(Interface(DEVICE, mac=MAC, sandbox=sandbox),),
+        ips=tuple(Address(each, interface=0) for each in firsts if each is not None),
+    )
