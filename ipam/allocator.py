@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 
 from cni.errors import CniError, Code
 from ipam import claims
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from ipam.claims import Claim, Reservation
     from ipam.ranges import Range, RangeSet
     from ipam.store import Store
+
+
+TRIES = 256
+"""How many candidates are simply tried before one look at everything is cheaper; mostly the first is free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ def allocate(
     Raises CniError 101 when no address can be had, 103 when the attachment already has one, 7 for a request that no
     set can ever fulfil. After a refusal exactly the reservations this call made are taken back.
     """
-    present = store.reservations()
+    present = store.claimed(claim)
     pending = list(dict.fromkeys(requested))
     allotted: list[Allotment] = []
     with contextlib.ExitStack() as undo:
@@ -66,7 +70,7 @@ def allocate(
 def candidates(range_set: RangeSet, last: IPAddress | None = None) -> Iterator[Allotment]:
     """Yield every address of the set once, in the order to try them: round robin from the one after `last`.
 
-    A `last` outside the set counts as none; inside, it comes at the very end. Gateways of their range are left out.
+    A `last` outside the set counts as none; inside, it comes at the very end. Gateways and what is excluded are left out.
     """
     current = None if last is None else range_set.range_for(last)
     if current is None or last is None:
@@ -83,13 +87,14 @@ def candidates(range_set: RangeSet, last: IPAddress | None = None) -> Iterator[A
 def free(range_set: RangeSet, taken: Collection[IPAddress]) -> int:
     """Return how many addresses of the set nobody holds; counted, not tried, as a set may have 2^64."""
     sources = ((address, range_set.range_for(address)) for address in taken)
-    used = sum(source is not None and address != source.gateway for address, source in sources)
+    used = sum(source is not None and source.offers(address) for address, source in sources)
     return sum(each.size for each in range_set.ranges) - used
 
 
 def _span(source: Range, low: int, high: int) -> Iterator[Allotment]:
-    kind, gateway = type(source.start), int(source.gateway)
-    return (Allotment(kind(number), source) for number in range(low, high + 1) if number != gateway)
+    kind = type(source.start)
+    stretches = (range(max(first, low), min(last, high) + 1) for first, last in source.spans())
+    return (Allotment(kind(number), source) for number in chain.from_iterable(stretches))
 
 
 def _allot(
@@ -103,15 +108,22 @@ def _allot(
     if wanted is not None:
         return _take(range_set, wanted, store, claim)
     _refuse_duplicate(range_set, claim, present)
-    used = claims.taken(present)
-    for allotment in candidates(range_set, last):
-        if allotment.address not in used and (reservation := store.reserve(allotment.address, claim)):
+    for allotment in _promising(range_set, last, store):
+        if reservation := store.reserve(allotment.address, claim):
             return reservation, allotment
     raise CniError(
         Code.NO_ADDRESS,
         f"no IP addresses available in range set: {range_set}",
         f"every address has a holder, named in the files of {store.location}: remove containers or widen the range",
     )
+
+
+def _promising(range_set: RangeSet, last: IPAddress | None, store: Store) -> Iterator[Allotment]:
+    """Yield candidates to try; behind a long row of taken ones, only those that one look at the store leaves."""
+    order = candidates(range_set, last)
+    yield from islice(order, TRIES)
+    used = claims.taken(store.reservations())
+    yield from (each for each in order if each.address not in used)
 
 
 def _take(range_set: RangeSet, wanted: IPAddress, store: Store, claim: Claim) -> tuple[Reservation, Allotment]:
@@ -121,6 +133,12 @@ def _take(range_set: RangeSet, wanted: IPAddress, store: Store, claim: Claim) ->
         raise CniError(Code.INVALID_CONFIG, f"{wanted} not in range set {range_set}", "request an address of the range")
     if wanted == source.gateway:
         raise CniError(Code.INVALID_CONFIG, f"requested ip {wanted} is subnet's gateway", "request another address")
+    if source.excludes(wanted):
+        raise CniError(
+            Code.INVALID_CONFIG,
+            f"requested ip {wanted} is excluded",
+            'request another address, or take this one out of "ipam.exclude"',
+        )
     reservation = store.reserve(wanted, claim)
     if reservation is None:
         raise CniError(

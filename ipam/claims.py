@@ -38,13 +38,14 @@ class Reservation:
     """One file of a directory of claims.
 
     `path` is relative to the directory; `address` is None when the name is none; `text` is trimmed, None when it could not
-    be read. `blank` means zero length, left by a full disk or a crash (plugins#498): nobody's, so free for the lock's holder.
+    be read. `vacant` means nobody's, so free for the lock's holder: of zero length, left by a full disk or a crash
+    (plugins#498), or known to be of an earlier boot where the configuration reclaims those (plugins#332).
     """
 
     path: str
     address: IPAddress | None
     text: str | None
-    blank: bool = False
+    vacant: bool = False
 
 
 def held(reservations: Collection[Reservation], claim: Claim) -> tuple[Reservation, ...]:
@@ -58,18 +59,20 @@ def held(reservations: Collection[Reservation], claim: Claim) -> tuple[Reservati
 def duplicates(reservations: Iterable[Reservation], claim: Claim) -> tuple[IPAddress, ...]:
     """Return the addresses `claim` already holds, legacy ones included (contract 3.3, step 1)."""
     texts = {claim.text} if claim.network else {claim.text, claim.container_id}
-    return tuple(each.address for each in reservations if each.address is not None and each.text in texts)
+    return tuple(
+        each.address for each in reservations if each.address is not None and each.text in texts and not each.vacant
+    )
 
 
 def taken(reservations: Iterable[Reservation]) -> frozenset[IPAddress]:
-    """Return the addresses somebody holds: all but blank ones, so what cannot be read is nobody's to give."""
-    return frozenset(each.address for each in reservations if each.address is not None and not each.blank)
+    """Return the addresses somebody holds: all but vacant ones, so what cannot be read is nobody's to give."""
+    return frozenset(each.address for each in reservations if each.address is not None and not each.vacant)
 
 
 def stale(
     reservations: Iterable[Reservation], valid: Collection[Attachment], network: str = ""
 ) -> tuple[Reservation, ...]:
-    """Return what GC may remove: claims of `network` whose attachment is not `valid`, and blank files (contract 3.5).
+    """Return what GC may remove: claims of `network` whose attachment is not `valid`, and vacant files (contract 3.5).
 
     With an empty `network` the claims are of two lines, or of one (legacy), which stays while its container has any valid
     attachment. What says anything else belongs to somebody else and stays, as does every name that is no address.
@@ -78,7 +81,7 @@ def stale(
     return tuple(
         each
         for each in reservations
-        if each.address is not None and (each.blank or _is_stale(each.text, valid, containers, network))
+        if each.address is not None and (each.vacant or _is_stale(each.text, valid, containers, network))
     )
 
 

@@ -18,11 +18,10 @@ from ipam.ranges import RangeSet
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from ipaddress import IPv4Network, IPv6Network
 
     from cni.config import Section
     from cni.request import Request
-    from cni.types import IPAddress
+    from cni.types import IPAddress, IPNetwork
     from lease.file import Lease
 
 SINGLE_ADDRESS_UNTIL = (0, 3, 0)
@@ -34,15 +33,17 @@ class Settings:
     """What one network asks of host-local.
 
     `sets` is empty only while a lease is still to fill them in; `subnet_file`, `data_dir` and `resolv_conf` are absolute
-    paths or empty.
+    paths or empty. `excluded` is never handed out; `reclaim` frees what an earlier boot left.
     """
 
     name: str
     sets: tuple[RangeSet, ...]
+    excluded: tuple[IPNetwork, ...]
     routes: tuple[Route, ...]
     subnet_file: str
     data_dir: str
     resolv_conf: str
+    reclaim: bool
 
 
 def parse(request: Request) -> Settings:
@@ -52,7 +53,8 @@ def parse(request: Request) -> Settings:
     if ipam is None:
         raise CniError(Code.INVALID_CONFIG, "IPAM config missing 'ipam' key", 'add an object "ipam" with its ranges')
     subnet_file = _path(ipam, "subnetFile") or _path(root, "subnetFile")
-    sets = tuple(_set(index, sections) for index, sections in enumerate(_pools(root, ipam)))
+    excluded = _excluded(ipam)
+    sets = tuple(_set(index, sections, excluded) for index, sections in enumerate(_pools(root, ipam)))
     if not sets and not subnet_file:
         raise CniError(
             Code.INVALID_CONFIG, "no IP ranges specified", 'add "ipam.ranges", or "subnetFile" to use a lease'
@@ -61,10 +63,12 @@ def parse(request: Request) -> Settings:
     return Settings(
         name=request.name,
         sets=sets,
+        excluded=excluded,
         routes=results.parse_routes(ipam),
         subnet_file=subnet_file,
         data_dir=_path(ipam, "dataDir"),
         resolv_conf=_path(ipam, "resolvConf"),
+        reclaim=ipam.flag("reclaim"),
     )
 
 
@@ -91,11 +95,11 @@ def with_lease(settings: Settings, lease: Lease) -> Settings:
     the lease file writes.
     """
     leased = tuple(
-        RangeSet((ranges.canonical(_interface(subnet), gateway=gateway),))
+        RangeSet((ranges.canonical(_interface(subnet), gateway=gateway).without(settings.excluded),))
         for subnet, gateway in zip(lease.subnets, lease.gateways, strict=True)
     )
     explicit = {route.dst.network for route in settings.routes}
-    networks: tuple[IPv4Network | IPv6Network, ...] = (*lease.networks, *lease.ipv6_networks)
+    networks: tuple[IPNetwork, ...] = (*lease.networks, *lease.ipv6_networks)
     learned = tuple(Route(dst=_interface(network)) for network in networks if network not in explicit)
     return replace(settings, sets=settings.sets or leased, routes=settings.routes + learned)
 
@@ -110,9 +114,9 @@ def _pools(root: Section, ipam: Section) -> Iterable[tuple[Section, ...]]:
     )
 
 
-def _set(index: int, sections: Sequence[Section]) -> RangeSet:
+def _set(index: int, sections: Sequence[Section], excluded: Sequence[IPNetwork]) -> RangeSet:
     try:
-        return RangeSet(tuple(_range(section) for section in sections))
+        return RangeSet(tuple(_range(section).without(excluded) for section in sections))
     except ValueError as wrong:
         written = f'written at "{sections[0].path}"' if sections else "a set needs at least one range"
         raise CniError(Code.INVALID_CONFIG, f"invalid range set {index}: {wrong}", written) from wrong
@@ -125,6 +129,27 @@ def _range(section: Section) -> ranges.Range:
         end=section.address("rangeEnd"),
         gateway=section.address("gateway"),
     )
+
+
+def _excluded(ipam: Section) -> tuple[IPNetwork, ...]:
+    """Return the networks of `exclude`, an address being one of its own length (contract 6, row 25)."""
+    found = []
+    for index, text in enumerate(ipam.texts("exclude")):
+        try:
+            found.append(_network(text))
+        except ValueError:
+            ipam.refuse(f"exclude[{index}]", text, "an IP address, or a network without host bits such as 10.1.0.64/28")
+    return tuple(found)
+
+
+def _network(text: str) -> IPNetwork:
+    if "/" not in text:
+        address = addresses.parse_address(text)
+        return addresses.parse_interface(f"{address}/{address.max_prefixlen}").network
+    interface = addresses.parse_interface(text)
+    if interface.ip != interface.network.network_address:
+        raise ValueError(f"{text} has host bits set")
+    return interface.network
 
 
 def _check_sets(sets: Sequence[RangeSet], version: str) -> None:
@@ -174,6 +199,6 @@ def _wish(text: str) -> IPAddress:
     return addresses.parse_interface(text).ip if "/" in text else addresses.parse_address(text)
 
 
-def _interface(network: IPv4Network | IPv6Network) -> IPv4Interface | IPv6Interface:
+def _interface(network: IPNetwork) -> IPv4Interface | IPv6Interface:
     kind = IPv4Interface if network.version == 4 else IPv6Interface
     return kind((int(network.network_address), network.prefixlen))

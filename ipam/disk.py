@@ -18,6 +18,7 @@ import stat
 
 from cni import addresses
 from cni.errors import CniError, Code
+from ipam import boot, index
 from ipam.claims import Reservation
 
 TYPE_CHECKING = False
@@ -41,29 +42,59 @@ QUIET = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class Directory:
-    """A directory of claims whose lock is held: ipam.store.Store on disk."""
+    """A directory of claims whose lock is held: ipam.store.Store on disk.
 
-    __slots__ = ("_descriptor", "_log", "location")
+    With `reclaim`, claims known to be of an earlier boot are vacant. What its files say is remembered in an index beside it.
+    """
 
-    def __init__(self, location: str, descriptor: int, log: Callable[[str], object]) -> None:
+    __slots__ = ("_descriptor", "_index", "_log", "_reclaim", "_sealed", "location")
+
+    def __init__(self, location: str, descriptor: int, log: Callable[[str], object], *, reclaim: bool) -> None:
         self.location = location
         self._descriptor = descriptor
         self._log = log
+        self._reclaim = reclaim
+        self._index: index.Index | None = None
+        self._sealed = 0
 
     def reservations(self) -> tuple[Reservation, ...]:
         """Read every file but the lock and the cursors, at any depth, as the reference does."""
-        return tuple(_scan(self._descriptor, "", DEPTH))
+        found = tuple(_scan(self._descriptor, "", DEPTH, reclaim=self._reclaim))
+        self._index, self._sealed = index.of(found), 0
+        return found
+
+    def claimed(self, claim: Claim) -> tuple[Reservation, ...]:
+        """Return at least what `claim` holds: by the index where that can be believed, else everything."""
+        if self._index is None:
+            self._index = index.load(_beside(self.location, "index"), self._descriptor)
+            self._sealed = self._changed
+        if self._index is None:
+            return self.reservations()
+        texts = (claim.text,) if claim.network else (claim.text, claim.container_id)
+        found = [(text, self._read(name)) for text in texts for name in self._index.names(text)]
+        if any(each.text != text for text, each in found):
+            return self.reservations()
+        return tuple(each for _, each in found)
 
     def reserve(self, address: IPAddress, claim: Claim) -> Reservation | None:
-        """Reserve `address`; a blank file in its place is nobody's while the lock is held, and is replaced."""
-        name, content = str(address), claim.text.encode()
-        if not self._publish(name, content) and not (self._cleared(name) and self._publish(name, content)):
+        """Reserve `address`; a vacant file in its place is nobody's while the lock is held, and is replaced."""
+        name = str(address)
+        if not (self._clear(name) and self._publish(name, claim.text.encode())):
             return None
+        if self._index is not None:
+            self._index.add(name, claim.text)
         return Reservation(name, address, claim.text)
 
     def release(self, reservation: Reservation) -> None:
         """Remove the reservation's file."""
         _forget(reservation.path, self._descriptor)
+        if self._index is not None:
+            self._index.remove(reservation.path)
+
+    def settle(self) -> None:
+        """Write the index where it tells more than the one on disk, for the next who takes the lock."""
+        if self._index is not None and self._sealed != self._changed:
+            index.save(self._index, _beside(self.location, "index"), self._descriptor)
 
     def last(self, index: int) -> IPAddress | None:
         """Read the cursor of set `index`; one that is absent or no address is none, as on first use."""
@@ -86,9 +117,17 @@ class Directory:
             self._log(f"cannot write {self.location}/{CURSOR}{index}: {error.strerror}")
 
     @property
+    def _changed(self) -> int:
+        """When a name in the directory last came or went, in nanoseconds."""
+        return os.fstat(self._descriptor).st_mtime_ns
+
+    @property
     def writable(self) -> bool:
         """Tell whether reservations can be made here."""
         return os.access(".", os.W_OK | os.X_OK, dir_fd=self._descriptor)
+
+    def _read(self, name: str) -> Reservation:
+        return _reservation(name, self._descriptor, "", reclaim=self._reclaim)
 
     def _publish(self, name: str, content: bytes) -> bool:
         """Give `content` its name in one step; False when the name is taken."""
@@ -108,16 +147,18 @@ class Directory:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
+            boot.stamp(descriptor)
             os.link(f"/proc/self/fd/{descriptor}", name, dst_dir_fd=self._descriptor, follow_symlinks=True)
 
     def _link_pending(self, name: str, content: bytes) -> bool:
         """Do the same with a hidden name outside the directory; the lock makes that name ours alone."""
-        pending = _pending(self.location)
+        pending = _beside(self.location, "reserving")
         _forget(pending, self._descriptor)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | QUIET
         try:
             with os.fdopen(os.open(pending, flags, 0o600, dir_fd=self._descriptor), "wb") as file:
                 file.write(content)
+                boot.stamp(file.fileno())
             os.link(pending, name, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor, follow_symlinks=False)
         except FileExistsError:
             return False
@@ -125,20 +166,26 @@ class Directory:
             _forget(pending, self._descriptor)
         return True
 
-    def _cleared(self, name: str) -> bool:
-        """Remove `name` when it is blank; tell whether the way is free."""
-        found = os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
-        blank = stat.S_ISREG(found.st_mode) and found.st_size == 0
-        if blank:
-            os.unlink(name, dir_fd=self._descriptor)
-        return blank
+    def _clear(self, name: str) -> bool:
+        """Tell whether nothing is in the way of `name`, having removed what is vacant there."""
+        try:
+            found = os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
+        except FileNotFoundError:
+            return True
+        if not stat.S_ISREG(found.st_mode) or (found.st_size and not self._reclaim):
+            return False
+        present = self._read(name)
+        if present.vacant:
+            self.release(present)
+            self._log(f"{self.location}/{name} is free: left by {present.text or 'an interrupted write'!r}")
+        return present.vacant
 
 
 @contextlib.contextmanager
-def locked(location: str, log: Callable[[str], object], *, create: bool) -> Iterator[Directory]:
+def locked(location: str, log: Callable[[str], object], *, create: bool, reclaim: bool = False) -> Iterator[Directory]:
     """Open the directory `location` (absolute), made 0755 with its parents if `create`, and hold its lock meanwhile.
 
-    Waits for the lock as long as it takes. Raises CniError 5 naming `location`, for anything the disk refuses meanwhile too.
+    With `reclaim`, claims of an earlier boot are vacant. Waits for the lock as long as it takes. Raises CniError 5 naming `location`, for anything the disk refuses meanwhile too.
     """
     try:
         with contextlib.ExitStack() as held:
@@ -149,8 +196,10 @@ def locked(location: str, log: Callable[[str], object], *, create: bool) -> Iter
             lock = os.open(LOCK, os.O_RDONLY | os.O_CREAT | QUIET, 0o750, dir_fd=descriptor)
             held.callback(os.close, lock)
             fcntl.flock(lock, fcntl.LOCK_EX)
-            _forget(_pending(location), descriptor)
-            yield Directory(location, descriptor, log)
+            _forget(_beside(location, "reserving"), descriptor)
+            directory = Directory(location, descriptor, log, reclaim=reclaim)
+            held.callback(directory.settle)
+            yield directory
     except OSError as error:
         raise CniError(
             Code.IO_FAILURE,
@@ -159,9 +208,12 @@ def locked(location: str, log: Callable[[str], object], *, create: bool) -> Iter
         ) from error
 
 
-def _pending(location: str) -> str:
-    """Return where a reservation waits for its name, seen from the directory; a crash there is tidied by the next lock."""
-    return f"../.{os.path.basename(location)}.reserving"
+def _beside(location: str, purpose: str) -> str:
+    """Return, seen from the directory, a hidden name beside it: `reserving` is where a reservation waits for its name.
+
+    A crash there is tidied by the next who takes the lock. No network's name begins with a dot.
+    """
+    return f"../.{os.path.basename(location)}.{purpose}"
 
 
 def _forget(path: str, directory: int) -> None:
@@ -169,17 +221,17 @@ def _forget(path: str, directory: int) -> None:
         os.unlink(path, dir_fd=directory)
 
 
-def _scan(directory: int, prefix: str, depth: int) -> Iterator[Reservation]:
+def _scan(directory: int, prefix: str, depth: int, *, reclaim: bool) -> Iterator[Reservation]:
     with os.scandir(directory) as entries:
         listed = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
     for name, is_folder in listed:
         if is_folder:
-            yield from _scan_below(name, directory, prefix, depth - 1)
+            yield from _scan_below(name, directory, prefix, depth - 1, reclaim=reclaim)
         elif name != LOCK and not name.startswith(CURSOR):
-            yield _reservation(name, directory, prefix)
+            yield _reservation(name, directory, prefix, reclaim=reclaim)
 
 
-def _scan_below(name: str, directory: int, prefix: str, depth: int) -> Iterator[Reservation]:
+def _scan_below(name: str, directory: int, prefix: str, depth: int, *, reclaim: bool) -> Iterator[Reservation]:
     """Scan a folder; one that cannot be opened or lies too deep holds nothing for us."""
     try:
         below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | QUIET, dir_fd=directory)
@@ -187,18 +239,20 @@ def _scan_below(name: str, directory: int, prefix: str, depth: int) -> Iterator[
         return
     try:
         if depth:
-            yield from _scan(below, f"{prefix}{name}/", depth)
+            yield from _scan(below, f"{prefix}{name}/", depth, reclaim=reclaim)
     finally:
         os.close(below)
 
 
-def _reservation(name: str, directory: int, prefix: str) -> Reservation:
+def _reservation(name: str, directory: int, prefix: str, *, reclaim: bool) -> Reservation:
     address = _address(name)
     try:
-        content = _content(name, directory)
+        with _opened(name, directory) as (descriptor, size):
+            content = os.read(descriptor, min(size, LARGEST))
+            vacant = not content or (reclaim and boot.is_earlier(descriptor))
     except OSError:
         return Reservation(prefix + name, address, None)
-    return Reservation(prefix + name, address, content.decode(errors="replace").strip(), blank=not content)
+    return Reservation(prefix + name, address, content.decode(errors="replace").strip(), vacant)
 
 
 def _address(name: str) -> IPAddress | None:
@@ -209,11 +263,18 @@ def _address(name: str) -> IPAddress | None:
 
 
 def _content(name: str, directory: int) -> bytes:
+    with _opened(name, directory) as (descriptor, size):
+        return os.read(descriptor, min(size, LARGEST))
+
+
+@contextlib.contextmanager
+def _opened(name: str, directory: int) -> Iterator[tuple[int, int]]:
+    """Open a regular file for reading and tell its size."""
     descriptor = os.open(name, os.O_RDONLY | QUIET, dir_fd=directory)
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "no regular file", name)
-        return os.read(descriptor, min(found.st_size, LARGEST))
+        yield descriptor, found.st_size
     finally:
         os.close(descriptor)

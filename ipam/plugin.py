@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from cni.request import Request
     from ipam.allocator import Allotment
+    from ipam.claims import Claim
     from ipam.config import Settings
     from ipam.disk import Directory
 
@@ -34,7 +35,7 @@ def add(request: Request) -> Result:
     dns = resolvconf.read(settings.resolv_conf) if settings.resolv_conf else Dns()
     settings, home = _resolved(settings)
     claim = book.claim(settings, request.container_id, request.ifname)
-    with disk.locked(home, request.log, create=True) as directory:
+    with disk.locked(home, request.log, create=True, reclaim=settings.reclaim) as directory:
         allotted = allocator.allocate(settings.sets, wishes, directory, claim)
     return Result(ips=tuple(_entry(each) for each in allotted), routes=settings.routes, dns=dns)
 
@@ -43,9 +44,7 @@ def delete(request: Request) -> None:
     """Release what the attachment holds; nothing held is fine. Every book is tried, then failures are raised as one group."""
     settings = config.parse(request)
     claim = book.claim(settings, request.container_id, request.ifname)
-    _in_every_place(
-        request, settings, lambda directory: _release(directory, claims.held(directory.reservations(), claim))
-    )
+    _in_every_place(request, settings, lambda directory: _release(directory, _held(directory, claim)))
 
 
 def check(request: Request) -> None:
@@ -54,7 +53,7 @@ def check(request: Request) -> None:
     claim = book.claim(settings, request.container_id, request.ifname)
     for place in book.places(settings):
         with disk.locked(place, request.log, create=False) as directory:
-            if claims.held(directory.reservations(), claim):
+            if _held(directory, claim):
                 return
     raise CniError(
         Code.CHECK_FAILED,
@@ -71,7 +70,7 @@ def status(request: Request) -> None:
     settings = config.parse(request)
     try:
         settings, home = _resolved(settings)
-        with disk.locked(home, request.log, create=True) as directory:
+        with disk.locked(home, request.log, create=True, reclaim=settings.reclaim) as directory:
             _require_room(settings, directory)
     except CniError as refusal:
         raise CniError(Code.NOT_AVAILABLE, refusal.msg, refusal.details) from refusal
@@ -114,6 +113,11 @@ def _entry(allotment: Allotment) -> Address:
     return Address(kind((int(allotment.address), allotment.source.subnet.prefixlen)), allotment.source.gateway)
 
 
+def _held(directory: Directory, claim: Claim) -> tuple[claims.Reservation, ...]:
+    """Return what `claim` holds; what the index does not know is looked for in every file."""
+    return claims.held(directory.claimed(claim), claim) or claims.held(directory.reservations(), claim)
+
+
 def _release(directory: Directory, reservations: tuple[claims.Reservation, ...]) -> None:
     for reservation in reservations:
         directory.release(reservation)
@@ -123,7 +127,7 @@ def _in_every_place(request: Request, settings: Settings, act: Callable[[Directo
     failures: list[CniError] = []
     for place in book.places(settings):
         try:
-            with disk.locked(place, request.log, create=False) as directory:
+            with disk.locked(place, request.log, create=False, reclaim=settings.reclaim) as directory:
                 act(directory)
         except CniError as failure:
             failures.append(failure)

@@ -6,26 +6,28 @@ Must not know JSON, files or who holds an address.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from ipaddress import IPv4Network, IPv6Network
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from cni.types import IPAddress, IPInterface
-
-    IPNetwork = IPv4Network | IPv6Network
+    from cni.types import IPAddress, IPInterface, IPNetwork
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The addresses from `start` to `end`, both included, of one subnet; `gateway` is never given out."""
+    """The addresses from `start` to `end`, both included, of one subnet.
+
+    `gateway` is never given out, nor is what lies in `excluded`: networks of this family, ascending and disjoint.
+    """
 
     subnet: IPNetwork
     start: IPAddress
     end: IPAddress
     gateway: IPAddress
+    excluded: tuple[IPNetwork, ...] = ()
 
     def __contains__(self, address: IPAddress) -> bool:
         return address.version == self.start.version and int(self.start) <= int(address) <= int(self.end)
@@ -37,10 +39,34 @@ class Range:
         """Tell whether some address is in both; ranges of different families never overlap."""
         return self.start in other or self.end in other or other.start in self
 
+    def without(self, networks: Iterable[IPNetwork]) -> Range:
+        """Return this range with what it has in common with `networks` never given out."""
+        return replace(self, excluded=_merged([*self.excluded, *networks], self.start.version))
+
+    def excludes(self, address: IPAddress) -> bool:
+        """Tell whether `address` is one of those taken out."""
+        return any(address in network for network in self.excluded)
+
+    def offers(self, address: IPAddress) -> bool:
+        """Tell whether `address` may be given out."""
+        return address in self and address != self.gateway and not self.excludes(address)
+
+    def spans(self) -> Iterator[tuple[int, int]]:
+        """Yield what may be given out as stretches of numbers, ascending, both ends included; a set may have 2^64."""
+        withheld = [(int(each[0]), int(each[-1])) for each in self.excluded]
+        low, end = int(self.start), int(self.end)
+        for first, last in sorted([*withheld, (int(self.gateway), int(self.gateway))]):
+            if low < first:
+                yield low, min(first - 1, end)
+            low = max(low, last + 1)
+            if low > end:
+                return
+        yield low, end
+
     @property
     def size(self) -> int:
         """How many addresses may be given out."""
-        return int(self.end) - int(self.start) + 1 - (self.gateway in self)
+        return sum(high - low + 1 for low, high in self.spans())
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +103,13 @@ class RangeSet:
     def overlaps(self, other: RangeSet) -> bool:
         """Tell whether some address is in both sets."""
         return any(one.overlaps(another) for one in self.ranges for another in other.ranges)
+
+
+def _merged(networks: Sequence[IPNetwork], version: int) -> tuple[IPNetwork, ...]:
+    """Return those of one family, ascending and disjoint."""
+    if version == 4:
+        return tuple(collapse_addresses([each for each in networks if isinstance(each, IPv4Network)]))
+    return tuple(collapse_addresses([each for each in networks if isinstance(each, IPv6Network)]))
 
 
 def canonical(

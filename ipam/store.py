@@ -22,6 +22,9 @@ class Store(Protocol):
     def reservations(self) -> tuple[Reservation, ...]:
         """Return everything that is reserved now."""
 
+    def claimed(self, claim: Claim) -> tuple[Reservation, ...]:
+        """Return at least what `claim` holds, its container's legacy reservations included (contract 3.4)."""
+
     def reserve(self, address: IPAddress, claim: Claim) -> Reservation | None:
         """Reserve `address`, exclusively and completely; None when somebody holds it."""
 

@@ -1,8 +1,8 @@
 """Many host-locals at once, as real processes on one directory.
 
-Claims: no address is given twice, whether all are ours, or half are the reference's Go program, or two networks share a
-lease while one of them is collected; every claim on disk is the one that was answered. The Go program is Debian's; where it
-is absent its test says so.
+Claims: no address is given twice, whether all are ours, or half are the reference's Go program while some containers leave
+again, or two networks share a lease while one of them is collected; every claim on disk is the one that was answered. The Go
+program is Debian's; where it is absent its test says so.
 """
 
 import json
@@ -74,13 +74,29 @@ def test_32_adds_in_8_processes_get_32_addresses(caller: Caller, program: Callab
 
 
 @pytest.mark.skipif(not GO.exists(), reason="containernetworking-plugins is not installed: make setup FOR=test")
-def test_100_adds_half_of_them_gos_fill_one_directory(caller: Caller, program: Callable[[str], Path]) -> None:
-    ipam = {"ranges": [[{"subnet": "10.1.2.0/24", "rangeStart": "10.1.2.2", "rangeEnd": "10.1.2.101"}]]}
-    turns = [(GO if number % 2 else program("host-local"), f"c{number}") for number in range(100)]
+def test_400_adds_half_of_them_gos_fill_one_directory(caller: Caller, program: Callable[[str], Path]) -> None:
+    ipam = {"ranges": [[{"subnet": "10.1.2.0/23", "rangeStart": "10.1.2.2", "rangeEnd": "10.1.3.145"}]]}
+    turns = [(GO if number % 2 else program("host-local"), f"c{number}") for number in range(400)]
     answers = at_once(partial(caller.ask, turn[0], "ADD", turn[1], ipam) for turn in turns)
     given = {address(answer): f"{turn[1]}\r\neth0" for turn, answer in zip(turns, answers, strict=True)}
-    assert len(given) == 100
+    assert len(given) == 400
     assert caller.claims("blue") == given
+
+
+@pytest.mark.skipif(not GO.exists(), reason="containernetworking-plugins is not installed: make setup FOR=test")
+def test_containers_that_come_and_go_with_either_program_share_no_address(
+    caller: Caller, program: Callable[[str], Path]
+) -> None:
+    ipam = {"ranges": [[{"subnet": "10.1.2.0/27"}]]}
+    either = (program("host-local"), GO)
+
+    def come_and_go(number: int) -> None:
+        held = address(caller.ask(either[number % 2], "ADD", f"c{number}", ipam))
+        assert caller.claims("blue")[held] == f"c{number}\r\neth0"
+        caller.ask(either[number // 2 % 2], "DEL", f"c{number}", ipam)
+
+    at_once(partial(come_and_go, number) for number in range(100))
+    assert caller.claims("blue") == {}
 
 
 @pytest.mark.skipif(not GO.exists(), reason="containernetworking-plugins is not installed: make setup FOR=test")

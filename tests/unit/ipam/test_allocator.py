@@ -1,11 +1,12 @@
 """Which address an attachment gets, decided on a store in memory that obeys the same protocol as the disk.
 
 Claims: candidates go round robin over all ranges of a set and leave out gateways (contract 3.3); what is refused is refused
-in the reference's words and leaves exactly what was there before; requested addresses go to the first set that holds them.
+in the reference's words and leaves exactly what was there before; requested addresses go to the first set that holds them;
+excluded ones are neither given nor granted (contract 6, row 25); a long row of taken ones costs one look at the store.
 """
 
 from collections.abc import Sequence
-from ipaddress import IPv4Address, ip_address, ip_interface
+from ipaddress import IPv4Address, ip_address, ip_interface, ip_network
 from itertools import pairwise
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from cni.errors import CniError
 from cni.types import IPAddress
-from ipam import allocator, ranges
+from ipam import allocator, claims, ranges
 from ipam.claims import Claim, Reservation
 from ipam.ranges import RangeSet
 
@@ -29,9 +30,14 @@ class Shelf:
         self.addresses: dict[str, IPAddress] = {}
         self.cursors: dict[int, IPAddress] = {}
         self.stolen = stolen
+        self.looks = 0
 
     def reservations(self) -> tuple[Reservation, ...]:
+        self.looks += 1
         return tuple(Reservation(name, self.addresses[name], text) for name, text in self.texts.items())
+
+    def claimed(self, claim: Claim) -> tuple[Reservation, ...]:
+        return claims.held(self.reservations(), claim)
 
     def reserve(self, address: IPAddress, claim: Claim) -> Reservation | None:
         name = str(address)
@@ -107,6 +113,78 @@ def test_every_cycle_visits_each_address_once_from_any_cursor(offset: int, membe
     expected = {each.address for each in allocator.candidates(members_set)}
     assert len(found) == len(set(found)) == sum(each.size for each in members_set.ranges)
     assert set(found) == expected
+
+
+def _in_order(members: RangeSet, last: IPAddress | None) -> list[IPAddress]:
+    """Contract 3.3, step by step: behind the last one, range by range and round again, the last one at the very end."""
+    all_of_them = [
+        each.start + offset for each in members.ranges for offset in range(int(each.end) - int(each.start) + 1)
+    ]
+    behind = all_of_them.index(last) + 1 if last in all_of_them else 0
+    circle = [*all_of_them[behind:], *all_of_them[:behind]]
+    gateways = {each.gateway for each in members.ranges}
+    return [address for address in circle if address not in gateways]
+
+
+@st.composite
+def pools(draw: st.DrawFn) -> RangeSet:
+    """Sets of one to four ranges in subnets of their own, of either family, in any order, with any gateway."""
+    template = draw(st.sampled_from(["10.0.{0}.0/28", "fd00:{0}::/124"]))
+    members = []
+    for number in draw(st.lists(st.integers(1, 9), min_size=1, max_size=4, unique=True)):
+        subnet = ip_interface(template.format(number))
+        low, high = sorted(draw(st.tuples(st.integers(0, 15), st.integers(0, 15))))
+        gateway = draw(st.integers(0, 15))
+        members.append(ranges.canonical(subnet, *(subnet.ip + each for each in (low, high, gateway))))
+    return RangeSet(tuple(members))
+
+
+@given(pools(), st.data())
+def test_candidates_are_the_contracts_order(members: RangeSet, data: st.DataObject) -> None:
+    every = [each.start + offset for each in members.ranges for offset in range(int(each.end) - int(each.start) + 1)]
+    last = data.draw(st.none() | st.sampled_from(every))
+    found = [each.address for each in allocator.candidates(members, last)]
+    assert found == _in_order(members, last)
+
+
+@given(pools(), st.data())
+def test_a_life_of_adds_and_dels_follows_the_contracts_order(members: RangeSet, data: st.DataObject) -> None:
+    store, held, last = Shelf(), list[IPAddress](), None
+    for number, leaving in enumerate(data.draw(st.lists(st.none() | st.integers(0, 9), min_size=1, max_size=20))):
+        if leaving is not None and leaving < len(held):
+            store.release(Reservation(str(held.pop(leaving)), None, ""))
+        wanted = next((each for each in _in_order(members, last) if each not in held), None)
+        if wanted is None:
+            with pytest.raises(CniError, match="no IP addresses available in range set"):
+                allocator.allocate([members], [], store, Claim(f"c{number}", "eth0"))
+        else:
+            (allotted,) = allocator.allocate([members], [], store, Claim(f"c{number}", "eth0"))
+            assert allotted.address == wanted
+            held.append(wanted)
+            last = wanted
+
+
+def test_excluded_addresses_are_left_out_whatever_their_number() -> None:
+    members = RangeSet(
+        (pool("fd00::/64").ranges[0].without([ip_network("fd00::/65"), ip_network("fd00::8000:0:0:1")]),)
+    )
+    first = next(allocator.candidates(members))
+    assert str(first.address) == "fd00::8000:0:0:0"
+    assert str(next(allocator.candidates(members, first.address)).address) == "fd00::8000:0:0:2"
+    assert allocator.free(members, []) == 2**63 - 1
+
+
+def test_requested_address_that_is_excluded_is_refused() -> None:
+    members = RangeSet((pool("10.0.0.0/24").ranges[0].without([ip_network("10.0.0.8/30")]),))
+    with pytest.raises(CniError, match=r"requested ip 10.0.0.9 is excluded: .*ipam.exclude") as refusal:
+        given_out([members], shelf(), "10.0.0.9")
+    assert refusal.value.code == 7
+
+
+def test_a_long_row_of_taken_addresses_costs_one_look() -> None:
+    store = shelf(*(str(ip_address("10.0.0.2") + number) for number in range(1000)))
+    assert given_out([pool("10.0.0.0/16")], store) == ["10.0.3.234"]
+    assert store.looks == 2
 
 
 def test_candidates_ascend_within_a_range() -> None:

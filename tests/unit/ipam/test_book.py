@@ -14,7 +14,7 @@ from ipam import book
 from ipam.config import Settings
 from lease import file
 
-PLAIN = Settings(name="blue", sets=(), routes=(), subnet_file="", data_dir="", resolv_conf="")
+PLAIN = Settings("blue", sets=(), excluded=(), routes=(), subnet_file="", data_dir="", resolv_conf="", reclaim=False)
 LEASED = replace(PLAIN, subnet_file="/run/flannel/subnet.env")
 LEASE = file.parse("FLANNEL_NETWORK=10.42.0.0/16\nFLANNEL_SUBNET=10.42.1.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n")
 

@@ -15,8 +15,8 @@ ADDRESS = ip_address("10.0.0.2")
 ALIVE = frozenset({("alive", "eth0"), ("alive", "net1")})
 
 
-def reservation(text: str | None, path: str = "10.0.0.2", *, blank: bool = False) -> Reservation:
-    return Reservation(path, ADDRESS if path == "10.0.0.2" else None, text, blank)
+def reservation(text: str | None, path: str = "10.0.0.2", *, vacant: bool = False) -> Reservation:
+    return Reservation(path, ADDRESS if path == "10.0.0.2" else None, text, vacant)
 
 
 def test_text_is_the_references() -> None:
@@ -44,7 +44,7 @@ def test_a_shared_book_yields_only_what_names_the_network(text: str | None) -> N
 
 def test_unreadable_file_is_taken_and_a_blank_one_is_not() -> None:
     assert claims.taken([reservation(None)]) == {ADDRESS}
-    assert claims.taken([reservation("", blank=True)]) == frozenset()
+    assert claims.taken([reservation("", vacant=True)]) == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -80,10 +80,15 @@ def test_gc_in_a_shared_book_reaches_only_its_own_network(text: str | None, goes
     assert bool(claims.stale([reservation(text)], ALIVE, "blue")) is goes
 
 
+def test_what_is_vacant_is_no_duplicate() -> None:
+    assert claims.duplicates([reservation("abc\r\neth0")], Claim("abc", "eth0")) == (ADDRESS,)
+    assert claims.duplicates([reservation("abc\r\neth0", vacant=True)], Claim("abc", "eth0")) == ()
+
+
 def test_gc_drops_blank_files() -> None:
-    blank = reservation("", blank=True)
+    blank = reservation("", vacant=True)
     assert claims.stale([blank], ALIVE) == (blank,)
 
 
 def test_gc_never_touches_a_name_that_is_no_address() -> None:
-    assert claims.stale([reservation("dead\r\neth0", path="notes"), reservation("", "notes", blank=True)], ALIVE) == ()
+    assert claims.stale([reservation("dead\r\neth0", path="notes"), reservation("", "notes", vacant=True)], ALIVE) == ()

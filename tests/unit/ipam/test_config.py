@@ -1,7 +1,7 @@
 """host-local's configuration.
 
 Claims: sets come in the order runtime, old style, `ranges`; the reference's refusals come in its words; what the
-configuration says explicitly wins over the lease; wishes come from three sources in one order; a wrong value is refused
+configuration says explicitly wins over the lease; `exclude` reaches every set, the lease's too; wishes come from three sources in one order; a wrong value is refused
 with the path of its key.
 """
 
@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cni.errors import CniError
@@ -101,6 +101,13 @@ def test_bounds_of_the_old_style_without_a_subnet_are_ignored() -> None:
         ),
         ({"subnet": "10.1.0.0/24", "dataDir": "networks"}, 'invalid value of "ipam.dataDir": got "networks"'),
         ({"subnet": "10.1.0.0/24", "subnetFile": "env"}, 'invalid value of "ipam.subnetFile": got "env"'),
+        ({"subnet": "10.1.0.0/24", "exclude": "10.1.0.9"}, 'invalid value of "ipam.exclude": got "10.1.0.9"'),
+        ({"subnet": "10.1.0.0/24", "exclude": ["any"]}, 'invalid value of "ipam.exclude[0]": got "any"'),
+        (
+            {"subnet": "10.1.0.0/24", "exclude": ["10.1.0.4", "10.1.0.9/28"]},
+            'invalid value of "ipam.exclude[1]": got "10.1.0.9/28"',
+        ),
+        ({"subnet": "10.1.0.0/24", "reclaim": "yes"}, 'invalid value of "ipam.reclaim": got "yes"'),
         ({"subnet": "10.1.0.0/24", "routes": [{"dst": "any"}]}, 'invalid value of "ipam.routes[0].dst": got "any"'),
     ],
 )
@@ -114,6 +121,28 @@ def test_refusals(ipam: Any, refusal: str) -> None:
 def test_missing_ipam_is_refused() -> None:
     with pytest.raises(CniError, match="IPAM config missing 'ipam' key"):
         config.parse(request(None))
+
+
+def excluded(settings: Settings) -> list[list[str]]:
+    return [[str(network) for network in each.ranges[0].excluded] for each in settings.sets]
+
+
+def test_exclude_reaches_the_sets_of_its_family() -> None:
+    ipam = {"ranges": [[{"subnet": "10.2.0.0/24"}], [{"subnet": "fd00::/64"}]]}
+    assert excluded(parsed({**ipam, "Exclude": ["10.2.0.64/28", "fd00::9", "10.2.0.9", "::ffff:10.2.0.8"]})) == [
+        ["10.2.0.8/31", "10.2.0.64/28"],
+        ["fd00::9/128"],
+    ]
+    assert excluded(parsed(ipam)) == [[], []]
+
+
+def test_exclude_reaches_the_sets_of_the_lease() -> None:
+    assert excluded(leased(exclude=["10.42.1.128/25"])) == [["10.42.1.128/25"], []]
+
+
+def test_reclaim_is_off_unless_asked_for() -> None:
+    assert not parsed({"subnet": "10.1.0.0/24"}).reclaim
+    assert parsed({"subnet": "10.1.0.0/24", "reclaim": True}).reclaim
 
 
 @pytest.mark.parametrize(("version", "accepted"), [("0.2.0", False), ("0.3.0", True)])
@@ -211,9 +240,12 @@ JSON = st.recursive(
     ),
     max_leaves=8,
 )
-KEYS = st.sampled_from(["subnet", "rangeEnd", "ranges", "routes", "dataDir", "resolvConf", "subnetFile", "gateway"])
+KEYS = st.sampled_from(
+    ["subnet", "rangeEnd", "ranges", "routes", "dataDir", "resolvConf", "exclude", "reclaim", "gateway", "subnetFile"]
+)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # a busy machine is no finding
 @given(st.dictionaries(KEYS, JSON), st.dictionaries(st.sampled_from(["runtimeConfig", "args", "subnetFile"]), JSON))
 def test_any_configuration_is_settings_or_one_refusal(ipam: Any, top: Any) -> None:
     asked = request(ipam, **top)

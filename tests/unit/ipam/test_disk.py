@@ -2,7 +2,8 @@
 
 Claims: names, contents, modes and the lock are the reference's byte for byte; a reservation is exclusive and appears whole
 or not at all, also where nameless files or /proc do not exist; blank files are free under the lock; no symlink leads out of
-the directory, no FIFO holds anybody up; what the disk refuses is code 5 with the path. Not covered: a power failure.
+the directory, no FIFO holds anybody up; what the disk refuses is code 5 with the path; a claim is found without reading every
+file, also after somebody else's writes. Not covered: a power failure.
 """
 
 import fcntl
@@ -10,16 +11,12 @@ import multiprocessing
 import os
 import resource
 import stat
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from cni.errors import CniError
 from cni.types import IPAddress
@@ -83,7 +80,7 @@ def test_reservation_is_exclusive(tmp_path: Path) -> None:
 def test_blank_file_is_free_under_the_lock(tmp_path: Path) -> None:
     (tmp_path / "blue").mkdir()
     (tmp_path / "blue" / "10.1.2.2").touch()
-    assert found(tmp_path)[0].blank
+    assert found(tmp_path)[0].vacant
     assert reserve(tmp_path) is not None
     assert (tmp_path / "blue" / "10.1.2.2").read_bytes() == b"abc\r\neth0"
 
@@ -111,7 +108,7 @@ def test_hidden_name_left_by_a_crash_is_tidied_and_its_link_survives(tmp_path: P
     reserve(tmp_path)
     (tmp_path / ".blue.reserving").hardlink_to(tmp_path / "blue" / "10.1.2.2")
     assert [each.text for each in found(tmp_path)] == ["abc\r\neth0"]
-    assert names(tmp_path) == ["blue"]
+    assert names(tmp_path) == [".blue.index", "blue"]
 
 
 def test_directories_are_0755_and_the_lock_is_the_references(tmp_path: Path) -> None:
@@ -269,62 +266,47 @@ def test_what_the_disk_refuses_meanwhile_is_code_5_too(tmp_path: Path) -> None:
     assert refusal.value.code == 5
 
 
-class Directories(RuleBasedStateMachine):
-    """The directory against a dictionary: whatever is done in whatever order, both tell the same."""
-
-    addresses = st.integers(2, 9).map(lambda number: IPv4Address(f"10.1.2.{number}"))
-    claims = st.builds(
-        Claim, st.sampled_from(["a", "b"]), st.sampled_from(["eth0", "net1"]), st.sampled_from(["", "red"])
-    )
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.place = tempfile.TemporaryDirectory()
-        self.folder = Path(self.place.name)
-        self.model: dict[str, str] = {}
-
-    def teardown(self) -> None:
-        self.place.cleanup()
-
-    @rule(address=addresses, claim=claims)
-    def reserve(self, address: IPv4Address, claim: Claim) -> None:
-        made = reserve(self.folder, address, claim)
-        assert (made is None) == bool(self.model.get(str(address)))
-        self.model[str(address)] = self.model.get(str(address)) or claim.text
-
-    @rule(claim=claims)
-    def release(self, claim: Claim) -> None:
-        with opened(self.folder) as directory:
-            for each in claims.held(directory.reservations(), claim):
-                directory.release(each)
-        self.model = {name: text for name, text in self.model.items() if text != claim.text}
-
-    @rule(claim=claims, network=st.sampled_from(["", "red"]))
-    def collect(self, claim: Claim, network: str) -> None:
-        valid = frozenset({(claim.container_id, claim.ifname)})
-        with opened(self.folder) as directory:
-            for each in claims.stale(directory.reservations(), valid, network):
-                directory.release(each)
-        kept = Claim(claim.container_id, claim.ifname, network).text
-        parts = 3 if network else 2
-        self.model = {
-            name: text
-            for name, text in self.model.items()
-            if text and (text == kept or len(text.split("\r\n")) != parts)
-        }
-
-    @rule(address=addresses)
-    def leave_blank(self, address: IPv4Address) -> None:
-        if str(address) not in self.model:
-            (self.folder / "blue").mkdir(exist_ok=True)
-            (self.folder / "blue" / str(address)).touch()
-            self.model[str(address)] = ""
-
-    @invariant()
-    def same(self) -> None:
-        if (self.folder / "blue").exists():
-            assert {each.path: each.text for each in found(self.folder)} == self.model
+def _filled(folder: Path, count: int = 2000) -> Path:
+    """Make as many reservations as the reference would, and have them indexed."""
+    book = folder / "blue"
+    book.mkdir()
+    for number in range(count):
+        (book / str(ADDRESS + 2 + number)).write_bytes(f"c{number}\r\neth0".encode())
+    found(folder)
+    return book
 
 
-Directories.TestCase.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
-test_directory_and_model_agree = Directories.TestCase
+def claimed(folder: Path, claim: Claim) -> list[str]:
+    with opened(folder) as directory:
+        return [each.path for each in directory.claimed(claim)]
+
+
+def test_a_claim_is_found_and_missed_without_reading_every_file(tmp_path: Path) -> None:
+    _filled(tmp_path)
+    assert claimed(tmp_path, Claim("c7", "eth0")) == ["10.1.2.11"]
+    assert claimed(tmp_path, ME) == []
+    with opened(tmp_path) as directory:
+        directory.claimed(ME)
+        directory.reserve(ADDRESS, ME)
+    assert claimed(tmp_path, ME) == ["10.1.2.2"]
+
+
+def test_claims_somebody_else_writes_are_found_at_once(tmp_path: Path) -> None:
+    book = _filled(tmp_path, 10)
+    assert claimed(tmp_path, ME) == []
+    (book / "10.1.2.2").write_bytes(ME.text.encode())
+    assert "10.1.2.2" in claimed(tmp_path, ME)
+    (book / "10.1.2.2").unlink()
+    assert claims.held(tuple(found(tmp_path)), ME) == ()
+
+
+def test_what_the_index_says_of_a_file_is_checked_there(tmp_path: Path) -> None:
+    book = _filled(tmp_path, 10)
+    (book / "10.1.2.11").write_bytes(b"usurper\r\neth0")
+    assert len(claimed(tmp_path, Claim("c7", "eth0"))) == 10
+
+
+def test_without_room_for_an_index_claims_are_found_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / ".blue.index").mkdir()
+    reserve(tmp_path)
+    assert claimed(tmp_path, ME) == ["10.1.2.2"]

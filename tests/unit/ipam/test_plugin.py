@@ -2,9 +2,11 @@
 
 Claims: ADD's first answers, files and refusals are the reference's; DEL, CHECK and GC work without the lease, in every book,
 and reach only their own network's claims; STATUS tells beforehand what ADD would refuse; GC frees nothing on a guess.
+With `reclaim`, what an earlier boot left is free (contract 6, row 3); `exclude` is never handed out (row 25).
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from cni import results
 from cni.errors import CniError
 from cni.request import compose
 from cni.types import Result
-from ipam import plugin
+from ipam import boot, plugin
 
 LEASE = "FLANNEL_NETWORK=10.42.0.0/16\nFLANNEL_SUBNET=10.42.{0}.1/29\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n"
 
@@ -316,6 +318,86 @@ def test_gc_with_a_malformed_list_frees_nothing(host: Host, junk: Any) -> None:
         _gc(host, valid_attachments=junk)
     assert refusal.value.code == 7
     assert len(host.claims()) == 3
+
+
+def _reboot(host: Host, directory: str = "blue") -> None:
+    """Make every claim say that another boot made it, as they do after one."""
+    for name in host.claims(directory):
+        os.setxattr(host.data / directory / name, boot.ATTRIBUTE, b"00000000-0000-4000-8000-000000000000")
+
+
+RECLAIM = {**RANGE, "reclaim": True}
+
+
+@pytest.mark.parametrize("reclaim", [False, True])
+def test_row_3_a_pool_full_of_an_earlier_boots_claims(host: Host, *, reclaim: bool) -> None:
+    _full(host)
+    _reboot(host)
+    if reclaim:
+        host.ask("STATUS", RECLAIM)
+        assert [host.given(RECLAIM, "new"), host.given(RECLAIM, "newer")] == [["10.1.2.2/29"], ["10.1.2.3/29"]]
+        assert host.said[0] == f"{host.data}/blue/10.1.2.2 is free: left by 'c0\\r\\neth0'"
+    else:
+        with pytest.raises(CniError, match="no IP addresses available"):
+            host.given(RANGE, "new")
+
+
+def test_reclaiming_frees_no_claim_of_this_boot_and_none_without_a_stamp(host: Host) -> None:
+    _full(host)
+    _reboot(host)
+    os.removexattr(host.data / "blue" / "10.1.2.2", boot.ATTRIBUTE)
+    host.ask("DEL", RECLAIM, "c1")
+    assert host.given(RECLAIM, "new1") == ["10.1.2.3/29"]
+    assert [host.given(RECLAIM, f"new{number}") for number in (2, 3, 4)] == [
+        [f"10.1.2.{number}/29"] for number in (4, 5, 6)
+    ]
+    with pytest.raises(CniError, match="no IP addresses available"):
+        host.given(RECLAIM, "new5")
+
+
+def test_reclaiming_lets_a_container_of_an_earlier_boot_come_back_without_a_del(host: Host) -> None:
+    host.given(RECLAIM)
+    with pytest.raises(CniError, match="duplicate allocation is not allowed"):
+        host.given(RECLAIM)
+    _reboot(host)
+    assert host.given(RECLAIM) == ["10.1.2.3/29"]
+    host.ask("DEL", RECLAIM)
+    assert host.claims() == []
+
+
+def test_reclaiming_grants_a_requested_address_of_an_earlier_boot(host: Host) -> None:
+    host.given(RECLAIM, "old")
+    _reboot(host)
+    assert host.given(RECLAIM, top={"runtimeConfig": {"ips": ["10.1.2.2"]}}) == ["10.1.2.2/29"]
+    assert host.files()["10.1.2.2"] == b"abc\r\neth0"
+
+
+def test_row_25_exclude_is_never_handed_out(host: Host) -> None:
+    ipam = {**RANGE, "exclude": ["10.1.2.2", "10.1.2.4/31"]}
+    assert [host.given(ipam, name) for name in ("one", "two")] == [["10.1.2.3/29"], ["10.1.2.6/29"]]
+    with pytest.raises(CniError, match="no IP addresses available"):
+        host.given(ipam, "three")
+    with pytest.raises(CniError, match="no IP addresses available"):
+        host.ask("STATUS", ipam)
+    with pytest.raises(CniError, match=r"requested ip 10.1.2.4 is excluded"):
+        host.given(ipam, "three", top={"runtimeConfig": {"ips": ["10.1.2.4"]}})
+    host.ask("DEL", ipam, "one")
+    assert host.given(ipam, "three") == ["10.1.2.3/29"]
+
+
+def test_row_5_a_second_add_is_refused_and_nothing_is_lost(host: Host) -> None:
+    host.given(RANGE)
+    with pytest.raises(CniError, match="duplicate allocation is not allowed"):
+        host.given(RANGE)
+    host.ask("CHECK", RANGE)
+    assert host.claims() == ["10.1.2.2"]
+
+
+def test_index_lies_beside_the_directory_and_goes_with_the_last_claim(host: Host) -> None:
+    host.given(RANGE)
+    assert sorted(each.name for each in host.data.iterdir()) == [".blue.index", "blue"]
+    host.ask("DEL", RANGE)
+    assert [each.name for each in host.data.iterdir()] == ["blue"]
 
 
 def test_gc_drops_blank_files_and_leaves_cursors(host: Host) -> None:

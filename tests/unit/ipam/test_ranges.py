@@ -1,10 +1,12 @@
 """The algebra of ranges.
 
 Claims: a range completes and refuses itself in the reference's order and words (contract 3.2); a set holds one family and
-no address twice; overlap is symmetric and means a shared address; a size counts exactly what may be given out.
+no address twice; overlap is symmetric and means a shared address; a size counts exactly what may be given out, in ascending
+stretches without the gateway and without anything excluded.
 """
 
-from ipaddress import IPv4Address, ip_address, ip_interface
+from ipaddress import IPv4Address, IPv4Network, ip_address, ip_interface, ip_network
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -134,6 +136,33 @@ def test_overlap_means_a_shared_address(one: Range, other: Range) -> None:
 @given(_within_24())
 def test_size_counts_what_may_be_given_out(one: Range) -> None:
     assert one.size == len([address for address in one.subnet if address in one and address != one.gateway])
+
+
+NETWORKS = st.lists(
+    st.tuples(st.integers(0, 255), st.integers(24, 32)).map(
+        lambda parts: ip_network(f"192.0.2.{parts[0]}/{parts[1]}", strict=False)
+    ),
+    max_size=4,
+)
+
+
+@given(_within_24(), NETWORKS)
+def test_spans_hold_exactly_what_is_offered(one: Range, networks: list[IPv4Network]) -> None:
+    taken_out = one.without(networks)
+    spans = list(taken_out.spans())
+    offered = [
+        address
+        for address in one.subnet
+        if address in one and address != one.gateway and not any(address in network for network in networks)
+    ]
+    assert [IPv4Address(number) for low, high in spans for number in range(low, high + 1)] == offered
+    assert [address for address in one.subnet if taken_out.offers(address)] == offered
+    assert taken_out.size == len(offered)
+    assert all(sooner[1] < later[0] for sooner, later in pairwise(spans))
+
+
+def test_networks_of_the_other_family_exclude_nothing() -> None:
+    assert a_range("fd00::/64").without([ip_network("10.0.0.0/8")]).size == 2**64 - 2
 
 
 @given(st.integers(0, 2**32 - 1).map(IPv4Address))
