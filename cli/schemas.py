@@ -158,11 +158,20 @@ def _wish(text: str) -> None:
     (addresses.parse_interface if "/" in text else addresses.parse_address)(text)
 
 
+def _members(text: str) -> None:
+    own = addresses.parse_interface(text) if "/" in text else None
+    if own is None:
+        addresses.parse_address(text)
+    elif own.ip != own.network.network_address:
+        raise ValueError(f"{text} has host bits set")
+
+
 FORMATS = {
     "ip-address": _address,
     "ip-cidr": addresses.parse_interface,
     "ip-subnet": _subnet,
     "ip-wish": _wish,
+    "ip-members": _members,
 }
 
 

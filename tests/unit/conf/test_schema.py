@@ -69,6 +69,8 @@ FULL: dict[str, Any] = {
         "subnetFile": "",
         "dataDir": "/run/x",
         "resolvConf": "/etc/resolv.conf",
+        "exclude": ["10.1.0.7", "10.2.0.0/28"],
+        "reclaim": True,
     },
 }  # fmt: skip
 
