@@ -6,7 +6,7 @@ CODE := bridge build cli cni ipam kernel lease loopback overlay tests $(wildcard
 CACHES := .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-clean test check fmt build install bench clean ready-run ready-test
+.PHONY: help setup demo demo-clean test soak check fmt build install bench clean ready-run ready-test
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ demo-clean: ready-run ## remove what `make demo KEEP=1` left up
 
 test: ready-test build ## all tests on the built programs (ARGS='-k name' picks)
 	@$(PYTHON) -m pytest $(ARGS)
+
+soak: ready-test build ## 10,000 ADD/DEL pairs of host-local and 500 of bridge leave nothing (SOAK=N scales both)
+	@$(PYTHON) -m tests.soak $(SOAK)
 
 check: ready-test ## formatting, lint rules, types, import contracts
 	@.venv/bin/ruff check $(CODE)
