@@ -33,6 +33,7 @@ def main() -> int:
     rows = [
         ("VERSION", *_compare(options, _version)),
         ("host-local ADD", *_compare(options, _host_local)),
+        ("host-local ADD, 5,000 reservations", *_compare(options, _host_local_crowded)),
         ("bridge + host-local ADD", *_compare(options, _bridge_add)),
         ("bridge + host-local DEL", *_compare(options, _bridge_delete)),
         ("bridge + host-local ADD, ipMasq", *_compare(options, _bridge_masquerade)),
@@ -103,6 +104,18 @@ def _version(plugins: Path, _data: Path, number: int) -> float:
 
 def _host_local(plugins: Path, data: Path, number: int) -> float:
     return _call(plugins, "host-local", "ADD", f"/x/c{number}", _config(data))
+
+
+def _host_local_crowded(plugins: Path, data: Path, number: int) -> float:
+    """Time an ADD beside 5,000 other attachments, whose reservations are written as the reference writes them."""
+    crowd = data / "crowd"
+    book = crowd / f"bench-{crowd.name}"
+    if not book.exists():
+        book.mkdir(parents=True)
+        for other in range(5000):
+            (book / f"10.99.{(other + 2) >> 8}.{(other + 2) & 255}").write_text(f"other{other}\r\neth0", newline="")
+        (book / "last_reserved_ip.0").write_text("10.99.19.137")
+    return _call(plugins, "host-local", "ADD", f"/x/c{number}", _config(crowd))
 
 
 def _bridge_add(plugins: Path, data: Path, _number: int) -> float:

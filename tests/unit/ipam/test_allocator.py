@@ -213,6 +213,22 @@ def test_round_robin(taken: tuple[str, ...], last: str, expected: str) -> None:
     assert given_out([pool("10.0.0.0/29")], shelf(*taken, last=last)) == [expected]
 
 
+@pytest.mark.parametrize(
+    ("taken", "last", "expected"),
+    [
+        ((), "", "10.0.0.2"),
+        (("10.0.0.2", "10.0.0.3", "10.0.0.4"), "10.0.0.4", "10.0.0.5"),
+        (("10.0.0.5", "10.0.0.6"), "10.0.0.4", "10.0.1.2"),
+        (("10.0.1.6",), "10.0.1.5", "10.0.0.2"),
+        (("10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6"), "10.0.1.6", "10.0.1.2"),
+        ((), "10.0.1.6", "10.0.0.2"),
+    ],
+    ids=["first", "next", "hop", "roll over", "full range passed over", "last of all"],
+)
+def test_round_robin_over_two_ranges(taken: tuple[str, ...], last: str, expected: str) -> None:
+    assert given_out([pool("10.0.0.0/29", "10.0.1.0/29")], shelf(*taken, last=last)) == [expected]
+
+
 def test_broadcast_is_never_given() -> None:
     store = shelf("10.0.0.2", last="10.0.0.2")
     with pytest.raises(CniError, match=r"no IP addresses available in range set: 10.0.0.1-10.0.0.2"):
@@ -287,6 +303,8 @@ def test_a_wish_repeated_is_one_wish() -> None:
             "failed to allocate for range 0: requested IP address 10.0.0.5 is not available in range set 10.0.0.1-10.0.0.254",
         ),
         (["10.9.0.1"], 7, "failed to allocate all requested IPs: 10.9.0.1"),
+        (["10.0.0.0"], 7, "failed to allocate all requested IPs: 10.0.0.0"),
+        (["10.0.0.255"], 7, "failed to allocate all requested IPs: 10.0.0.255"),
         (["10.0.0.8", "10.0.0.9", "fd00::1"], 7, "failed to allocate all requested IPs: 10.0.0.9 fd00::1"),
     ],
 )

@@ -1,6 +1,6 @@
 """Claims on disk.
 
-Claims: names, contents, modes and the lock are the reference's byte for byte; a reservation is exclusive and appears whole
+Rows are those of contract 6. Claims: names, contents, modes and the lock are the reference's byte for byte; a reservation is exclusive and appears whole
 or not at all, also where nameless files or /proc do not exist; blank files are free under the lock; no symlink leads out of
 the directory, no FIFO holds anybody up; what the disk refuses is code 5 with the path; a claim is found without reading every
 file, also after somebody else's writes. Not covered: a power failure.
@@ -77,7 +77,7 @@ def test_reservation_is_exclusive(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("either_way")
-def test_blank_file_is_free_under_the_lock(tmp_path: Path) -> None:
+def test_row_4_blank_file_is_free_under_the_lock(tmp_path: Path) -> None:
     (tmp_path / "blue").mkdir()
     (tmp_path / "blue" / "10.1.2.2").touch()
     assert found(tmp_path)[0].vacant
@@ -86,7 +86,7 @@ def test_blank_file_is_free_under_the_lock(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("either_way")
-def test_full_disk_leaves_no_file(tmp_path: Path) -> None:
+def test_row_4_full_disk_leaves_no_file(tmp_path: Path) -> None:
     with opened(tmp_path) as directory, _file_size_limit(4), pytest.raises(OSError, match="File too large"):
         directory.reserve(ADDRESS, ME)
     assert names(tmp_path / "blue") == ["lock"]

@@ -2,7 +2,7 @@
 
 Claims: ADD's first answers, files and refusals are the reference's; DEL, CHECK and GC work without the lease, in every book,
 and reach only their own network's claims; STATUS tells beforehand what ADD would refuse; GC frees nothing on a guess.
-With `reclaim`, what an earlier boot left is free (contract 6, row 3); `exclude` is never handed out (row 25).
+GC and STATUS do their work (contract 6, row 1), and with `reclaim`, what an earlier boot left is free (row 3); `exclude` is never handed out (row 25).
 """
 
 import json
@@ -29,12 +29,13 @@ class Host:
         self.data = folder / "data"
         self.lease = folder / "subnet.env"
         self.said: list[str] = []
+        self.cni_args = ""
 
     def ask(
         self, verb: str, ipam: Any, container: str = "abc", ifname: str = "eth0", name: str = "blue", top: Any = None
     ) -> Result | None:
         document = {"cniVersion": "1.1.0", "name": name, "ipam": {"dataDir": str(self.data), **ipam}, **(top or {})}
-        environ = {"CNI_COMMAND": verb, "CNI_CONTAINERID": container, "CNI_IFNAME": ifname}
+        environ = {"CNI_COMMAND": verb, "CNI_CONTAINERID": container, "CNI_IFNAME": ifname, "CNI_ARGS": self.cni_args}
         asked = compose(environ, json.dumps(document).encode(), self.said.append)
         answer: Result | None = plugin.VERBS[verb](asked)
         return answer
@@ -100,6 +101,40 @@ def test_other_interface_and_other_network_are_independent(host: Host) -> None:
     assert host.given(RANGE, name="red") == ["10.1.2.2/29"]
     host.ask("DEL", RANGE)
     assert (host.claims(), host.claims("red")) == (["10.1.2.3"], ["10.1.2.2"])
+
+
+def test_white_space_around_a_container_id_is_trimmed(host: Host) -> None:
+    host.given(RANGE, " dummy\n")
+    assert host.files()["10.1.2.2"] == b"dummy\r\neth0"
+    host.ask("DEL", RANGE, " dummy ")
+    assert host.claims() == []
+
+
+@pytest.mark.parametrize(
+    ("sets", "wishes", "given"),
+    [
+        ([[{"subnet": "10.1.2.0/24"}]], ["10.1.2.88"], ["10.1.2.88/24"]),
+        (
+            [[{"subnet": "10.1.2.0/24"}], [{"subnet": "10.1.3.0/24"}]],
+            ["10.1.2.88", "10.1.3.77/16"],
+            ["10.1.2.88/24", "10.1.3.77/24"],
+        ),
+        (
+            [[{"subnet": "172.16.1.0/24"}, {"subnet": "10.1.2.0/24"}], [{"subnet": "2001:db8:1::/64"}]],
+            ["10.1.2.88", "2001:db8:1::999"],
+            ["10.1.2.88/24", "2001:db8:1::999/64"],
+        ),
+    ],
+    ids=["one", "several", "both families"],
+)
+@pytest.mark.parametrize("source", ["CNI_ARGS", "args", "runtimeConfig"])
+def test_requested_addresses_from_every_source(
+    host: Host, source: str, sets: Any, wishes: list[str], given: list[str]
+) -> None:
+    top: dict[str, Any] = {"args": {"cni": {"ips": wishes}}} if source == "args" else {"runtimeConfig": {"ips": wishes}}
+    if source == "CNI_ARGS":  # its IP is one address; the others come from the runtime
+        host.cni_args, top = f"IgnoreUnknown=1;IP={wishes[0]}", {"runtimeConfig": {"ips": wishes[1:]}}
+    assert host.given({"ranges": sets}, top=top) == given
 
 
 def test_second_add_is_refused_and_the_next_container_gets_the_next_address(host: Host) -> None:
@@ -271,7 +306,7 @@ def test_status_passes_while_there_is_room(host: Host) -> None:
     host.ask("STATUS", RANGE)
 
 
-def test_status_of_a_full_set_is_50(host: Host) -> None:
+def test_row_1_status_of_a_full_set_is_50(host: Host) -> None:
     _full(host)
     with pytest.raises(CniError, match=r"no IP addresses available in range set: 10.1.2.1-10.1.2.6") as refusal:
         host.ask("STATUS", RANGE)
@@ -308,7 +343,7 @@ C2 = {"containerID": "c2", "ifname": "eth0"}
         ({"valid_attachments": None}, []),
     ],
 )
-def test_gc_keeps_what_the_runtime_lists(host: Host, lists: dict[str, Any], kept: list[str]) -> None:
+def test_row_1_gc_keeps_what_the_runtime_lists(host: Host, lists: dict[str, Any], kept: list[str]) -> None:
     assert _gc(host, **lists) == kept
 
 

@@ -21,3 +21,13 @@ def test_importing_the_program_loads_nothing_heavy() -> None:
     code = f"import sys; sys.path.insert(0, '.'); import ipam.static; print(sorted({heavy!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-IS", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_verbs_load_no_foreign_and_no_heavy_module() -> None:
+    heavy = {"asyncio", "logging", "pathlib", "subprocess", "typing", "pyroute2", "socket", "ipam.disk", "lease.file"}
+    code = (
+        "import sys; sys.path.insert(0, '.'); from ipam.static import PROGRAM; PROGRAM.load(); from cni import dispatch;"
+        f"print(sorted({heavy!r} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-IS", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
