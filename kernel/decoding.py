@@ -9,7 +9,7 @@ from socket import AF_INET, AF_INET6
 from typing import Any
 
 from kernel.encoding import AF_BRIDGE, IFF_UP, NUD_PERMANENT, RTNH_F_ONLINK
-from kernel.entries import FdbEntry, Hop, IPAddress, Link, LinkAddress, Neighbour, RouteEntry, VxlanInfo
+from kernel.entries import BridgeInfo, FdbEntry, Hop, IPAddress, Link, LinkAddress, Neighbour, RouteEntry, VxlanInfo
 from kernel.messages import ifaddrmsg, ifinfmsg, ndmsg, rtmsg
 
 ARPHRD_ETHER, ARPHRD_LOOPBACK = 1, 772  # linux/if_arp.h: the link types whose address is a MAC
@@ -70,12 +70,21 @@ def link(data: bytes) -> Link:
         vxlan=_vxlan(info) if info and kind == "vxlan" else None,
         hairpin=bool(slave.get("IFLA_BRPORT_MODE", 0)) if slave else None,
         isolated=bool(slave.get("IFLA_BRPORT_ISOLATED", 0)) if slave else None,
+        bridge=_bridge(info) if info and kind == "bridge" else None,
     )
 
 
 def _text(value: str | bytes) -> str:
     """Accept what pyroute2 could not read as UTF-8: the kernel keeps names and aliases as bytes."""
     return value if isinstance(value, str) else value.decode(errors="backslashreplace")
+
+
+def _bridge(info: Attributes) -> BridgeInfo | None:
+    device = info.nest("IFLA_INFO_DATA")
+    if device is None:
+        return None
+    filtering, pvid = device.get("IFLA_BR_VLAN_FILTERING", 0), device.get("IFLA_BR_VLAN_DEFAULT_PVID")
+    return BridgeInfo(vlan_filtering=bool(filtering), default_pvid=pvid)
 
 
 def _vxlan(info: Attributes) -> VxlanInfo | None:

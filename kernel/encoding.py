@@ -20,7 +20,7 @@ from kernel.requests import IPAddress, Request
 # linux/netlink.h, linux/rtnetlink.h
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
 REPLACE, EXCL, CREATE, APPEND = 0x100, 0x200, 0x400, 0x800
-RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
@@ -33,6 +33,8 @@ NTF_SELF = 0x2
 RTN_UNICAST = 1
 RTNH_F_ONLINK = 4
 SCOPE_UNIVERSE, SCOPE_LINK, SCOPE_NOWHERE = 0, 253, 255
+VLAN_PVID, VLAN_UNTAGGED = 0x2, 0x4  # linux/if_bridge.h
+VIDS = range(1, 4095)
 SKIP_STATS = 8  # RTEXT_FILTER_SKIP_STATS: counters are half of every link message
 
 NAME_BYTES = 15  # IFNAMSIZ - 1
@@ -116,7 +118,12 @@ def _new_link(up: bool, attributes: Attributes) -> list[Message]:  # noqa: FBT00
 
 def _add_bridge(request: requests.AddBridge) -> list[Message]:
     name = ("IFLA_IFNAME", _name(request.name))
-    return _new_link(request.up, [name, *_common(request.mtu, request.mac), _info("bridge", [])])
+    return _new_link(request.up, [name, *_common(request.mtu, request.mac), _bridge(request.vlan_filtering or None)])
+
+
+def _bridge(vlan_filtering: bool | None) -> tuple[str, Any]:  # noqa: FBT001 - private, always given its field
+    data: Attributes = [] if vlan_filtering is None else [("IFLA_BR_VLAN_FILTERING", int(vlan_filtering))]
+    return _info("bridge", data)
 
 
 def _add_veth(request: requests.AddVeth) -> list[Message]:
@@ -167,6 +174,8 @@ def _set_link(request: requests.SetLink) -> list[Message]:
     changes = _common(request.mtu, request.mac)
     if request.alias is not None:
         changes.append(("IFLA_IFALIAS", _alias(request.alias)))
+    if request.vlan_filtering is not None:
+        changes.append(_bridge(request.vlan_filtering))
     port = _port(request)
     if request.master is None:
         return [message(ifinfmsg, RTM_NEWLINK, 0, fields, [*selector, *changes, *port])]
@@ -192,6 +201,25 @@ def _port(request: requests.SetLink) -> Attributes:
 
 def _delete_link(request: requests.DeleteLink) -> list[Message]:
     return [message(ifinfmsg, RTM_DELLINK, 0, *link_selector(request.link))]
+
+
+def _add_vlans(request: requests.AddVlans) -> list[Message]:
+    members = [
+        (vlan.vid, (VLAN_PVID if vlan.pvid else 0) | (VLAN_UNTAGGED if vlan.untagged else 0)) for vlan in request.vlans
+    ]
+    return [_membership(RTM_SETLINK, request.link, members)]
+
+
+def _delete_vlans(request: requests.DeleteVlans) -> list[Message]:
+    return [_membership(RTM_DELLINK, request.link, [(vid, 0) for vid in request.vids])]
+
+
+def _membership(kind: int, link: int, members: list[tuple[int, int]]) -> Message:
+    """Encode VLANs of a port as (id, flags); the kernel's own check would let 0 pass."""
+    if wrong := [vid for vid, _ in members if vid not in VIDS]:
+        raise ValueError(f"{wrong[0]} is no VLAN: an id lies between {VIDS[0]} and {VIDS[-1]}")
+    infos: Attributes = [("IFLA_BRIDGE_VLAN_INFO", {"vid": vid, "flags": flags}) for vid, flags in members]
+    return message(ifinfmsg, kind, 0, {"family": AF_BRIDGE, "index": link}, [("IFLA_AF_SPEC", {"attrs": infos})])
 
 
 def _add_address(request: requests.AddAddress) -> list[Message]:
@@ -343,6 +371,8 @@ _ENCODERS: dict[type, Callable[[Any], list[Message]]] = {
     requests.AddVxlan: _add_vxlan,
     requests.SetLink: _set_link,
     requests.DeleteLink: _delete_link,
+    requests.AddVlans: _add_vlans,
+    requests.DeleteVlans: _delete_vlans,
     requests.AddAddress: _add_address,
     requests.DeleteAddress: _delete_address,
     requests.AddRoute: _add_route,

@@ -24,6 +24,14 @@ class VxlanInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class BridgeInfo:
+    """How a bridge treats VLANs; `default_pvid` is what new ports join (0 none), None where the kernel lacks filtering."""
+
+    vlan_filtering: bool
+    default_pvid: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """A network device.
 
@@ -46,6 +54,7 @@ class Link:
     vxlan: VxlanInfo | None = None
     hairpin: bool | None = None
     isolated: bool | None = None
+    bridge: BridgeInfo | None = None
 
     @property
     def running(self) -> bool:

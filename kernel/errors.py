@@ -10,6 +10,9 @@ import os
 GONE = frozenset({errno.ENODEV, errno.ENXIO, errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL})
 """What the kernel answers when the link, route, neighbour, file or address to delete is not there."""
 
+UNSUPPORTED = frozenset({errno.ENOPKG, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT})
+"""What is answered when the kernel lacks the feature, or the program that would ask for it is not installed."""
+
 HINTS = {
     errno.EPERM: "run this as root, or with CAP_NET_ADMIN in the user namespace that owns the network namespace",
     errno.EACCES: "run this as root, or with CAP_NET_ADMIN in the user namespace that owns the network namespace",
@@ -35,6 +38,11 @@ class KernelError(OSError):
     def gone(self) -> bool:
         """True when what was to be changed or deleted is already absent."""
         return self.errno in GONE
+
+    @property
+    def unsupported(self) -> bool:
+        """True when this host cannot do it at all: so nobody can have done it here either."""
+        return self.errno in UNSUPPORTED
 
     @property
     def exists(self) -> bool:

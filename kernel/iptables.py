@@ -1,11 +1,13 @@
-"""Keeps a chain of accepts in iptables, for hosts whose FORWARD policy drops (Docker's hosts).
+"""Changes iptables, one `iptables-restore --noflush` a change: it happens wholly or not at all.
 
-nftables cannot overrule a drop that iptables says, whichever of its two kernels it writes to; so the exception has to
-stand there. One `iptables-restore --noflush` a change: it happens wholly or not at all. Must not know whose chain it is.
+Two ways in: `listing` and `restore` speak rules as words, for the masquerade that reference programs keep there; a `Chain`
+is held as it is for the accepts that hosts with a dropping FORWARD policy need (Docker's; nftables cannot overrule a drop
+that iptables says). Must not know whose chains these are.
 """
 
 import errno
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kernel import tools
@@ -15,6 +17,9 @@ from kernel.namespaces import Namespace
 PROGRAMS = {4: "iptables", 6: "ip6tables"}
 WORD = re.compile(r"[A-Za-z0-9_./:!,-]+")
 COMMENT = re.compile(r"[A-Za-z0-9_./:, -]{1,255}")
+COUNTERS = re.compile(r"^\[[0-9]+:[0-9]+\] ")
+LOCKED = 4
+"""The exit code for a resource problem: the lock is held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,70 @@ class Chain:
             raise KernelError(errno.EINVAL, f"writing iptables chain {self.name}", f"not expressible: {bad[0]!r}")
 
 
+Rule = tuple[str, ...]
+"""One line of iptables-save as words, unquoted: `("-A", "POSTROUTING", "-s", "10.1.0.5/32", "-j", "CNI-...")`."""
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+ABSENT = ("does not exist", "can't initialize", "No such file or directory", "No chain/target/match by that name")
+"""What iptables says where its table, chain or kernel half is not there, so that nothing of anybody's can be (8.10)."""
+
+
+def installed(family: int) -> bool:
+    """Tell whether there is an iptables for IP version 4 or 6."""
+    return tools.find(PROGRAMS[family]) is not None
+
+
+def usable(family: int, namespace: Namespace | None = None) -> bool:
+    """Tell whether iptables works here: it is installed and can be asked (contract 2.5); changes nothing."""
+    if not installed(family):
+        return False
+    outcome = tools.run([PROGRAMS[family], "-w", "-t", "filter", "-S", "INPUT", "1"], "", namespace)
+    return outcome.code in (0, 1)
+
+
+def listing(family: int, table: str, namespace: Namespace | None = None) -> list[Rule]:
+    """Return a whole table as words, chains (`-N name`) before rules (`-A name ...`); [] where iptables has no such table.
+
+    Raises KernelError when iptables cannot be asked, for one because another program holds its lock.
+    """
+    if not installed(family):
+        return []
+    outcome = tools.run([PROGRAMS[family], "-w", "-t", table, "-S"], "", namespace)
+    if outcome.code != 0:
+        if outcome.code != LOCKED and any(words in outcome.stderr for words in ABSENT):
+            return []
+        raise tools.refusal(outcome, f"listing {PROGRAMS[family]} table {table}")
+    return [_words(line) for line in outcome.stdout.splitlines()]
+
+
+def restore(
+    family: int, table: str, chains: Sequence[str], rules: Sequence[Rule], namespace: Namespace | None = None
+) -> None:
+    """Make or empty `chains`, then carry out `rules` (`-A`, `-D`, `-X` lines as words), all at once or not at all.
+
+    Raises KernelError, EINVAL for a word that holds a control character; nothing is done for nothing.
+    """
+    if chains or rules:
+        lines = [*(f":{_quoted(name)} - [0:0]" for name in chains), *(" ".join(map(_quoted, rule)) for rule in rules)]
+        _restore(family, table, lines, f"table {table}", namespace)
+
+
+def _words(line: str) -> Rule:
+    import shlex  # noqa: PLC0415 - only when there is a listing to read
+
+    return tuple(shlex.split(COUNTERS.sub("", line)))
+
+
+def _quoted(word: str) -> str:
+    """Write a word as iptables-restore reads it: quoted when it must be, with backslashes before quotes."""
+    if WORD.fullmatch(word):
+        return word
+    if CONTROL.search(word):
+        raise KernelError(errno.EINVAL, "writing iptables rules", f"not expressible: {word!r}")
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
 def forward_policy(family: int, namespace: Namespace | None = None) -> str | None:
     """Return what iptables does with forwarded packets no rule matched ("ACCEPT", "DROP"), for IP version 4 or 6.
 
@@ -74,7 +143,8 @@ def ensure_rules(family: int, chain: Chain, namespace: Namespace | None = None) 
     jump = [] if _jumps(lines, chain) else [chain.jump()]
     if not jump and [line for line in lines if line.startswith(f"-A {chain.name} ")] == chain.lines():
         return False
-    _restore(family, chain, [f":{chain.name} - [0:0]", *chain.lines(), *jump], namespace)
+    lines = [f":{chain.name} - [0:0]", *chain.lines(), *jump]
+    _restore(family, chain.table, lines, f"chain {chain.name}", namespace)
     return True
 
 
@@ -87,7 +157,8 @@ def remove_rules(family: int, chain: Chain, namespace: Namespace | None = None) 
     if f"-N {chain.name}" not in lines:
         return False
     unlink = [line.replace("-A ", "-D ", 1) for line in _jumps(lines, chain)]
-    _restore(family, chain, [f":{chain.name} - [0:0]", *unlink, f"-X {chain.name}"], namespace)
+    lines = [f":{chain.name} - [0:0]", *unlink, f"-X {chain.name}"]
+    _restore(family, chain.table, lines, f"chain {chain.name}", namespace)
     return True
 
 
@@ -101,12 +172,12 @@ def _listing(family: int, table: str, chain: list[str], namespace: Namespace | N
     outcome = tools.run([PROGRAMS[family], "-w", "-t", table, "-S", *chain], "", namespace)
     if outcome.code != 0:
         raise tools.refusal(outcome, f"listing {PROGRAMS[family]} table {table}")
-    return [re.sub(r"^\[[0-9]+:[0-9]+\] ", "", line) for line in outcome.stdout.splitlines()]
+    return [COUNTERS.sub("", line) for line in outcome.stdout.splitlines()]
 
 
-def _restore(family: int, chain: Chain, lines: list[str], namespace: Namespace | None) -> None:
+def _restore(family: int, table: str, lines: list[str], where: str, namespace: Namespace | None) -> None:
     program = f"{PROGRAMS[family]}-restore"
-    document = "\n".join([f"*{chain.table}", *lines, "COMMIT", ""])
+    document = "\n".join([f"*{table}", *lines, "COMMIT", ""])
     outcome = tools.run([program, "--noflush", "--wait"], document, namespace)
     if outcome.code != 0:
-        raise tools.refusal(outcome, f"changing {PROGRAMS[family]} chain {chain.name}")
+        raise tools.refusal(outcome, f"changing {PROGRAMS[family]} {where}")

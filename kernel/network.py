@@ -11,13 +11,13 @@ from socket import AF_INET, AF_INET6
 from types import ModuleType
 from typing import Self, TypeVar
 
-from kernel.entries import FdbEntry, IPAddress, Link, LinkAddress, Neighbour, RouteEntry, VxlanInfo
+from kernel.entries import BridgeInfo, FdbEntry, IPAddress, Link, LinkAddress, Neighbour, RouteEntry, VxlanInfo
 from kernel.errors import KernelError
 from kernel.namespaces import Namespace
 from kernel.requests import MAIN_TABLE, Request
 from kernel.transport import Answer, Dump, Refusal, Transport
 
-__all__ = ["FdbEntry", "Link", "LinkAddress", "Neighbour", "Network", "RouteEntry", "VxlanInfo"]
+__all__ = ["BridgeInfo", "FdbEntry", "Link", "LinkAddress", "Neighbour", "Network", "RouteEntry", "VxlanInfo"]
 
 DUMP_ATTEMPTS = 5
 """How often an interrupted dump is repeated before its data is used as it is (contract 8.9)."""

@@ -4,6 +4,7 @@ Values only: making one touches nothing and imports nothing heavy, so a plan can
 Links are named by index, or by name where the kernel takes one. Must not know netlink's numbers.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 
@@ -26,12 +27,16 @@ def _link(link: int | str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class AddBridge:
-    """Create a bridge; `mtu` 0 and `mac` "" leave the choice to the kernel. Refused with EEXIST if the name is taken."""
+    """Create a bridge; `mtu` 0 and `mac` "" leave the choice to the kernel. Refused with EEXIST if the name is taken.
+
+    `vlan_filtering` makes it honour VLANs; kernels without that feature refuse with EOPNOTSUPP or, before 4.10, ignore it.
+    """
 
     name: str
     mtu: int = 0
     mac: str = ""
     up: bool = True
+    vlan_filtering: bool = False
 
     def what(self) -> str:
         """Say it in words, for errors."""
@@ -86,7 +91,8 @@ class AddVxlan:
 class SetLink:
     """Change a link; None (0 for `mtu`, "" for `mac`) leaves a property alone, `master` 0 detaches from the bridge.
 
-    `hairpin` and `isolated` are properties of a bridge port: refused while the link has no master.
+    `hairpin` and `isolated` are properties of a bridge port: refused while the link has no master. `vlan_filtering` is a
+    property of a bridge.
     """
 
     link: int | str
@@ -98,11 +104,13 @@ class SetLink:
     hairpin: bool | None = None
     isolated: bool | None = None
     promiscuous: bool | None = None
+    vlan_filtering: bool | None = None
 
     def what(self) -> str:
         """Say it in words, for errors."""
         wanted = {"up": self.up, "alias": self.alias, "master": self.master, "promiscuous": self.promiscuous}
         wanted |= {"hairpin": self.hairpin, "isolated": self.isolated, "mtu": self.mtu or None, "mac": self.mac or None}
+        wanted |= {"vlan_filtering": self.vlan_filtering}
         changes = ", ".join(f"{key} {value}" for key, value in wanted.items() if value is not None)
         return f"setting {changes or 'nothing'} on {_link(self.link)}"
 
@@ -116,6 +124,46 @@ class DeleteLink:
     def what(self) -> str:
         """Say it in words, for errors."""
         return f"deleting {_link(self.link)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Vlan:
+    """A VLAN a bridge port is a member of: `pvid` takes frames that come in untagged, `untagged` sends them out so."""
+
+    vid: int
+    pvid: bool = False
+    untagged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AddVlans:
+    """Make a bridge port, by index, a member of VLANs; one it is in already takes the new flags.
+
+    Kernels without bridge VLAN filtering refuse with EOPNOTSUPP.
+    """
+
+    link: int
+    vlans: tuple[Vlan, ...]
+
+    def what(self) -> str:
+        """Say it in words, for errors."""
+        return f"adding link {self.link} to VLAN {_listed(vlan.vid for vlan in self.vlans)}"
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteVlans:
+    """End a bridge port's membership in VLANs; one it is not in is no refusal."""
+
+    link: int
+    vids: tuple[int, ...]
+
+    def what(self) -> str:
+        """Say it in words, for errors."""
+        return f"taking link {self.link} out of VLAN {_listed(self.vids)}"
+
+
+def _listed(vids: Iterable[int]) -> str:
+    return ", ".join(map(str, vids))
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +301,8 @@ Request = (
     | AddVxlan
     | SetLink
     | DeleteLink
+    | AddVlans
+    | DeleteVlans
     | AddAddress
     | DeleteAddress
     | AddRoute

@@ -15,7 +15,10 @@ from kernel.namespaces import Namespace, inside
 PLACES = ("/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin")
 ENVIRONMENT = {"LC_ALL": "C", "PATH": ":".join(PLACES)}
 
-SPOKEN = (errno.ENOENT, errno.EEXIST, errno.EPERM, errno.EACCES, errno.EBUSY, errno.EOPNOTSUPP, errno.EINVAL)
+SPOKEN = (
+    *(errno.ENOENT, errno.EEXIST, errno.EPERM, errno.EACCES, errno.EBUSY),
+    *(errno.EOPNOTSUPP, errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT, errno.EINVAL),
+)
 """Errors recognised by their text: these programs report only 1 or 2 as exit code."""
 
 

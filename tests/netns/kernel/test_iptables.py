@@ -2,6 +2,7 @@
 
 - the policy of FORWARD is read, for both families, and asking changes nothing
 - flannel's chain is made literally (flannel contract 6.1), once, and repaired when somebody changed it
+- rules given as words are carried out wholly or not at all, and listed as the same words
 - rules of others are kept; removal leaves no trace and may be repeated
 """
 
@@ -9,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from kernel import iptables
+from kernel import iptables, namespaces
 from kernel.errors import KernelError
 from kernel.iptables import Chain
 from tests.netns.spaces import Space
@@ -113,3 +114,25 @@ def test_a_rule_iptables_does_not_know_is_a_kernel_error(host: Space) -> None:
 def test_a_table_that_does_not_exist_is_a_kernel_error(host: Space) -> None:
     with pytest.raises(KernelError, match="listing iptables table nonsense"):
         iptables.ensure_rules(4, replace(_chain(4), table="nonsense"), host.namespace)
+
+
+def test_rules_as_words_are_restored_at_once_and_listed_again(host: Space, family: int) -> None:
+    rule = ("-A", "OWN", "-d", NETWORKS[family], "-m", "comment", "--comment", 'name: "a" id: "b"', "-j", "ACCEPT")
+    with namespaces.inside(host.namespace):
+        iptables.restore(family, "nat", ["OWN"], [rule, ("-A", "POSTROUTING", "-j", "OWN")])
+        listed = iptables.listing(family, "nat")
+        iptables.restore(family, "nat", ["OWN"], [("-D", "POSTROUTING", "-j", "OWN"), ("-X", "OWN")])
+    assert (rule in listed, ("-N", "OWN") in listed, listed[0]) == (True, True, ("-P", "PREROUTING", "ACCEPT"))
+    assert "OWN" not in str(iptables.listing(family, "nat", host.namespace))
+
+
+def test_a_change_that_is_refused_changes_nothing(host: Space, family: int) -> None:
+    wrong = [("-A", "OWN", "-j", "ACCEPT"), ("-A", "POSTROUTING", "-j", "NO-SUCH-CHAIN")]
+    with pytest.raises(KernelError):
+        iptables.restore(family, "nat", ["OWN"], wrong, host.namespace)
+    assert ("-N", "OWN") not in iptables.listing(family, "nat", host.namespace)
+
+
+def test_iptables_is_found_usable_without_a_trace(host: Space, family: int) -> None:
+    assert iptables.usable(family, host.namespace)
+    assert host.run("nft", "list", "ruleset") == ""

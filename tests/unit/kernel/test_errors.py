@@ -37,6 +37,12 @@ def test_only_eexist_exists() -> None:
     assert [number for number in errno.errorcode if KernelError(number, "x").exists] == [errno.EEXIST]
 
 
+@pytest.mark.parametrize("name", ["ENOPKG", "EOPNOTSUPP", "EPROTONOSUPPORT", "EAFNOSUPPORT"])
+def test_what_program_or_kernel_lacks_is_unsupported(name: str) -> None:
+    assert KernelError(getattr(errno, name), "listing").unsupported
+    assert not KernelError(errno.EPERM, "listing").unsupported
+
+
 def test_a_missing_privilege_has_a_remedy() -> None:
     assert "CAP_NET_ADMIN" in KernelError(errno.EPERM, "x").hint
 

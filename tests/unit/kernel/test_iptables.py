@@ -1,14 +1,18 @@
 """Claims about the pure part of kernel.iptables.
 
 - rules and jump are written as iptables lists them (flannel contract 6.1, literally)
-- a word or comment that could change the meaning of its line is refused
+- words survive being quoted and read; one that could end its line is refused
+- a word or comment of a chain that could change the meaning of its line is refused
 """
 
 import errno
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from kernel import iptables
 from kernel.errors import KernelError
 from kernel.iptables import Chain
 
@@ -58,3 +62,20 @@ def test_a_comment_that_could_end_early_is_refused(comment: str) -> None:
 def test_a_rule_without_target_is_refused() -> None:
     with pytest.raises(KernelError, match="not expressible"):
         replace(FORWARD, rules=(("-s", NETWORK),)).check()
+
+
+@given(st.lists(st.text(st.characters(min_codepoint=32, exclude_categories=["C", "Z"]), min_size=1), min_size=1))
+def test_words_survive_quoting_and_reading(words: list[str]) -> None:
+    assert iptables._words(" ".join(map(iptables._quoted, words))) == tuple(words)
+
+
+def test_a_comment_with_quotes_is_written_as_iptables_reads_it() -> None:
+    assert iptables._quoted('name: "net"') == r'"name: \"net\""'
+    assert iptables._quoted("10.1.0.0/24") == "10.1.0.0/24"
+
+
+@pytest.mark.parametrize("word", ["a\nCOMMIT", "a\0", "a\rb"])
+def test_a_word_that_could_end_its_line_is_refused(word: str) -> None:
+    with pytest.raises(KernelError) as refused:
+        iptables.restore(4, "nat", (), [("-A", "POSTROUTING", word)])
+    assert refused.value.errno == errno.EINVAL
