@@ -3,11 +3,10 @@
 Reads only. What other programs added later (more addresses, more routes) is none of its business.
 """
 
-from bridge import masquerade
+from bridge import guard, translation
 from bridge.plan import CONTAINER, Attachment
 from cni.errors import CniError, Code
 from cni.types import Interface, Result, Route
-from kernel import nft
 from kernel.network import Link, Network, RouteEntry
 
 MAIN_TABLE = 254
@@ -17,12 +16,12 @@ def check(plan: Attachment, earlier: Result, host: Network, container: Network) 
     """Raise CniError 102 naming what differs from `earlier`, which ADD answered for `plan`."""
     bridge = _bridge(plan, earlier, host)
     end = _container_end(plan, earlier, container)
-    _host_end(plan, earlier, host, bridge, end)
+    port = _host_end(plan, earlier, host, bridge, end)
     if not plan.container_down:
         _addresses(plan, container, end)
         _routes(plan, container, end)
-    _gateways(plan, host, bridge)
-    _masquerade(plan)
+    _gateways(plan, host)
+    _rules(plan, port)
 
 
 def _differs(what: str, remedy: str = "delete the attachment and add it again") -> CniError:
@@ -53,7 +52,7 @@ def _container_end(plan: Attachment, earlier: Result, container: Network) -> Lin
     return link
 
 
-def _host_end(plan: Attachment, earlier: Result, host: Network, bridge: Link, end: Link) -> None:
+def _host_end(plan: Attachment, earlier: Result, host: Network, bridge: Link, end: Link) -> Link:
     """Insist that the cable is whole: the recorded host end is the container end's peer and a port of the bridge."""
     link = host.link(end.peer) if end.peer else None
     names = {entry.name for entry in earlier.interfaces if not entry.sandbox}
@@ -64,6 +63,7 @@ def _host_end(plan: Attachment, earlier: Result, host: Network, bridge: Link, en
         raise _differs(
             f'"{link.name}" is no port of bridge "{plan.bridge}"', f"ip link set {link.name} master {plan.bridge}"
         )
+    return link
 
 
 def _recorded(earlier: Result, name: str, sandbox: str) -> Interface:
@@ -107,20 +107,19 @@ def _is(wanted: Route, present: RouteEntry) -> bool:
     return by_destination or wanted.gw == present.gateway or any(hop.gateway == wanted.gw for hop in present.hops)
 
 
-def _gateways(plan: Attachment, host: Network, bridge: Link) -> None:
-    present = {entry.address for entry in host.addresses(bridge.index)}
+def _gateways(plan: Attachment, host: Network) -> None:
+    carrier = host.link(plan.gateway_link) if plan.gateways else None
+    present = {entry.address for entry in host.addresses(carrier.index)} if carrier else set()
     for address in plan.gateways:
         if address not in present:
             raise _differs(
-                f'gateway address {address} is missing on bridge "{bridge.name}"',
-                f"ip address add {address} dev {bridge.name}",
+                f'gateway address {address} is missing on "{plan.gateway_link}"',
+                f"ip address add {address} dev {plan.gateway_link}",
             )
 
 
-def _masquerade(plan: Attachment) -> None:
-    if not plan.masquerade:
-        return
-    existing = nft.listing(masquerade.FAMILY, masquerade.TABLE)
-    found = masquerade.rules_of(existing, masquerade.owner_mark(plan.owner))
-    if len(found) < len(plan.masquerade):
-        raise _differs(f"masquerade rules of {plan.owner.alias} are missing: {len(found)} of {len(plan.masquerade)}")
+def _rules(plan: Attachment, port: Link) -> None:
+    if translation.missing(plan):
+        raise _differs(f"masquerade rules of {plan.owner.alias} are missing")
+    if plan.spoof_check and not guard.stands(plan.owner, port.name):
+        raise _differs(f'the rules against forged MACs on "{port.name}" are missing')

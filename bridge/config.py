@@ -5,29 +5,41 @@ Knows keys and their rules; must not know the kernel, the lease file's content o
 
 from dataclasses import dataclass
 
+from bridge import vlans
 from cni import args
 from cni.config import Section
-from cni.errors import CniError, Code
+from cni.errors import CniError, Code, quoted
 from cni.request import Request
 from cni.results import parse_dns
 from cni.types import Dns
 
+BACKENDS = ("", "iptables", "nftables")
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The configuration of one network; `None` marks what the lease or the reference's default decides."""
+    """The configuration of one network; `None` marks what the lease or the reference's default decides.
+
+    `masq_backend` is "iptables", "nftables" or, for the choice at ADD, empty; `vlan` 0 is none.
+    """
 
     bridge: str
     is_gateway: bool
     is_default_gateway: bool
     force_address: bool
     ip_masq: bool | None
+    masq_backend: str
     mtu: int | None
     hairpin: bool
     promiscuous: bool
     isolated: bool
     detect_duplicates: bool
     container_down: bool
+    vlan: int
+    trunk: tuple[int, ...]
+    vlan_filtering: bool
+    keep_default_vlan: bool
+    spoof_check: bool
     mac: str
     ipam_type: str
     subnet_file: str
@@ -41,6 +53,7 @@ class Leftovers:
 
     ipam_type: str
     may_masquerade: bool
+    spoof_check: bool
 
 
 def parse_leftovers(request: Request) -> Leftovers:
@@ -50,28 +63,36 @@ def parse_leftovers(request: Request) -> Leftovers:
     return Leftovers(
         ipam_type=ipam.text("type", "") if ipam else "",
         may_masquerade=bool(request.config.text("subnetFile", "")) if masquerade is None else masquerade,
+        spoof_check=request.config.flag("macspoofchk", default=False),
     )
 
 
 def parse(request: Request) -> Settings:
-    """Return the settings of `request`; CniError 7 for a bad value, 2 for a key this version cannot honour."""
+    """Return the settings of `request`; CniError 7 for a bad value or values that contradict each other."""
     root = request.config
     ipam = root.section("ipam")
     ipam_type = ipam.text("type", "") if ipam else ""
     subnet_file = root.text("subnetFile", "")
-    _refuse_unsupported(root)
+    trunk = vlans.trunk(root)
+    vlan = vlans.identifier(root)
     settings = Settings(
         bridge=root.text("bridge", "") or "cni0",
         is_gateway=root.flag("isGateway", default=bool(subnet_file)) or root.flag("isDefaultGateway", default=False),
         is_default_gateway=root.flag("isDefaultGateway", default=False),
         force_address=root.flag("forceAddress", default=False),
         ip_masq=root.optional_flag("ipMasq"),
+        masq_backend=_masq_backend(root),
         mtu=root.number("mtu", 0, lowest=0, highest=65535) if root.has("mtu") else None,
         hairpin=root.flag("hairpinMode", default=False),
         promiscuous=root.flag("promiscMode", default=False),
         isolated=root.flag("portIsolation", default=False),
         detect_duplicates=root.flag("enabledad", default=False),
         container_down=root.flag("disableContainerInterface", default=False),
+        vlan=vlan,
+        trunk=trunk,
+        vlan_filtering=bool(vlan) or root.has("vlanTrunk"),
+        keep_default_vlan=root.flag("preserveDefaultVlan", default=False),
+        spoof_check=root.flag("macspoofchk", default=False),
         mac=_mac(request),
         ipam_type=ipam_type,
         subnet_file=subnet_file,
@@ -119,17 +140,15 @@ def _dns(root: Section) -> Dns | None:
     return parse_dns(section) if given else None
 
 
-def _refuse_unsupported(root: Section) -> None:
+def _masq_backend(root: Section) -> str:
     backend = root.text("ipMasqBackend", "")
-    if backend not in ("", "nftables"):
-        raise CniError(Code.UNSUPPORTED_FIELD, f'unsupported value of "ipMasqBackend": "{backend}"', 'use "nftables"')
-    asked = [f'"vlan": {root.number("vlan", 0)}'] if root.number("vlan", 0) else []
-    asked += ['"vlanTrunk"'] if root.has("vlanTrunk") else []
-    asked += ['"macspoofchk": true'] if root.flag("macspoofchk", default=False) else []
-    if asked:
+    if backend not in BACKENDS:
         raise CniError(
-            Code.UNSUPPORTED_FIELD, f"unsupported key {', '.join(asked)}", "remove it from the configuration"
+            Code.INVALID_CONFIG,
+            f"unknown ipmasq backend {quoted(backend)}",
+            'set "ipMasqBackend" to "iptables" or "nftables", or leave it out to have what works here chosen',
         )
+    return backend
 
 
 def _refuse_contradictions(settings: Settings) -> None:

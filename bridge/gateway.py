@@ -1,4 +1,4 @@
-"""Keeps the gateway addresses on the bridge, and one bridge to a lease.
+"""Keeps the gateway addresses on the bridge, or on the gateway link of its VLAN, and one bridge to a lease.
 
 Adding is cheap to repeat; what contradicts is refused with both names or, where nobody can be hurt, replaced.
 Blind spot: without a lease another bridge may carry the same subnet, as with the reference.
@@ -15,41 +15,46 @@ from kernel.requests import AddAddress, DeleteAddress, Request, SetLink
 FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
 
 
-def ensure(plan: Attachment, host: Network, bridge: Link) -> None:
-    """Put every gateway address of the plan on the bridge and let the host forward its family.
+def ensure(plan: Attachment, host: Network, bridge: Link, carrier: Link) -> None:
+    """Put every gateway address of the plan on `carrier`, which is the bridge or a port's other end; let the host forward.
 
     Raises CniError 103 for a contradicting address or a second bridge on the lease.
     """
     if not plan.gateways:
         return
-    present = host.addresses(bridge.index)
+    present = host.addresses(carrier.index)
     missing = [wanted for wanted in plan.gateways if wanted not in {entry.address for entry in present}]
     if missing:
         refuse_second_bridge(plan, host)
-        host.apply(*_requests(plan, host, bridge, missing, present))
-        _yield_to_faster(plan, host, bridge, missing)
+        in_the_way = _in_the_way(plan, missing, present)
+        if in_the_way:
+            _allow_replacing(plan, _in_use(host, bridge, carrier), in_the_way, missing)
+        host.apply(*_requests(carrier, in_the_way, missing))
+        _yield_to_faster(plan, host, carrier, missing)
     for version in sorted({wanted.version for wanted in plan.gateways}):
         sysctl.ensure(FORWARDING[version], "1")
 
 
-def _requests(
-    plan: Attachment, host: Network, bridge: Link, missing: list[IPInterface], present: tuple[LinkAddress, ...]
-) -> list[Request]:
-    """Return removals, additions and the bridge's own MAC, which becomes permanent by being written (contract 2.2)."""
-    in_the_way = [
-        entry.address for entry in present if any(_contradict(plan, entry.address, wanted) for wanted in missing)
-    ]
-    if in_the_way:
-        _allow_replacing(plan, host, bridge, in_the_way, missing)
+def _requests(carrier: Link, in_the_way: list[IPInterface], missing: list[IPInterface]) -> list[Request]:
+    """Return removals, additions and the link's own MAC, which becomes permanent by being written (contract 2.2)."""
     return [
-        *(DeleteAddress(bridge.index, address) for address in in_the_way),
-        *(AddAddress(bridge.index, address, nodad=True, replace=True) for address in missing),
-        SetLink(bridge.index, mac=bridge.mac),
+        *(DeleteAddress(carrier.index, address) for address in in_the_way),
+        *(AddAddress(carrier.index, address, nodad=True, replace=True) for address in missing),
+        SetLink(carrier.index, mac=carrier.mac),
     ]
+
+
+def _in_the_way(plan: Attachment, missing: list[IPInterface], present: tuple[LinkAddress, ...]) -> list[IPInterface]:
+    return [entry.address for entry in present if any(_contradict(plan, entry.address, wanted) for wanted in missing)]
+
+
+def _in_use(host: Network, bridge: Link, carrier: Link) -> bool:
+    """Tell whether containers are on the bridge: it has ports, not counting the one behind its gateway link."""
+    return any(link.master == bridge.index and link.index != carrier.peer for link in host.links())
 
 
 def _contradict(plan: Attachment, present: IPInterface, wanted: IPInterface) -> bool:
-    """Tell whether both cannot stand on one bridge: any two of IPv4, overlapping prefixes of IPv6 (contract 2.2).
+    """Tell whether both cannot stand on one link: any two of IPv4, overlapping prefixes of IPv6 (contract 2.2).
 
     The bridge of a lease carries that lease alone, so there any other global address contradicts.
     """
@@ -60,19 +65,22 @@ def _contradict(plan: Attachment, present: IPInterface, wanted: IPInterface) -> 
 
 
 def _allow_replacing(
-    plan: Attachment, host: Network, bridge: Link, present: list[IPInterface], wanted: list[IPInterface]
+    plan: Attachment,
+    in_use: bool,  # noqa: FBT001 - private, always named by its producer
+    present: list[IPInterface],
+    missing: list[IPInterface],
 ) -> None:
     """Return when the old addresses may go: on demand, or when the lease changed and no container is left behind."""
     if plan.replace_gateways:
         return
-    old, new = (", ".join(str(address) for address in some) for some in (present, wanted))
+    wanted = [address for address in missing if any(_contradict(plan, other, address) for other in present)]
     if not plan.leased:
         raise CniError(
             Code.CONFLICT,
-            f'"{plan.bridge}" already has an IP address different from {new}',
-            f"it has {old}: use another bridge name, or forceAddress to replace it",
+            f'"{plan.gateway_link}" already has an IP address different from {", ".join(map(str, wanted))}',
+            f"it has {', '.join(map(str, present))}: use another bridge name, or forceAddress to replace it",
         )
-    if any(link.master == bridge.index for link in host.links()):
+    if in_use:
         raise CniError(
             Code.CONFLICT,
             f'the lease changed: bridge "{plan.bridge}" serves {_subnets(present)}, the lease file says {_subnets(wanted)}',
@@ -103,12 +111,12 @@ def _other_bridge(plan: Attachment, host: Network) -> str | None:
     return next((link.name for link in bridges if link.name != plan.bridge), None)
 
 
-def _yield_to_faster(plan: Attachment, host: Network, bridge: Link, added: list[IPInterface]) -> None:
+def _yield_to_faster(plan: Attachment, host: Network, carrier: Link, added: list[IPInterface]) -> None:
     """Look again: two first ADDs with different bridge names may have passed each other unseen."""
     try:
         refuse_second_bridge(plan, host)
     except CniError:
-        for error in host.attempt([DeleteAddress(bridge.index, address) for address in added]):
+        for error in host.attempt([DeleteAddress(carrier.index, address) for address in added]):
             _unless_gone(error)
         raise
 

@@ -6,6 +6,7 @@ Pure: knows settings, lease and addresses; must not see a namespace, a socket or
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_interface
 
+from bridge import vlans
 from bridge.config import Settings
 from cni.errors import CniError, Code
 from cni.types import Address, IPAddress, IPInterface, Result, Route
@@ -43,7 +44,11 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """Everything one ADD makes; addresses carry their prefix, routes their gateway."""
+    """Everything one ADD makes; addresses carry their prefix, routes their gateway.
+
+    `members` are the VLANs of the container's port, none leaves it as the bridge made it; `gateway_vlan` is the VLAN whose
+    gateway link is needed, 0 for none; an empty `masquerade_backend` is chosen by what works.
+    """
 
     owner: Owner
     sandbox: str
@@ -61,6 +66,17 @@ class Attachment:
     replace_gateways: bool
     leased: tuple[IPNetwork, ...]
     masquerade: tuple[Masquerade, ...]
+    masquerade_backend: str
+    vlan_filtering: bool
+    members: tuple[vlans.Member, ...]
+    gateway_vlan: int
+    keep_default_vlan: bool
+    spoof_check: bool
+
+    @property
+    def gateway_link(self) -> str:
+        """The link that carries the gateway addresses: the bridge itself, or the gateway link of the VLAN."""
+        return vlans.gateway_name(self.bridge, self.gateway_vlan) if self.gateway_vlan else self.bridge
 
     @property
     def families(self) -> tuple[int, ...]:
@@ -71,6 +87,7 @@ class Attachment:
 def attachment(settings: Settings, owner: Owner, lease: Lease | None, given: Result, *, sandbox: str) -> Attachment:
     """Return the plan for `given`, which is IPAM's answer (ADD) or an earlier result (CHECK); `sandbox` is CNI_NETNS."""
     addresses = tuple(_with_gateway(entry, settings) for entry in given.ips)
+    gateways = _gateways(settings, addresses)
     return Attachment(
         owner=owner,
         sandbox=sandbox,
@@ -84,10 +101,16 @@ def attachment(settings: Settings, owner: Owner, lease: Lease | None, given: Res
         container_down=settings.container_down,
         addresses=addresses,
         routes=_routes(settings, addresses, given.routes),
-        gateways=_gateways(settings, addresses),
+        gateways=gateways,
         replace_gateways=settings.force_address,
         leased=lease.subnets if lease else (),
         masquerade=_masquerade(settings, lease, addresses),
+        masquerade_backend=settings.masq_backend,
+        vlan_filtering=settings.vlan_filtering,
+        members=vlans.container_port(settings.vlan, settings.trunk),
+        gateway_vlan=settings.vlan if gateways else 0,
+        keep_default_vlan=settings.keep_default_vlan,
+        spoof_check=settings.spoof_check,
     )
 
 

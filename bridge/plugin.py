@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
-from bridge import check, config, unwire, wire
+from bridge import check, config, guard, translation, unwire, wire
 from bridge.plan import Owner, attachment, same_reading
 from cni import attachments, invoke
 from cni.errors import CniError, Code
 from cni.request import Request
-from cni.types import Result
-from kernel import namespaces, nft
+from cni.types import IPAddress, Result
+from kernel import namespaces
 from kernel.errors import KernelError, NamespaceGone
 from kernel.network import Network
 from lease import file as lease_file
@@ -60,11 +60,15 @@ def delete(request: Request) -> None:
     """Remove what names the attachment; every step is attempted, an absent thing is success (contract 1.11)."""
     left = config.parse_leftovers(request)
     owner = _owner(request)
-    steps: list[Callable[[], object]] = [lambda: unwire.unplug(owner, request.netns)]
+    addresses = _recorded_addresses(request)
+    steps: list[Callable[[], object]] = [lambda: addresses.update(unwire.unplug(owner, request.netns))]
     if left.ipam_type:
         steps.append(lambda: invoke.delegate(request, left.ipam_type, "DEL"))
+    if left.spoof_check:
+        steps.append(lambda: _unguard(request, owner))
     if left.may_masquerade:
-        steps.append(lambda: unwire.forget_translation(owner))
+        steps.append(lambda: translation.forget_modern(owner))
+        steps.append(lambda: translation.forget_legacy(owner, addresses if unwire.siblings(owner) else None))
     _attempt_all(steps)
 
 
@@ -78,7 +82,9 @@ def collect(request: Request) -> None:
     if valid is not None:
         owners = [Owner(request.name, container_id, ifname) for container_id, ifname in valid]
         steps.append(lambda: unwire.unplug_strangers(request.name, owners))
-        steps.append(lambda: unwire.forget_strangers(request.name, owners))
+        steps.append(lambda: translation.forget_modern_strangers(request.name, owners))
+        steps.append(lambda: translation.forget_legacy_strangers(request.name, owners))
+        steps.append(guard.forget_orphans)
     _attempt_all(steps)
 
 
@@ -86,13 +92,30 @@ def status(request: Request) -> None:
     """Tell whether an ADD could succeed now; CniError 50 says what is missing."""
     settings = config.parse(request)
     lease = _lease(settings, Code.NOT_AVAILABLE)
-    wanted = not lease.ipmasq if settings.ip_masq is None and lease else settings.ip_masq
-    if wanted and not nft.usable():
-        raise CniError(
-            Code.NOT_AVAILABLE, "ipMasq needs nft, which does not work here", "install nftables, or run as root"
-        )
+    if not lease.ipmasq if settings.ip_masq is None and lease else settings.ip_masq:
+        translation.require(settings.masq_backend)
+    if settings.spoof_check:
+        guard.require()
+    with Network() as host:
+        wire.require_bridge(settings.bridge, host, filtering=settings.vlan_filtering)
     if settings.ipam_type:
         invoke.delegate(request, settings.ipam_type, "STATUS")
+
+
+def _recorded_addresses(request: Request) -> set[IPAddress]:
+    """Return the addresses ADD answered for this interface, as far as the runtime hands them back."""
+    with suppress(CniError):
+        if request.prev_result is not None:
+            return {entry.address.ip for entry in _of_container(request.prev_result, request).ips}
+    return set()
+
+
+def _unguard(request: Request, owner: Owner) -> None:
+    """Remove the rules against forged MACs; what stays of them guards nothing, so it is no reason to refuse DEL."""
+    try:
+        guard.forget(owner)
+    except KernelError as refused:
+        request.log(f"bridge: rules against forged MACs of {owner.alias} stay: {refused}")
 
 
 def _of_container(earlier: Result, request: Request) -> Result:

@@ -5,19 +5,24 @@ An absent thing is success. Must not touch a link whose alias names another atta
 
 from collections.abc import Collection
 
-from bridge import masquerade
 from bridge.plan import Owner
-from kernel import namespaces, nft
+from cni.types import IPAddress
+from kernel import namespaces
 from kernel.errors import KernelError, NamespaceGone
 from kernel.network import Link, Network
 from kernel.requests import DeleteLink
 
 
-def unplug(owner: Owner, netns: str) -> None:
-    """Delete the container's interface and with it the host end; when it cannot be found there, by the host end's alias."""
+def unplug(owner: Owner, netns: str) -> tuple[IPAddress, ...]:
+    """Delete the container's interface and with it the host end; when it cannot be found there, by the host end's alias.
+
+    Return the global addresses the interface had, as far as they could be read.
+    """
     with Network() as host:
-        if not _unplug_inside(owner, netns, host):
+        addresses = _unplug_inside(owner, netns, host)
+        if addresses is None:
             _delete_by_alias(host, {owner.alias})
+        return addresses or ()
 
 
 def unplug_strangers(network: str, known: Collection[Owner]) -> None:
@@ -28,17 +33,11 @@ def unplug_strangers(network: str, known: Collection[Owner]) -> None:
         _delete_by_alias(host, ours - keep)
 
 
-def forget_translation(owner: Owner) -> None:
-    """Delete the masquerade rules of one attachment; none is success."""
-    existing = nft.listing(masquerade.FAMILY, masquerade.TABLE)
-    nft.run(masquerade.removal(existing, masquerade.owner_mark(owner)))
-
-
-def forget_strangers(network: str, known: Collection[Owner]) -> None:
-    """Delete every masquerade rule of `network` that belongs to none of the `known` attachments, in one transaction."""
-    existing = nft.listing(masquerade.FAMILY, masquerade.TABLE)
-    keep = {masquerade.comment(owner) for owner in known}
-    nft.run(masquerade.removal(existing, masquerade.network_mark(network), keep))
+def siblings(owner: Owner) -> bool:
+    """Tell whether the same container still has another interface on the same network: they share an iptables chain."""
+    start = f"{owner.network}/{owner.container_id}/"
+    with Network() as host:
+        return any(link.alias.startswith(start) and link.alias != owner.alias for link in host.links())
 
 
 def _names(alias: str, network: str) -> bool:
@@ -47,23 +46,24 @@ def _names(alias: str, network: str) -> bool:
     return len(parts) == 3 and parts[0] == network
 
 
-def _unplug_inside(owner: Owner, netns: str, host: Network) -> bool:
-    """Delete the attachment's interface in the namespace at `netns`; False when it is not to be found there."""
+def _unplug_inside(owner: Owner, netns: str, host: Network) -> tuple[IPAddress, ...] | None:
+    """Delete the attachment's interface in the namespace at `netns`, return its addresses; None when it is not there."""
     if not netns:
-        return False
+        return None
     try:
         with namespaces.open_path(netns) as namespace, Network(namespace) as container:
             link = container.link(owner.ifname)
             if link is None or _is_foreign(link, owner, host) or namespace.identity == _own_identity():
-                return False
+                return None
+            addresses = tuple(entry.address.ip for entry in container.addresses(link.index) if entry.scope == 0)
             container.apply(DeleteLink(link.index))
     except NamespaceGone:
-        return False
+        return None
     except KernelError as refused:
         if refused.gone:
-            return False
+            return None
         raise
-    return True
+    return addresses
 
 
 def _is_foreign(link: Link, owner: Owner, host: Network) -> bool:

@@ -7,21 +7,18 @@ Must not decide anything the plan could have decided.
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from errno import EEXIST
-from os import urandom
 
-from bridge import gateway, masquerade, unwire
+from bridge import filtering as vlan_ports
+from bridge import gateway, guard, links, translation
 from bridge.plan import Attachment
 from cni.errors import CniError, Code
 from cni.types import Interface, Result
-from kernel import events, nft, sysctl
+from kernel import events, sysctl
 from kernel.errors import KernelError
 from kernel.network import Link, Network
 from kernel.requests import AddAddress, AddBridge, AddRoute, AddVeth, DeleteLink, Request, SetLink
 
 NAME_ATTEMPTS = 10
-HOST_END_DIGITS = 11
-"""As many as fit a link name: the kernel goes on with a batch after a refusal, so a clash of names would put our alias on
-somebody else's link. 44 random bits make that a thing that does not happen; the reference's 32 do not quite."""
 PORT_UP_SECONDS = 10.0
 DAD_SECONDS = 5.0
 
@@ -40,10 +37,11 @@ def wire(plan: Attachment, host: Network, container: Network) -> Result:
     Raises KernelError for what the kernel refuses and CniError for what stands in the way.
     """
     with ExitStack() as undo:
-        port_of = _ready_bridge(plan, host)
-        gateway.ensure(plan, host, port_of)
-        ends = _cable(plan, host, container, port_of)
-        undo.callback(_unplug, host, ends.host_end.name)
+        bridge = _ready_bridge(plan, host)
+        carrier = vlan_ports.gateway_link(plan, host, bridge)
+        gateway.ensure(plan, host, bridge, carrier)
+        ends = _cable(plan, host, container, bridge, undo)
+        _watch(plan, ends, undo)
         _configure(plan, container, ends.container_end)
         _translate(plan, undo)
         _await_traffic(plan, host, container, ends)
@@ -57,12 +55,8 @@ def _ready_bridge(plan: Attachment, host: Network) -> Link:
     if link is None:
         gateway.refuse_second_bridge(plan, host)
         link = _new_bridge(plan, host)
-    if link.kind != "bridge":
-        raise CniError(
-            Code.CONFLICT,
-            f'"{plan.bridge}" already exists but is not a bridge',
-            f"it is of kind {link.kind or 'device'}: choose another name with the key bridge",
-        )
+    _insist_on_bridge(link, Code.CONFLICT)
+    link = vlan_ports.ensure(plan, host, link)
     if plan.promiscuous and not link.promiscuous:
         host.apply(SetLink(link.index, promiscuous=True))
     if not link.up:
@@ -70,51 +64,56 @@ def _ready_bridge(plan: Attachment, host: Network) -> Link:
     return link
 
 
+def require_bridge(name: str, host: Network, *, filtering: bool) -> None:
+    """Raise CniError 50 when an existing link of the bridge's name is of another kind or cannot filter VLANs as asked."""
+    link = host.link(name)
+    if link is None:
+        return
+    _insist_on_bridge(link, Code.NOT_AVAILABLE)
+    if filtering and (link.bridge is None or link.bridge.default_pvid is None):
+        raise vlan_ports.unsupported(name, Code.NOT_AVAILABLE)
+
+
+def _insist_on_bridge(link: Link, code: Code) -> None:
+    if link.kind != "bridge":
+        raise CniError(
+            code,
+            f'"{link.name}" already exists but is not a bridge',
+            f"it is of kind {link.kind or 'device'}: choose another name with the key bridge",
+        )
+
+
 def _new_bridge(plan: Attachment, host: Network) -> Link:
+    wanted = AddBridge(plan.bridge, mtu=plan.mtu, mac=links.random_mac(), up=False, vlan_filtering=plan.vlan_filtering)
     try:
-        host.apply(AddBridge(plan.bridge, mtu=plan.mtu, mac=_random_mac(), up=False))
+        host.apply(wanted)
     except KernelError as refused:
+        if refused.unsupported and plan.vlan_filtering:
+            raise vlan_ports.unsupported(plan.bridge) from refused
         if not refused.exists:  # another ADD may have been faster
             raise
-    _ignore_router_advertisements(plan.bridge)
-    return _present(host, plan.bridge)
+    links.ignore_router_advertisements(plan.bridge)
+    return links.present(host, plan.bridge)
 
 
-def _random_mac() -> str:
-    first, *rest = urandom(6)
-    return ":".join(f"{octet:02x}" for octet in (first & 0xFE | 0x02, *rest))
-
-
-def _ignore_router_advertisements(link: str) -> None:
-    """Before carrier, so that no container can route the host's traffic through itself (CVE-2020-10749)."""
-    with suppress(KernelError):
-        sysctl.write(f"net/ipv6/conf/{link}/accept_ra", "0")
-
-
-def _present(network: Network, name: str) -> Link:
-    link = network.link(name)
-    if link is None:
-        raise CniError(
-            Code.TRY_AGAIN_LATER, f'link "{name}" vanished while it was being set up', "another program removed it"
-        )
-    return link
-
-
-def _cable(plan: Attachment, host: Network, container: Network, bridge: Link) -> Ends:
+def _cable(plan: Attachment, host: Network, container: Network, bridge: Link, undo: ExitStack) -> Ends:
     """Make both ends in one request, the peer in the container; the host end is attributed and a port in the same send."""
     for _ in range(NAME_ATTEMPTS):
-        name = f"veth{urandom(6).hex()[:HOST_END_DIGITS]}"
+        name = links.random_name()
         try:
             host.apply(*_cable_requests(plan, container, bridge, name))
         except KernelError as refused:
-            _explain_clash(refused, plan, container, name)
+            _explain_clash(refused, plan, host, container, name)
             continue
-        _ignore_router_advertisements(name)
-        return Ends(_present(host, name), _present(container, plan.owner.ifname))
+        undo.callback(_unplug, host, name)
+        links.ignore_router_advertisements(name)
+        _join(plan, host, bridge, name)
+        return Ends(links.present(host, name), links.present(container, plan.owner.ifname))
     raise CniError(Code.TRY_AGAIN_LATER, f"no free name for the host end after {NAME_ATTEMPTS} attempts", "try again")
 
 
 def _cable_requests(plan: Attachment, container: Network, bridge: Link, name: str) -> tuple[Request, ...]:
+    """Return the cable; a port that is to be in VLANs stays down until it is."""
     veth = AddVeth(
         name,
         peer=plan.owner.ifname,
@@ -122,14 +121,22 @@ def _cable_requests(plan: Attachment, container: Network, bridge: Link, name: st
         mtu=plan.mtu,
         peer_mac=plan.mac,
         master=bridge.index,
-        up=True,
+        up=not plan.members,
     )
     return veth, SetLink(name, alias=plan.owner.alias, hairpin=plan.hairpin, isolated=plan.isolated)
 
 
-def _explain_clash(refused: KernelError, plan: Attachment, container: Network, name: str) -> None:
-    """Return only when another random name may help."""
+def _join(plan: Attachment, host: Network, bridge: Link, name: str) -> None:
+    if plan.members:
+        port = links.present(host, name).index
+        host.apply(*vlan_ports.memberships(plan, bridge, port, plan.members))
+        host.apply(SetLink(port, up=True))
+
+
+def _explain_clash(refused: KernelError, plan: Attachment, host: Network, container: Network, name: str) -> None:
+    """Return only when another random name may help; what else is refused may have been refused half way."""
     if refused.errno != EEXIST:
+        _unplug(host, name)
         raise refused
     if container.link(plan.owner.ifname) is not None:
         raise CniError(
@@ -142,6 +149,18 @@ def _explain_clash(refused: KernelError, plan: Attachment, container: Network, n
 def _unplug(host: Network, name: str) -> None:
     with suppress(KernelError):
         host.apply(DeleteLink(name))
+
+
+def _watch(plan: Attachment, ends: Ends, undo: ExitStack) -> None:
+    """Guard the port before the container can send through it."""
+    if plan.spoof_check:
+        undo.callback(_watch_no_more, plan)
+        guard.watch(plan.owner, ends.host_end.name, ends.container_end.mac)
+
+
+def _watch_no_more(plan: Attachment) -> None:
+    with suppress(KernelError):
+        guard.forget(plan.owner)
 
 
 def _configure(plan: Attachment, container: Network, end: Link) -> None:
@@ -195,16 +214,16 @@ def _route_requests(plan: Attachment, link: int) -> list[Request]:
 
 def _translate(plan: Attachment, undo: ExitStack) -> None:
     """Add the masquerade rules in one transaction."""
-    if not plan.masquerade:
-        return
-    existing = nft.listing(masquerade.FAMILY, masquerade.TABLE)
-    undo.callback(_translate_no_more, plan)
-    nft.run(masquerade.addition(plan.owner, plan.masquerade, existing))
+    if plan.masquerade:
+        undo.callback(_translate_no_more, plan)
+        translation.add(plan)
 
 
 def _translate_no_more(plan: Attachment) -> None:
     with suppress(KernelError):
-        unwire.forget_translation(plan.owner)
+        translation.forget_modern(plan.owner)
+    with suppress(KernelError):
+        translation.forget_legacy(plan.owner, {rule.address for rule in plan.masquerade})
 
 
 def _await_traffic(plan: Attachment, host: Network, container: Network, ends: Ends) -> None:
@@ -223,10 +242,15 @@ def _await_traffic(plan: Attachment, host: Network, container: Network, ends: En
 
 
 def _result(plan: Attachment, host: Network, ends: Ends) -> Result:
-    """Return the reference's result: bridge, host end, container end; addresses on the container end (contract 2.3)."""
-    interfaces = (
-        Interface(plan.bridge, mac=_present(host, plan.bridge).mac),
+    """Return the reference's result: bridge, host end, container end, gateway link of a VLAN if there is one (contract 2.3).
+
+    Addresses sit on the container end; the bridge is read again, because its MAC may have followed a port.
+    """
+    interfaces: tuple[Interface, ...] = (
+        Interface(plan.bridge, mac=links.present(host, plan.bridge).mac),
         Interface(ends.host_end.name, mac=ends.host_end.mac),
         Interface(plan.owner.ifname, mac=ends.container_end.mac, sandbox=plan.sandbox),
     )
+    if plan.gateway_vlan:
+        interfaces += (Interface(plan.gateway_link, mac=links.present(host, plan.gateway_link).mac),)
     return Result(interfaces=interfaces, ips=plan.addresses, routes=plan.routes)

@@ -44,9 +44,11 @@ class Runtime:
         calls = self.directory / "calls"
         return calls.read_text().splitlines() if calls.exists() else []
 
-    def call(self, verb: str, netns: str, *, container: str = "c1", args: str = "", **keys: Any) -> dict[str, Any]:
+    def call(
+        self, verb: str, netns: str, *, container: str = "c1", ifname: str = "eth0", args: str = "", **keys: Any
+    ) -> dict[str, Any]:
         """Run one verb and return its document; an error carries `code`, no document is an empty one."""
-        environ = {"CNI_COMMAND": verb, "CNI_CONTAINERID": container, "CNI_NETNS": netns, "CNI_IFNAME": "eth0"}
+        environ = {"CNI_COMMAND": verb, "CNI_CONTAINERID": container, "CNI_NETNS": netns, "CNI_IFNAME": ifname}
         environ |= {"CNI_PATH": str(self.directory), "CNI_ARGS": args}
         stdin = io.BytesIO(json.dumps({**self.config, **keys}).encode())
         out = io.StringIO()
@@ -71,6 +73,7 @@ def runtime(host: Space, tmp_path: Path) -> Runtime:
     program.write_text(IPAM.format(directory=tmp_path))
     program.chmod(0o755)
     config = {"cniVersion": "1.0.0", "name": "net", "type": "bridge", "bridge": "br0", "isDefaultGateway": True}
+    config |= {"ipMasqBackend": "nftables"}
     made = Runtime(host, tmp_path, {**config, "ipam": {"type": "fake-ipam"}})
     made.ipam_answers(FOUR)
     return made

@@ -3,7 +3,7 @@
 * The reference's defaults hold, and `subnetFile` makes the bridge a gateway.
 * The MAC comes from the strongest source that names one.
 * IPAM follows the lease unless it has addresses of its own or names another file.
-* Contradictions, bad values and keys this version cannot honour are refused with the key and its value.
+* VLAN filtering follows from the keys; contradictions and bad values are refused with the key and its value.
 * What DEL needs is read without refusing anything.
 """
 
@@ -82,6 +82,23 @@ def test_ipam_follows_the_lease_unless_it_has_its_own(ipam: dict[str, Any], foll
 
 
 @pytest.mark.parametrize(
+    ("keys", "filtering"), [({}, False), ({"vlan": 0}, False), ({"vlan": 5}, True), ({"vlanTrunk": []}, True)]
+)
+def test_a_vlan_or_a_trunk_even_an_empty_one_turns_filtering_on(keys: dict[str, Any], filtering: bool) -> None:
+    assert config.parse(asked(**keys)).vlan_filtering is filtering
+
+
+def test_the_default_vlan_is_left_unless_asked_for() -> None:
+    assert not config.parse(asked(vlan=5)).keep_default_vlan
+    assert config.parse(asked(vlan=5, preserveDefaultVlan=True)).keep_default_vlan
+
+
+@pytest.mark.parametrize("backend", ["", "iptables", "nftables"])
+def test_the_masquerade_backend_is_one_of_two_or_left_open(backend: str) -> None:
+    assert config.parse(asked(ipMasqBackend=backend)).masq_backend == backend
+
+
+@pytest.mark.parametrize(
     ("dns", "wanted"),
     [
         ({}, None),
@@ -104,10 +121,11 @@ def test_dns_replaces_ipams_when_any_list_is_present(dns: dict[str, Any], wanted
         ({"isGateway": "yes"}, Code.INVALID_CONFIG, '"isGateway"'),
         ({"ipam": {"type": 5}}, Code.INVALID_CONFIG, '"ipam.type"'),
         ({"runtimeConfig": {"mac": "zz:00:00:00:00:01"}}, Code.INVALID_CONFIG, "zz:00"),
-        ({"ipMasqBackend": "iptables"}, Code.UNSUPPORTED_FIELD, '"ipMasqBackend": "iptables"'),
-        ({"vlan": 100}, Code.UNSUPPORTED_FIELD, '"vlan": 100'),
-        ({"vlanTrunk": []}, Code.UNSUPPORTED_FIELD, '"vlanTrunk"'),
-        ({"macspoofchk": True}, Code.UNSUPPORTED_FIELD, '"macspoofchk": true'),
+        ({"ipMasqBackend": "pf"}, Code.INVALID_CONFIG, 'unknown ipmasq backend "pf"'),
+        ({"vlan": 4095}, Code.INVALID_CONFIG, "invalid VLAN ID 4095 (must be between 0 and 4094)"),
+        ({"vlanTrunk": [{"id": 0}]}, Code.INVALID_CONFIG, "incorrect trunk id parameter"),
+        ({"vlanTrunk": {}}, Code.INVALID_CONFIG, '"vlanTrunk"'),
+        ({"macspoofchk": 1}, Code.INVALID_CONFIG, '"macspoofchk"'),
     ],
 )
 def test_what_cannot_be_honoured_is_refused_by_key_and_value(keys: dict[str, Any], code: Code, part: str) -> None:
@@ -127,4 +145,4 @@ def test_what_cannot_be_honoured_is_refused_by_key_and_value(keys: dict[str, Any
 )
 def test_leftovers_are_told_without_refusing(keys: dict[str, Any], masquerade: bool) -> None:
     left = config.parse_leftovers(asked("MAC", vlan=9999, hairpinMode=True, promiscMode=True, **keys))
-    assert left == config.Leftovers(ipam_type="", may_masquerade=masquerade)
+    assert left == config.Leftovers(ipam_type="", may_masquerade=masquerade, spoof_check=False)

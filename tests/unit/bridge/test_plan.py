@@ -5,6 +5,7 @@
 * Gateways carry the subnet's prefix, IPv4 before IPv6, each once.
 * The lease gives what the config leaves open: MTU, masquerade, the networks that are never translated.
 * A delegate that read another lease is told to try again.
+* A VLAN's gateway addresses sit on a link of their own.
 * ADD's own result, planned again for CHECK, gives the same plan.
 """
 
@@ -27,12 +28,18 @@ SETTINGS = Settings(
     is_default_gateway=True,
     force_address=False,
     ip_masq=None,
+    masq_backend="",
     mtu=None,
     hairpin=False,
     promiscuous=False,
     isolated=False,
     detect_duplicates=False,
     container_down=False,
+    vlan=0,
+    trunk=(),
+    vlan_filtering=False,
+    keep_default_vlan=False,
+    spoof_check=False,
     mac="",
     ipam_type="host-local",
     subnet_file="/l",
@@ -145,6 +152,16 @@ def test_a_delegate_with_ranges_of_its_own_is_left_alone() -> None:
 def test_check_plans_what_add_planned() -> None:
     first = planned(FOUR, SIX, routes=(Route(ip_interface("10.42.0.0/16")),))
     assert planned(*first.addresses, routes=first.routes) == first
+
+
+def test_a_vlan_has_a_gateway_link_of_its_own_only_when_there_is_a_gateway() -> None:
+    tagged = replace(SETTINGS, vlan=100, vlan_filtering=True)
+    assert (planned(FOUR, settings=tagged).gateway_vlan, planned(FOUR, settings=tagged).gateway_link) == (
+        100,
+        "br0.100",
+    )
+    layer2 = planned(settings=tagged)
+    assert (layer2.gateway_vlan, layer2.gateway_link, layer2.members[0].vid) == (0, "br0", 100)
 
 
 def test_the_alias_names_network_container_and_interface() -> None:

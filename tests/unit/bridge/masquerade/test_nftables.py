@@ -1,4 +1,4 @@
-"""Claims about bridge.masquerade.
+"""Claims about bridge.masquerade.nftables.
 
 * Marks and comments are the reference's, so that either program finds what the other added.
 * An addition replaces what was there for the same attachment and nothing else.
@@ -8,7 +8,7 @@
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from bridge import masquerade
+from bridge.masquerade import nftables as masquerade
 from bridge.plan import Masquerade, Owner
 
 OWNER = Owner("unit-test", "one", "eth0")

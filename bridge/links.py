@@ -1,0 +1,43 @@
+"""What every link of ours gets the same way: its name or MAC by chance, and no say in the host's routing.
+
+Must not know what a link is for.
+"""
+
+from contextlib import suppress
+from os import urandom
+
+from cni.errors import CniError, Code
+from kernel import sysctl
+from kernel.errors import KernelError
+from kernel.network import Link, Network
+
+DIGITS = 11
+"""As many as fit a link name: the kernel goes on with a batch after a refusal, so a clash of names would put our alias on
+somebody else's link. 44 random bits make that a thing that does not happen; the reference's 32 do not quite."""
+
+
+def random_name() -> str:
+    """Return a name for an end of a veth that lives on the host."""
+    return f"veth{urandom(6).hex()[:DIGITS]}"
+
+
+def random_mac() -> str:
+    """Return a locally administered unicast MAC."""
+    first, *rest = urandom(6)
+    return ":".join(f"{octet:02x}" for octet in (first & 0xFE | 0x02, *rest))
+
+
+def ignore_router_advertisements(link: str) -> None:
+    """Before carrier, so that no container can route the host's traffic through itself (CVE-2020-10749)."""
+    with suppress(KernelError):
+        sysctl.write(f"net/ipv6/conf/{link}/accept_ra", "0")
+
+
+def present(network: Network, name: str) -> Link:
+    """Return a link that was just made; CniError 11 when another program has removed it."""
+    link = network.link(name)
+    if link is None:
+        raise CniError(
+            Code.TRY_AGAIN_LATER, f'link "{name}" vanished while it was being set up', "another program removed it"
+        )
+    return link

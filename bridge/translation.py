@@ -1,0 +1,125 @@
+"""Keeps the masquerade rules in the kernel through the backend that is configured or, without one, works.
+
+Which one ADD took is written down nowhere: whoever looks or removes does it in both. Where a backend does not work there
+is nothing of it to remove. What the rules say is bridge.masquerade's.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+
+from bridge.masquerade import iptables as legacy
+from bridge.masquerade import nftables as modern
+from bridge.plan import Attachment, Masquerade, Owner
+from cni.errors import CniError, Code
+from cni.types import IPAddress
+from kernel import iptables, nft, tools
+from kernel.errors import KernelError
+
+FAMILIES = (4, 6)
+
+
+def choose(configured: str, families: Collection[int]) -> str:
+    """Return the backend: the configured one, else iptables unless only nftables works (contract 2.5).
+
+    Where iptables is not even installed nftables is taken untried: a probe may fail for want of a capability that the
+    namespace it is run in does have for the rules themselves (contract 6, row 7).
+    """
+    if configured:
+        return configured
+    if all(iptables.usable(family) for family in families):
+        return "iptables"
+    absent = not any(iptables.installed(family) for family in families)
+    return "nftables" if (absent and tools.find("nft")) or nft.usable() else "iptables"
+
+
+def require(configured: str) -> None:
+    """Raise CniError 50 unless the backend ADD would choose works; changes nothing."""
+    backend = choose(configured, (4,))
+    if not (nft.usable() if backend == "nftables" else iptables.usable(4)):
+        raise CniError(
+            Code.NOT_AVAILABLE,
+            f"ipMasq needs {backend}, which does not work here",
+            "install nftables or iptables, or run as root",
+        )
+
+
+def add(plan: Attachment) -> None:
+    """Have the plan's masquerade rules stand: one transaction, with iptables one for each family."""
+    if not plan.masquerade:
+        return
+    if choose(plan.masquerade_backend, _families(plan.masquerade)) == "nftables":
+        nft.run(modern.addition(plan.owner, plan.masquerade, _modern_rules()))
+        return
+    for family, rules in _by_family(plan.masquerade):
+        _carry_out(family, legacy.addition(plan.owner, rules, iptables.listing(family, legacy.TABLE)))
+
+
+def missing(plan: Attachment) -> bool:
+    """Tell whether rules of the plan are missing in the configured backend; without one, in either."""
+    if not plan.masquerade:
+        return False
+    backends = (plan.masquerade_backend,) if plan.masquerade_backend else ("nftables", "iptables")
+    return not any(_complete(plan, backend) for backend in backends)
+
+
+def _complete(plan: Attachment, backend: str) -> bool:
+    try:
+        if backend == "nftables":
+            return len(modern.rules_of(_modern_rules(), modern.owner_mark(plan.owner))) >= len(plan.masquerade)
+        return all(
+            legacy.complete(plan.owner, rules, iptables.listing(family, legacy.TABLE))
+            for family, rules in _by_family(plan.masquerade)
+        )
+    except KernelError as refused:
+        if refused.unsupported:
+            return False
+        raise
+
+
+def forget_modern(owner: Owner) -> None:
+    """Remove the attachment's nftables rules; none is success."""
+    _attempt(lambda: nft.run(modern.removal(_modern_rules(), modern.owner_mark(owner))))
+
+
+def forget_legacy(owner: Owner, addresses: Collection[IPAddress] | None) -> None:
+    """Remove the container's iptables rules: all, or (`addresses` given) those for them; none is success.
+
+    The listing finds what refers to the container's chain, so no address has to be known (contract 6, row 2).
+    """
+    for family in FAMILIES:
+        _carry_out(family, legacy.removal(owner, iptables.listing(family, legacy.TABLE), addresses))
+
+
+def forget_modern_strangers(network: str, known: Collection[Owner]) -> None:
+    """Remove every nftables rule of `network` that belongs to none of the `known` attachments, in one transaction."""
+    keep = {modern.comment(owner) for owner in known}
+    _attempt(lambda: nft.run(modern.removal(_modern_rules(), modern.network_mark(network), keep)))
+
+
+def forget_legacy_strangers(network: str, known: Collection[Owner]) -> None:
+    """Remove every iptables chain of `network` that belongs to none of the `known` containers, one change a family."""
+    for family in FAMILIES:
+        _carry_out(family, legacy.strangers(network, known, iptables.listing(family, legacy.TABLE)))
+
+
+def _modern_rules() -> list[modern.Command]:
+    return nft.listing(modern.FAMILY, modern.TABLE)
+
+
+def _carry_out(family: int, change: legacy.Change) -> None:
+    iptables.restore(family, legacy.TABLE, change.chains, change.rules)
+
+
+def _families(rules: Iterable[Masquerade]) -> tuple[int, ...]:
+    return tuple(sorted({rule.address.version for rule in rules}))
+
+
+def _by_family(rules: tuple[Masquerade, ...]) -> Iterable[tuple[int, list[Masquerade]]]:
+    return ((family, [rule for rule in rules if rule.address.version == family]) for family in _families(rules))
+
+
+def _attempt(remove: Callable[[], None]) -> None:
+    try:
+        remove()
+    except KernelError as refused:
+        if not (refused.gone or refused.unsupported):  # gone: another program removes them at this moment
+            raise

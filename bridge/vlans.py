@@ -1,0 +1,92 @@
+"""Decides which VLANs the ports of an attachment are in, and refuses ids that are none (contract 2.1, 2.2).
+
+Pure; the lowest module of the package. Must not know that a kernel may lack VLAN filtering.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cni.config import Section
+from cni.errors import CniError, Code
+
+HIGHEST = 4094
+NATIVE = 1
+"""The VLAN that untagged frames of a trunk without `vlan` belong to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A port's membership: the `native` VLAN comes in and goes out untagged, the others tagged."""
+
+    vid: int
+    native: bool = False
+
+
+def identifier(root: Section) -> int:
+    """Return the key `vlan`, 0 for none; CniError 7 for what is no VLAN."""
+    vid = root.number("vlan", 0)
+    if not 0 <= vid <= HIGHEST:
+        raise CniError(
+            Code.INVALID_CONFIG,
+            f"invalid VLAN ID {vid} (must be between 0 and {HIGHEST})",
+            'set "vlan" to the id of a VLAN, or to 0 for none',
+        )
+    return vid
+
+
+def trunk(root: Section) -> tuple[int, ...]:
+    """Return the VLANs of `vlanTrunk`, sorted, each once; CniError 7 for the first entry that is wrong."""
+    found: set[int] = set()
+    for entry in root.sections("vlanTrunk") or ():
+        lowest, highest, single = (entry.optional_number(key) for key in ("minID", "maxID", "id"))
+        found.update(_between(entry, lowest, highest))
+        if single is not None:
+            found.add(_valid(entry, "id", single, "incorrect trunk id parameter"))
+    return tuple(sorted(found))
+
+
+def _between(entry: Section, lowest: int | None, highest: int | None) -> range:
+    if lowest is None and highest is None:
+        return range(0)
+    if lowest is None:
+        raise _refusal(entry, "minID and maxID should be configured simultaneously, minID is missing")
+    if highest is None:
+        raise _refusal(entry, "minID and maxID should be configured simultaneously, maxID is missing")
+    _valid(entry, "minID", lowest, "incorrect trunk minID parameter")
+    _valid(entry, "maxID", highest, "incorrect trunk maxID parameter")
+    if highest < lowest:
+        raise _refusal(entry, "minID is greater than maxID in trunk parameter")
+    return range(lowest, highest + 1)
+
+
+def _valid(entry: Section, key: str, vid: int, message: str) -> int:
+    if not 0 < vid <= HIGHEST:
+        raise _refusal(entry, message, f"{entry.where(key)} is {vid}: expected 1 to {HIGHEST}")
+    return vid
+
+
+def _refusal(entry: Section, message: str, details: str = "") -> CniError:
+    return CniError(
+        Code.INVALID_CONFIG, message, details or f"in {entry.path}: give both ids of the range, lower first"
+    )
+
+
+def container_port(vlan: int, tagged: Sequence[int]) -> tuple[Member, ...]:
+    """Return the memberships of a container's port; none leaves the port as the bridge made it.
+
+    A trunk without `vlan` takes untagged frames as VLAN 1. An id in both stays native: tagged, it would be lost.
+    """
+    if not vlan and not tagged:
+        return ()
+    native = vlan or NATIVE
+    return (Member(native, native=True), *(Member(vid) for vid in tagged if vid != native))
+
+
+def gateway_port(vlan: int) -> tuple[Member, ...]:
+    """Return the memberships of the port behind the gateway link of a VLAN."""
+    return (Member(vlan, native=True),) if vlan else ()
+
+
+def gateway_name(bridge: str, vlan: int) -> str:
+    """Return the name of the link that carries the gateway addresses of a VLAN."""
+    return f"{bridge}.{vlan}"
