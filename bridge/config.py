@@ -73,8 +73,8 @@ def parse(request: Request) -> Settings:
     ipam = root.section("ipam")
     ipam_type = ipam.text("type", "") if ipam else ""
     subnet_file = root.text("subnetFile", "")
-    trunk = vlans.trunk(root)
     vlan = vlans.identifier(root)
+    trunk = vlans.trunk(root)
     settings = Settings(
         bridge=root.text("bridge", "") or "cni0",
         is_gateway=root.flag("isGateway", default=bool(subnet_file)) or root.flag("isDefaultGateway", default=False),
@@ -119,16 +119,20 @@ def _mac(request: Request) -> str:
         for key in path:
             section = section.section(key) if section else None
         wished = (section.text("mac", "") if section else "") or wished
-    if wished and not _is_mac(wished):
+    return _colons(wished) if wished else ""
+
+
+def _colons(mac: str) -> str:
+    """Return a MAC as the kernel prints it; hyphens and Cisco's dots are read as the reference's library does."""
+    separator = next((each for each in ":-." if each in mac), ":")
+    groups = mac.lower().split(separator)
+    digits = "".join(groups)
+    sizes = {len(group) for group in groups}
+    if sizes != {4 if separator == "." else 2} or len(digits) != 12 or not set(digits) <= set("0123456789abcdef"):
         raise CniError(
-            Code.INVALID_CONFIG, f'invalid MAC address "{wished}"', "expected six hex pairs like 02:00:00:00:00:01"
+            Code.INVALID_CONFIG, f'invalid MAC address "{mac}"', "expected six hex pairs like 02:00:00:00:00:01"
         )
-    return wished.lower()
-
-
-def _is_mac(text: str) -> bool:
-    parts = text.split(":")
-    return len(parts) == 6 and all(len(part) == 2 and set(part) <= set("0123456789abcdefABCDEF") for part in parts)
+    return ":".join(digits[place : place + 2] for place in range(0, 12, 2))
 
 
 def _dns(root: Section) -> Dns | None:

@@ -31,7 +31,7 @@ def ensure(plan: Attachment, host: Network, bridge: Link) -> Link:
     except KernelError as refused:
         raise (unsupported(plan.bridge) if refused.unsupported else refused) from refused
     switched = links.present(host, plan.bridge)
-    if not _filters(switched):  # old kernels ignore the attribute
+    if not _filters(switched):  # taken and not acted upon
         raise unsupported(plan.bridge)
     return switched
 

@@ -56,6 +56,7 @@ def _ready_bridge(plan: Attachment, host: Network) -> Link:
         gateway.refuse_second_bridge(plan, host)
         link = _new_bridge(plan, host)
     _insist_on_bridge(link, Code.CONFLICT)
+    links.ignore_router_advertisements(link.name)
     link = vlan_ports.ensure(plan, host, link)
     if plan.promiscuous and not link.promiscuous:
         host.apply(SetLink(link.index, promiscuous=True))
@@ -92,7 +93,6 @@ def _new_bridge(plan: Attachment, host: Network) -> Link:
             raise vlan_ports.unsupported(plan.bridge) from refused
         if not refused.exists:  # another ADD may have been faster
             raise
-    links.ignore_router_advertisements(plan.bridge)
     return links.present(host, plan.bridge)
 
 

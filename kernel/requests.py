@@ -29,7 +29,7 @@ def _link(link: int | str) -> str:
 class AddBridge:
     """Create a bridge; `mtu` 0 and `mac` "" leave the choice to the kernel. Refused with EEXIST if the name is taken.
 
-    `vlan_filtering` makes it honour VLANs; kernels without that feature refuse with EOPNOTSUPP or, before 4.10, ignore it.
+    `vlan_filtering` makes it honour VLANs; kernels without that feature refuse with EOPNOTSUPP.
     """
 
     name: str

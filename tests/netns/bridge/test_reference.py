@@ -185,7 +185,9 @@ def test_a_contradicting_gateway_is_refused_or_replaced_and_a_disjoint_ipv6_one_
 def test_an_existing_bridge_is_reused(real: Runtime, container: Space) -> None:
     real.host.network.apply(AddBridge("br0"))
     before = link(real.host, "br0")
+    real.host.run("sh", "-c", "echo 2 > /proc/sys/net/ipv6/conf/br0/accept_ra")
     add(real, container)
+    assert real.host.run("cat", "/proc/sys/net/ipv6/conf/br0/accept_ra").strip() == "0"
     after = link(real.host, "br0")
     assert (after.index, after.mac, after.promiscuous) == (before.index, before.mac, 0)
 

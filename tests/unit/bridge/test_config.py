@@ -66,6 +66,19 @@ def test_the_strongest_source_of_a_mac_wins(args: str, keys: dict[str, Any], mac
     assert config.parse(asked(args, **keys)).mac == mac
 
 
+@pytest.mark.parametrize("text", ["02:00:5e:10:00:0A", "02-00-5E-10-00-0a", "0200.5e10.000a"])
+def test_a_mac_may_be_written_as_the_references_library_reads_it(text: str) -> None:
+    assert config.parse(asked(runtimeConfig={"mac": text})).mac == "02:00:5e:10:00:0a"
+
+
+@pytest.mark.parametrize(
+    "text", ["0200.5e10", "02:00:5e:10:00", "02:00:5e:10:00:0a:00", "2:0:5e:10:0:a", "02:00-5e:10:00:0a"]
+)
+def test_what_is_no_mac_is_refused(text: str) -> None:
+    with pytest.raises(CniError, match="invalid MAC address"):
+        config.parse(asked(runtimeConfig={"mac": text}))
+
+
 @pytest.mark.parametrize(
     ("ipam", "follows"),
     [
