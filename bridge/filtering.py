@@ -29,7 +29,9 @@ def ensure(plan: Attachment, host: Network, bridge: Link) -> Link:
     try:
         host.apply(SetLink(bridge.index, vlan_filtering=True))
     except KernelError as refused:
-        raise (unsupported(plan.bridge) if refused.unsupported else refused) from refused
+        if refused.unsupported:
+            raise unsupported(plan.bridge) from refused
+        raise
     switched = links.present(host, plan.bridge)
     if not _filters(switched):  # taken and not acted upon
         raise unsupported(plan.bridge)

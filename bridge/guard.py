@@ -20,7 +20,9 @@ def watch(owner: Owner, host_end: str, mac: str) -> None:
     try:
         nft.run(macspoof.addition(owner, host_end, mac, _existing()))
     except KernelError as refused:
-        raise (_unsupported() if refused.unsupported else refused) from refused
+        if refused.unsupported:
+            raise _unsupported() from refused
+        raise
 
 
 def require() -> None:

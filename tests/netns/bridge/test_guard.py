@@ -4,7 +4,7 @@
 * Frames under the container's own MAC pass, others do not.
 * CHECK sees a missing rule, and adding again leaves one set.
 * GC removes the sets of host ends that are gone (contract 6, row 1), of no network's living ones.
-* What cannot be removed does not make DEL fail.
+* What cannot be removed does not make DEL fail; a host that cannot do it is told what is missing.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from kernel import nft
+from kernel import nft, tools
 from kernel.requests import DeleteLink, SetLink
 from tests.netns.bridge.conftest import Runtime, add
 from tests.netns.spaces import Space
@@ -95,3 +95,14 @@ def test_what_cannot_be_removed_does_not_fail_del(runtime: Runtime, container: S
 def test_status_can_tell(runtime: Runtime) -> None:
     assert runtime.call("STATUS", "", cniVersion="1.1.0", macspoofchk=True) == {}
     assert counts(runtime) == {}
+
+
+def test_a_host_without_nftables_is_told_what_is_missing(
+    runtime: Runtime, container: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tools, "find", lambda *_: None)
+    answer = runtime.call("ADD", container.path, macspoofchk=True)
+    assert (answer["code"], '"macspoofchk": true needs nftables' in answer["msg"]) == (100, True)
+    assert "CONFIG_NF_TABLES_BRIDGE" in answer["details"]
+    assert (runtime.veths(), runtime.ipam_calls()) == ([], ["ADD c1", "DEL c1"])
+    assert runtime.call("STATUS", "", cniVersion="1.1.0", macspoofchk=True)["code"] == 50
