@@ -21,7 +21,7 @@ Parser = Callable[[Request], object]
 ROUNDS = 100
 """Who has more mistakes than this corrects some and asks again."""
 
-NAMED = re.compile(r'(?:value of|missing|written at|unsupported key) "([^"]+)"')
+NAMED = re.compile(r'(?:value of|missing|written at|unsupported key) "([^"]+)"|^in (vlanTrunk\[[0-9]+\]):')
 """How the parsers name a place: in the message, or where the message is the reference's, in the details."""
 
 COUNTED = re.compile(r"^invalid range set [0-9]+: ")
@@ -60,8 +60,15 @@ def _host_local(asked: Request) -> None:
     config.requested(asked)
 
 
+def _static(asked: Request) -> None:
+    from ipam import fixed  # noqa: PLC0415 - as above
+
+    fixed.add(asked)
+
+
 MAIN: Mapping[str, Parser] = {"bridge": _bridge}
-IPAM: Mapping[str, Parser] = {"host-local": _host_local}
+IPAM: Mapping[str, Parser] = {"host-local": _host_local, "static": _static}
+"""The programs whose configuration can be wrong; loopback has none."""
 
 
 def concerned(config: Mapping[str, Any]) -> tuple[Parser, ...]:
@@ -143,7 +150,7 @@ def _named(refused: CniError) -> Place:
     found = NAMED.search(refused.msg) or NAMED.search(refused.details)
     if found is None:
         return next((place for words, place in GATES.items() if words in refused.msg), ())
-    steps = re.findall(r"[^.\[\]]+|\[[0-9]+\]", found.group(1))
+    steps = re.findall(r"[^.\[\]]+|\[[0-9]+\]", found.group(found.lastindex or 0))
     return tuple(int(step[1:-1]) if step.startswith("[") else step for step in steps)
 
 

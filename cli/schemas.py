@@ -7,7 +7,6 @@ Must not know files or programs.
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -151,14 +150,11 @@ def _subnet(text: str) -> None:
     own = addresses.parse_interface(text)
     if own.network.prefixlen > own.max_prefixlen - 2:
         raise ValueError(f"{text} is too small to give addresses from")
-    ip_network(text if own.version == 4 and ":" not in text else str(own))
+    if own.ip != own.network.network_address:
+        raise ValueError(f"{text} has host bits set")
 
 
-def _wish(text: str) -> None:
-    (addresses.parse_interface if "/" in text else addresses.parse_address)(text)
-
-
-def _members(text: str) -> None:
+def _exclusion(text: str) -> None:
     own = addresses.parse_interface(text) if "/" in text else None
     if own is None:
         addresses.parse_address(text)
@@ -166,12 +162,16 @@ def _members(text: str) -> None:
         raise ValueError(f"{text} has host bits set")
 
 
+def _wish(text: str) -> None:
+    (addresses.parse_interface if "/" in text else addresses.parse_address)(text)
+
+
 FORMATS = {
     "ip-address": _address,
     "ip-cidr": addresses.parse_interface,
     "ip-subnet": _subnet,
     "ip-wish": _wish,
-    "ip-members": _members,
+    "ip-exclusion": _exclusion,
 }
 
 

@@ -103,7 +103,9 @@ def test_every_key_has_one_spelling() -> None:
 def _described(key: dict[str, object]) -> bool:
     """Tell whether a hover shows something: here, or where the key's schema really stands."""
     file, _, name = str(key.get("$ref", "")).partition("#/$defs/")
-    if {"description", "const", "not", "enum", "properties"} & set(key):  # all but the first stand in conditions
+    if {"description", "const", "not", "enum", "properties", "maxItems", "items"} & set(
+        key
+    ):  # all but the first stand in conditions
         return True
     if name in ("mac", "path", "wishes", "ranges", "routes", "dns", "ipam", "type", "name", "version", "capabilities"):
         return True

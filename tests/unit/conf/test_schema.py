@@ -66,13 +66,27 @@ FULL: dict[str, Any] = {
         "subnet": "10.3.0.0/24",
         "rangeStart": "10.3.0.7",
         "routes": [ROUTE, {"dst": "::/0"}],
+        "exclude": ["10.1.0.7", "10.2.0.64/28"],
+        "reclaim": True,
         "subnetFile": "",
         "dataDir": "/run/x",
         "resolvConf": "/etc/resolv.conf",
-        "exclude": ["10.1.0.7", "10.2.0.0/28"],
-        "reclaim": True,
     },
 }  # fmt: skip
+
+STATIC: dict[str, Any] = {
+    "cniVersion": "1.1.0",
+    "name": "net",
+    "type": "loopback",
+    "args": {"cni": {"ips": []}},
+    "runtimeConfig": {"ips": []},
+    "ipam": {
+        "type": "static",
+        "addresses": [{"address": "10.1.0.5/24", "gateway": "10.1.0.1"}, {"address": "fd00::5/64"}],
+        "routes": [ROUTE],
+        "dns": {"nameservers": ["10.1.0.1"], "domain": "d", "search": ["s"], "options": ["o"]},
+    },
+}
 
 Step = str | int
 
@@ -86,7 +100,10 @@ def places(value: Any, here: tuple[Step, ...] = ()) -> list[tuple[Step, ...]]:
     return [place for step, member in steps for place in ((*here, step), *places(member, (*here, step)))]
 
 
-PLACES = [place for place in places(FULL) if place not in (("type",), ("ipam", "type"))]
+GOOD = [
+    (good, [place for place in places(good) if place not in (("type",), ("ipam", "type"))]) for good in (FULL, STATIC)
+]
+"""Good configurations, each with the places to change; the types decide who judges, so they stay."""
 
 
 def changed(document: Any, place: tuple[Step, ...], value: Any, *, remove: bool) -> None:
@@ -109,9 +126,10 @@ def changed(document: Any, place: tuple[Step, ...], value: Any, *, remove: bool)
 @st.composite
 def configurations(draw: st.DrawFn) -> dict[str, Any]:
     """Draw a full configuration in which up to three values are something else, or missing."""
-    document: dict[str, Any] = json.loads(json.dumps(FULL))
-    for place in draw(st.lists(st.sampled_from(PLACES), max_size=3)):
-        changed(document, place, draw(JUNK), remove=draw(st.booleans()))
+    good, wrong = draw(st.sampled_from(GOOD))
+    document: dict[str, Any] = json.loads(json.dumps(good))
+    for place in draw(st.lists(st.sampled_from(wrong), max_size=3)):
+        changed(document, place, json.loads(json.dumps(draw(JUNK))), remove=draw(st.booleans()))
     return document
 
 
@@ -136,8 +154,9 @@ def test_lint_tells_of_every_configuration_that_is_refused(config: dict[str, Any
     assert bool(lint.of_one(config)) == bool(refusal(config))
 
 
-def test_the_full_configuration_is_a_good_one() -> None:
-    assert lint.of_one(FULL) == []
+@pytest.mark.parametrize("config", [FULL, STATIC])
+def test_the_full_configurations_are_good_ones(config: dict[str, Any]) -> None:
+    assert lint.of_one(config) == []
 
 
 def written() -> list[tuple[str, Any]]:
