@@ -12,7 +12,7 @@ import pytest
 
 from tests.vectors.reading import Answer, Vector, play, vectors
 
-BUILT = [vector for vector in vectors() if vector.program in ("bridge", "host-local")]
+BUILT = [vector for vector in vectors() if vector.program not in ("echo", "relay")]
 STEP = 7
 
 

@@ -14,6 +14,8 @@ import pytest
 
 import bridge.program
 import ipam.host_local
+import ipam.static
+import loopback.program
 from cni import invoke, skel
 from cni.program import Program
 from cni.request import Request
@@ -35,6 +37,8 @@ def _delegate(request: Request) -> Result:
 PROGRAMS = {
     "bridge": bridge.program.PROGRAM,
     "host-local": ipam.host_local.PROGRAM,
+    "static": ipam.static.PROGRAM,
+    "loopback": loopback.program.PROGRAM,
     "echo": Program("echo", lambda: dict.fromkeys(VERBS, _hand_on)),
     "relay": Program("relay", lambda: dict.fromkeys(VERBS, _delegate)),
 }
@@ -53,7 +57,7 @@ def test_the_vector_holds_in_process(vector: Vector, tmp_path: Path) -> None:
 
 def test_every_table_has_vectors() -> None:
     sections = {vector.source.partition("-")[0] for vector in vectors()}
-    assert sections >= {"1.2", "1.3", "1.5", "1.6", "1.7", "1.8", "1.9", "1.10", "2.1", "3.1", "3.3"}
+    assert sections >= {"1.2", "1.3", "1.5", "1.6", "1.7", "1.8", "1.9", "1.10", "2.1", "3.1", "3.3", "4.5", "4.6"}
 
 
 @pytest.mark.parametrize(
