@@ -28,7 +28,7 @@ RELATIONS = re.compile(
 VALUES: list[Any] = [
      None, True, False, 0, 1, -1, 5, 1.0, 1.5, 2**32, 2**63, "", "x", "1", "true", "a\0b", "10.1.0.1", "10.1.0.0/24",
      "10.1.0.1/24", "10.1.0.0/31", "010.1.0.1", "fd00::1%eth0", "fd00::/64", "::ffff:10.1.0.1", "::ffff:10.1.0.0/120", "10.1.0.0/255.255.255.0",
-     "10.1.0.0/024", "/run/x", "run/x", "02:00:00:00:00:01", "02-00-00-00-00-01", "nftables", "iptables", "host-local",
+     "10.1.0.0/024", "/run/x", "run/x", "02:00:00:00:00:01", "02-00-00-00-00-01", "0200.0000.0001", "02-00:00-00-00-01", "020000000001", "nftables", "iptables", "host-local",
      "a\n", "/a\n", "02:00:00:00:00:01\n", [], [None], ["x"], [5], [[]], [[None]], [[{}]], [{}], {}, {"x": 1},
      ["10.1.0.5"], ["10.1.0.5/24"], ["10.1.0.5\n"], [{"dst": "0.0.0.0/0"}], [{"id": 5}], [{"minID": 1, "maxID": 9}],
 ]  # fmt: skip
@@ -52,8 +52,9 @@ FULL: dict[str, Any] = {
     "hairpinMode": True,
     "promiscMode": False,
     "portIsolation": False,
-    "vlan": 0,
-    "vlanTrunk": None,
+    "vlan": 5,
+    "vlanTrunk": [{"id": 5}, {"minID": 7, "maxID": 9}],
+    "preserveDefaultVlan": True,
     "macspoofchk": False,
     "enabledad": True,
     "disableContainerInterface": False,
