@@ -3,10 +3,11 @@
 SHELL := /bin/sh
 PYTHON := .venv/bin/python
 CODE := bridge build cli cni ipam kernel lease loopback overlay tests $(wildcard bench)
+GUEST_TESTS := tests/guest tests/netns/bridge tests/netns/kernel
 CACHES := .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-clean test soak check fmt build install bench clean ready-run ready-test
+.PHONY: help setup demo demo-clean test soak test-guest check fmt build install bench clean ready-run ready-test ready-guest
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +20,9 @@ ready-run:
 
 ready-test:
 	@sh build/setup.sh test
+
+ready-guest: ready-test
+	@sh build/setup.sh guest
 
 build: ready-run ## programs in dist/cni (a CNI_PATH entry) and dist/bin
 	@$(PYTHON) -m build.programs
@@ -34,6 +38,9 @@ test: ready-test build ## all tests on the built programs (ARGS='-k name' picks)
 
 soak: ready-test build ## 10,000 ADD/DEL pairs of host-local and 500 of bridge leave nothing (SOAK=N scales both)
 	@$(PYTHON) -m tests.soak $(SOAK)
+
+test-guest: ready-guest build ## what the host's kernel may lack, in an emulated Debian kernel (TESTS=tests/netns ARGS='-k name')
+	@$(PYTHON) -m build.guest.run $(or $(TESTS),$(GUEST_TESTS)) $(ARGS)
 
 check: ready-test ## formatting, lint rules, types, import contracts
 	@.venv/bin/ruff check $(CODE)
@@ -52,6 +59,6 @@ install: ready-run ## install below PREFIX, links in CNI_BIN (PREFIX=/usr/local 
 bench: build ## time a cold ADD and show where the time goes
 	@$(PYTHON) bench/cold.py
 
-clean: ## remove dist, caches and compiled files (not .venv)
-	@rm -rf dist $(CACHES)
+clean: ## remove dist, the guest, caches and compiled files (not .venv)
+	@rm -rf dist .guest $(CACHES)
 	@find . -name .venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes a checkout ready to run or to test: system packages by name (as root on Debian), then .venv from pinned, hashed files.
 # It is shell because a bare Debian has no Python yet. Outside the checkout it changes nothing but installed packages.
-# usage: build/setup.sh run|test
+# usage: build/setup.sh run|test|guest
 set -eu
 
 # What must be there -> the package that brings it. A path must exist; NAME! is a Python module of the system's Python.
@@ -17,6 +17,11 @@ sysctl procps
 iptables iptables
 /usr/lib/cni/bridge containernetworking-plugins
 /var/lib/dpkg/info/busybox-static.list busybox-static"
+GUEST="$TEST
+qemu-system-x86_64 qemu-system-x86
+setpriv util-linux
+depmod kmod
+mke2fs e2fsprogs"
 
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 python=/usr/bin/python3 # the system's own, never one a version manager put in front
@@ -91,14 +96,51 @@ requirements() { # file...: nothing to do when this goal was reached with the sa
     printf '%s\n' "$sum" >.venv/ready-for-"$goal"
 }
 
+kernel() { # Debian's cloud kernel, unpacked below .guest and never installed; delete .guest to get a newer one
+    [ ! -e .guest/kernel/boot ] || return 0
+    [ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ] ||
+        die "the guest is made from an amd64 Debian's own packages, and this is none; the other tests run everywhere: make test"
+    log=${log:-$(mktemp)}
+    trap 'rm -f "$log"' EXIT
+    package=$(newest_kernel)
+    if [ -z "$package" ] && [ "$(id -u)" = 0 ]; then
+        refresh
+        package=$(newest_kernel)
+    fi
+    [ -n "$package" ] || die 'no package list knows linux-image-cloud-amd64; run apt-get update as root, then make again'
+    say "downloading $package"
+    rm -rf .guest/download
+    mkdir -p .guest/download
+    get_kernel || { [ "$(id -u)" = 0 ] && refresh && get_kernel; } ||
+        die "apt-get download $package failed (an old package list? apt-get update as root renews it): $(tail -n 3 "$log")"
+    dpkg-deb -x .guest/download/*.deb .guest/download/kernel
+    rm -rf .guest/kernel
+    mv .guest/download/kernel .guest/kernel
+    rm -r .guest/download
+}
+
+newest_kernel() {
+    apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)$/\1/p'
+}
+
+get_kernel() {
+    package=$(newest_kernel)
+    (cd .guest/download && apt-get download -qq "$package") >"$log" 2>&1
+}
+
 cd "$(dirname "$0")/.."
 goal=${1:-}
 case $goal in
 run) tools=$RUN files='requirements/run.txt' ;;
 test) tools=$TEST files='requirements/run.txt requirements/test.txt' ;;
-*) die "usage: build/setup.sh run|test (not '$goal')" ;;
+guest) tools=$GUEST files='' ;; # Python packages: those of the goal test
+*) die "usage: build/setup.sh run|test|guest (not '$goal')" ;;
 esac
 packages "$tools"
+if [ "$goal" = guest ]; then
+    kernel
+    exit
+fi
 environment
 # shellcheck disable=SC2086 # one word a file
 requirements $files
