@@ -15,6 +15,8 @@ podman podman
 runc runc
 sysctl procps
 iptables iptables
+wg wireguard-tools
+wireguard-go wireguard-go
 /usr/lib/cni/bridge containernetworking-plugins
 /var/lib/dpkg/info/busybox-static.list busybox-static"
 GUEST="$TEST

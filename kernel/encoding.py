@@ -158,6 +158,10 @@ def _add_vxlan(request: requests.AddVxlan) -> list[Message]:
     return _new_link(False, [*named, *_common(request.mtu, request.mac), _info("vxlan", device)])
 
 
+def _add_wireguard(request: requests.AddWireguard) -> list[Message]:
+    return _new_link(False, [("IFLA_IFNAME", _name(request.name)), _info("wireguard", [])])
+
+
 def _flags(wanted: Mapping[int, bool | None]) -> dict[str, int]:
     """Return the fields that switch the given flags on or off and leave the others (None) alone."""
     given = {flag: on for flag, on in wanted.items() if on is not None}
@@ -369,6 +373,7 @@ _ENCODERS: dict[type, Callable[[Any], list[Message]]] = {
     requests.AddBridge: _add_bridge,
     requests.AddVeth: _add_veth,
     requests.AddVxlan: _add_vxlan,
+    requests.AddWireguard: _add_wireguard,
     requests.SetLink: _set_link,
     requests.DeleteLink: _delete_link,
     requests.AddVlans: _add_vlans,

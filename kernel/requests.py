@@ -88,6 +88,17 @@ class AddVxlan:
 
 
 @dataclass(frozen=True, slots=True)
+class AddWireguard:
+    """Create the kernel's own WireGuard device, down and without peers; EOPNOTSUPP where the kernel has none."""
+
+    name: str
+
+    def what(self) -> str:
+        """Say it in words, for errors."""
+        return f"creating WireGuard device {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
 class SetLink:
     """Change a link; None (0 for `mtu`, "" for `mac`) leaves a property alone, `master` 0 detaches from the bridge.
 
@@ -299,6 +310,7 @@ Request = (
     AddBridge
     | AddVeth
     | AddVxlan
+    | AddWireguard
     | SetLink
     | DeleteLink
     | AddVlans

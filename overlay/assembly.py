@@ -11,9 +11,9 @@ from pathlib import Path
 
 from kernel.events import Events
 from kernel.network import Network
-from overlay import carriers, documents, interfaces, network, reconcile
+from overlay import carriers, documents, identity, interfaces, network, reconcile
 from overlay.attributes import compact
-from overlay.backends import Underlay, catalogue, udp
+from overlay.backends import Underlay, catalogue, udp, wireguard
 from overlay.daemon import Daemon, Outside
 from overlay.enforcing import Enforcer
 from overlay.errors import Refused
@@ -51,10 +51,12 @@ async def assemble(
     underlay = interfaces.choose(kernel, _wish(chosen, store, kernel), dual=config.ipv6 is not None)
     log.info("interface chosen", interface=underlay.interface, public_ip=underlay.public_ip, mtu=underlay.mtu)
     _retire_forwarder(config, str(file.path), log)
+    key = identity.private_key(chosen.wireguard_key_file) if config.backend_type == wireguard.TYPE else ""
     kept = _kept(config, underlay, kernel) if store.exchanges else {}
+    kept |= {wireguard.DEVICE: identity.public_key(key, chosen.wireguard_key_file)} if key else {}
     backend = catalogue.build(config, underlay, kept)
     terms = Terms(config, underlay.public_ip, backend.attributes, chosen.subnet_lease_renew_margin * 60.0)
-    upkeep = Upkeep(kernel, backend, file, _duties(chosen, config), log)
+    upkeep = Upkeep(kernel, backend, file, _duties(chosen, config, key), log)
     outside = Outside(store, events, notifier, chance, log)
     return Daemon(outside, Tenancy(terms, previous=file.previous()), upkeep, Enforcer(), chosen.iptables_resync)
 
@@ -126,13 +128,14 @@ def _retire_forwarder(config: NetworkConfig, owner: str, log: Log) -> None:
         log.info("forwarder of the earlier backend stopped", device=udp.DEVICE)
 
 
-def _duties(chosen: Settings, config: NetworkConfig) -> Duties:
+def _duties(chosen: Settings, config: NetworkConfig, private_key: str) -> Duties:
     return Duties(
         config=config,
         bridge=chosen.bridge,
         masquerade=chosen.ip_masq,
         forward=chosen.iptables_forward_rules,
         fully_random=not chosen.ip_masq_fully_random_disable,
+        private_key=private_key,
     )
 
 

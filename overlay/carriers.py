@@ -5,10 +5,12 @@ not decide which peers there are; what the device itself needs is overlay.drift'
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from kernel import tools
-from overlay.backends import Forwarding, Pipe
+from kernel import tools, wireguard
+from kernel.network import Network
+from overlay.backends import Encryption, Forwarding, Pipe
 from overlay.errors import Unavailable
 from overlay.forwarder import control
 from overlay.forwarder.control import State
@@ -16,12 +18,49 @@ from overlay.forwarder.control import State
 START = "import sys; sys.path[:] = {paths!r}; from overlay.forwarder.process import main; raise SystemExit(main())"
 
 
-def ensure(pipe: Pipe, owner: str) -> tuple[str, ...]:
-    """Bring the carrier of a device in line and say what was changed; `owner` is our lease file.
+class Carriers:
+    """The carriers of one daemon, known by its lease file `owner`; `private_key` is WireGuard's, where that is used."""
 
-    Raises KernelError, or Unavailable while the device is another daemon's.
-    """
-    return _forwarding(pipe.name, pipe.carrier, owner)
+    def __init__(self, owner: str, private_key: str = "") -> None:
+        self._owner, self._private_key = owner, private_key
+        self._told: dict[str, wireguard.Settings] = {}
+
+    def ensure(self, network: Network, pipe: Pipe) -> tuple[str, ...]:
+        """Bring the carrier of a device in line and say what was changed.
+
+        Raises KernelError, or Unavailable while the device is another daemon's.
+        """
+        match pipe.carrier:
+            case Forwarding():
+                return _forwarding(pipe.name, pipe.carrier, self._owner)
+            case Encryption():
+                return self._encryption(network, pipe.name, pipe.carrier)
+
+    def _encryption(self, network: Network, device: str, wanted: Encryption) -> tuple[str, ...]:
+        """Keep a device and its sessions; WireGuard follows a peer that moves, so only a changed wish moves it back."""
+        settings = wireguard.Settings(
+            self._private_key,
+            wanted.port,
+            frozenset(
+                wireguard.Peer(one.public_key, one.endpoint, one.allowed, one.keepalive, one.preshared_key)
+                for one in wanted.peers
+            ),
+        )
+        changed = []
+        if network.link(device) is None:
+            wireguard.create(network, device)
+            self._told.pop(device, None)
+            changed.append(f"creating WireGuard device {device}")
+        found = wireguard.show(device)
+        if found != settings and (self._told.get(device) != settings or _placeless(found) != _placeless(settings)):
+            wireguard.sync(device, settings)
+            changed.append(f"setting {len(settings.peers)} peers on {device}")
+        self._told[device] = settings
+        return tuple(changed)
+
+
+def _placeless(settings: wireguard.Settings) -> wireguard.Settings:
+    return replace(settings, peers=frozenset(replace(peer, endpoint=None) for peer in settings.peers))
 
 
 def retire(device: str, owner: str) -> bool:

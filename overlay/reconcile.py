@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from kernel import requests, sysctl
 from kernel.errors import KernelError
 from kernel.network import Network
-from overlay import carriers, drift
+from overlay import drift
 from overlay.backends import Desired, Device, Direct, IPAddress, Pipe, Reach, Tunnel
+from overlay.carriers import Carriers
 from overlay.drift import Entries
 from overlay.errors import Unavailable
 
@@ -40,8 +41,8 @@ class Report:
     mtu: int
 
 
-def converge(network: Network, desired: Desired, owner: str = "") -> Report:
-    """Bring everything in line for the daemon whose lease file is `owner`; never raises KernelError."""
+def converge(network: Network, desired: Desired, carriers: Carriers) -> Report:
+    """Bring everything in line; never raises KernelError."""
     changed: list[str] = []
     failed: list[str] = []
     mtus: list[int] = []
@@ -53,7 +54,7 @@ def converge(network: Network, desired: Desired, owner: str = "") -> Report:
             failed.append(str(problem))
     for pipe in desired.pipes:
         try:
-            changed += carriers.ensure(pipe, owner)
+            changed += carriers.ensure(network, pipe)
             mtus.append(_pipe(network, pipe, changed, failed))
         except (KernelError, Unavailable) as problem:
             failed.append(str(problem))

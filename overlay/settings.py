@@ -16,6 +16,7 @@ from lease.file import DEFAULT_PATH
 from overlay.errors import Refused
 
 PREFIXES = ("TULLED_", "FLANNELD_")
+KEY_PATH = "/var/lib/tulle/wireguard.key"
 STORES = ("sqlite", "file")
 
 _TRUE, _FALSE = ("1", "t", "true"), ("0", "f", "false")
@@ -39,6 +40,7 @@ class Settings:
     subnet_lease_renew_margin: int
     ip_masq: bool
     ip_masq_fully_random_disable: bool
+    wireguard_key_file: str
     iptables_resync: int
     iptables_forward_rules: bool
     bridge: str
@@ -131,6 +133,8 @@ class Option:
     metavar: str
     about: str
     repeated: bool = False
+    also: tuple[str, ...] = ()
+    """A name of its own by which the environment may give it, after the others."""
 
     @property
     def field(self) -> str:
@@ -140,7 +144,7 @@ class Option:
     @property
     def variables(self) -> tuple[str, ...]:
         """Environment variables that give it, the winning one first."""
-        return tuple(prefix + self.field.upper() for prefix in PREFIXES)
+        return (*(prefix + self.field.upper() for prefix in PREFIXES), *self.also)
 
 
 # fmt: off
@@ -159,6 +163,7 @@ OPTIONS = (
     Option("subnet-lease-renew-margin",    _number(1, 1439),      60,           "MINUTES", "renew this long before a lease ends"),
     Option("ip-masq",                      _boolean,              False,        "",        "masquerade what containers send out of the network"),
     Option("ip-masq-fully-random-disable", _boolean,              False,        "",        "let the kernel keep source ports when masquerading"),
+    Option("wireguard-key-file",           str,                   KEY_PATH,     "FILE",    "private key of the backend wireguard, made at the first start and kept (also WIREGUARD_KEY_FILE)", also=("WIREGUARD_KEY_FILE",)),
     Option("iptables-resync",              _number(1, 3600),      5,            "SECONDS", "compare the firewall's rules this often"),
     Option("iptables-forward-rules",       _boolean,              True,         "",        "accept the network's traffic in the forward chain"),
     Option("bridge",                       _link_name,            "",           "NAME",    "keep this bridge up with the gateway address, so that services can bind before the first container"),

@@ -11,6 +11,7 @@ from kernel.errors import KernelError
 from kernel.network import Network
 from overlay import gateway, leasefile, reconcile
 from overlay.backends import Backend
+from overlay.carriers import Carriers
 from overlay.errors import Unavailable
 from overlay.firewall import Rules
 from overlay.leasefile import LeaseFile
@@ -31,6 +32,7 @@ class Duties:
     masquerade: bool
     forward: bool
     fully_random: bool
+    private_key: str = field(default="", repr=False)
 
 
 @dataclass(slots=True)
@@ -49,12 +51,13 @@ class Upkeep:
 
     def __init__(self, network: Network, backend: Backend, file: LeaseFile, duties: Duties, log: Log) -> None:
         self.progress = Progress()
+        self._carriers = Carriers(file.path, duties.private_key)
         self._network, self._backend, self._file, self._duties, self._log = network, backend, file, duties, log
 
     def tunnels(self, own: Lease, peers: Sequence[Lease]) -> int:
         """Program device, addresses and peers; give the MTU containers may use, 0 while a device is missing."""
         desired = self._backend.desired(own, peers, reconcile.reach(self._network))
-        report = reconcile.converge(self._network, desired, str(self._file.path))
+        report = reconcile.converge(self._network, desired, self._carriers)
         self._say_changes(report.changed)
         self.progress.peers = len(peers) - len(desired.unusable)
         self._judge("peers", "; ".join(desired.unusable[:_MANY]), fatal=False)

@@ -5,7 +5,7 @@ It never touches the kernel; overlay.drift compares its wishes with what is ther
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Protocol
 
@@ -95,6 +95,25 @@ class Forwarding:
 
 
 @dataclass(frozen=True, slots=True)
+class EncryptionPeer:
+    """A host as WireGuard knows it: its key, where to send, what may come from it; `keepalive` in seconds, 0 for none."""
+
+    public_key: str
+    endpoint: tuple[IPAddress, int]
+    allowed: frozenset[IPNetwork]
+    keepalive: int
+    preshared_key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Encryption:
+    """What a WireGuard device needs besides this host's key: its UDP port and its peers."""
+
+    port: int
+    peers: frozenset[EncryptionPeer]
+
+
+@dataclass(frozen=True, slots=True)
 class Pipe:
     """A device for packets, not frames, that takes all of `networks`; its carrier knows which host has which subnet."""
 
@@ -102,7 +121,7 @@ class Pipe:
     mtu: int
     addresses: tuple[IPInterface, ...]
     networks: tuple[IPNetwork, ...]
-    carrier: Forwarding
+    carrier: Forwarding | Encryption
 
 
 @dataclass(frozen=True, slots=True)

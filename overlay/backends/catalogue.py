@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from overlay.attributes import Attributes
-from overlay.backends import Backend, Device, Underlay, alloc, hostgw, udp, vxlan
+from overlay.backends import Backend, Device, Underlay, alloc, hostgw, udp, vxlan, wireguard
 from overlay.network import NetworkConfig
 from overlay.stores.file import Host
 from overlay.subnets import Subnet
@@ -27,6 +27,7 @@ class Entry:
 ENTRIES = {
     vxlan.TYPE: Entry(vxlan.build, vxlan.derived, vxlan.options),
     hostgw.TYPE: Entry(hostgw.build, hostgw.derived),
+    wireguard.TYPE: Entry(wireguard.build, wireguard.derived, wireguard.options),
     udp.TYPE: Entry(udp.build, udp.derived, udp.options),
     alloc.TYPE: Entry(alloc.build, alloc.derived),
 }
@@ -49,7 +50,7 @@ def devices(config: NetworkConfig, underlay: Underlay) -> tuple[Device, ...]:
 
 
 def build(config: NetworkConfig, underlay: Underlay, kept: Mapping[str, str]) -> Backend:
-    """Make the backend for this host; `kept` holds MACs of its devices that survived, by device name."""
+    """Make the backend for this host; `kept` has what peers know it by, by device: a MAC or a public key."""
     return require_known(config).build(config, underlay, kept)
 
 

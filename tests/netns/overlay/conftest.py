@@ -10,7 +10,7 @@ from kernel.requests import DeleteLink
 from tests.netns.overlay.daemons import Tulled, pair, segment
 from tests.netns.spaces import Space
 
-CARRIED = ("flannel0",)
+CARRIED = ("flannel0", "flannel-wg", "flannel-wg-v6")
 FLAGS = ("--network", "10.42.0.0/16", "--iface", "eth0")
 Start = Callable[..., Tulled]
 
@@ -20,9 +20,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Start daemons that share one sqlite store unless told otherwise."""
     with ExitStack() as stack:
 
-        def begin(space: Space, *flags: str) -> Tulled:
+        def begin(space: Space, *flags: str, within: tuple[str, ...] = ()) -> Tulled:
             chosen = flags if "--store" in flags else ("--store", f"sqlite:{tmp_path / 'net.db'}", *FLAGS, *flags)
-            daemon = Tulled(space, tmp_path, *chosen)
+            daemon = Tulled(space, tmp_path, *chosen, within=within)
             stack.callback(daemon.close)
             return daemon
 

@@ -24,9 +24,9 @@ DEVICE = "flannel.1"
 
 
 class Tulled:
-    """One daemon in a space, with its lease file and log in a directory of its own."""
+    """One daemon in a space, with its lease file and log in a directory of its own; `within` is a command that runs it elsewhere."""
 
-    def __init__(self, space: Space, place: Path, *flags: str) -> None:
+    def __init__(self, space: Space, place: Path, *flags: str, within: tuple[str, ...] = ()) -> None:
         self.space, self.place = space, place / space.name
         self.place.mkdir(exist_ok=True)
         self.lease_file = self.place / "subnet.env"
@@ -35,7 +35,7 @@ class Tulled:
         (self.place / "notify").unlink(missing_ok=True)
         self._ready.bind(str(self.place / "notify"))
         self._ready.settimeout(15)
-        command = [sys.executable, "-c", START, "--subnet-file", str(self.lease_file), *flags]
+        command = [*within, sys.executable, "-c", START, "--subnet-file", str(self.lease_file), *flags]
         environ = {"PATH": os.environ["PATH"], "NOTIFY_SOCKET": str(self.place / "notify")}
         with self.log.open("a") as log, namespaces.inside(space.namespace):
             self.process = subprocess.Popen(command, cwd=ROOT, env=environ, stderr=log, stdout=log)

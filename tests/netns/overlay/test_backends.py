@@ -6,7 +6,8 @@ import json
 import signal
 import sqlite3
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 from kernel import namespaces
 from tests.lab import waiting
 from tests.netns.overlay.conftest import Start
-from tests.netns.overlay.daemons import Tulled
+from tests.netns.overlay.daemons import ROOT, Tulled
 from tests.netns.spaces import Space
 
 REPAIR = 10.0
@@ -36,6 +37,12 @@ class Case:
 
 
 CASES = [
+    Case(
+        {"Type": "wireguard"},
+        ("ip route flush dev flannel-wg", "ip link set flannel-wg down", "ip link del flannel-wg"),
+        1420,
+    ),
+    Case({"Type": "wireguard", "Mode": "ipv4", "PSK": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="}, (), 1420),
     Case({"Type": "udp"}, ("ip route flush dev flannel0", "ip link set flannel0 down", "ip link del flannel0"), 1472),
     Case(
         {"Type": "vxlan", "DirectRouting": True},
@@ -56,11 +63,33 @@ Begin = Callable[[Space], Tulled]
 
 
 @pytest.fixture
-def begin(case: Case, start: Start, tmp_path: Path) -> Begin:
+def begin(case: Case, start: Start, tmp_path: Path) -> Iterator[Begin]:
     config = tmp_path / "net-conf.json"
     config.write_text(json.dumps({"Network": "10.42.0.0/16", "Backend": case.backend}))
     flags = ("--store", f"sqlite:{tmp_path / 'net.db'}", "--net-config", str(config), "--iface", "eth0")
-    return lambda space: start(space, *flags, "--bridge", "tulle0")
+    with ExitStack() as stack:
+        runs: dict[str, tuple[str, ...]] = {}
+
+        def one(space: Space) -> Tulled:
+            if case.backend["Type"] == "wireguard" and space.name not in runs:
+                runs[space.name] = stack.enter_context(own_run())
+            key = ("--wireguard-key-file", str(tmp_path / f"{space.name}.key"))
+            return start(space, *flags, *key, "--bridge", "tulle0", within=runs.get(space.name, ()))
+
+        yield one
+
+
+@contextmanager
+def own_run() -> Iterator[tuple[str, ...]]:
+    """Give a host a /run of its own, where wireguard-go keeps its sockets; yields the command that enters it."""
+    hold = "mount -t tmpfs tmpfs /run && echo held && exec cat"
+    command = ["unshare", "--mount", "sh", "-c", hold]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        yield ("nsenter", f"--mount=/proc/{holder.pid}/ns/mnt", f"--wd={ROOT}", "--")
+        assert holder.stdin is not None
+        holder.stdin.close()
 
 
 @pytest.fixture

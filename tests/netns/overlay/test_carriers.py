@@ -15,6 +15,7 @@ from kernel.errors import KernelError
 from kernel.requests import AddAddress, DeleteLink
 from overlay import carriers, reconcile
 from overlay.backends import Desired, Forwarding, Pipe
+from overlay.carriers import Carriers
 from overlay.errors import Unavailable
 from overlay.forwarder import control
 from tests.lab import waiting
@@ -44,35 +45,39 @@ def other(**changes: object) -> Pipe:
 
 
 def test_a_forwarder_is_started_once(place: Space) -> None:
-    assert carriers.ensure(PIPE, OWNER) == ("starting the forwarder of flannel0 on 127.0.0.1 port 8285",)
-    assert carriers.ensure(PIPE, OWNER) == ()
+    assert Carriers(OWNER).ensure(place.network, PIPE) == ("starting the forwarder of flannel0 on 127.0.0.1 port 8285",)
+    assert Carriers(OWNER).ensure(place.network, PIPE) == ()
     assert place.network.link("flannel0")
 
 
 def test_changed_routes_are_told_to_the_same_process(place: Space) -> None:
-    carriers.ensure(PIPE, OWNER)
+    Carriers(OWNER).ensure(place.network, PIPE)
     index = place.index("flannel0")
-    assert carriers.ensure(other(routes=frozenset()), OWNER) == ("telling the forwarder of flannel0 about 0 peers",)
+    assert Carriers(OWNER).ensure(place.network, other(routes=frozenset())) == (
+        "telling the forwarder of flannel0 about 0 peers",
+    )
     assert place.index("flannel0") == index
 
 
 def test_a_changed_port_takes_another_process(place: Space) -> None:
-    carriers.ensure(PIPE, OWNER)
-    assert carriers.ensure(other(port=8286), OWNER) == ("starting the forwarder of flannel0 on 127.0.0.1 port 8286",)
+    Carriers(OWNER).ensure(place.network, PIPE)
+    assert Carriers(OWNER).ensure(place.network, other(port=8286)) == (
+        "starting the forwarder of flannel0 on 127.0.0.1 port 8286",
+    )
     state = control.ask("flannel0")
     assert state is not None
     assert state.port == 8286
 
 
 def test_another_daemons_forwarder_is_left_alone(place: Space) -> None:
-    carriers.ensure(PIPE, OWNER)
+    Carriers(OWNER).ensure(place.network, PIPE)
     with pytest.raises(Unavailable, match=f"the daemon with the lease file {OWNER}"):
-        carriers.ensure(PIPE, "/elsewhere/subnet.env")
+        Carriers("/elsewhere/subnet.env").ensure(place.network, PIPE)
     assert not carriers.retire("flannel0", "/elsewhere/subnet.env")
 
 
 def test_a_deleted_device_ends_its_forwarder(place: Space) -> None:
-    carriers.ensure(PIPE, OWNER)
+    Carriers(OWNER).ensure(place.network, PIPE)
     place.network.apply(DeleteLink("flannel0"))
     waiting.until(lambda: control.ask("flannel0") is None, "forwarder ended")
 
@@ -81,13 +86,13 @@ def test_a_port_that_is_taken_is_reported(place: Space) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 8285))
         with pytest.raises(KernelError, match=r"starting the forwarder of flannel0: .*Address already in use"):
-            carriers.ensure(PIPE, OWNER)
+            Carriers(OWNER).ensure(place.network, PIPE)
 
 
 def test_a_destination_nobody_has_is_answered(place: Space) -> None:
-    report = reconcile.converge(place.network, Desired(pipes=(PIPE,)), OWNER)
+    report = reconcile.converge(place.network, Desired(pipes=(PIPE,)), Carriers(OWNER))
     assert (report.failed, report.mtu) == ((), 1472)
-    assert reconcile.converge(place.network, Desired(pipes=(PIPE,)), OWNER).changed == ()
+    assert reconcile.converge(place.network, Desired(pipes=(PIPE,)), Carriers(OWNER)).changed == ()
     place.network.apply(AddAddress(place.index("lo"), IPv4Interface("10.42.1.1/32")))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as lost:
         lost.settimeout(5)

@@ -11,6 +11,7 @@ from kernel import namespaces
 from kernel.requests import AddAddress, AddBridge, DeleteLink
 from overlay import reconcile
 from overlay.backends import Desired, Device, Direct, Tunnel
+from overlay.carriers import Carriers
 from tests.netns.spaces import Space
 
 LOCAL = IPv4Address("192.0.2.1")
@@ -42,7 +43,7 @@ def under(host: Space) -> Space:
 
 def converge(space: Space, *tunnels: Tunnel) -> reconcile.Report:
     with namespaces.inside(space.namespace):
-        return reconcile.converge(space.network, Desired(tunnels))
+        return reconcile.converge(space.network, Desired(tunnels), Carriers("x"))
 
 
 def test_one_pass_builds_all_and_the_next_changes_nothing(under: Space) -> None:
@@ -141,7 +142,7 @@ def by(*gateways: str, link: str = "under0") -> Desired:
 
 def settle(space: Space, desired: Desired) -> reconcile.Report:
     with namespaces.inside(space.namespace):
-        return reconcile.converge(space.network, desired)
+        return reconcile.converge(space.network, desired, Carriers("x"))
 
 
 def test_routes_by_other_hosts_follow_their_gateways(under: Space) -> None:

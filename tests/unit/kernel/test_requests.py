@@ -23,6 +23,7 @@ WORDS: dict[str, Request] = {
     "creating bridge cni0": requests.AddBridge("cni0"),
     "creating veth v0 with peer eth0": requests.AddVeth("v0", "eth0", None),
     "creating vxlan flannel.1 with VNI 1 on link 2 from 192.0.2.1": requests.AddVxlan("flannel.1", 1, 2, REMOTE),
+    "creating WireGuard device wg0": requests.AddWireguard("wg0"),
     "setting up True on v0": requests.SetLink("v0", up=True),
     "setting master 0, mtu 1400, mac 02:00:00:00:00:07 on link 3": requests.SetLink(3, master=0, mtu=1400, mac=MAC),
     "setting up False, alias x, hairpin False on v0": requests.SetLink("v0", up=False, alias="x", hairpin=False),

@@ -112,3 +112,9 @@ def test_help_names_every_option() -> None:
 
 def test_the_fields_are_the_options() -> None:
     assert {option.field for option in OPTIONS} == set(Settings.__dataclass_fields__)
+
+
+def test_the_key_file_also_has_the_name_flannel_gives_it() -> None:
+    environ = {"WIREGUARD_KEY_FILE": "/a"}
+    assert settings.parse([], environ, io.StringIO()).wireguard_key_file == "/a"
+    assert settings.parse([], {**environ, "TULLED_WIREGUARD_KEY_FILE": "/b"}, io.StringIO()).wireguard_key_file == "/b"

@@ -11,6 +11,7 @@ import pytest
 from kernel import namespaces
 from overlay import carriers, reconcile
 from overlay.backends import Desired, Forwarding, Pipe
+from overlay.carriers import Carriers
 from overlay.forwarder import control
 from tests.netns.spaces import Space
 
@@ -31,7 +32,7 @@ PIPE = Pipe(
 def ends(host: Space) -> Iterator[tuple[socket.socket, socket.socket]]:
     """A socket of the peer's outside, and one of this host's inside the network."""
     with namespaces.inside(host.namespace):
-        assert reconcile.converge(host.network, Desired(pipes=(PIPE,)), OWNER).failed == ()
+        assert reconcile.converge(host.network, Desired(pipes=(PIPE,)), Carriers(OWNER)).failed == ()
         outside, inside = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
         with outside, inside:
             outside.bind((str(PEER), PORT))

@@ -26,11 +26,17 @@ def test_a_host_of_a_hosts_file_publishes_what_its_own_daemon_would() -> None:
     assert catalogue.derive(CONFIG, host) == catalogue.build(CONFIG, ME, {}).attributes(host.subnet)
 
 
-@pytest.mark.parametrize("kind", catalogue.TYPES)
+@pytest.mark.parametrize("kind", [one for one in catalogue.TYPES if one != "wireguard"])
 def test_a_host_of_a_hosts_file_publishes_what_its_own_daemon_would_with_every_backend(kind: str) -> None:
     config = network.parse(f'{{"Network": "10.42.0.0/16", "Backend": {{"Type": "{kind}"}}}}', "x")
     host = Host(ME.public_ip, None, Subnet(IPv4Network("10.42.1.0/24")))
     assert catalogue.derive(config, host) == catalogue.build(config, ME, {}).attributes(host.subnet)
+
+
+def test_a_hosts_file_cannot_tell_wireguards_keys() -> None:
+    config = network.parse('{"Network": "10.42.0.0/16", "Backend": {"Type": "wireguard"}}', "x")
+    with pytest.raises(Refused, match="hosts must exchange their keys"):
+        catalogue.derive(config, Host(ME.public_ip, None, Subnet(IPv4Network("10.42.1.0/24"))))
 
 
 def test_a_backend_without_a_vxlan_device_keeps_no_mac() -> None:

@@ -1,0 +1,113 @@
+"""WireGuard devices through `wg`, which speaks to the kernel's own and to wireguard-go's alike.
+
+Where the kernel has no WireGuard, wireguard-go carries the device in a process of its own, which ends with it. Keys travel on
+stdin, never as arguments. Must not know whose peers these are.
+"""
+
+import errno
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+from kernel import tools
+from kernel.entries import IPAddress
+from kernel.errors import KernelError
+from kernel.network import Network
+from kernel.requests import AddWireguard
+
+_NONE = "(none)"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Another device: where it is, what may come from it, its keys in base64; `keepalive` in seconds, 0 for none."""
+
+    public_key: str
+    endpoint: tuple[IPAddress, int] | None
+    allowed: frozenset[IPv4Network | IPv6Network]
+    keepalive: int = 0
+    preshared_key: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that `wg` sets on a device."""
+
+    private_key: str = field(repr=False)
+    port: int
+    peers: frozenset[Peer]
+
+
+def create(network: Network, device: str) -> None:
+    """Make a device, down: the kernel's, or wireguard-go's where it has none; raises KernelError."""
+    try:
+        network.apply(AddWireguard(device))
+    except KernelError as problem:
+        if problem.errno != errno.EOPNOTSUPP:
+            raise
+        outcome = tools.run(["wireguard-go", device])
+        if outcome.code != 0:
+            raise tools.refusal(outcome, f"starting wireguard-go for {device}") from problem
+
+
+def generate_key() -> str:
+    """Make a private key."""
+    return _wg(["genkey"], "making a WireGuard key").strip()
+
+
+def public_key(private_key: str) -> str:
+    """Derive the public key; KernelError EINVAL when this is no private key."""
+    return _wg(["pubkey"], "deriving a WireGuard public key", private_key + "\n").strip()
+
+
+def show(device: str) -> Settings:
+    """Read what a device is set to; raises KernelError, ENODEV when no WireGuard answers by that name."""
+    return parse(_wg(["show", device, "dump"], f"reading WireGuard device {device}"))
+
+
+def sync(device: str, settings: Settings) -> None:
+    """Change only what differs: sessions of peers that stay are kept, other peers are removed."""
+    _wg(["syncconf", device, "/dev/stdin"], f"setting WireGuard device {device}", text(settings))
+
+
+def parse(dump: str) -> Settings:
+    """Read `wg show DEVICE dump`: a line for the device, a line a peer, tabs between (wg(8))."""
+    first, *rest = [line.split("\t") for line in dump.splitlines()]
+    return Settings("" if first[0] == _NONE else first[0], int(first[2]), frozenset(_peer(words) for words in rest))
+
+
+def text(settings: Settings) -> str:
+    """Write a configuration as wg(8) reads it."""
+    lines = ["[Interface]", f"PrivateKey = {settings.private_key}", f"ListenPort = {settings.port}"]
+    for peer in sorted(settings.peers, key=lambda one: one.public_key):
+        lines += ["[Peer]", f"PublicKey = {peer.public_key}", f"PersistentKeepalive = {peer.keepalive or 'off'}"]
+        lines += [f"AllowedIPs = {', '.join(sorted(map(str, peer.allowed)))}"] if peer.allowed else []
+        lines += [f"PresharedKey = {peer.preshared_key}"] if peer.preshared_key else []
+        lines += [f"Endpoint = {_joined(*peer.endpoint)}"] if peer.endpoint else []
+    return "\n".join(lines) + "\n"
+
+
+def _peer(words: list[str]) -> Peer:
+    key, preshared, endpoint, allowed, *_, keepalive = words
+    return Peer(
+        public_key=key,
+        endpoint=None if endpoint == _NONE else _parted(endpoint),
+        allowed=frozenset() if allowed == _NONE else frozenset(ip_network(one) for one in allowed.split(",")),
+        keepalive=0 if keepalive == "off" else int(keepalive),
+        preshared_key="" if preshared == _NONE else preshared,
+    )
+
+
+def _joined(address: IPAddress, port: int) -> str:
+    return f"{address}:{port}" if address.version == 4 else f"[{address}]:{port}"
+
+
+def _parted(endpoint: str) -> tuple[IPAddress, int]:
+    host, _, port = endpoint.rpartition(":")
+    return ip_address(host.strip("[]").partition("%")[0]), int(port)
+
+
+def _wg(arguments: list[str], what: str, stdin: str = "") -> str:
+    outcome = tools.run(["wg", *arguments], stdin)
+    if outcome.code != 0:
+        raise tools.refusal(outcome, what)
+    return outcome.stdout
