@@ -7,6 +7,7 @@ What must be closed again is registered on the stack it is handed. Must not know
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from ipaddress import ip_network
 from pathlib import Path
 
 from kernel.events import Events
@@ -135,6 +136,8 @@ def _duties(chosen: Settings, config: NetworkConfig, private_key: str) -> Duties
         masquerade=chosen.ip_masq,
         forward=chosen.iptables_forward_rules,
         fully_random=not chosen.ip_masq_fully_random_disable,
+        guarded=chosen.tunnel_guard,
+        allowed=tuple(map(ip_network, chosen.tunnel_allow)),
         private_key=private_key,
     )
 

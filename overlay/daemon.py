@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 from kernel.errors import KernelError
 from kernel.events import Events
+from overlay.backends import Desired
 from overlay.enforcing import Enforcer
 from overlay.errors import Refused, StoreError
 from overlay.firewall import Rules
+from overlay.guard import Wish
 from overlay.health import Health
 from overlay.leases import Lease
 from overlay.logs import Log
@@ -51,7 +53,7 @@ class Daemon:
         self._peers = Peers()
         self._own: Lease | None = None
         self._due = asyncio.Event()
-        self._checked: tuple[float, tuple[Rules, ...]] = (float("-inf"), ())
+        self._checked: tuple[float, tuple[Rules, ...], Wish | None] = (float("-inf"), (), None)
         self._last_pass = float("-inf")
         self._announced = False
 
@@ -126,8 +128,9 @@ class Daemon:
         own, upkeep = self._own, self._upkeep
         if own is not None and self._peers.known:
             try:
-                mtu = upkeep.tunnels(own, self._peers.others(own.subnet, own.attributes.public_ip))
-                await self._firewall(own)
+                desired = upkeep.plan(own, self._peers.others(own.subnet, own.attributes.public_ip))
+                await self._firewall(own, desired)
+                mtu = upkeep.tunnels(desired)
                 if self._own is own:
                     upkeep.bridge(own, mtu)
                     upkeep.publish(own, mtu)
@@ -139,17 +142,17 @@ class Daemon:
         self._last_pass = self._outside.chance.now()
         self._announce()
 
-    async def _firewall(self, own: Lease) -> None:
+    async def _firewall(self, own: Lease, desired: Desired) -> None:
         """Keep the rules, in a thread because it starts programs; no oftener than asked unless the lease changed."""
-        rules = self._upkeep.rules(own)
-        if self._is_due(rules):
-            self._upkeep.firewall(*await asyncio.to_thread(self._enforcer.enforce, rules))
-            self._checked = (self._outside.chance.now(), rules)
+        rules, wish = self._upkeep.rules(own), self._upkeep.guard(desired)
+        if self._is_due(rules, wish):
+            self._upkeep.firewall(await asyncio.to_thread(self._enforcer.enforce, rules, wish))
+            self._checked = (self._outside.chance.now(), rules, wish)
 
-    def _is_due(self, rules: tuple[Rules, ...]) -> bool:
-        when, which = self._checked
+    def _is_due(self, rules: tuple[Rules, ...], wish: Wish | None) -> bool:
+        when, *which = self._checked
         late = self._outside.chance.now() - when >= self._resync
-        return late or rules != which or "firewall" in self._upkeep.progress.failed
+        return late or [rules, wish] != which or "firewall" in self._upkeep.progress.failed
 
     def _take(self, update: Update) -> None:
         for event in self._peers.apply(update):

@@ -5,16 +5,25 @@ programs, so it runs beside the event loop. Must not decide what the rules are.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from kernel import iptables, nft, sysctl
 from kernel.errors import KernelError
 from kernel.iptables import Chain
-from overlay import firewall
+from overlay import firewall, guard
 from overlay.firewall import Rules
 
 FORWARDING = {"ip": "net/ipv4/ip_forward", "ip6": "net/ipv6/conf/all/forwarding"}
 """The sysctl that lets a family's packets through from one link to another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What keeping the rules changed, and what could not be: of the rules, and of the tunnel's guard."""
+
+    changed: tuple[str, ...]
+    problem: str
+    unguarded: str = ""
 
 
 class Enforcer:
@@ -23,15 +32,21 @@ class Enforcer:
     def __init__(self) -> None:
         self._fully_random = True
 
-    def enforce(self, wanted: Sequence[Rules]) -> tuple[tuple[str, ...], str]:
-        """Bring all families in line; give what was changed and, when not everything could be, the problem."""
+    def enforce(self, wanted: Sequence[Rules], wish: guard.Wish | None = None) -> Outcome:
+        """Bring all families and the guard in line, each whatever became of the others."""
         changed: list[str] = []
+        problems: list[str] = []
         for rules in wanted:
             try:
                 changed += self._family(rules)
             except KernelError as problem:
-                return tuple(changed), f"{problem}; {problem.hint}" if problem.hint else str(problem)
-        return tuple(changed), ""
+                problems.append(_reason(problem))
+        unguarded = ""
+        try:
+            changed += _guard(wish) if wish else []
+        except KernelError as problem:
+            unguarded = _reason(problem)
+        return Outcome(tuple(changed), "; ".join(problems), unguarded)
 
     def _family(self, rules: Rules) -> list[str]:
         changed = []
@@ -54,6 +69,21 @@ class Enforcer:
             nft.run(firewall.transaction(replace(rules, fully_random=False)))
             self._fully_random = False  # an old kernel: the source port is then chosen in order
         return True
+
+
+def _reason(problem: KernelError) -> str:
+    return f"{problem}; {problem.hint}" if problem.hint else str(problem)
+
+
+def _guard(wish: guard.Wish) -> list[str]:
+    if not guard.differs(wish, nft.listing(guard.FAMILY, wish.table)):
+        return []
+    nft.run(guard.transaction(wish))
+    return [
+        f"letting {len(wish.tunnel.peers)} peers send to VNI {wish.tunnel.vni}"
+        if wish.armed
+        else "taking the guard away"
+    ]
 
 
 def _accept_where_policy_drops(rules: Rules) -> bool:

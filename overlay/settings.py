@@ -9,7 +9,7 @@ import argparse
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, TextIO
 
 from lease.file import DEFAULT_PATH
@@ -40,6 +40,8 @@ class Settings:
     subnet_lease_renew_margin: int
     ip_masq: bool
     ip_masq_fully_random_disable: bool
+    tunnel_guard: bool
+    tunnel_allow: tuple[str, ...]
     wireguard_key_file: str
     iptables_resync: int
     iptables_forward_rules: bool
@@ -91,6 +93,13 @@ def _parsed(text: str) -> IPv4Address | IPv6Address | None:
         return ip_address(text)
     except ValueError:
         return None
+
+
+def _cidr(text: str) -> str:
+    try:
+        return str(ip_network(text))
+    except ValueError:
+        raise ValueError("write a network like 192.0.2.0/24, or an address") from None
 
 
 def _store(text: str) -> str:
@@ -163,6 +172,8 @@ OPTIONS = (
     Option("subnet-lease-renew-margin",    _number(1, 1439),      60,           "MINUTES", "renew this long before a lease ends"),
     Option("ip-masq",                      _boolean,              False,        "",        "masquerade what containers send out of the network"),
     Option("ip-masq-fully-random-disable", _boolean,              False,        "",        "let the kernel keep source ports when masquerading"),
+    Option("tunnel-guard",                 _boolean,              True,         "",        "drop packets of our VXLAN port and VNI from addresses that are no current peer's"),
+    Option("tunnel-allow",                 _cidr,                 (),           "CIDR",    "let these send to the tunnel too (peers behind NAT); may be repeated", repeated=True),
     Option("wireguard-key-file",           str,                   KEY_PATH,     "FILE",    "private key of the backend wireguard, made at the first start and kept (also WIREGUARD_KEY_FILE)", also=("WIREGUARD_KEY_FILE",)),
     Option("iptables-resync",              _number(1, 3600),      5,            "SECONDS", "compare the firewall's rules this often"),
     Option("iptables-forward-rules",       _boolean,              True,         "",        "accept the network's traffic in the forward chain"),

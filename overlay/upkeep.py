@@ -1,6 +1,7 @@
 """One pass over everything this host must have, in the order containers rely on.
 
-Tunnels and peers, firewall, bridge, and last the lease file. Each pass compares and repairs; a failure of one part is kept until a later pass clears it. The lease file is written only when
+Firewall, so that a peer's packets are let in before ours invite answers; tunnels and peers, bridge, and last the lease file.
+Each pass compares and repairs; a failure of one part is kept until a later pass clears it. The lease file is written only when
 devices and firewall stand: whoever reads it may start containers at once. Must not wait; the daemon decides when to pass.
 """
 
@@ -9,9 +10,10 @@ from dataclasses import dataclass, field
 
 from kernel.errors import KernelError
 from kernel.network import Network
-from overlay import gateway, leasefile, reconcile
-from overlay.backends import Backend
+from overlay import gateway, guard, leasefile, reconcile
+from overlay.backends import Backend, Desired, IPNetwork
 from overlay.carriers import Carriers
+from overlay.enforcing import Outcome
 from overlay.errors import Unavailable
 from overlay.firewall import Rules
 from overlay.leasefile import LeaseFile
@@ -32,6 +34,8 @@ class Duties:
     masquerade: bool
     forward: bool
     fully_random: bool
+    guarded: bool = True
+    allowed: tuple[IPNetwork, ...] = ()
     private_key: str = field(default="", repr=False)
 
 
@@ -54,13 +58,17 @@ class Upkeep:
         self._carriers = Carriers(file.path, duties.private_key)
         self._network, self._backend, self._file, self._duties, self._log = network, backend, file, duties, log
 
-    def tunnels(self, own: Lease, peers: Sequence[Lease]) -> int:
-        """Program device, addresses and peers; give the MTU containers may use, 0 while a device is missing."""
+    def plan(self, own: Lease, peers: Sequence[Lease]) -> Desired:
+        """Decide what the kernel should have for these peers, and say which of them had to be left out."""
         desired = self._backend.desired(own, peers, reconcile.reach(self._network))
-        report = reconcile.converge(self._network, desired, self._carriers)
-        self._say_changes(report.changed)
         self.progress.peers = len(peers) - len(desired.unusable)
         self._judge("peers", "; ".join(desired.unusable[:_MANY]), fatal=False)
+        return desired
+
+    def tunnels(self, desired: Desired) -> int:
+        """Program device, addresses and peers; give the MTU containers may use, 0 while a device is missing."""
+        report = reconcile.converge(self._network, desired, self._carriers)
+        self._say_changes(report.changed)
         self._judge("tunnel", "; ".join(report.failed[:_MANY]))
         return min(self._backend.mtu, report.mtu)
 
@@ -72,10 +80,15 @@ class Upkeep:
             for network, subnet in zip(duties.config.networks, own.subnet.networks, strict=False)
         )
 
-    def firewall(self, changed: Sequence[str], problem: str) -> None:
-        """Take note of what keeping the rules came to."""
-        self._say_changes(changed)
-        self._judge("firewall", problem)
+    def guard(self, desired: Desired) -> guard.Wish | None:
+        """Give who may send to the tunnel; None when nothing needs a guard."""
+        return guard.Wish(desired.guard, self._duties.allowed, self._duties.guarded) if desired.guard else None
+
+    def firewall(self, outcome: Outcome) -> None:
+        """Take note of what keeping rules and guard came to."""
+        self._say_changes(outcome.changed)
+        self._judge("firewall", outcome.problem)
+        self._judge("tunnel guard", outcome.unguarded)
 
     def bridge(self, own: Lease, mtu: int) -> None:
         """Keep the bridge up with the gateway address, if one was asked for and its MTU is known."""

@@ -125,12 +125,22 @@ class Pipe:
 
 
 @dataclass(frozen=True, slots=True)
+class Guard:
+    """A tunnel anybody could send to: its UDP port and VNI, and the addresses of the hosts that may."""
+
+    port: int
+    vni: int
+    peers: frozenset[IPAddress]
+
+
+@dataclass(frozen=True, slots=True)
 class Desired:
     """All a backend wants in the kernel, and the peers it had to leave out with the reason for each."""
 
     tunnels: tuple[Tunnel, ...] = ()
     direct: Direct | None = None
     pipes: tuple[Pipe, ...] = ()
+    guard: Guard | None = None
     unusable: tuple[str, ...] = ()
 
 

@@ -1,16 +1,19 @@
 """Claims: the first look writes both tables and turns forwarding on, the next changes nothing, whatever nft lists; a changed rule is
-put right; masquerade that is switched off goes; where iptables' FORWARD drops, and only there, the accepts go to FLANNEL-FWD.
+put right; masquerade that is switched off goes; where iptables' FORWARD drops, and only there, the accepts go to FLANNEL-FWD; the guard
+is recognised when listed, follows its peers, and goes when it is off.
 """
 
 from collections.abc import Iterator
 from dataclasses import replace
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 
 import pytest
 
 from kernel import namespaces
-from overlay.enforcing import Enforcer
+from overlay.backends import Guard
+from overlay.enforcing import Enforcer, Outcome
 from overlay.firewall import Rules
+from overlay.guard import Wish
 from tests.netns.spaces import Space
 
 FOUR = Rules(ip_network("10.42.0.0/16"), ip_network("10.42.1.0/24"), masquerade=True, forward=True)
@@ -25,16 +28,16 @@ def inside(host: Space) -> Iterator[Space]:
 
 def test_the_first_look_writes_and_the_next_changes_nothing(inside: Space) -> None:
     enforcer = Enforcer()
-    changed, problem = enforcer.enforce((FOUR, SIX))
-    assert (problem, len([one for one in changed if one.startswith("replacing table")])) == ("", 2)
-    assert enforcer.enforce((FOUR, SIX)) == ((), "")
+    done = enforcer.enforce((FOUR, SIX))
+    assert (done.problem, len([one for one in done.changed if one.startswith("replacing table")])) == ("", 2)
+    assert enforcer.enforce((FOUR, SIX)) == Outcome((), "")
 
 
 @pytest.mark.parametrize(("masquerade", "forward"), [(True, False), (False, True), (False, False)])
 def test_every_choice_is_recognised_when_listed(inside: Space, masquerade: bool, forward: bool) -> None:
     wanted = [replace(one, masquerade=masquerade, forward=forward, fully_random=False) for one in (FOUR, SIX)]
     Enforcer().enforce(wanted)
-    assert Enforcer().enforce(wanted) == ((), "")
+    assert Enforcer().enforce(wanted) == Outcome((), "")
 
 
 def test_the_listing_is_flannels_with_the_mark_masked(inside: Space) -> None:
@@ -55,7 +58,7 @@ def test_forwarding_is_on(inside: Space) -> None:
 def test_a_changed_rule_is_put_right(inside: Space, damage: str) -> None:
     Enforcer().enforce((FOUR,))
     inside.run("nft", damage)
-    assert Enforcer().enforce((FOUR,)) == (("replacing table ip flannel-ipv4",), "")
+    assert Enforcer().enforce((FOUR,)) == Outcome(("replacing table ip flannel-ipv4",), "")
 
 
 def test_masquerade_that_is_switched_off_goes(inside: Space) -> None:
@@ -66,14 +69,54 @@ def test_masquerade_that_is_switched_off_goes(inside: Space) -> None:
 
 def test_where_iptables_drops_the_accepts_go_there_too(inside: Space) -> None:
     inside.run("iptables", "-P", "FORWARD", "DROP")
-    changed, problem = Enforcer().enforce((FOUR,))
-    assert (changed[-1], problem) == ("accepting 10.42.0.0/16 in FLANNEL-FWD", "")
+    done = Enforcer().enforce((FOUR,))
+    assert (done.changed[-1], done.problem) == ("accepting 10.42.0.0/16 in FLANNEL-FWD", "")
     listed = inside.run("iptables", "-S")
     assert '-A FLANNEL-FWD -s 10.42.0.0/16 -m comment --comment "flanneld forward" -j ACCEPT' in listed
     assert '-A FORWARD -m comment --comment "flanneld forward" -j FLANNEL-FWD' in listed
-    assert Enforcer().enforce((FOUR,)) == ((), "")
+    assert Enforcer().enforce((FOUR,)) == Outcome((), "")
 
 
 def test_where_iptables_accepts_it_is_left_alone(inside: Space) -> None:
     Enforcer().enforce((FOUR,))
     assert "FLANNEL-FWD" not in inside.run("iptables", "-S")
+
+
+PEERS = frozenset(map(ip_address, ("192.0.2.2", "192.0.2.3", "2001:db8::2")))
+ALLOWED = tuple(map(ip_network, ("198.51.100.0/25", "198.51.100.128/25", "203.0.113.7/32", "fd99::/64")))
+WISHES = [
+    Wish(Guard(8472, 1, PEERS), ALLOWED),
+    Wish(Guard(4789, (1 << 24) - 1, PEERS)),
+    Wish(Guard(8472, 7, frozenset()), ALLOWED),
+]
+
+
+@pytest.mark.parametrize("wish", WISHES)
+def test_a_guard_is_recognised_when_listed(inside: Space, wish: Wish) -> None:
+    assert Enforcer().enforce((), wish).changed == (
+        f"letting {len(wish.tunnel.peers)} peers send to VNI {wish.tunnel.vni}",
+    )
+    assert Enforcer().enforce((), wish) == Outcome((), "")
+
+
+def test_a_guard_follows_its_peers(inside: Space) -> None:
+    Enforcer().enforce((), WISHES[0])
+    Enforcer().enforce((), replace(WISHES[0], tunnel=Guard(8472, 1, frozenset([ip_address("192.0.2.9")]))))
+    listed = inside.run("nft", "list", "set", "inet", "tulle-guard-1", "peers4")
+    assert ("192.0.2.9" in listed, "192.0.2.2" in listed) == (True, False)
+
+
+@pytest.mark.parametrize("damage", ["flush chain inet tulle-guard-1 input", "flush set inet tulle-guard-1 peers4"])
+def test_a_damaged_guard_is_put_right(inside: Space, damage: str) -> None:
+    Enforcer().enforce((), WISHES[0])
+    inside.run("nft", damage)
+    assert Enforcer().enforce((), WISHES[0]).changed
+    assert Enforcer().enforce((), WISHES[0]) == Outcome((), "")
+
+
+def test_a_guard_that_is_off_goes(inside: Space) -> None:
+    off = replace(WISHES[0], armed=False)
+    assert Enforcer().enforce((), off) == Outcome((), "")
+    Enforcer().enforce((), WISHES[0])
+    assert Enforcer().enforce((), off).changed == ("taking the guard away",)
+    assert "tulle-guard" not in inside.run("nft", "list", "tables")

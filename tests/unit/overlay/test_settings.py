@@ -118,3 +118,12 @@ def test_the_key_file_also_has_the_name_flannel_gives_it() -> None:
     environ = {"WIREGUARD_KEY_FILE": "/a"}
     assert settings.parse([], environ, io.StringIO()).wireguard_key_file == "/a"
     assert settings.parse([], {**environ, "TULLED_WIREGUARD_KEY_FILE": "/b"}, io.StringIO()).wireguard_key_file == "/b"
+
+
+def test_a_network_that_may_send_to_the_tunnel_is_checked() -> None:
+    assert parse("--tunnel-allow", "192.0.2.7", "--tunnel-allow", "2001:db8::/64").tunnel_allow == (
+        "192.0.2.7/32",
+        "2001:db8::/64",
+    )
+    with pytest.raises(Refused, match="write a network like"):
+        parse("--tunnel-allow", "192.0.2.7/24")

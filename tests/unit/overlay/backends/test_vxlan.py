@@ -9,7 +9,7 @@ import pytest
 
 from overlay import network, subnets
 from overlay.attributes import Attributes
-from overlay.backends import Device, Direct, IPAddress, Tunnel, Underlay, vxlan
+from overlay.backends import Device, Direct, Guard, IPAddress, Tunnel, Underlay, vxlan
 from overlay.errors import Refused
 from overlay.leases import Lease
 from overlay.network import NetworkConfig
@@ -133,6 +133,11 @@ def test_a_peer_behind_the_tunnel_itself_is_not_direct() -> None:
         OWN, [peer("10.42.2.0-24", "192.0.2.3")], wire
     )
     assert (len(wanted.tunnels[0].fdb), wanted.direct) == (1, Direct(frozenset(), (IPv4Network("10.42.0.0/16"),)))
+
+
+def test_every_usable_peer_and_nobody_else_may_send_to_the_tunnel() -> None:
+    desired = BACKEND.desired(OWN, [peer("10.42.2.0-24"), peer("10.43.2.0-24", "192.0.2.9")])
+    assert desired.guard == Guard(8472, 1, frozenset({IPv4Address("192.0.2.2")}))
 
 
 def test_without_direct_routing_no_route_by_others_is_judged() -> None:
