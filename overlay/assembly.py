@@ -136,6 +136,7 @@ def _duties(chosen: Settings, config: NetworkConfig, private_key: str) -> Duties
         masquerade=chosen.ip_masq,
         forward=chosen.iptables_forward_rules,
         fully_random=not chosen.ip_masq_fully_random_disable,
+        excluded=tuple(map(ip_network, chosen.ip_masq_exclude)),
         guarded=chosen.tunnel_guard,
         allowed=tuple(map(ip_network, chosen.tunnel_allow)),
         private_key=private_key,

@@ -31,6 +31,7 @@ class Enforcer:
 
     def __init__(self) -> None:
         self._fully_random = True
+        self._cleaned: set[str] = set()
 
     def enforce(self, wanted: Sequence[Rules], wish: guard.Wish | None = None) -> Outcome:
         """Bring all families and the guard in line, each whatever became of the others."""
@@ -54,6 +55,9 @@ class Enforcer:
             changed.append(f"turning on {FORWARDING[rules.family]}")
         if self._table(replace(rules, fully_random=rules.fully_random and self._fully_random)):
             changed.append(f"replacing table {rules.family} {rules.table}")
+        if rules.masquerade and rules.family not in self._cleaned:
+            changed += _clean(rules.network.version)
+            self._cleaned.add(rules.family)
         if rules.forward and _accept_where_policy_drops(rules):
             changed.append(f"accepting {rules.network} in FLANNEL-FWD")
         return changed
@@ -84,6 +88,16 @@ def _guard(wish: guard.Wish) -> list[str]:
         if wish.armed
         else "taking the guard away"
     ]
+
+
+def _clean(version: int) -> list[str]:
+    """Take away what a flanneld in iptables mode left: its rules would translate what ours spare. Once a start is enough."""
+    old = Chain("nat", "FLANNEL-POSTRTG", "POSTROUTING", "flanneld masq", ())
+    try:
+        removed = iptables.remove_rules(version, old)
+    except KernelError:
+        return []  # an iptables that cannot list translates nothing either
+    return [f"removing {old.name} of IPv{version}'s iptables"] if removed else []
 
 
 def _accept_where_policy_drops(rules: Rules) -> bool:

@@ -20,13 +20,17 @@ MARK = 0x4000
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What one family's table must hold: `network` of all hosts, own `subnet`, and which of the chains to fill."""
+    """What one family's table must hold: `network` of all hosts, own `subnet`, and which of the chains to fill.
+
+    What containers send to a network of `excluded` keeps its source address.
+    """
 
     network: IPNetwork
     subnet: IPNetwork
     masquerade: bool
     forward: bool
     fully_random: bool = True
+    excluded: tuple[IPNetwork, ...] = ()
 
     @property
     def family(self) -> str:
@@ -76,6 +80,7 @@ def _masquerade(rules: Rules) -> list[list[Json]]:
         [_match("==", saddr, own), _match("==", daddr, everywhere), back],
         [_match("==", saddr, everywhere), _match("==", daddr, own), back],
         [_match("!=", saddr, everywhere), _match("==", daddr, own), back],
+        *([_match("==", saddr, everywhere), _match("==", daddr, _net(one)), back] for one in rules.excluded),
         [_match("==", saddr, everywhere), _match("!=", daddr, multicast), translate],
         [_match("!=", saddr, everywhere), _match("==", daddr, everywhere), translate],
     ]
@@ -103,8 +108,10 @@ def _address(rules: Rules, side: str) -> Json:
     return {"payload": {"protocol": rules.family, "field": side}}
 
 
-def _net(network: IPNetwork) -> Json:
-    return {"prefix": {"addr": str(network.network_address), "len": network.prefixlen}}
+def _net(network: IPNetwork) -> Json | str:
+    bare = str(network.network_address)
+    single = network.prefixlen == network.max_prefixlen
+    return bare if single else {"prefix": {"addr": bare, "len": network.prefixlen}}
 
 
 def _bare(listed: Json) -> Json:

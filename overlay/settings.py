@@ -43,6 +43,7 @@ class Settings:
     tunnel_guard: bool
     tunnel_allow: tuple[str, ...]
     wireguard_key_file: str
+    ip_masq_exclude: tuple[str, ...]
     iptables_resync: int
     iptables_forward_rules: bool
     bridge: str
@@ -172,6 +173,7 @@ OPTIONS = (
     Option("subnet-lease-renew-margin",    _number(1, 1439),      60,           "MINUTES", "renew this long before a lease ends"),
     Option("ip-masq",                      _boolean,              False,        "",        "masquerade what containers send out of the network"),
     Option("ip-masq-fully-random-disable", _boolean,              False,        "",        "let the kernel keep source ports when masquerading"),
+    Option("ip-masq-exclude",              _cidr,                 (),           "CIDR",    "with --ip-masq: what containers send there keeps its source address; may be repeated", repeated=True),
     Option("tunnel-guard",                 _boolean,              True,         "",        "drop packets of our VXLAN port and VNI from addresses that are no current peer's"),
     Option("tunnel-allow",                 _cidr,                 (),           "CIDR",    "let these send to the tunnel too (peers behind NAT); may be repeated", repeated=True),
     Option("wireguard-key-file",           str,                   KEY_PATH,     "FILE",    "private key of the backend wireguard, made at the first start and kept (also WIREGUARD_KEY_FILE)", also=("WIREGUARD_KEY_FILE",)),
@@ -217,6 +219,8 @@ def _read(option: Option, word: str, source: str) -> Any:
 def _refuse_contradictions(settings: Settings) -> None:
     founding = [name for name in ("network", "net_config", "vni", "port") if getattr(settings, name) not in ("", None)]
     flags = ", ".join("--" + name.replace("_", "-") for name in founding)
+    if settings.ip_masq_exclude and not settings.ip_masq:
+        raise Refused("--ip-masq-exclude without --ip-masq", remedy="give --ip-masq too, or leave both out")
     if founding and settings.store_kind != "sqlite":
         raise Refused(f"{flags} has no use with --store {settings.store}", remedy='the file itself has the "Network"')
     if settings.network and settings.net_config:

@@ -34,6 +34,7 @@ class Duties:
     masquerade: bool
     forward: bool
     fully_random: bool
+    excluded: tuple[IPNetwork, ...] = ()
     guarded: bool = True
     allowed: tuple[IPNetwork, ...] = ()
     private_key: str = field(default="", repr=False)
@@ -75,8 +76,9 @@ class Upkeep:
     def rules(self, own: Lease) -> tuple[Rules, ...]:
         """Give the firewall rules the lease asks for, a family each."""
         duties = self._duties
+        outside = {version: tuple(one for one in duties.excluded if one.version == version) for version in (4, 6)}
         return tuple(
-            Rules(network, subnet, duties.masquerade, duties.forward, duties.fully_random)
+            Rules(network, subnet, duties.masquerade, duties.forward, duties.fully_random, outside[network.version])
             for network, subnet in zip(duties.config.networks, own.subnet.networks, strict=False)
         )
 

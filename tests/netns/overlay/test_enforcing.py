@@ -1,5 +1,6 @@
 """Claims: the first look writes both tables and turns forwarding on, the next changes nothing, whatever nft lists; a changed rule is
-put right; masquerade that is switched off goes; where iptables' FORWARD drops, and only there, the accepts go to FLANNEL-FWD; the guard
+put right; masquerade that is switched off goes; where iptables' FORWARD drops, and only there, the accepts go to FLANNEL-FWD; what a flanneld in
+iptables mode left is removed; excluded networks are spared; the guard
 is recognised when listed, follows its peers, and goes when it is off.
 """
 
@@ -75,6 +76,37 @@ def test_where_iptables_drops_the_accepts_go_there_too(inside: Space) -> None:
     assert '-A FLANNEL-FWD -s 10.42.0.0/16 -m comment --comment "flanneld forward" -j ACCEPT' in listed
     assert '-A FORWARD -m comment --comment "flanneld forward" -j FLANNEL-FWD' in listed
     assert Enforcer().enforce((FOUR,)) == Outcome((), "")
+
+
+def test_the_masquerading_a_flanneld_in_iptables_mode_left_is_removed(inside: Space) -> None:
+    inside.run("iptables", "-t", "nat", "-N", "FLANNEL-POSTRTG")
+    inside.run("iptables", "-t", "nat", "-A", "FLANNEL-POSTRTG", "-s", "10.42.0.0/16", "-j", "MASQUERADE")
+    inside.run(
+        "iptables",
+        "-t",
+        "nat",
+        "-A",
+        "POSTROUTING",
+        "-m",
+        "comment",
+        "--comment",
+        "flanneld masq",
+        "-j",
+        "FLANNEL-POSTRTG",
+    )
+    inside.run("iptables", "-t", "nat", "-A", "POSTROUTING", "-s", "198.51.100.0/24", "-j", "MASQUERADE")
+    assert Enforcer().enforce((FOUR,)).changed[-1] == "removing FLANNEL-POSTRTG of IPv4's iptables"
+    listed = inside.run("iptables", "-t", "nat", "-S")
+    assert ("FLANNEL-POSTRTG" in listed, "198.51.100.0/24" in listed) == (False, True)
+
+
+@pytest.mark.parametrize("text", ["192.168.0.0/16", "192.168.7.7/32"])
+def test_excluded_networks_are_recognised_when_listed(inside: Space, text: str) -> None:
+    wanted = replace(FOUR, excluded=(ip_network(text),))
+    Enforcer().enforce((wanted,))
+    assert Enforcer().enforce((wanted,)) == Outcome((), "")
+    listed = inside.run("nft", "list", "table", "ip", "flannel-ipv4")
+    assert f"ip saddr 10.42.0.0/16 ip daddr {text.removesuffix('/32')} return" in listed
 
 
 def test_where_iptables_accepts_it_is_left_alone(inside: Space) -> None:

@@ -120,6 +120,12 @@ def test_the_key_file_also_has_the_name_flannel_gives_it() -> None:
     assert settings.parse([], {**environ, "TULLED_WIREGUARD_KEY_FILE": "/b"}, io.StringIO()).wireguard_key_file == "/b"
 
 
+def test_an_exclusion_needs_masquerading() -> None:
+    assert parse("--ip-masq", "--ip-masq-exclude", "192.168.0.0/16").ip_masq_exclude == ("192.168.0.0/16",)
+    with pytest.raises(Refused, match="--ip-masq-exclude without --ip-masq"):
+        parse("--ip-masq-exclude", "192.168.0.0/16")
+
+
 def test_a_network_that_may_send_to_the_tunnel_is_checked() -> None:
     assert parse("--tunnel-allow", "192.0.2.7", "--tunnel-allow", "2001:db8::/64").tunnel_allow == (
         "192.0.2.7/32",
