@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("bridge", "cli", "cni", "conf", "ipam", "kernel", "lease", "loopback", "overlay")
+PACKAGES = ("bridge", "cli", "cni", "conf", "ipam", "kernel", "lease", "loopback", "meta", "overlay")
 DEPENDENCIES = (
     "pyroute2",
     "filelock",
@@ -55,6 +55,7 @@ class Program:
 
 PROGRAMS = (
     Program("cni", "bridge", "bridge.program"),
+    Program("cni", "flannel", "meta.flannel.program"),
     Program("cni", "host-local", "ipam.host_local"),
     Program("cni", "loopback", "loopback.program"),
     Program("cni", "static", "ipam.static"),

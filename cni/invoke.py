@@ -1,7 +1,7 @@
 """Runs another plugin on behalf of the one that was called (specification "Plugin Delegation", contract 1.8 and 1.10).
 
-The delegate gets the same environment with only CNI_COMMAND replaced, the same stdin byte for byte, and its refusal is
-raised as it came. Streams are unnamed memory files: nothing to poll, nothing that blocks when a grandchild keeps one
+The delegate gets the same environment with only CNI_COMMAND replaced, the same stdin byte for byte unless its caller
+writes it another document, and its refusal is raised as it came. Streams are unnamed memory files: nothing to poll, nothing that blocks when a grandchild keeps one
 open, and none of subprocess's import time. Must not know what IPAM is, nor look a program up anywhere but in CNI_PATH.
 """
 
@@ -54,14 +54,16 @@ class Outcome:
     stderr: str
 
 
-def delegate(request: Request, plugin: str, verb: str) -> Result:
+def delegate(request: Request, plugin: str, verb: str, *, stdin: bytes | None = None) -> Result:
     """Run `plugin` for `verb` and return its result; verbs other than ADD, and an answer of null, give an empty one.
+
+    `stdin` is a configuration of the delegate's own, for callers that do not pass theirs on.
 
     Raises the delegate's own CniError untouched; CniError 7 when the program cannot be found (see `find`), 5 when it
     cannot be run or died wordless, 6 when what it printed cannot be understood.
     """
     program = find(plugin, request.path)
-    outcome = _run(program, {**request.environ, "CNI_COMMAND": verb}, request.stdin)
+    outcome = _run(program, {**request.environ, "CNI_COMMAND": verb}, request.stdin if stdin is None else stdin)
     if outcome.stderr:
         request.log(outcome.stderr.rstrip("\n"))
     if outcome.status != 0:

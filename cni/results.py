@@ -7,10 +7,12 @@ that a chained program hands them on. Must not know who made a result or what it
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cni import versions
 from cni.config import Section
 from cni.errors import CniError, Code, quoted
-from cni.types import Address, Dns, Interface, Result, Route
+from cni.types import NOTHING, Address, Dns, Interface, Result, Route
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,6 +65,11 @@ def previous(config: Section, version: str) -> Result | None:
 def parse_routes(section: Section) -> tuple[Route, ...]:
     """Return the list `routes` of a result, or of an IPAM configuration. Raises CniError 7."""
     return tuple(_route(entry) for entry in section.sections("routes") or ())
+
+
+def dump_routes(routes: tuple[Route, ...]) -> list[dict[str, Any]]:
+    """Return the list `routes` of an IPAM configuration: the specification's members only (flannel contract 7, ADD 4)."""
+    return [_route_members(replace(route, extra=NOTHING)) for route in routes]
 
 
 def parse_dns(section: Section | None) -> Dns:

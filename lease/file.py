@@ -16,7 +16,7 @@ from ipaddress import IPv4Interface, IPv6Interface
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
     from typing import TypeVar
 
@@ -40,6 +40,13 @@ _KEYS = (
     "FLANNEL_MTU",
     "FLANNEL_IPMASQ",
 )
+_NEEDED = (
+    ("FLANNEL_NETWORK", "FLANNEL_IPV6_NETWORK"),
+    ("FLANNEL_SUBNET", "FLANNEL_IPV6_SUBNET"),
+    ("FLANNEL_MTU",),
+    ("FLANNEL_IPMASQ",),
+)
+"""One of each is what makes a lease (flannel contract 7)."""
 _FLAGS = {"true": True, "false": False}
 
 
@@ -88,13 +95,17 @@ class Lease:
 
 
 class Unavailable(Exception):  # noqa: N818 - a state of the host, not an error of the program: the daemon may not be up yet
-    """There is no lease to go by: `path` says where it was looked for, `reason` why, `remedy` what to do about it."""
+    """There is no lease to go by: `path` says where it was looked for, `reason` why, `remedy` what to do about it.
 
-    def __init__(self, path: str, reason: str, remedy: str) -> None:
-        super().__init__(path, reason, remedy)
+    `missing` names the keys whose absence is the reason, in the file's order; a family is asked for by both its names.
+    """
+
+    def __init__(self, path: str, reason: str, remedy: str, missing: tuple[str, ...] = ()) -> None:
+        super().__init__(path, reason, remedy, missing)
         self.path = path
         self.reason = reason
         self.remedy = remedy
+        self.missing = missing
 
     def __str__(self) -> str:
         return f"lease file {self.path}: {self.reason}; {self.remedy}"
@@ -120,13 +131,15 @@ def parse(text: str, path: str = DEFAULT_PATH) -> Lease:
     Lenient in form (quotes, `export`, comments, blank and unknown lines, CR LF, a key repeated: the last one counts, as in
     a shell), strict in values: half a lease is worse than none.
     """
+    remedy = "correct it or let tulled write it anew (it does so at every start)"
     try:
         values = dict(_assignments(text))
+        missing = _missing(values)
+        if missing:
+            raise Unavailable(path, f"it is missing {', '.join(missing)}", remedy, missing)
         return _lease(values)
     except ValueError as error:
-        raise Unavailable(
-            path, str(error), "correct it or let tulled write it anew (it does so at every start)"
-        ) from error
+        raise Unavailable(path, str(error), remedy) from error
 
 
 def render(lease: Lease) -> str:
@@ -227,6 +240,11 @@ def _unquoted(value: str, number: int) -> str:
     return "" if value.startswith("#") else value.rstrip(" \t")
 
 
+def _missing(values: Collection[str]) -> tuple[str, ...]:
+    """Return the keys a lease cannot do without, in the order in which the reference names them (flannel contract 7)."""
+    return tuple(key for keys in _NEEDED if not any(key in values for key in keys) for key in keys)
+
+
 def _lease(values: Mapping[str, tuple[int, str]]) -> Lease:
     """Turn the assignments into a lease, or ValueError with the line and the key."""
 
@@ -239,9 +257,6 @@ def _lease(values: Mapping[str, tuple[int, str]]) -> Lease:
         except ValueError as error:
             raise ValueError(f"line {number}: {key} is {_shown(text)}: {error}") from None
 
-    missing = [key for key in ("FLANNEL_MTU", "FLANNEL_IPMASQ") if key not in values]
-    if missing:
-        raise ValueError(f"{' and '.join(missing)} missing")
     return Lease(
         networks=value("FLANNEL_NETWORK", _networks_v4, ()),
         subnet=value("FLANNEL_SUBNET", _interface_v4, None),

@@ -311,3 +311,9 @@ def test_a_program_is_started_once_its_writer_is_done(plugin: Plugin) -> None:
         yield 0
 
     assert invoke._run(str(program), {}, b"", waits()) == invoke.Outcome(0, b"null\n", "")
+
+
+def test_a_document_of_its_own_replaces_stdin(plugin: Plugin, tmp_path: Path) -> None:
+    plugin(f"cat > {tmp_path}/stdin")
+    invoke.delegate(asked(tmp_path), "probe", "DEL", stdin=b"")
+    assert (tmp_path / "stdin").read_bytes() == b""

@@ -118,13 +118,13 @@ def test_networks_are_a_comma_list() -> None:
         ("1450", "9" * 5000, "line 3"),
         ("false", "False", "line 4: FLANNEL_IPMASQ is 'False': expected true or false"),
         ("=false", "", "line 4 is no KEY=VALUE: 'FLANNEL_IPMASQ'"),
-        ("FLANNEL_MTU=1450", "", "FLANNEL_MTU missing"),
-        ("FLANNEL_SUBNET=10.42.1.1/24", "", "FLANNEL_NETWORK is present but FLANNEL_SUBNET is missing"),
-        ("FLANNEL_NETWORK=10.42.0.0/16", "", "FLANNEL_SUBNET is present but FLANNEL_NETWORK is missing"),
+        ("FLANNEL_MTU=1450", "", "it is missing FLANNEL_MTU"),
+        ("FLANNEL_SUBNET=10.42.1.1/24", "", "it is missing FLANNEL_SUBNET, FLANNEL_IPV6_SUBNET"),
+        ("FLANNEL_NETWORK=10.42.0.0/16", "", "it is missing FLANNEL_NETWORK, FLANNEL_IPV6_NETWORK"),
         (
             "FLANNEL_NETWORK=10.42.0.0/16\nFLANNEL_SUBNET=10.42.1.1/24",
             "",
-            "neither FLANNEL_SUBNET nor FLANNEL_IPV6_SUBNET",
+            "it is missing FLANNEL_NETWORK, FLANNEL_IPV6_NETWORK, FLANNEL_SUBNET, FLANNEL_IPV6_SUBNET",
         ),
     ],
 )

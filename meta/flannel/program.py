@@ -1,0 +1,18 @@
+"""What the executable `flannel` is made of, told without importing it: VERSION is answered from here alone."""
+
+from __future__ import annotations
+
+from cni.program import Program
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cni.program import Verbs
+
+
+def _verbs() -> Verbs:
+    from meta.flannel import plugin  # noqa: PLC0415 - VERSION must not pay for JSON and dataclasses
+
+    return plugin.VERBS
+
+
+PROGRAM = Program("flannel", _verbs, about="tulle flannel: runs another plugin with this host's share of the network")
