@@ -1,17 +1,18 @@
 """The command `tulle`: shows people what the programs and the daemon work with.
 
-Reads and prints; must not change anything. Exit codes: 0 shown, 1 not available (with the reason) or, of lint,
-mistakes found, 2 wrong usage.
+Reads and prints; must not change anything but the file `docker-opts` is asked for. Exit codes: 0 shown, 1 not
+available (with the reason) or, of lint, mistakes found, 2 wrong usage.
 """
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from cli import lint
+from cli import docker_opts, lint
 from lease import file as lease_file
 
 CONFLIST = "/etc/cni/net.d/10-tulle.conflist"
@@ -32,6 +33,9 @@ def _parser() -> argparse.ArgumentParser:
     lease.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     lease.set_defaults(show=_show_lease)
     lint.add_command(commands)
+    docker = commands.add_parser("docker-opts", help="write dockerd's options for this host's share of the network")
+    docker_opts.declare(docker)
+    docker.set_defaults(show=_write_docker_opts)
     return parser
 
 
@@ -57,6 +61,10 @@ def _show_lease(options: argparse.Namespace) -> int:
         print(f"{label:<22}{' '.join(value) if isinstance(value, list) else value}")
     print(f"\nnext: {_next_step()}")
     return 0
+
+
+def _write_docker_opts(options: argparse.Namespace) -> int:
+    return docker_opts.run(options, os.environ)  # noqa: TID251 - the command's one reader of the environment
 
 
 def _next_step() -> str:
