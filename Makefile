@@ -52,9 +52,9 @@ fmt: ready-test ## format the code and apply the safe fixes
 	@.venv/bin/ruff check --fix-only $(CODE)
 	@.venv/bin/ruff format $(CODE)
 
-install: ready-run ## install below PREFIX, links in CNI_BIN (PREFIX=/usr/local CNI_BIN=/opt/cni/bin DESTDIR= REPLACE=1)
+install: ready-run ## install below PREFIX, links in CNI_BIN (PREFIX=/usr/local CNI_BIN=/opt/cni/bin DESTDIR= REPLACE=1 SYSTEMD=1)
 	@$(PYTHON) -m build.install --prefix '$(or $(PREFIX),/usr/local)' --cni-bin '$(or $(CNI_BIN),/opt/cni/bin)' \
-	    --destdir '$(DESTDIR)' $(if $(filter 1,$(REPLACE)),--replace)
+	    --destdir '$(DESTDIR)' $(if $(filter 1,$(REPLACE)),--replace) $(if $(filter 1,$(SYSTEMD)),--systemd)
 
 bench: build ## time a cold ADD and show where the time goes
 	@$(PYTHON) bench/cold.py

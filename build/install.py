@@ -1,7 +1,7 @@
 """Installs what people use without the checkout: code and programs below PREFIX/lib/tulle, links where they are looked for.
 
 Decides first: every file in the way is found before anything is written, and a file this installer did not make is replaced only when
-told to. Must not start services or edit anybody's configuration; the sample conflist is copied only where none of its name is.
+told to. Must not start services or edit anybody's configuration; samples are copied only where none of their name is.
 """
 
 import argparse
@@ -29,20 +29,33 @@ from build.programs import (
 
 INTERPRETER = "/usr/bin/python3"
 CONFLIST = "10-tulle.conflist"
+UNIT = "tulled.service"
+UNIT_MARK = "# Part of tulle:"
+"""How a unit of ours begins."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where things go: `destdir` is put before every path that is written, never into what is written."""
+    """Where things go: `destdir` is put before every path that is written, never into what is written.
+
+    `systemd` asks for the daemon's unit; where PREFIX has a folder of units already, it is installed unasked.
+    """
 
     prefix: Path
     cni_bin: Path
     destdir: Path
+    systemd: bool = False
 
     @property
     def tree(self) -> Path:
         """The folder that is ours alone."""
         return self.prefix / "lib" / "tulle"
+
+    @property
+    def unit(self) -> Path | None:
+        """Where the daemon's unit goes, None for nowhere."""
+        folder = self.prefix / "lib" / "systemd" / "system"
+        return folder / UNIT if self.systemd or self.staged(folder).is_dir() else None
 
     def staged(self, path: Path) -> Path:
         """Return where a path lies during the installation."""
@@ -55,14 +68,23 @@ class Target:
 
 
 def foreign(target: Target) -> list[Path]:
-    """Return what stands in the way and was not made here: anything but a link into our tree."""
+    """Return what stands in the way and was not made here: anything but a link into our tree, or our unit."""
     found = []
     for link in target.links():
         staged = target.staged(link)
         mine = staged.is_symlink() and staged.readlink().is_relative_to(target.tree)
         if not mine and os.path.lexists(staged):
             found.append(link)
+    if target.unit and not _is_our_unit(target.staged(target.unit)):
+        found.append(target.unit)
     return found
+
+
+def _is_our_unit(path: Path) -> bool:
+    """Tell whether a unit may be written to `path`: nothing is there, or what an earlier installation wrote."""
+    if not os.path.lexists(path):
+        return True
+    return path.is_file() and not path.is_symlink() and path.read_text(errors="replace").startswith(UNIT_MARK)
 
 
 def copy_code(sources: Iterable[Path], folder: Path) -> None:
@@ -104,15 +126,28 @@ def make_links(target: Target) -> None:
         print(f"install: {link} -> {program}")
 
 
-def offer_conflist(target: Target) -> None:
-    """Copy the sample conflist unless one of that name is there; it may have been edited."""
-    place = Path("/etc/cni/net.d", CONFLIST)
+def make_unit(target: Target) -> None:
+    """Write the daemon's unit for this PREFIX, with a sample of its settings; starting it is not our business."""
+    if target.unit is None:
+        return
+    staged = target.staged(target.unit)
+    staged.parent.mkdir(parents=True, exist_ok=True)
+    fresh = staged.with_name(f".{staged.name}.new")
+    fresh.write_text((ROOT / "build" / "systemd" / UNIT).read_text().replace("/usr/local/", f"{target.prefix}/"))
+    fresh.chmod(0o644)
+    fresh.replace(staged)
+    print(f"install: {target.unit}; systemctl daemon-reload && systemctl enable --now tulled starts it")
+    offer(target, ROOT / "build" / "systemd" / "tulled.default", Path("/etc/default/tulled"))
+
+
+def offer(target: Target, sample: Path, place: Path) -> None:
+    """Copy a sample unless a file of that name is there; it may have been edited."""
     staged = target.staged(place)
     if os.path.lexists(staged):
         print(f"install: {place} is there already and stays as it is")
         return
     staged.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(ROOT / "conf" / CONFLIST, staged)
+    shutil.copyfile(sample, staged)
     print(f"install: {place}")
 
 
@@ -129,7 +164,8 @@ def install(target: Target, *, replace: bool) -> None:
     with FileLock(parent / ".tulle.lock"):
         make_tree(target)
         make_links(target)
-        offer_conflist(target)
+        make_unit(target)
+        offer(target, ROOT / "conf" / CONFLIST, Path("/etc/cni/net.d", CONFLIST))
     (parent / ".tulle.lock").unlink(missing_ok=True)
     if not target.destdir.relative_to("/").parts:
         for program in PROGRAMS:
@@ -143,11 +179,13 @@ def parse(arguments: Sequence[str]) -> tuple[Target, bool]:
     parser.add_argument("--cni-bin", type=Path, default=Path("/opt/cni/bin"))
     parser.add_argument("--destdir", default="")
     parser.add_argument("--replace", action="store_true")
+    parser.add_argument("--systemd", action="store_true")
     given = parser.parse_args(arguments)
     for option, path in (("PREFIX", given.prefix), ("CNI_BIN", given.cni_bin)):
         if not path.is_absolute():
             raise BuildError(f"{option}={path} is not an absolute path")
-    return Target(given.prefix, given.cni_bin, Path(given.destdir or "/").absolute()), given.replace
+    destdir = Path(given.destdir or "/").absolute()
+    return Target(given.prefix, given.cni_bin, destdir, given.systemd), given.replace
 
 
 def main() -> int:

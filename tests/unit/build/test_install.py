@@ -2,17 +2,19 @@
 
 - a link into our own tree may be replaced, anything else is in the way and named before anything is written
 - REPLACE takes it over; links point at the final place, not into DESTDIR
-- a conflist of our name that is there already stays as it is
+- a conflist of our name that is there already stays as it is, and so do the daemon's settings
+- a systemd unit is written when asked for or where PREFIX has units already, and names the final place; another's is in the way
 - the tree is swapped as a whole: nothing of an earlier one remains
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from build import install
 from build.install import Target
-from build.programs import BuildError
+from build.programs import ROOT, BuildError
 
 
 @pytest.fixture
@@ -58,9 +60,40 @@ def test_replace_takes_the_name_over(target: Target) -> None:
 def test_a_conflist_that_is_there_stays(target: Target) -> None:
     theirs = occupy(target, "/etc/cni/net.d/10-tulle.conflist")
 
-    install.offer_conflist(target)
+    install.offer(target, ROOT / "conf" / "10-tulle.conflist", Path("/etc/cni/net.d/10-tulle.conflist"))
 
     assert theirs.read_text() == "someone else's"
+
+
+def test_a_unit_is_written_when_asked_for(target: Target) -> None:
+    asked = replace(target, prefix=Path("/opt/here"), systemd=True)
+
+    install.make_unit(asked)
+
+    unit = asked.staged(Path("/opt/here/lib/systemd/system/tulled.service"))
+    assert "\nExecStart=/opt/here/bin/tulled\n" in unit.read_text()
+    assert "/usr/local" not in unit.read_text()
+    assert asked.staged(Path("/etc/default/tulled")).is_file()
+    assert install.foreign(asked) == []
+
+
+def test_a_unit_is_written_where_units_are(target: Target) -> None:
+    folder = target.staged(Path("/usr/local/lib/systemd/system"))
+    install.make_unit(target)
+    assert not folder.exists()
+
+    folder.mkdir(parents=True)
+    install.make_unit(target)
+    assert [path.name for path in folder.iterdir()] == ["tulled.service"]
+
+
+def test_a_unit_of_others_is_in_the_way_and_edited_settings_stay(target: Target) -> None:
+    settings = occupy(target, "/etc/default/tulled")
+    occupy(target, "/usr/local/lib/systemd/system/tulled.service")
+
+    assert install.foreign(target) == [Path("/usr/local/lib/systemd/system/tulled.service")]
+    install.make_unit(target)
+    assert settings.read_text() == "someone else's"
 
 
 def test_the_tree_is_swapped_as_a_whole(target: Target) -> None:
