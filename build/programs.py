@@ -27,6 +27,11 @@ DEPENDENCIES = (
     "attr",
     "attrs",
     "typing_extensions.py",
+    "grpclib",
+    "h2",
+    "hpack",
+    "hyperframe",
+    "multidict",
 )
 SHEBANG_BYTES = 127  # linux/binfmts.h: BINPRM_BUF_SIZE was 128 with its terminator until Linux 5.1
 

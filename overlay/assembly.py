@@ -4,6 +4,7 @@ Each step checks what the next one builds on, so that a wrong setting ends the s
 What must be closed again is registered on the stack it is handed. Must not know the process's arguments or signals.
 """
 
+import asyncio
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -17,19 +18,22 @@ from overlay.attributes import compact
 from overlay.backends import Underlay, catalogue, udp, wireguard
 from overlay.daemon import Daemon, Outside
 from overlay.enforcing import Enforcer
-from overlay.errors import Refused
+from overlay.errors import Refused, StoreError
 from overlay.interfaces import Wish
 from overlay.leasefile import LeaseFile
 from overlay.logs import Log
 from overlay.network import NetworkConfig
 from overlay.notify import Notifier
 from overlay.settings import Settings
-from overlay.stores import Store
+from overlay.stores import Store, etcd_names
 from overlay.stores.file import FileStore
 from overlay.stores.sqlite import Clock, SqliteStore
 from overlay.tenancy import Tenancy, Terms
 from overlay.tenant import Chance
 from overlay.upkeep import Duties, Upkeep
+
+CONFIG_RETRY = 1.0
+"""Seconds until a store without a network config is asked again (flannel-contract.md 2.8)."""
 
 
 async def assemble(
@@ -47,7 +51,7 @@ async def assemble(
     kernel = stack.enter_context(Network())
     events = stack.enter_context(Events())
     store = _open_store(chosen, kernel, clock, stack, log)
-    config = network.parse(await store.read_config(), f"network config in {chosen.store}")
+    config = network.parse(await _read_config(store, log), f"network config in {chosen.store}")
     catalogue.require_known(config)
     underlay = interfaces.choose(kernel, _wish(chosen, store, kernel), dual=config.ipv6 is not None)
     log.info("interface chosen", interface=underlay.interface, public_ip=underlay.public_ip, mtu=underlay.mtu)
@@ -82,8 +86,23 @@ def founding_config(chosen: Settings) -> str:
     return text
 
 
+async def _read_config(store: Store, log: Log) -> str:
+    """Read the network config; a store that does not answer yet is asked again and again, and complained about once."""
+    while True:
+        try:
+            text = await store.read_config()
+        except StoreError as problem:
+            log.change("config", "warning", "waiting for the network config", problem=problem)
+            await asyncio.sleep(CONFIG_RETRY)
+        else:
+            log.settled("config", "the network config is there")
+            return text
+
+
 def _open_store(chosen: Settings, kernel: Network, clock: Clock, stack: ExitStack, log: Log) -> "Store":
     report = partial(_report, log)
+    if chosen.store_kind == "etcd":
+        return _open_etcd(chosen, stack, log)
     if chosen.store_kind == "file":
         addresses = partial(interfaces.local_addresses, kernel)
         return FileStore(chosen.store_path, derive=catalogue.derive, addresses=addresses, report=report)
@@ -92,6 +111,25 @@ def _open_store(chosen: Settings, kernel: Network, clock: Clock, stack: ExitStac
     stack.callback(store.close)
     if founding:
         _found(store, founding, chosen)
+    return store
+
+
+def _open_etcd(chosen: Settings, stack: ExitStack, log: Log) -> Store:
+    """Make the etcd store; its client is imported here, so that no other store pays for it."""
+    from overlay.stores.etcd import EtcdStore  # noqa: PLC0415 - see above
+    from overlay.stores.etcd_client import Client, Credentials  # noqa: PLC0415 - see above
+
+    endpoints = chosen.etcd_endpoints or etcd_names.endpoints(etcd_names.DEFAULT_ENDPOINTS)
+    credentials = Credentials(
+        chosen.etcd_username, chosen.etcd_password, chosen.etcd_cafile, chosen.etcd_certfile, chosen.etcd_keyfile
+    )
+    plain = [str(endpoint) for endpoint in endpoints if not endpoint.tls]
+    if plain and (chosen.etcd_cafile or chosen.etcd_certfile):
+        log.warning("etcd without encryption, though files for TLS are given", endpoints=", ".join(plain))
+    prefix = chosen.etcd_prefix or etcd_names.DEFAULT_PREFIX
+    log.info("store opened", store="etcd", prefix=prefix, endpoints=", ".join(map(str, endpoints)))
+    store = EtcdStore(Client(endpoints, credentials), prefix, report=partial(_report, log))
+    stack.callback(store.close)
     return store
 
 

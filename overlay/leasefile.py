@@ -4,6 +4,7 @@ The file's form is lease.file's. Withdrawing is deleting: the CNI programs then 
 out addresses that another host may have. Must not decide when.
 """
 
+import re
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from lease import file
 from overlay.errors import Unavailable
 from overlay.network import NetworkConfig
 from overlay.subnets import Subnet
+
+_SECRET = re.compile(rb"(-etcd-password[=\0])[^\0]*")
+"""A password on another daemon's command line, which no message may repeat."""
 
 
 class LeaseFile:
@@ -96,4 +100,5 @@ def _command(pid: str) -> str:
         words = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return "?"
-    return words[:400].replace(b"\0", b" ").decode(errors="replace").strip() or "?"
+    said = _SECRET.sub(rb"\1***", words)
+    return said[:400].replace(b"\0", b" ").decode(errors="replace").strip() or "?"

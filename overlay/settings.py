@@ -8,17 +8,22 @@ Must not read the environment itself: it is handed in.
 import argparse
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, TextIO
 
 from lease.file import DEFAULT_PATH
 from overlay.errors import Refused
+from overlay.stores import etcd_names
+from overlay.stores.etcd_names import Endpoint
 
 PREFIXES = ("TULLED_", "FLANNELD_")
 KEY_PATH = "/var/lib/tulle/wireguard.key"
 STORES = ("sqlite", "file")
+DEFAULT_STORE = "sqlite:/var/lib/tulle/network.db"
 
+_USER = re.compile("//[^/]*@")
+"""A user and password in a URL, which no error may repeat."""
 _TRUE, _FALSE = ("1", "t", "true"), ("0", "f", "false")
 
 
@@ -27,6 +32,13 @@ class Settings:
     """All options, checked; None or empty means not given. Field names are the flags' with underscores."""
 
     store: str
+    etcd_endpoints: tuple[Endpoint, ...]
+    etcd_prefix: str
+    etcd_cafile: str
+    etcd_certfile: str
+    etcd_keyfile: str
+    etcd_username: str
+    etcd_password: str = field(repr=False)
     network: str
     net_config: str
     vni: int | None
@@ -105,8 +117,14 @@ def _cidr(text: str) -> str:
 
 def _store(text: str) -> str:
     kind, _, path = text.partition(":")
-    if kind not in STORES or not path:
-        raise ValueError("write sqlite:PATH or file:PATH")
+    if text != "etcd" and (kind not in STORES or not path):
+        raise ValueError("write etcd, sqlite:PATH or file:PATH")
+    return text
+
+
+def _prefix(text: str) -> str:
+    if not text.isprintable() or not etcd_names.join(text).strip("/."):
+        raise ValueError(f"write a path like {etcd_names.DEFAULT_PREFIX}")
     return text
 
 
@@ -145,6 +163,7 @@ class Option:
     repeated: bool = False
     also: tuple[str, ...] = ()
     """A name of its own by which the environment may give it, after the others."""
+    secret: bool = False
 
     @property
     def field(self) -> str:
@@ -159,7 +178,14 @@ class Option:
 
 # fmt: off
 OPTIONS = (
-    Option("store",                        _store,                "sqlite:/var/lib/tulle/network.db", "STORE", "where leases live: sqlite:PATH shared by the daemons of one machine, or file:PATH, a JSON file that is the same on every host"),
+    Option("store",                        _store,                DEFAULT_STORE, "STORE",  "where leases live: etcd (implied by any --etcd-... flag), sqlite:PATH shared by the daemons of one machine, or file:PATH, a JSON file that is the same on every host"),
+    Option("etcd-endpoints",               etcd_names.endpoints,  (),           "URLS",    "members of etcd, with commas between (default http://127.0.0.1:4001,http://127.0.0.1:2379)"),
+    Option("etcd-prefix",                  _prefix,               "",           "PATH",    f"what the network's keys in etcd begin with (default {etcd_names.DEFAULT_PREFIX})"),
+    Option("etcd-cafile",                  str,                   "",           "FILE",    "PEM certificates that https members are checked against; the system's without it"),
+    Option("etcd-certfile",                str,                   "",           "FILE",    "PEM certificate to show to etcd, together with --etcd-keyfile"),
+    Option("etcd-keyfile",                 str,                   "",           "FILE",    "its PEM key"),
+    Option("etcd-username",                str,                   "",           "NAME",    "user of etcd's own authentication"),
+    Option("etcd-password",                str,                   "",           "WORD",    "their password; others may read a command line: prefer TULLED_ETCD_PASSWORD", secret=True),
     Option("network",                      str,                   "",           "CIDR",    "network of all hosts, for a sqlite store that has none yet"),
     Option("net-config",                   str,                   "",           "FILE",    "flannel network config (JSON) instead of --network"),
     Option("vni",                          _number(1, 16777215),  None,         "N",       "VXLAN network identifier stored with --network (default 1)"),
@@ -192,7 +218,10 @@ def parse(argv: Sequence[str], environ: Mapping[str, str], out: TextIO) -> Setti
     """Read all options; raises Refused for a bad one, SystemExit(0) after writing --help to `out`."""
     parser = _parser(out)
     given = vars(parser.parse_args([_doubled(word) for word in argv]))
-    settings = Settings(**{option.field: _value(option, given[option.field], environ) for option in OPTIONS})
+    values = {option.field: _value(option, given[option.field], environ) for option in OPTIONS}
+    if values["store"] is DEFAULT_STORE and any(values[name] for name in values if name.startswith("etcd_")):
+        values["store"] = "etcd"
+    settings = Settings(**values)
     _refuse_contradictions(settings)
     return settings
 
@@ -213,7 +242,8 @@ def _read(option: Option, word: str, source: str) -> Any:
     try:
         return option.read(word)
     except ValueError as problem:
-        raise Refused(f"{word!r} cannot be used", where=source, remedy=str(problem)) from None
+        shown = "its value" if option.secret else repr(_USER.sub("//***@", word))
+        raise Refused(f"{shown} cannot be used", where=source, remedy=str(problem)) from None
 
 
 def _refuse_contradictions(settings: Settings) -> None:
@@ -222,11 +252,24 @@ def _refuse_contradictions(settings: Settings) -> None:
     if settings.ip_masq_exclude and not settings.ip_masq:
         raise Refused("--ip-masq-exclude without --ip-masq", remedy="give --ip-masq too, or leave both out")
     if founding and settings.store_kind != "sqlite":
-        raise Refused(f"{flags} has no use with --store {settings.store}", remedy='the file itself has the "Network"')
+        remedy = "put it at PREFIX/config in etcd" if settings.store == "etcd" else 'the file itself has the "Network"'
+        raise Refused(f"{flags} has no use with --store {settings.store}", remedy=remedy)
     if settings.network and settings.net_config:
         raise Refused("--network and --net-config both describe the network", remedy="give one of them")
     if not settings.network and {"vni", "port"} & set(founding):
         raise Refused(f"{flags} without --network", remedy="give --network CIDR too, or write them in the config file")
+    _refuse_half_an_etcd(settings)
+
+
+def _refuse_half_an_etcd(settings: Settings) -> None:
+    """Refuse etcd flags that mean nothing: beside another store, or one half of a pair."""
+    given = [option.flag for option in OPTIONS if option.flag.startswith("etcd-") and getattr(settings, option.field)]
+    if given and settings.store != "etcd":
+        raise Refused(f"--{given[0]} has no use with --store {settings.store}", remedy="give --store etcd, or neither")
+    if bool(settings.etcd_certfile) != bool(settings.etcd_keyfile):
+        raise Refused("--etcd-certfile and --etcd-keyfile are one pair", remedy="give both; a CA alone needs neither")
+    if settings.etcd_password and not settings.etcd_username:
+        raise Refused("--etcd-password without --etcd-username", remedy="give both")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -25,7 +25,7 @@ REFUSED = [
     (("--store", "file:{}/hosts.json", "--iface", "eth0"), 2, "this host has: 192.0.2.1 (eth0)"),
     (("--store", "sqlite:{}/a.db", "--network", "10.42.0.0/16", "--iface", "eth9"), 1, "--iface eth9 does not exist"),
     (("--store", "sqlite:{}/a.db", "--network", "10.42.0.0/16"), 1, "there is no default route"),
-    (("--store", "nfs:x"), 2, "write sqlite:PATH or file:PATH"),
+    (("--store", "nfs:x"), 2, "write etcd, sqlite:PATH or file:PATH"),
 ]
 
 

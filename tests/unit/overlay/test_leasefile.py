@@ -3,6 +3,7 @@ the previous subnet is read back; what it says follows from config and subnet; w
 """
 
 import os
+import subprocess
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
@@ -102,3 +103,16 @@ def test_a_holder_that_cannot_be_found_is_unknown(tmp_path: Path) -> None:
     assert leasefile.holder_of(str(tmp_path / "absent")) == "unknown"
     (tmp_path / "lock").write_text("")
     assert leasefile.holder_of(str(tmp_path / "lock")) == "in another PID namespace"
+
+
+@pytest.mark.parametrize("words", [("--etcd-password=pst", "-v"), ("-etcd-password", "pst", "-v")])
+def test_a_holders_password_is_not_repeated(words: tuple[str, ...]) -> None:
+    job = subprocess.Popen(
+        ["/bin/sh", "-c", "echo; read line", "tulled", *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert job.stdout is not None
+    job.stdout.readline()
+    said = leasefile._command(str(job.pid))
+    job.communicate()
+    assert "pst" not in said
+    assert said.endswith("*** -v")

@@ -67,8 +67,8 @@ def test_a_variable_gives_a_repeated_flag_one_element() -> None:
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (["--store", "etcd:x"], "--store: 'etcd:x' cannot be used; write sqlite:PATH or file:PATH"),
-        (["--store", "sqlite:"], "write sqlite:PATH"),
+        (["--store", "etcd:x"], "--store: 'etcd:x' cannot be used; write etcd, sqlite:PATH or file:PATH"),
+        (["--store", "sqlite:"], "write etcd, sqlite:PATH"),
         (["--healthz-port", "65536"], "write a whole number from 0 to 65535"),
         (["--healthz-port", "-1"], "--healthz-port"),
         (["--healthz-port", "٣"], "write a whole number"),
@@ -87,6 +87,16 @@ def test_a_variable_gives_a_repeated_flag_one_element() -> None:
         (["stray"], "unrecognized arguments: stray"),
         (["--vni", "7"], "--vni without --network"),
         (["--network", "10.0.0.0/8", "--net-config", "x"], "both describe the network"),
+        (["--etcd-endpoints", "ftp://x"], "write URLs like http://192.0.2.1:2379"),
+        (["--etcd-endpoints", "http://a:0"], "write URLs like"),
+        (["--etcd-endpoints", "http://me:pst@a"], "'http://***@a' cannot be used"),
+        (["--etcd-prefix", "/.."], "write a path like /coreos.com/network"),
+        (["--etcd-prefix", "/a\nb"], "write a path like"),
+        (["--store", "sqlite:/x", "--etcd-prefix", "/a"], "--etcd-prefix has no use with --store sqlite:/x"),
+        (["--etcd-certfile", "x"], "--etcd-certfile and --etcd-keyfile are one pair"),
+        (["--etcd-keyfile", "x", "--etcd-cafile", "y"], "--etcd-certfile and --etcd-keyfile are one pair"),
+        (["--etcd-password", "pst"], "--etcd-password without --etcd-username"),
+        (["--store", "etcd", "--network", "10.0.0.0/8"], "put it at PREFIX/config in etcd"),
         (["--store", "file:/x", "--network", "10.0.0.0/8"], "--network has no use with --store file:/x"),
     ],
 )
@@ -133,3 +143,31 @@ def test_a_network_that_may_send_to_the_tunnel_is_checked() -> None:
     )
     with pytest.raises(Refused, match="write a network like"):
         parse("--tunnel-allow", "192.0.2.7/24")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--store", "etcd"],
+        ["-etcd-endpoints=http://127.0.0.1:2379"],
+        ["--etcd-prefix", "/a"],
+        ["--etcd-username", "me", "--etcd-password", "pst"],
+        ["--etcd-cafile", "/ca.pem"],
+    ],
+)
+def test_any_etcd_flag_chooses_etcd(words: list[str]) -> None:
+    assert (parse(*words).store, parse(*words).store_kind) == ("etcd", "etcd")
+
+
+def test_flannels_variables_choose_etcd() -> None:
+    chosen = parse(
+        FLANNELD_ETCD_ENDPOINTS="https://a,http://[fd00::1]:1", TULLED_ETCD_PASSWORD="pst", FLANNELD_ETCD_USERNAME="me"
+    )
+    assert ([str(one) for one in chosen.etcd_endpoints], chosen.store) == (
+        ["https://a:2379", "http://[fd00::1]:1"],
+        "etcd",
+    )
+
+
+def test_a_password_is_in_no_text_of_the_settings() -> None:
+    assert "pst" not in repr(parse("--etcd-username", "me", "--etcd-password", "pst"))
