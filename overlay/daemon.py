@@ -98,15 +98,17 @@ class Daemon:
         self._due.set()
 
     async def _watch_store(self) -> None:
-        """Follow the store for ever, beginning with a listing; each failure is a pause, longer and longer."""
-        pause = WATCH_BACKOFF
+        """Follow the store for ever, from a listing and then from what was last heard; failures are longer and longer pauses."""
+        pause, cursor = WATCH_BACKOFF, None
         while True:
             try:
-                first = await self._outside.store.leases()
-                self._take(first)
-                async for update in self._outside.store.watch(first.cursor):
+                if cursor is None:
+                    first = await self._outside.store.leases()
+                    cursor = first.cursor
+                    self._take(first)
+                async for update in self._outside.store.watch(cursor):
                     self._outside.log.settled("store", "the store answers again")
-                    pause = WATCH_BACKOFF
+                    pause, cursor = WATCH_BACKOFF, update.cursor
                     self._take(update)
             except (StoreError, Refused) as problem:
                 self._outside.log.change("store", "warning", "the store does not answer", problem=problem)

@@ -29,6 +29,8 @@ WATCH_BACKOFF, WATCH_CEILING = 0.1, 5.0
 """Seconds between attempts to take a watch up again, doubling (flannel-contract.md 2.7)."""
 PATIENCE = 4
 """Attempts in a row that may fail before the watch says so."""
+GRACE = 60.0
+"""Seconds that hosts have to come back after a backup was restored that does not know them, before they are given up."""
 
 _BAD_KEY = "leave it while any flanneld up to 0.28.9 runs in this network, it would drop its peers when the key goes; then delete it"
 
@@ -41,6 +43,9 @@ class EtcdStore:
     def __init__(self, client: Client, prefix: str, *, report: Callable[[Refused], None], ttl: float = TTL) -> None:
         """Take a client over; `report` is told of keys nobody can use, each as often as it is read."""
         self._client, self._keys, self._report, self._ttl = client, Keys.below(prefix), report, ttl
+        self._seen = Header(0, 0, 0)
+        self._own: Subnet | None = None
+        self._due: float | None = None
 
     def close(self) -> None:
         """Let go of the connection; nothing is revoked (contract 2.3)."""
@@ -78,6 +83,7 @@ class EtcdStore:
             await self._commit(messages.delete_if([messages.unmodified(key, written)], key))
             await self._revoke(grant)
             return None
+        self._own = subnet
         return Lease(subnet, attributes, written, float(grant.seconds))
 
     async def replace(self, lease: Lease, attributes: Attributes) -> Lease | None:
@@ -92,6 +98,7 @@ class EtcdStore:
                 return None
             renewed = await self._rewrite(found, Lease(lease.subnet, attributes), value)
             if renewed is not None:
+                self._own = lease.subnet
                 return renewed
         return None
 
@@ -103,23 +110,20 @@ class EtcdStore:
     async def watch(self, cursor: int) -> AsyncIterator[Update]:
         """Tell changes as etcd tells them; a broken watch goes on behind the last change, elsewhere if need be.
 
-        A Snapshot when that revision is compacted, or when the cluster is not the one it was. Raises StoreError when
-        several attempts failed.
+        A Snapshot when that revision is compacted. When the cluster is not the one it was, what it has, and only GRACE
+        seconds later the Snapshot that ends what it has not. Raises StoreError when several attempts failed.
         """
-        pause, failures, known = WATCH_BACKOFF, 0, Header(0, cursor, 0)
+        pause, failures, known = WATCH_BACKOFF, 0, Header(self._seen.cluster, cursor, self._seen.term)
         while True:
             try:
                 async with self._client.watch(self._watching(known.revision + 1)) as stream:
                     async for news in stream:
-                        update: Update | None
-                        if news.canceled or _is_another(known, news.header):
-                            known, update = await self._start_over(news)
-                        else:
-                            known, update = self._follow(known, news)
+                        update, whole = await self._tell(known, news)
+                        known = self._seen
                         pause, failures = WATCH_BACKOFF, 0
                         if update is not None:
                             yield update
-                        if isinstance(update, Snapshot):
+                        if whole:
                             break
             except StoreError:
                 failures += 1
@@ -131,24 +135,41 @@ class EtcdStore:
     def _watching(self, revision: int) -> bytes:
         return messages.watch(self._keys.subnets, self._keys.subnets_end, revision)
 
-    async def _start_over(self, news: News) -> tuple[Header, Snapshot]:
-        """List again after a compaction or in another cluster; any other end of a watch is a StoreError."""
+    async def _tell(self, known: Header, news: News) -> tuple[Update | None, bool]:
+        """Turn an answer of the watch into an update; True when it came from a new listing and the watch must follow that."""
         if news.canceled and not news.compacted:
             self._client.forget_token()
             raise StoreError(f"etcd ended the watch: {news.reason or 'no reason given'}")
-        listing = await self._list()
-        return listing.header, Snapshot(tuple(self._parsed(listing.entries)), listing.header.revision)
+        if news.canceled or _is_another(known, news.header) or self._is_due():
+            return await self._start_over(known), True
+        return self._follow(known, news), False
 
-    def _follow(self, known: Header, news: News) -> tuple[Header, Delta | None]:
+    async def _start_over(self, known: Header) -> Update:
+        """List again; from a restored cluster only what it has, and whether our own lease is missing."""
+        listing = await self._list()
+        revision, found = listing.header.revision, tuple(self._parsed(listing.entries))
+        self._seen = listing.header
+        if not _is_another(known, listing.header):
+            self._due = None
+            return Snapshot(found, revision)
+        self._due = asyncio.get_running_loop().time() + GRACE
+        own = self._own
+        missing = own is not None and all(lease.subnet != own for lease in found)
+        return Delta(found, (own,) if missing and own is not None else (), revision)
+
+    def _is_due(self) -> bool:
+        return self._due is not None and asyncio.get_running_loop().time() >= self._due
+
+    def _follow(self, known: Header, news: News) -> Delta | None:
         """Fold the changes by key; go on behind the last of them, not behind the header, which may be further ahead."""
         revision = max([known.revision, *(change.entry.modified for change in news.changes)])
-        header = Header(news.header.cluster, revision, max(known.term, news.header.term))
+        self._seen = Header(news.header.cluster, revision, max(known.term, news.header.term))
         last = {change.entry.key: change for change in news.changes}
         written = tuple(self._parsed(change.entry for change in last.values() if not change.gone))
         gone = tuple(
             subnet for key, change in last.items() if change.gone and (subnet := self._subnet(key)) is not None
         )
-        return header, (Delta(written, gone, revision) if written or gone else None)
+        return Delta(written, gone, revision) if written or gone else None
 
     async def _rewrite(self, found: KeyValue, wanted: Lease, value: bytes) -> Lease | None:
         """Put the value over what was found; a reservation stays without a lease, and is left alone when it says this."""

@@ -1,8 +1,8 @@
 """Claims, against a real etcd: keys and values are flannel's bytes, for every backend and both families; a lease is created once,
 under a lease of 24 h, while nothing overlaps it; a renewal is written while the key names our PublicIP or is gone, whatever the
 revision, and never over another host; reservations stay without a lease; of two that overlap the later one goes; nothing that could
-hurt a peer is written; a watch tells changes, expiry and deletions, goes on after a restart, starts over after a compaction and in a
-restored cluster, and leaves bad entries out; nothing that a store contains can raise.
+hurt a peer is written; a watch tells changes, expiry and deletions, goes on after a restart, starts over after a compaction, gives hosts
+time to come back after a restore, and leaves bad entries out; nothing that a store contains can raise.
 """
 
 import asyncio
@@ -404,21 +404,30 @@ def test_a_live_watch_survives_compaction_and_a_restart(alone: Place) -> None:
     assert second.gone == (B,)
 
 
-def test_a_watch_starts_over_in_a_cluster_restored_from_a_backup(alone: Place) -> None:
-    alone.created(A)
+def test_in_a_cluster_restored_from_a_backup_hosts_have_time_to_come_back(
+    alone: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("overlay.stores.etcd.GRACE", 1.0)
+    monkeypatch.setattr("overlay.stores.etcd_client.BREATH", 0.2)
+    alone.etcd.put(alone.key(B), THEIRS)
     alone.etcd.stop()
     alone.etcd.save()
     alone.etcd.start()
-    alone.etcd.put(alone.key(B), THEIRS)
 
     def restore() -> None:
         alone.etcd.stop()
         alone.etcd.restore()
         alone.etcd.start()
 
-    (update,) = watched(alone, restore)
-    assert isinstance(update, Snapshot)
-    assert [lease.subnet for lease in update.leases] == [A]
+    async def whole(store: EtcdStore) -> list[Update]:
+        assert await store.create(A, MINE)
+        return await updates(store, (await store.leases()).cursor, restore, lambda: None)
+
+    at_once, later = alone.run(whole)
+    assert isinstance(at_once, Delta)
+    assert ([lease.subnet for lease in at_once.written], at_once.gone) == ([B], (A,)), "only our own lease is gone"
+    assert isinstance(later, Snapshot)
+    assert [lease.subnet for lease in later.leases] == [B]
 
 
 def test_after_a_restore_a_lease_is_renewed_though_its_revision_never_was(alone: Place) -> None:
