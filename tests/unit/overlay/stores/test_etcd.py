@@ -6,6 +6,7 @@ time to come back after a restore, and leaves bad entries out; nothing that a st
 """
 
 import asyncio
+import io
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -17,14 +18,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from overlay import network
 from overlay.attributes import Attributes, encode
 from overlay.errors import Refused, StoreError
 from overlay.leases import TTL, Lease
+from overlay.logs import Log
 from overlay.stores import Delta, Snapshot, Update, etcd_names
 from overlay.stores.etcd import EtcdStore
 from overlay.stores.etcd_client import Client, Credentials
 from overlay.stores.etcd_messages import KeyValue
 from overlay.subnets import Subnet
+from overlay.tenancy import Tenancy, Terms
+from overlay.tenant import Chance, Tenant
 from tests.lab.etcd import Etcd
 
 T = TypeVar("T")
@@ -46,6 +51,7 @@ class Place:
     prefix: str
     ttl: float = TTL
     reported: list[Refused] = field(default_factory=list)
+    credentials: Credentials = field(default_factory=Credentials)
 
     def key(self, subnet: Subnet | str) -> str:
         return f"{self.prefix}/subnets/{subnet if isinstance(subnet, str) else subnet.key}"
@@ -54,7 +60,7 @@ class Place:
         """Do some work with a store of one event loop's life."""
 
         async def whole() -> T:
-            client = Client(etcd_names.endpoints(self.etcd.url), Credentials())
+            client = Client(etcd_names.endpoints(self.etcd.url), self.credentials)
             store = EtcdStore(client, self.prefix, report=self.reported.append, ttl=self.ttl)
             try:
                 return await work(store)
@@ -460,3 +466,74 @@ def test_an_etcd_that_is_away_says_so_and_comes_back(alone: Place) -> None:
         watched(alone, lambda: None, cursor=1)
     alone.etcd.start()
     assert alone.listed() == []
+
+
+def test_the_permissions_that_the_docs_name_are_enough(alone: Place) -> None:
+    folder = f"{alone.prefix}/subnet"
+    for words in (
+        "user add root:r00t",
+        "user grant-role root root",
+        "role add tulle",
+        f"role grant-permission tulle read {alone.prefix}/config",
+        f"role grant-permission tulle readwrite {folder}s {folder}t",
+        "user add tulle:pst",
+        "user grant-role tulle tulle",
+        f"put {alone.prefix}/config {{}}",
+        "auth enable",
+    ):
+        alone.etcd.ctl(*words.split())
+    alone.etcd.user = ("--user=root:r00t",)
+    alone.credentials = Credentials("tulle", "pst")
+    assert alone.run(lambda store: store.read_config()) == "{}"
+    lease = alone.created(A)
+    assert alone.create(Subnet(IPv4Network("10.5.8.0/23"))) is None
+    renewed = alone.run(lambda store: store.replace(lease, MINE))
+    assert renewed is not None
+    (update,) = watched(alone, lambda: alone.etcd.put(alone.key(B), THEIRS))
+    assert isinstance(update, Delta)
+    assert alone.run(lambda store: store.remove(renewed))
+
+
+class Household:
+    """Who acts on the lease, reduced to the list of what was published."""
+
+    def __init__(self) -> None:
+        self.published_leases: list[Lease] = []
+
+    def published(self, lease: Lease) -> None:
+        self.published_leases.append(lease)
+
+    def withdrawn(self, lease: Lease, reason: str) -> None:
+        raise AssertionError(reason)
+
+
+def test_through_two_days_a_lease_is_renewed_an_hour_before_its_end_and_no_oftener(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("overlay.tenant.LONGEST_NAP", 0.01)
+    config = network.parse('{"Network": "10.5.0.0/16", "Backend": {"Type": "vxlan"}}', "x")
+    clock, looks, home = [1000.0], [0], Household()
+    log = Log(io.StringIO(), clock=lambda: "")
+
+    def now() -> float:
+        looks[0] += 1
+        return clock[0]
+
+    async def pass_time(store: EtcdStore) -> list[int]:
+        state = Tenancy(Terms(config, ME, lambda _: MINE))
+        chance = Chance(now, lambda: 0.5)
+        task = asyncio.create_task(Tenant(store, state, home, chance, log).run())
+        counts = []
+        for hours in (0, 22.9, 0.2, 22.7, 0.4):
+            clock[0] += hours * 3600
+            seen = looks[0]
+            while looks[0] < seen + 5:  # it looks at the clock again only when what the hours brought about is done
+                await asyncio.sleep(0)
+            counts.append(len(home.published_leases))
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return counts
+
+    assert place.run(pass_time) == [1, 1, 2, 2, 3]
+    assert len({lease.subnet for lease in home.published_leases}) == 1
+    assert place.ttl_of(place.key(home.published_leases[0].subnet)) > 86_000
