@@ -10,7 +10,7 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from grpclib.client import Channel, Stream
 from grpclib.const import Cardinality, Status
@@ -23,6 +23,9 @@ from overlay.stores import etcd_messages as messages
 from overlay.stores.etcd_messages import News
 from overlay.stores.etcd_names import Endpoint
 from overlay.stores.etcd_wire import WireError
+
+if TYPE_CHECKING:
+    from grpclib.protocol import H2Protocol
 
 CONNECTING = 3.0
 """Seconds a member has to accept a connection, TLS included."""
@@ -95,13 +98,18 @@ class Client:
         self._tls = tls(credentials) if any(endpoint.tls for endpoint in endpoints) else None
         self._turns = 0
         self._channel: Channel | None = None
+        self._line: H2Protocol | None = None
         self._token: str | None = None
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Let go of the connection at once: a member that hangs would never hear a farewell."""
+        # grpclib has no public way to its transport, and forgets it when closing
+        transport = getattr(self._line.connection, "_transport", None) if self._line is not None else None
         if self._channel is not None:
             self._channel.close()
-            self._channel = None
+        if transport is not None:
+            transport.abort()
+        self._channel, self._line = None, None
 
     async def call(self, method: str, request: bytes, parse: Callable[[bytes], _T], *, again: bool = True) -> _T:
         """Call a unary method, `Service/Method`, and parse its answer; `again`: asking twice does no harm.
@@ -159,7 +167,7 @@ class Client:
             secure = self._tls if endpoint.tls else None
             self._channel = Channel(endpoint.host, endpoint.port, codec=_Plain(), ssl=secure)
         async with asyncio.timeout(CONNECTING):
-            await self._channel.__connect__()
+            self._line = await self._channel.__connect__()
         return self._channel
 
     def _turn(self, turns: int) -> None:

@@ -107,6 +107,7 @@ class Etcd:
         """Let the member hang: connections stay, answers do not come."""
         if self._process is not None:
             os.kill(self._process.pid, signal.SIGSTOP)
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def thaw(self) -> None:
         """Let it go on."""
