@@ -25,6 +25,7 @@ PACKAGES = (
     "nftables",
     "procps",
     "python3",
+    "wireguard-tools",
 )
 BULK = (
     "/usr/share/doc/",
