@@ -4,15 +4,16 @@ One reader and one writer for programs and daemon. Must not know CNI, address bo
 On the cold-start path of every container: standard library only, nothing heavier than ipaddress.
 """
 # pathlib costs milliseconds that every container's start would pay:
-# ruff: noqa: PTH103, PTH104, PTH108, PTH116, PTH118, PTH119, PTH120, PTH123
+# ruff: noqa: PTH103, PTH116, PTH118, PTH119, PTH120
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
+
+from lease import durable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -164,13 +165,7 @@ def write(path: str, lease: Lease) -> None:
     folder = os.path.dirname(path) or "."
     os.makedirs(folder, mode=0o755, exist_ok=True)
     pending = os.path.join(folder, f".{os.path.basename(path)}.{os.urandom(6).hex()}")
-    try:
-        _write_durably(pending, render(lease).encode(), _mode_of(path))
-        os.rename(pending, path)
-    except BaseException:
-        _forget(pending)
-        raise
-    _sync_folder(folder)
+    durable.replace(path, render(lease).encode(), _mode_of(path), pending=pending)
 
 
 def _require_agreement(
@@ -319,27 +314,3 @@ def _mode_of(path: str) -> int:
         return stat.S_IMODE(os.stat(path).st_mode) & 0o777
     except FileNotFoundError:
         return 0o644
-
-
-def _write_durably(path: str, content: bytes, mode: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    with open(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fchmod(descriptor, mode)
-        os.fsync(descriptor)
-
-
-def _sync_folder(folder: str) -> None:
-    """Make the rename durable too; a file system that cannot sync a folder has nothing to add."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with contextlib.suppress(OSError):
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _forget(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)

@@ -5,7 +5,7 @@ which two attachments of one container overwrite; such a file is still read, so 
 before ADD goes on: after a power failure the delegate's addresses may still be on disk. Must not know what is remembered.
 """
 # pathlib costs milliseconds that every container's start would pay:
-# ruff: noqa: PTH103, PTH104, PTH108, PTH118, PTH123, PTH208
+# ruff: noqa: PTH103, PTH108, PTH118, PTH123, PTH208
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import stat
 from dataclasses import dataclass
 
 from cni.errors import CniError, Code
+from lease import durable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,13 +51,7 @@ def remember(folder: str, memory: Memory) -> None:
     pending = os.path.join(folder, f".{memory.file}")
     with _explained(folder):
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        try:
-            _write_durably(pending, memory.content)
-            os.rename(pending, os.path.join(folder, memory.file))
-        except BaseException:
-            _unlink(pending)
-            raise
-        _sync(folder)
+        durable.replace(os.path.join(folder, memory.file), memory.content, 0o600, pending=pending)
 
 
 def recall(folder: str, container_id: str, ifname: str) -> Memory | None:
@@ -107,24 +102,6 @@ def _content(path: str) -> bytes | None:
         raise
     with open(descriptor, "rb") as file:
         return file.read(LARGEST) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
-
-
-def _write_durably(path: str, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | QUIET, 0o600)
-    with open(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
-
-
-def _sync(folder: str) -> None:
-    """Make the rename durable too; a file system that cannot sync a folder has nothing to add."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with contextlib.suppress(OSError):
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _unlink(path: str) -> None:
