@@ -82,6 +82,13 @@ class Tulled:
         assert isinstance(self.lease.subnet, IPv4Interface)
         return self.lease.subnet.network
 
+    def moved_from(self, lost: IPv4Network) -> bool:
+        """Tell whether the lease file names another subnet by now; between the two there is none."""
+        try:
+            return self.subnet != lost
+        except file.Unavailable:
+            return False
+
     @property
     def base(self) -> str:
         """The host's own address in the overlay."""

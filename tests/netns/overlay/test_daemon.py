@@ -196,7 +196,7 @@ def test_a_subnet_given_to_another_host_is_withdrawn_and_replaced(two: tuple[Tul
     lost, key = one.subnet, f"{one.base}-24"
     value = '{"PublicIP":"192.0.2.77","PublicIPv6":null,"BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"02:00:00:00:00:99"}}'
     _put(tmp_path / "net.db", key, value)
-    waiting.until(lambda: one.lease_file.exists() and one.subnet != lost, "another subnet")
+    waiting.until(lambda: one.moved_from(lost), "another subnet")
     assert "lease withdrawn" in one.log.read_text()
     waiting.until(lambda: other.knows(one), "the new subnet known", namespace=other.space.namespace)
 

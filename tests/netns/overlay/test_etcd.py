@@ -65,7 +65,7 @@ def test_a_lease_in_other_hands_is_given_up_and_a_vanished_one_taken_back(
     daemon = begin(start, hosts[0], etcd).ready()
     lost = daemon.subnet
     operator("put", "--", key_of(lost), stdin=THEIRS)
-    waiting.until(lambda: daemon.lease_file.exists() and daemon.subnet != lost, "the lease file has another subnet")
+    waiting.until(lambda: daemon.moved_from(lost), "the lease file has another subnet")
     assert "lease withdrawn" in daemon.log.read_text()
     kept = daemon.subnet
     operator("del", key_of(kept))
