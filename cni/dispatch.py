@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from cni.program import Program
+    from cni.siblings import Siblings
 
 STDIN_BYTES = 16 * 2**20
 """A configuration is a few kilobytes; whoever sends more than this is not a runtime."""
@@ -32,18 +33,27 @@ ADVICE = "`tulle lint FILE` lists every mistake of a configuration"
 
 
 def answer(
-    program: Program, environ: Mapping[str, str], stdin: BinaryIO, log: Callable[[str], object], own_netns: str
+    program: Program,
+    environ: Mapping[str, str],
+    stdin: BinaryIO,
+    log: Callable[[str], object],
+    own_netns: str,
+    siblings: Siblings | None = None,
 ) -> tuple[int, str]:
-    """Serve one request other than VERSION; return the exit code and the document for stdout."""
+    """Serve one request other than VERSION; return the exit code and the document for stdout.
+
+    `own_netns` is the path of the network namespace this runs in; delegates among `siblings` are served the same way.
+    """
     if not environ.get("CNI_COMMAND") and program.about:
         log(f"{program.about}\nCNI protocol versions supported: {', '.join(program.versions)}")
         return 0, ""
     version = versions.NEWEST
     try:
         request.check_environment(environ)
-        asked = request.compose(environ, _read(stdin), log)
+        composed = request.compose(environ, _read(stdin), log)
+        asked = replace(composed, own_netns=own_netns, siblings=siblings)
         version = _spoken(asked)
-        return 0, _serve(program, asked, own_netns)
+        return 0, _serve(program, asked)
     except Exception as failure:  # noqa: BLE001 - whatever happens, the runtime gets one error document
         if environ.get("TULLE_DEBUG") == "1":
             log(_traceback(failure))
@@ -86,7 +96,7 @@ def check_version(supported: tuple[str, ...], verb: str, asked: str) -> None:
         )
 
 
-def _serve(program: Program, asked: request.Request, own_netns: str) -> str:
+def _serve(program: Program, asked: request.Request) -> str:
     """Call the verb and return its document. The result is converted before anything is printed (contract 8, trap 12)."""
     verb = asked.command
     if verb not in request.ALL:
@@ -96,7 +106,7 @@ def _serve(program: Program, asked: request.Request, own_netns: str) -> str:
             f"known are VERSION, {', '.join(sorted(request.ALL))}",
         )
     check_version(program.versions, verb, asked.version)
-    misplaced = verb in ("ADD", "DEL") and _is_own_netns(asked, own_netns)
+    misplaced = verb in ("ADD", "DEL") and _is_own_netns(asked)
     if misplaced and verb == "ADD":
         raise _own_netns_refusal(asked)
     outcome = _call(program, _spared(asked) if misplaced else asked)
@@ -129,12 +139,12 @@ def _spared(asked: request.Request) -> request.Request:
     return replace(asked, netns="", environ={**asked.environ, "CNI_NETNS": ""})
 
 
-def _is_own_netns(asked: request.Request, own_netns: str) -> bool:
+def _is_own_netns(asked: request.Request) -> bool:
     """Tell whether CNI_NETNS is the program's own namespace; one that cannot be opened is not (contract 1.3)."""
     if not asked.netns or request.allows_own_netns(asked.environ):
         return False
     try:
-        return os.path.samefile(asked.netns, own_netns)  # noqa: PTH121 - pathlib costs milliseconds
+        return os.path.samefile(asked.netns, asked.own_netns)  # noqa: PTH121 - pathlib costs milliseconds
     except (OSError, ValueError):
         return False
 

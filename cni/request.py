@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from cni.siblings import Siblings
     from cni.types import Result
 
 IFNAME_BYTES = 15
@@ -28,7 +29,10 @@ ID_LETTERS = ALNUM | frozenset("_.-")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call of one verb. `netns` and `args` may be empty; `stdin` is what delegates are handed, byte for byte."""
+    """One call of one verb. `netns` and `args` may be empty; `stdin` is what delegates are handed, byte for byte.
+
+    `own_netns` is the path of the namespace the request is served in, `siblings` are the programs that can be served beside it.
+    """
 
     command: str
     container_id: str
@@ -40,6 +44,8 @@ class Request:
     config: config.Section
     environ: Mapping[str, str]
     log: Callable[[str], object]
+    own_netns: str = ""
+    siblings: Siblings | None = None
 
     @property
     def name(self) -> str:

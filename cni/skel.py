@@ -16,24 +16,28 @@ if TYPE_CHECKING:
     from typing import BinaryIO, NoReturn, TextIO
 
     from cni.program import Program
+    from cni.siblings import Siblings
 
 OWN_NETNS = "/proc/thread-self/ns/net"
 """The network namespace of the calling thread (proc_pid_ns(5)); a thread may sit in another one than its process."""
 
 
-def main(program: Program) -> NoReturn:
-    """Serve the one request this process was started for, and end the process: 0 for success, 1 for a refusal."""
+def main(program: Program, siblings: Siblings | None = None) -> NoReturn:
+    """Serve the one request this process was started for, and end the process: 0 for success, 1 for a refusal.
+
+    Delegates among `siblings` are served here as well, every other one by a process of its own.
+    """
     _hold_descriptors()
     with (
         open(0, "rb", closefd=False) as stdin,
         open(1, "w", encoding="ascii", closefd=False) as stdout,
         open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False) as stderr,
     ):
-        status = run(program, environ=dict(os.environ), stdin=stdin, stdout=stdout, stderr=stderr)
+        status = run(program, environ=dict(os.environ), stdin=stdin, stdout=stdout, stderr=stderr, siblings=siblings)
         os._exit(status)  # what is not flushed by now cannot be; tearing the interpreter down takes longer than VERSION
 
 
-def run(
+def run(  # noqa: PLR0913 - what a process is given, each named
     program: Program,
     *,
     environ: Mapping[str, str],
@@ -41,8 +45,11 @@ def run(
     stdout: TextIO,
     stderr: TextIO,
     own_netns: str = OWN_NETNS,
+    siblings: Siblings | None = None,
 ) -> int:
     """Serve one request over the streams handed in and return the exit code; nothing global is touched.
+
+    `own_netns` is the path of the network namespace this runs in, `siblings` are the programs that can run here too.
 
     stdout receives at most one JSON document, in ASCII, whatever happens (specification "Result Types").
     """
@@ -60,7 +67,7 @@ def run(
     else:
         from cni import dispatch  # noqa: PLC0415 - VERSION must not pay for JSON and dataclasses
 
-        status, document = dispatch.answer(program, environ, stdin, log, own_netns)
+        status, document = dispatch.answer(program, environ, stdin, log, own_netns, siblings)
     return status if _delivered(document, stdout, log) else 1
 
 

@@ -1,4 +1,5 @@
-"""Claims: a delegate is found in CNI_PATH alone and handed exactly what we were handed; what it answers is what we answer.
+"""Claims: a delegate is found in CNI_PATH alone and handed exactly what we were handed; what it answers is what we answer. One of
+our own build is served in this process and cannot tell.
 
 Real programs are run: small shell scripts in a directory of the test. Not covered: a machine without memory files.
 """
@@ -9,6 +10,7 @@ import errno
 import json
 import os
 import signal
+from dataclasses import replace
 from ipaddress import ip_interface
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +18,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cni import invoke
-from cni.errors import CniError
+from cni.dispatch import ADVICE
+from cni.errors import CniError, RelayedError
+from cni.program import Program
 from cni.request import compose
+from cni.siblings import Siblings
 from cni.types import Address, Result
 
 if TYPE_CHECKING:
@@ -32,6 +37,7 @@ RESULT = '{"cniVersion": "1.0.0", "ips": [{"address": "10.1.0.5/24"}]}'
 ENVIRON = {
     "CNI_COMMAND": "ADD",
     "CNI_CONTAINERID": "a",
+    "CNI_NETNS": "/var/run/netns/absent",
     "CNI_IFNAME": "eth0",
     "CNI_ARGS": "IgnoreUnknown=1;A=b",
     "TRACEPARENT": "00-1-2-01",
@@ -317,3 +323,78 @@ def test_a_document_of_its_own_replaces_stdin(plugin: Plugin, tmp_path: Path) ->
     plugin(f"cat > {tmp_path}/stdin")
     invoke.delegate(asked(tmp_path), "probe", "DEL", stdin=b"")
     assert (tmp_path / "stdin").read_bytes() == b""
+
+
+def relation(told: Callable[[Request], Result | None], directory: Path) -> Siblings:
+    """The program `probe` as one of our own build, its file in `directory`."""
+    (directory / "probe").write_text("#!/bin/sh\nexit 3\n")
+    program = Program("probe", lambda: dict.fromkeys(("ADD", "DEL"), told))
+    return Siblings({"probe": lambda: program}, [str(directory / "probe")])
+
+
+def related(told: Callable[[Request], Result | None], directory: Path, said: list[str] | None = None) -> Request:
+    log = (said if said is not None else []).append
+    return replace(asked(directory, log), siblings=relation(told, directory), own_netns="/proc/self/ns/net")
+
+
+def test_a_sibling_is_served_here_and_sees_what_a_child_would(tmp_path: Path) -> None:
+    seen: list[Request] = []
+    request = related(seen.append, tmp_path)
+    assert invoke.delegate(request, "probe", "DEL") == Result()
+    (own,) = seen
+    assert own.environ == {**request.environ, "CNI_COMMAND": "DEL"}
+    assert (own.command, own.stdin, own.own_netns, own.siblings) == (
+        *("DEL", STDIN, "/proc/self/ns/net"),
+        request.siblings,
+    )
+
+
+def test_a_sibling_gets_the_document_its_caller_wrote(tmp_path: Path) -> None:
+    seen: list[bytes] = []
+    request = related(lambda own: seen.append(own.stdin), tmp_path)
+    invoke.delegate(request, "probe", "DEL", stdin=b'{"name": "other"}')
+    assert seen == [b'{"name": "other"}']
+
+
+def test_what_a_sibling_answers_is_told_in_the_version_of_its_document(tmp_path: Path) -> None:
+    answer = Result(ips=(Address(ip_interface("10.1.0.5/24"), interface=2),))
+    document = b'{"name": "net", "cniVersion": "0.2.0"}'
+    request = related(lambda _: answer, tmp_path)
+    assert invoke.delegate(request, "probe", "ADD") == answer
+    assert invoke.delegate(request, "probe", "ADD", stdin=document).ips == (Address(ip_interface("10.1.0.5/24")),)
+
+
+def test_a_siblings_refusal_is_relayed_with_its_advice(tmp_path: Path) -> None:
+    def refuse(_: Request) -> None:
+        raise CniError(7, "bad", "correct it")
+
+    with pytest.raises(RelayedError, match="bad") as caught:
+        invoke.delegate(related(refuse, tmp_path), "probe", "DEL")
+    assert (caught.value.code, caught.value.details) == (7, f"correct it; {ADVICE}")
+
+
+def test_a_siblings_bug_is_999_as_a_childs_would_be(tmp_path: Path) -> None:
+    def stumble(_: Request) -> None:
+        raise KeyError("lost")
+
+    with pytest.raises(RelayedError, match="'lost'") as caught:
+        invoke.delegate(related(stumble, tmp_path), "probe", "DEL")
+    assert caught.value.code == 999
+
+
+def test_what_a_sibling_says_is_forwarded_at_its_end(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    def talk(own: Request) -> None:
+        own.log("busy")
+        own.log("still")
+
+    invoke.delegate(related(talk, tmp_path, said), "probe", "DEL")
+    assert said == ["busy\nstill"]
+
+
+def test_a_replaced_file_is_executed(tmp_path: Path, plugin: Plugin) -> None:
+    request = related(lambda _: Result(), tmp_path)
+    (tmp_path / "probe").unlink()
+    plugin(f"echo '{RESULT}'")
+    assert invoke.delegate(request, "probe", "ADD").ips
