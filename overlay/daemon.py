@@ -44,6 +44,15 @@ class Outside:
     log: Log
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """When the rules were last compared with the kernel's, and which rules and guard are in place since."""
+
+    when: float = float("-inf")
+    rules: tuple[Rules, ...] = ()
+    guard: Wish | None = None
+
+
 class Daemon:
     """One daemon for one network; `run` ends only by being cancelled or by an error nobody here can mend."""
 
@@ -53,7 +62,7 @@ class Daemon:
         self._peers = Peers()
         self._own: Lease | None = None
         self._due = asyncio.Event()
-        self._checked: tuple[float, tuple[Rules, ...], Wish | None] = (float("-inf"), (), None)
+        self._checked = Checked()
         self._last_pass = float("-inf")
         self._announced = False
 
@@ -145,16 +154,22 @@ class Daemon:
         self._announce()
 
     async def _firewall(self, own: Lease, desired: Desired) -> None:
-        """Keep the rules, in a thread because it starts programs; no oftener than asked unless the lease changed."""
+        """Keep the rules, in a thread because it starts programs: all when they are due, else the guard when peers changed."""
         rules, wish = self._upkeep.rules(own), self._upkeep.guard(desired)
-        if self._is_due(rules, wish):
-            self._upkeep.firewall(await asyncio.to_thread(self._enforcer.enforce, rules, wish))
-            self._checked = (self._outside.chance.now(), rules, wish)
+        when = self._checked.when
+        if rules != self._checked.rules or self._is_due():
+            outcome = await asyncio.to_thread(self._enforcer.enforce, rules, wish)
+            when = self._outside.chance.now()
+        elif wish != self._checked.guard:
+            outcome = await asyncio.to_thread(self._enforcer.follow, self._checked.guard, wish)
+        else:
+            return
+        self._upkeep.firewall(outcome)
+        self._checked = Checked(when, rules, wish)
 
-    def _is_due(self, rules: tuple[Rules, ...], wish: Wish | None) -> bool:
-        when, *which = self._checked
-        late = self._outside.chance.now() - when >= self._resync
-        return late or [rules, wish] != which or "firewall" in self._upkeep.progress.failed
+    def _is_due(self) -> bool:
+        late = self._outside.chance.now() - self._checked.when >= self._resync
+        return late or not {"firewall", "tunnel guard"}.isdisjoint(self._upkeep.progress.failed)
 
     def _take(self, update: Update) -> None:
         for event in self._peers.apply(update):

@@ -1,6 +1,6 @@
 """Keeps the firewall as overlay.firewall says: compares what nft lists, replaces a table in one transaction when it differs.
 
-Also sees that the host forwards at all, and that its own iptables FORWARD policy does not drop what we accept. Starts
+Of the tunnel's guard only the elements, if it is no more than these. Also sees that the host forwards at all, and that its own iptables FORWARD policy does not drop what we accept. Starts
 programs, so it runs beside the event loop. Must not decide what the rules are.
 """
 
@@ -11,7 +11,7 @@ from kernel import iptables, nft, sysctl
 from kernel.errors import KernelError
 from kernel.iptables import Chain
 from overlay import firewall, guard
-from overlay.firewall import Rules
+from overlay.firewall import Json, Rules
 
 FORWARDING = {"ip": "net/ipv4/ip_forward", "ip6": "net/ipv6/conf/all/forwarding"}
 """The sysctl that lets a family's packets through from one link to another."""
@@ -49,6 +49,13 @@ class Enforcer:
             unguarded = _reason(problem)
         return Outcome(tuple(changed), "; ".join(problems), unguarded)
 
+    def follow(self, before: guard.Wish | None, wish: guard.Wish | None) -> Outcome:
+        """Bring the guard alone from what was last seen in place to a new wish, looking at it only if that is refused."""
+        try:
+            return Outcome(tuple(_follow(before, wish) if wish else []), "")
+        except KernelError as problem:
+            return Outcome((), "", _reason(problem))
+
     def _family(self, rules: Rules) -> list[str]:
         changed = []
         if sysctl.ensure(FORWARDING[rules.family], "1"):
@@ -80,14 +87,26 @@ def _reason(problem: KernelError) -> str:
 
 
 def _guard(wish: guard.Wish) -> list[str]:
-    if not guard.differs(wish, nft.listing(guard.FAMILY, wish.table)):
+    return _change(wish, guard.changes(wish, nft.listing(guard.FAMILY, wish.table)))
+
+
+def _follow(before: guard.Wish | None, wish: guard.Wish) -> list[str]:
+    commands = guard.step(before, wish) if before else None
+    if commands is None:
+        return _guard(wish)
+    try:
+        return _change(wish, commands)
+    except KernelError:  # somebody changed the table since
+        return _guard(wish)
+
+
+def _change(wish: guard.Wish, commands: list[Json]) -> list[str]:
+    if not commands:
         return []
-    nft.run(guard.transaction(wish))
-    return [
-        f"letting {len(wish.tunnel.peers)} peers send to VNI {wish.tunnel.vni}"
-        if wish.armed
-        else "taking the guard away"
-    ]
+    nft.run(commands)
+    if not wish.armed:
+        return ["taking the guard away"]
+    return [f"letting {len(wish.tunnel.peers)} peers send to VNI {wish.tunnel.vni}"]
 
 
 def _clean(version: int) -> list[str]:

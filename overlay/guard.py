@@ -1,12 +1,12 @@
 """Which packets of our tunnel the host takes at all: those from current peers; all others of this port and VNI are dropped.
 
-VXLAN itself takes a frame from anybody who can send a datagram (moby advisory GHSA-vwm3-crmr-xfxw). The hook is input, where
+Peers come and go as elements of a set, so that a change costs what changed. VXLAN itself takes a frame from anybody who can send a datagram (moby advisory GHSA-vwm3-crmr-xfxw). The hook is input, where
 fragments are whole again; other VNIs that share the port are not touched. Written as nft lists it, like overlay.firewall.
 Blind spot: whoever can forge a peer's address passes. This is no authentication; the backend wireguard is.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import collapse_addresses
 
 from overlay.backends import Guard, IPAddress, IPNetwork
@@ -17,6 +17,9 @@ VNI_OFFSET, VNI_BITS = 96, 24
 """Where the VNI stands behind the start of the UDP header: 8 bytes of UDP, 4 of VXLAN flags (RFC 7348)."""
 BEFORE_FILTER = -10
 """Priority of the chain: before the filters people write, behind connection tracking."""
+
+Elements = dict[str, dict[str, Json | str]]
+"""The elements of each set, as nft lists them, by a text that tells them apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +52,39 @@ def transaction(wish: Wish) -> list[Json]:
     return [*made, {"add": head}, *({"add": one} for one in table(wish))] if wish.armed else made
 
 
-def differs(wish: Wish, listing: Sequence[Json]) -> bool:
-    """Tell whether the listing holds anything else than wanted."""
-    if not wish.armed:
-        return bool(listing)
-    return sorted(map(_plain, table(wish))) != sorted(_plain(one) for one in listing if "table" not in one)
+def changes(wish: Wish, listing: Sequence[Json]) -> list[Json]:
+    """Give the commands that make the listing what is wanted: none, those for the elements that differ, or the whole table's."""
+    wanted, found = table(wish), [one for one in listing if "table" not in one]
+    if not wish.armed or sorted(map(_shape, wanted)) != sorted(map(_shape, found)):
+        return transaction(wish) if wish.armed or listing else []
+    return _exchange(wish, _elements(found), _elements(wanted))
+
+
+def step(before: Wish, after: Wish) -> list[Json] | None:
+    """Give the commands from one wish, as it was carried out, to another; None when more than peers differs."""
+    if not after.armed or replace(before, tunnel=after.tunnel) != after or _place(before) != _place(after):
+        return None
+    left, come = before.tunnel.peers - after.tunnel.peers, after.tunnel.peers - before.tunnel.peers
+    return _exchange(after, _peers(left), _peers(come))
+
+
+def _peers(addresses: Iterable[IPAddress]) -> Elements:
+    return {f"peers{version}": {str(one): str(one) for one in _of(addresses, version)} for version in (4, 6)}
+
+
+def _place(wish: Wish) -> tuple[int, int]:
+    return wish.tunnel.port, wish.tunnel.vni
+
+
+def _exchange(wish: Wish, there: Elements, wanted: Elements) -> list[Json]:
+    """Take out first what must go: of two intervals that overlap nft takes only one."""
+    commands = []
+    for verb, these, those in (("delete", there, wanted), ("add", wanted, there)):
+        for name in sorted(these):
+            elements = [these[name][key] for key in sorted(these[name].keys() - those.get(name, {}).keys())]
+            place = {"family": FAMILY, "table": wish.table, "name": name}
+            commands += [{verb: {"element": {**place, "elem": elements}}}] if elements else []
+    return commands
 
 
 def _sets(wish: Wish, version: int) -> list[Json]:
@@ -99,10 +130,12 @@ def _element(network: IPNetwork) -> Json | str:
     return bare if single else {"prefix": {"addr": bare, "len": network.prefixlen}}
 
 
-def _plain(entry: Json) -> str:
-    """Make entries comparable: without handles, and the elements of a set in an order of their own."""
+def _shape(entry: Json) -> str:
+    """Make entries comparable: without handles, and sets without their elements."""
     ((kind, body),) = entry.items()
-    kept = {key: value for key, value in body.items() if key != "handle"}
-    if "elem" in kept:
-        kept["elem"] = sorted(map(str, kept["elem"]))
-    return f"{kind} {sorted(kept.items(), key=str)}"
+    return f"{kind} {sorted(((key, value) for key, value in body.items() if key not in ('handle', 'elem')), key=str)}"
+
+
+def _elements(entries: Sequence[Json]) -> Elements:
+    sets = (one["set"] for one in entries if "set" in one)
+    return {one["name"]: {str(element): element for element in one.get("elem", ())} for one in sets}

@@ -1,7 +1,7 @@
 """Claims: the first look writes both tables and turns forwarding on, the next changes nothing, whatever nft lists; a changed rule is
 put right; masquerade that is switched off goes; where iptables' FORWARD drops, and only there, the accepts go to FLANNEL-FWD; what a flanneld in
 iptables mode left is removed; excluded networks are spared; the guard
-is recognised when listed, follows its peers, and goes when it is off.
+is recognised when listed, follows its peers as elements, also over a table somebody damaged, and goes when it is off.
 """
 
 from collections.abc import Iterator
@@ -136,6 +136,26 @@ def test_a_guard_follows_its_peers(inside: Space) -> None:
     Enforcer().enforce((), replace(WISHES[0], tunnel=Guard(8472, 1, frozenset([ip_address("192.0.2.9")]))))
     listed = inside.run("nft", "list", "set", "inet", "tulle-guard-1", "peers4")
     assert ("192.0.2.9" in listed, "192.0.2.2" in listed) == (True, False)
+
+
+def test_peers_that_come_and_go_leave_the_table_in_place(inside: Space) -> None:
+    Enforcer().enforce((), WISHES[0])
+    before = inside.run("nft", "-a", "list", "chain", "inet", "tulle-guard-1", "input")
+    fewer = replace(WISHES[0], tunnel=Guard(8472, 1, PEERS - {ip_address("192.0.2.2")}), allowed=ALLOWED[2:])
+    Enforcer().enforce((), fewer)
+    assert Enforcer().enforce((), fewer) == Outcome((), "")
+    Enforcer().follow(fewer, replace(fewer, tunnel=Guard(8472, 1, PEERS)))
+    assert Enforcer().enforce((), replace(fewer, tunnel=Guard(8472, 1, PEERS))) == Outcome((), "")
+    assert inside.run("nft", "-a", "list", "chain", "inet", "tulle-guard-1", "input") == before
+
+
+@pytest.mark.parametrize("damage", ["flush ruleset", "flush set inet tulle-guard-1 peers4"])
+def test_a_step_over_a_damaged_guard_puts_it_right(inside: Space, damage: str) -> None:
+    Enforcer().enforce((), WISHES[0])
+    inside.run("nft", damage)
+    fewer = replace(WISHES[0], tunnel=Guard(8472, 1, frozenset([ip_address("192.0.2.3")])))
+    assert Enforcer().follow(WISHES[0], fewer).changed
+    assert Enforcer().enforce((), fewer) == Outcome((), "")
 
 
 @pytest.mark.parametrize("damage", ["flush chain inet tulle-guard-1 input", "flush set inet tulle-guard-1 peers4"])
