@@ -5,6 +5,7 @@ What must be closed again is registered on the stack it is handed. Must not know
 """
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -19,6 +20,7 @@ from overlay.backends import Underlay, catalogue, udp, wireguard
 from overlay.daemon import Daemon, Outside
 from overlay.enforcing import Enforcer
 from overlay.errors import Refused, StoreError
+from overlay.ground import Ground, Stand
 from overlay.interfaces import Wish
 from overlay.leasefile import LeaseFile
 from overlay.logs import Log
@@ -53,17 +55,24 @@ async def assemble(
     store = _open_store(chosen, kernel, clock, stack, log)
     config = network.parse(await _read_config(store, log), f"network config in {chosen.store}")
     catalogue.require_known(config)
-    underlay = interfaces.choose(kernel, _wish(chosen, store, kernel), dual=config.ipv6 is not None)
+    wish, dual = _wish(chosen, store, kernel), config.ipv6 is not None
+    underlay = interfaces.choose(kernel, wish, dual=dual)
     log.info("interface chosen", interface=underlay.interface, public_ip=underlay.public_ip, mtu=underlay.mtu)
     _retire_forwarder(config, str(file.path), log)
     key = identity.private_key(chosen.wireguard_key_file) if config.backend_type == wireguard.TYPE else ""
     kept = _kept(config, underlay, kernel) if store.exchanges else {}
     kept |= {wireguard.DEVICE: identity.public_key(key, chosen.wireguard_key_file)} if key else {}
+    build = partial(_stand, config, kept, chosen.subnet_lease_renew_margin * 60.0)
+    ground = Ground(build(underlay), build, wish, kernel, chance.now, dual=dual)
+    upkeep = Upkeep(kernel, ground.stand.backend, file, _duties(chosen, config, key), log)
+    outside = Outside(store, ground, events, notifier, chance, log)
+    state = Tenancy(ground.stand.terms, previous=file.previous())
+    return Daemon(outside, state, upkeep, Enforcer(), chosen.iptables_resync)
+
+
+def _stand(config: NetworkConfig, kept: Mapping[str, str], margin: float, underlay: Underlay) -> Stand:
     backend = catalogue.build(config, underlay, kept)
-    terms = Terms(config, underlay.public_ip, backend.attributes, chosen.subnet_lease_renew_margin * 60.0)
-    upkeep = Upkeep(kernel, backend, file, _duties(chosen, config, key), log)
-    outside = Outside(store, events, notifier, chance, log)
-    return Daemon(outside, Tenancy(terms, previous=file.previous()), upkeep, Enforcer(), chosen.iptables_resync)
+    return Stand(underlay, backend, Terms(config, underlay.public_ip, backend.attributes, margin))
 
 
 def founding_config(chosen: Settings) -> str:

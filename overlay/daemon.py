@@ -14,6 +14,7 @@ from overlay.backends import Desired
 from overlay.enforcing import Enforcer
 from overlay.errors import Refused, StoreError
 from overlay.firewall import Rules
+from overlay.ground import Ground
 from overlay.guard import Wish
 from overlay.health import Health
 from overlay.leases import Lease
@@ -21,7 +22,7 @@ from overlay.logs import Log
 from overlay.notify import Notifier
 from overlay.peers import Peers
 from overlay.stores import Store, Update
-from overlay.tenancy import Tenancy
+from overlay.tenancy import Moved, Tenancy
 from overlay.tenant import Chance, Tenant
 from overlay.upkeep import Upkeep
 
@@ -38,6 +39,7 @@ class Outside:
     """What the daemon needs of the world around it."""
 
     store: Store
+    ground: Ground
     events: Events
     notifier: Notifier
     chance: Chance
@@ -86,6 +88,7 @@ class Daemon:
         if not self._peers.known:
             missing.append("peers: the store has not listed them yet")
         missing += [f"{part}: {problem}" for part, problem in progress.failed.items()]
+        missing += [f"underlay: {self._outside.ground.problem}"] if self._outside.ground.problem else []
         if not progress.written:
             missing.append("lease file: not written yet")
         facts: dict[str, object] = {"subnet": str(own.subnet) if own else None, "peers": progress.peers}
@@ -136,22 +139,45 @@ class Daemon:
             await self._pass()
 
     async def _pass(self) -> None:
-        own, upkeep = self._own, self._upkeep
-        if own is not None and self._peers.known:
-            try:
-                desired = upkeep.plan(own, self._peers.others(own.subnet, own.attributes.public_ip))
-                await self._firewall(own, desired)
-                mtu = upkeep.tunnels(desired)
-                if self._own is own:
-                    upkeep.bridge(own, mtu)
-                    upkeep.publish(own, mtu)
-            except KernelError as problem:
-                self._outside.log.change("pass", "error", "the kernel cannot be read", problem=problem)
-                return
-            self._outside.log.settled("pass", "the kernel can be read again")
-        upkeep.progress.passes += 1
+        try:
+            self._look_around()
+            if self._own is not None and self._peers.known:
+                await self._arrange(self._own)
+        except KernelError as problem:
+            self._outside.log.change("pass", "error", "the kernel cannot be read", problem=problem)
+            return
+        self._outside.log.settled("pass", "the kernel can be read again")
+        self._upkeep.progress.passes += 1
         self._last_pass = self._outside.chance.now()
         self._announce()
+
+    async def _arrange(self, own: Lease) -> None:
+        upkeep = self._upkeep
+        desired = upkeep.plan(own, self._peers.others(own.subnet, own.attributes.public_ip))
+        await self._firewall(own, desired)
+        mtu = upkeep.tunnels(desired)
+        if self._own is own:
+            upkeep.bridge(own, mtu)
+            upkeep.publish(own, mtu)
+
+    def _look_around(self) -> None:
+        """See whether this host still stands where it stood; if not, program that at once and publish it."""
+        ground, log = self._outside.ground, self._outside.log
+        before, stand = ground.stand.underlay, ground.look()
+        if ground.problem:
+            log.change(
+                "underlay", "warning", "the underlay is not as it was; all stays as it is", problem=ground.problem
+            )
+        else:
+            log.settled("underlay", "the underlay is as it was again")
+        if stand is None:
+            return
+        now = stand.underlay
+        log.info("underlay changed", interface=now.interface, public_ip=now.public_ip, mtu=now.mtu)
+        self._upkeep.move(stand.backend)
+        if now.addresses != before.addresses:
+            self._outside.store.moved()
+            self._tenant.tell(Moved(stand.terms))
 
     async def _firewall(self, own: Lease, desired: Desired) -> None:
         """Keep the rules, in a thread because it starts programs: all when they are due, else the guard when peers changed."""

@@ -46,7 +46,8 @@ def link_requests(tunnel: Tunnel, link: Link | None, parent: int) -> tuple[reque
     needed: list[requests.Request] = []
     if link.mac != tunnel.mac:
         needed.append(requests.SetLink(link.index, mac=tunnel.mac))
-    if link.mtu > tunnel.mtu or (tunnel.mtu_fixed and link.mtu != tunnel.mtu):
+    exact = tunnel.mtu_fixed or link.mtu == tunnel.outgrown
+    if link.mtu > tunnel.mtu or (exact and link.mtu != tunnel.mtu):
         needed.append(requests.SetLink(link.index, mtu=tunnel.mtu))
     if not link.up:
         needed.append(requests.SetLink(link.index, up=True))

@@ -5,7 +5,7 @@ Looks at what the kernel lists through a small protocol, so that tests hand in a
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Protocol
@@ -64,6 +64,21 @@ def choose(view: View, wish: Wish, *, dual: bool) -> Underlay:
             return underlay
         tried.append(words)
     raise Unavailable(f"no interface for the tunnels: {'; '.join(tried)}; this host has {_inventory(view)}")
+
+
+def kept(view: View, wish: Wish, now: Underlay) -> Underlay | None:
+    """Give what is in use with its MTU of today while its interface has the addresses; None when it has not."""
+    link = next((link for link in view.links() if link.name == now.interface), None)
+    if link is None or not link.mtu:
+        return None
+    held = {one.address.ip for one in view.addresses(link.index)}
+    own = {now.local, None if wish.public_ipv6 else now.public_ipv6} - {None}
+    return later(now, replace(now, mtu=link.mtu)) if own <= held else None
+
+
+def later(before: Underlay, after: Underlay) -> Underlay:
+    """Give `after` with the MTU there was before, when it changed."""
+    return replace(after, earlier_mtu=before.earlier_mtu if after.mtu == before.mtu else before.mtu)
 
 
 def _attempts(wish: Wish, *, dual: bool) -> Iterator[tuple[str, Callable[[View], _Match | None]]]:

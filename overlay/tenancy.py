@@ -18,14 +18,14 @@ from overlay.subnets import Subnet
 RENEWAL_RETRY = 60.0
 """Seconds until a failed renewal is tried again, flat (contract 2.6)."""
 ACQUIRE_RETRY = 1.0
-"""Seconds until a store that did not answer is asked again while we hold nothing."""
+"""Seconds until a store that did not answer is asked again while we hold nothing, or what we hold is out of date."""
 RACE_BACKOFF, RACE_CEILING = 0.1, 5.0
 """Seconds after the first lost race, doubling up to the ceiling; jitter is added to both."""
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What does not change while the daemon runs."""
+    """What was agreed when the daemon started, and again when its host got other addresses."""
 
     config: NetworkConfig
     public_ip: IPv4Address
@@ -50,6 +50,13 @@ class Tenancy:
 @dataclass(frozen=True, slots=True)
 class Started:
     """The daemon begins; also said when the store's view of our own subnet is in doubt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """This host has other addresses; what it holds is to be published anew, with them."""
+
+    terms: Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +114,7 @@ class Vanished:
     subnet: Subnet
 
 
-Event = Started | Listed | Claimed | Lost | Failed | Denied | Woke | Observed | Vanished
+Event = Started | Moved | Listed | Claimed | Lost | Failed | Denied | Woke | Observed | Vanished
 
 
 # What to do about it, in this order.
@@ -179,6 +186,8 @@ def step(state: Tenancy, event: Event) -> Step:
     match event:
         case Started() | Woke():
             return state, (ListLeases(),)
+        case Moved(terms):
+            return replace(state, terms=terms), (ListLeases(),)
         case Listed(leases, dice):
             return _decide(state, leases, dice)
         case Claimed(lease):
@@ -201,14 +210,25 @@ def step(state: Tenancy, event: Event) -> Step:
 def _decide(state: Tenancy, leases: Sequence[Lease], dice: float) -> Step:
     """Choose from a listing: what we hold, else what the store says is ours, else what we had, else a free subnet."""
     terms, held = state.terms, state.held
-    mine = [lease for lease in leases if lease.attributes.public_ip == terms.public_ip]
+    mine = [one for one in leases if one.attributes.public_ip == terms.public_ip or _untouched(held, one)]
     if not mine:
         return _take(state, [lease.subnet for lease in leases], dice)
-    lease = next((one for one in mine if held and one.subnet == held.subnet), mine[0])
+    known = held.subnet if held else state.previous
+    lease = next((one for one in mine if one.subnet == known), mine[0])
     if not subnets.offered(terms.config, lease.subnet):
         return state, (Remove(lease),)
     freed, commands = _release(state, "the store gives this host another subnet", unless=lease.subnet)
     return freed, (*commands, Replace(lease, terms.attributes(lease.subnet)))
+
+
+def _untouched(held: Lease | None, listed: Lease) -> bool:
+    """Tell whether a listed lease is what we hold, as we wrote it, though our address has changed since.
+
+    A host that got our old address would take the lease for its own and write it: then it is, and this says no.
+    """
+    if held is None or listed.version > held.version:
+        return False
+    return (listed.subnet, listed.attributes) == (held.subnet, held.attributes)
 
 
 def _take(state: Tenancy, taken: Sequence[Subnet], dice: float) -> Step:
@@ -243,13 +263,15 @@ def _observe(state: Tenancy, seen: Lease) -> Step:
     held = state.held
     if held is None or seen == held:
         return state, ()
-    if (seen.subnet, seen.attributes) == (held.subnet, held.attributes):
+    settled = held.attributes.public_ip == state.terms.public_ip
+    if settled and (seen.subnet, seen.attributes) == (held.subnet, held.attributes):
         return replace(state, held=replace(seen, ttl=held.ttl)), ()
     about_us = seen.subnet == held.subnet or seen.attributes.public_ip == state.terms.public_ip
     return state, ((ListLeases(),) if about_us else ())
 
 
 def _patience(state: Tenancy) -> float:
-    if state.held is None:
+    held = state.held
+    if held is None or held.attributes != state.terms.attributes(held.subnet):
         return ACQUIRE_RETRY
-    return RENEWAL_RETRY if state.held.ttl is None else min(RENEWAL_RETRY, state.held.ttl / 10)
+    return RENEWAL_RETRY if held.ttl is None else min(RENEWAL_RETRY, held.ttl / 10)

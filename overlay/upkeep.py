@@ -59,6 +59,10 @@ class Upkeep:
         self._carriers = Carriers(file.path, duties.private_key)
         self._network, self._backend, self._file, self._duties, self._log = network, backend, file, duties, log
 
+    def move(self, backend: Backend) -> None:
+        """Go on with another backend object: the host stands elsewhere on the underlay."""
+        self._backend = backend
+
     def plan(self, own: Lease, peers: Sequence[Lease]) -> Desired:
         """Decide what the kernel should have for these peers, and say which of them had to be left out."""
         desired = self._backend.desired(own, peers, reconcile.reach(self._network))

@@ -36,6 +36,13 @@ class Underlay:
     public_ipv6: IPv6Address | None = None
     local: IPv4Address | None = None
     """The interface's own IPv4 address; another one than the published behind NAT."""
+    earlier_mtu: int = 0
+    """The MTU before it changed while the daemon ran, 0 when it has not."""
+
+    @property
+    def addresses(self) -> tuple[IPAddress | None, ...]:
+        """What others know this host by, and what it sends from."""
+        return (self.public_ip, self.public_ipv6, self.local)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +60,7 @@ class Device:
 class Tunnel:
     """A device with its settings and every entry that belongs on it; what else is found on it is removed.
 
-    `mtu` is a ceiling unless `mtu_fixed`. `network` bounds the addresses that may be taken off the device. `neighbours`
+    `mtu` is a ceiling unless `mtu_fixed`, or the device has the MTU it has `outgrown`. `network` bounds the addresses that may be taken off the device. `neighbours`
     pairs a peer's base address with its MAC, `fdb` a MAC with the peer's public address, `routes` a subnet with its
     gateway on the device.
     """
@@ -65,6 +72,7 @@ class Tunnel:
     address: IPInterface
     network: IPNetwork
     mtu_fixed: bool = False
+    outgrown: int = 0
     neighbours: frozenset[tuple[IPAddress, str]] = frozenset()
     fdb: frozenset[tuple[str, IPAddress]] = frozenset()
     routes: frozenset[tuple[IPNetwork, IPAddress]] = frozenset()

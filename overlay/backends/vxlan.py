@@ -191,6 +191,7 @@ class Vxlan:
             address=_host_interface(base),
             network=pool.network,
             mtu_fixed=self._options.mtu > 0,
+            outgrown=max(0, self._underlay.earlier_mtu - OVERHEAD) if not self._options.mtu else 0,
             neighbours=frozenset((net.network_address, mac) for net, mac, _ in ends),
             fdb=frozenset((mac, public) for _, mac, public in ends),
             routes=frozenset((net, net.network_address) for net, _, _ in ends),

@@ -39,6 +39,10 @@ class Store(Protocol):
     exchanges: bool
     """Whether hosts see each other's attributes as written; if not, backends derive everything from the subnet."""
 
+    def moved(self) -> None:
+        """Let go of connections: this host has another address, and those made from the old one may be dead."""
+        ...
+
     async def read_config(self) -> str:
         """Give the network config's JSON text; raises Refused when the store has none."""
         ...

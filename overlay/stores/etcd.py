@@ -51,6 +51,10 @@ class EtcdStore:
         """Let go of the connection; nothing is revoked (contract 2.3)."""
         self._client.close()
 
+    def moved(self) -> None:
+        """Let the next call, and the watch, connect anew."""
+        self._client.close()
+
     async def read_config(self) -> str:
         """Give the config's text; raises StoreError while there is none: somebody may be about to put it."""
         listing = await self._get(self._keys.config)
@@ -87,14 +91,17 @@ class EtcdStore:
         return Lease(subnet, attributes, written, float(grant.seconds))
 
     async def replace(self, lease: Lease, attributes: Attributes) -> Lease | None:
-        """Write the lease anew while its key names our PublicIP; None when it names another, or others keep writing it."""
+        """Write the lease anew while its key names our PublicIP, or says what the lease given says and was not written since.
+
+        None when it names another host, or others keep writing it.
+        """
         key, value = self._perfect(lease.subnet, attributes)
         for _ in range(ATTEMPTS):
             entries = (await self._get(key)).entries
             if not entries:
                 return await self.create(lease.subnet, attributes)
             found = entries[0]
-            if not self._is_of(found, attributes):
+            if not self._is_of(found, lease, attributes):
                 return None
             renewed = await self._rewrite(found, Lease(lease.subnet, attributes), value)
             if renewed is not None:
@@ -194,9 +201,13 @@ class EtcdStore:
         held = self._subnet(entry.key)
         return held is not None and held.overlaps(subnet)
 
-    def _is_of(self, entry: KeyValue, attributes: Attributes) -> bool:
+    def _is_of(self, entry: KeyValue, lease: Lease, attributes: Attributes) -> bool:
+        """Tell whether an entry is ours to write: by its PublicIP, or because it is the very one the caller knows as ours."""
         held = leases.parse(self._keys.name(entry.key) or "", entry.value)
-        return isinstance(held, Lease) and held.attributes.public_ip == attributes.public_ip
+        if not isinstance(held, Lease):
+            return False
+        known = held.attributes == lease.attributes and entry.modified == lease.version
+        return known or held.attributes.public_ip == attributes.public_ip
 
     def _subnet(self, key: bytes) -> Subnet | None:
         try:

@@ -87,6 +87,9 @@ class SqliteStore:
             base.execute("INSERT OR IGNORE INTO meta VALUES ('config', ?)", (config,))
             return str(base.execute("SELECT value FROM meta WHERE name = 'config'").fetchone()[0])
 
+    def moved(self) -> None:
+        """Do nothing: the file is here."""
+
     async def read_config(self) -> str:
         """Give the config's text; raises Refused when no daemon has stored one."""
         with self._reading() as base:

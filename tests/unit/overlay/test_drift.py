@@ -76,6 +76,8 @@ def test_an_incompatible_device_is_replaced(link: Link) -> None:
         (WANTED, replace(LINK, mtu=8950), (requests.SetLink(7, mtu=1450),)),
         (WANTED, replace(LINK, mtu=1400), ()),
         (replace(WANTED, mtu_fixed=True), replace(LINK, mtu=1400), (requests.SetLink(7, mtu=1450),)),
+        (replace(WANTED, outgrown=1350), replace(LINK, mtu=1350), (requests.SetLink(7, mtu=1450),)),
+        (replace(WANTED, outgrown=1350), replace(LINK, mtu=1400), ()),
         (WANTED, replace(LINK, vxlan=replace(VXLAN, learning=True)), ()),
         (WANTED, replace(LINK, vxlan=replace(VXLAN, parent=0, local=None)), ()),
     ],

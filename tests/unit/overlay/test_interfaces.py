@@ -1,8 +1,9 @@
 """Claims: flannel-contract.md 4.5, case by case: names, addresses, patterns in the order given, then a route, then the default
-route; which of an interface's addresses is told to others; what cannot be found is said with what this host has.
+route; which of an interface's addresses is told to others; what cannot be found is said with what this host has; what is in
+use is kept while its interface has the addresses.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address, ip_interface, ip_network
 
 import pytest
@@ -137,6 +138,27 @@ def test_what_cannot_be_found_is_said_with_what_this_host_has(wish: Wish, reason
     with pytest.raises(Unavailable, match=reason) as refused:
         choose(wish)
     assert "this host has 192.0.2.1 (eth0), 2001:db8::1 (eth0), 198.51.100.1 (eth1)" in str(refused.value)
+
+
+IN_USE = Underlay("eth0", 1500, HERE, IPv6Address("2001:db8::1"), HERE)
+
+
+@pytest.mark.parametrize(
+    ("tables", "wish", "found"),
+    [
+        (Tables(), Wish(), IN_USE),
+        (Tables(held=[held(2, "192.0.2.9/24"), *Tables().held]), Wish(), IN_USE),
+        (Tables(all_links=(LO, replace(ETH0, mtu=1400))), Wish(), replace(IN_USE, mtu=1400, earlier_mtu=1500)),
+        (Tables(all_links=(LO, ETH1)), Wish(), None),
+        (Tables(held=[held(2, "192.0.2.1/24")]), Wish(), None),
+        (Tables(held=[held(2, "192.0.2.1/24")]), Wish(public_ipv6="2001:db8::1"), IN_USE),
+        (Tables(held=[held(3, "192.0.2.1/24"), held(3, "2001:db8::1/64")]), Wish(), None),
+    ],
+)
+def test_what_is_in_use_is_kept_while_its_interface_has_the_addresses(
+    tables: Tables, wish: Wish, found: Underlay | None
+) -> None:
+    assert interfaces.kept(tables, wish, IN_USE) == found
 
 
 def test_an_interface_without_mtu_is_unusable() -> None:

@@ -1,6 +1,6 @@
 """Claims, as scripts of events and commands: re-use by PublicIP, then by the old lease file, then a free pick; what the
 network no longer offers is removed; a lost race is retried later and later; renewal in time, flat retries; a subnet lost
-to another host is withdrawn before another is taken; a vanished one is taken back while it is free; our own words seen
+to another host is withdrawn before another is taken; a host whose address changed keeps its subnet unless somebody has written it; a vanished one is taken back while it is free; our own words seen
 again are adopted, not answered.
 """
 
@@ -26,6 +26,7 @@ from overlay.tenancy import (
     Listed,
     ListLeases,
     Lost,
+    Moved,
     Observed,
     Publish,
     Remove,
@@ -180,6 +181,50 @@ def test_what_is_not_about_us_changes_nothing(event: Event) -> None:
 def test_our_own_words_seen_again_are_adopted_with_their_version() -> None:
     state, commands = play(HOLDING, Observed(lease(64, version=9)))
     assert (state.held, commands) == (lease(64, version=9), ())
+
+
+ELSEWHERE = IPv4Address("192.0.2.200")
+
+
+def there(held: Subnet) -> Attributes:
+    return Attributes(ELSEWHERE, None, "vxlan", f'"{held.key}"')
+
+
+MOVED, AT_ONCE = play(HOLDING, Moved(Terms(CONFIG, ELSEWHERE, there)))
+
+
+def test_what_we_hold_is_published_with_our_new_address() -> None:
+    assert (ListLeases(),) == AT_ONCE
+    state, commands = play(MOVED, Listed([lease(64), lease(128, OTHER)], 0.0))
+    assert commands == (Replace(lease(64), there(subnet(64))),)
+    state, commands = play(state, Claimed(Lease(subnet(64), there(subnet(64)), 2, 86_400.0)))
+    assert commands[0] == Publish(Lease(subnet(64), there(subnet(64)), 2))
+
+
+def test_a_lease_of_ours_that_ended_meanwhile_is_taken_with_the_new_address() -> None:
+    assert play(MOVED, Listed([], 0.0))[1] == (Create(subnet(64), there(subnet(64))),)
+
+
+def test_a_store_that_is_away_while_we_move_is_asked_again_soon() -> None:
+    assert play(MOVED, Failed("down"))[1] == (Complain("down"), Sleep(1.0))
+
+
+@pytest.mark.parametrize("taken", [lease(64, version=2), lease(64, OTHER)])
+def test_a_lease_that_the_heir_of_our_old_address_has_written_is_theirs(taken: Lease) -> None:
+    _, commands = play(MOVED, Listed([taken], 0.0))
+    assert commands == (
+        Withdraw(lease(64), "another host has taken the subnet"),
+        Create(subnet(128), there(subnet(128))),
+    )
+
+
+def test_words_of_the_heir_are_looked_into_not_adopted() -> None:
+    assert play(MOVED, Observed(lease(64, version=2))) == (MOVED, (ListLeases(),))
+
+
+def test_of_several_leases_with_our_address_the_one_in_the_lease_file_is_taken() -> None:
+    state = Tenancy(FRESH.terms, previous=subnet(128))
+    assert play(state, Listed([lease(64), lease(128)], 0.0))[1] == (Replace(lease(128), mine(subnet(128))),)
 
 
 @pytest.mark.parametrize("event", [Observed(lease(64)), Vanished(subnet(64))])

@@ -36,6 +36,9 @@ class MemoryStore:
     writes: int = 0
     exchanges: bool = True
 
+    def moved(self) -> None:
+        raise AssertionError("the daemon's to say, not the tenant's")
+
     async def read_config(self) -> str:
         return "{}"
 

@@ -194,6 +194,32 @@ def test_a_renewal_takes_a_key_that_is_gone(place: Place) -> None:
     assert place.ttl_of(place.key(A)) > 86_000
 
 
+def test_a_host_with_a_new_address_writes_over_its_own_words_alone(place: Place) -> None:
+    lease, elsewhere = place.created(A), Attributes(OTHER, None, "vxlan", DATA)
+    moved = place.run(lambda store: store.replace(lease, elsewhere))
+    assert moved is not None
+    assert [held.attributes for held in place.listed()] == [elsewhere]
+    place.etcd.put(place.key(A), place.etcd.get(place.key(A)))
+    assert place.run(lambda store: store.replace(moved, MINE)) is None, "somebody has written the same since"
+    assert [held.attributes for held in place.listed()] == [elsewhere]
+
+
+def test_after_a_move_calls_and_watch_go_on_over_new_connections(place: Place) -> None:
+    async def moving(store: EtcdStore) -> Update:
+        watch = store.watch((await store.leases()).cursor)
+        told = asyncio.ensure_future(anext(watch))
+        await asyncio.sleep(0)
+        await store.leases()
+        store.moved()
+        await asyncio.to_thread(place.etcd.put, place.key(B), THEIRS)
+        async with asyncio.timeout(5):
+            return await told
+
+    update = place.run(moving)
+    assert isinstance(update, Delta)
+    assert [lease.subnet for lease in update.written] == [B]
+
+
 def test_a_renewal_never_writes_over_another_host(place: Place) -> None:
     lease = place.created(A)
     place.etcd.put(place.key(A), THEIRS)

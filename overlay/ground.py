@@ -1,0 +1,74 @@
+"""Where this host stands on the underlay while the daemon runs: an address, an MTU or an interface may change under it.
+
+What is in use stays in use while its interface has its addresses, whatever else comes along. An address that was replaced on the
+interface is taken at once; another interface only after GRACE seconds, so that a moment without an address moves nobody. Must not
+change anything: it says what is true now. Blind spot: what changed while the daemon was not running.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from overlay import interfaces
+from overlay.backends import Backend, Underlay
+from overlay.errors import Refused, Unavailable
+from overlay.interfaces import View, Wish
+from overlay.tenancy import Terms
+
+GRACE = 10.0
+"""Seconds an interface has to get an address again before another one is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """What follows from the underlay: how peers are programmed, and what is published."""
+
+    underlay: Underlay
+    backend: Backend
+    terms: Terms
+
+
+class Ground:
+    """The stand of one host; `problem` says why it is not what the kernel shows, empty when it is."""
+
+    def __init__(
+        self,
+        first: Stand,
+        build: Callable[[Underlay], Stand],
+        wish: Wish,
+        view: View,
+        now: Callable[[], float],
+        *,
+        dual: bool,
+    ) -> None:
+        """Take the stand of the start over; `build` may raise Refused for an underlay that cannot be used."""
+        self.stand, self.problem = first, ""
+        self._build, self._wish, self._view, self._now, self._dual = build, wish, view, now, dual
+        self._lost: float | None = None
+
+    def look(self) -> Stand | None:
+        """Give the stand when it is another one than before; raises KernelError."""
+        before = self.stand.underlay
+        found = interfaces.kept(self._view, self._wish, before) or self._chosen(before)
+        if found is None:
+            return None
+        try:
+            fresh = self._build(found) if found != before else None
+        except Refused as problem:
+            self.problem = str(problem)
+            return None
+        self.problem, self._lost = "", None
+        self.stand = fresh or self.stand
+        return fresh
+
+    def _chosen(self, before: Underlay) -> Underlay | None:
+        """Choose anew, as at the start; None while nothing is left, or only another interface and that too early."""
+        self._lost = self._now() if self._lost is None else self._lost
+        try:
+            found = interfaces.choose(self._view, self._wish, dual=self._dual)
+        except Unavailable as problem:
+            self.problem = f"{before.interface} has lost {before.local or before.public_ip}: {problem}"
+            return None
+        if found.interface != before.interface and self._now() - self._lost < GRACE:
+            self.problem = f"{before.interface} has lost {before.local or before.public_ip}, {found.interface} is next"
+            return None
+        return interfaces.later(before, found)
