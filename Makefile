@@ -24,7 +24,7 @@ ready-test:
 ready-guest: ready-test
 	@sh build/setup.sh guest
 
-build: ready-run ## programs in dist/cni (a CNI_PATH entry) and dist/bin
+build: ready-run ## freeze the programs: dist/cni (a CNI_PATH entry), dist/bin
 	@$(PYTHON) -m build.programs
 
 demo: build ## three pretend hosts, six containers, every path tried, nothing left (KEEP=1: stay and look around)
@@ -52,13 +52,13 @@ fmt: ready-test ## format the code and apply the safe fixes
 	@.venv/bin/ruff check --fix-only $(CODE)
 	@.venv/bin/ruff format $(CODE)
 
-install: ready-run ## install below PREFIX, links in CNI_BIN (PREFIX=/usr/local CNI_BIN=/opt/cni/bin DESTDIR= REPLACE=1 SYSTEMD=1)
+install: build ## install below PREFIX, links in CNI_BIN (PREFIX=/usr/local CNI_BIN=/opt/cni/bin DESTDIR= REPLACE=1 SYSTEMD=1)
 	@$(PYTHON) -m build.install --prefix '$(or $(PREFIX),/usr/local)' --cni-bin '$(or $(CNI_BIN),/opt/cni/bin)' \
 	    --destdir '$(DESTDIR)' $(if $(filter 1,$(REPLACE)),--replace) $(if $(filter 1,$(SYSTEMD)),--systemd)
 
 bench: build ## time a cold ADD and show where the time goes
 	@$(PYTHON) bench/cold.py
 
-clean: ## remove dist, the guest, caches and compiled files (not .venv)
-	@rm -rf dist .guest $(CACHES)
+clean: ## remove dist, .build, the guest, caches and compiled files (not .venv)
+	@rm -rf dist .build .guest $(CACHES)
 	@find . -name .venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

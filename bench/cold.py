@@ -160,16 +160,15 @@ def _container() -> Iterator[str]:
 
 def _print_imports(options: argparse.Namespace) -> None:
     """Say where a cold ADD's start-up goes: the time each distribution's or module's own code takes to import."""
-    script = (options.ours / "bridge").read_text().splitlines()
-    interpreter = script[0].removeprefix("#!").split()[0]
-    start = [line for line in script if line.startswith(("import sys", "sys.path"))]
+    internal = options.ours.resolve().parent / "lib" / "_internal"
+    start = [f"import sys; sys.path[:] = {[str(next(internal.glob('python3*')) / 'lib-dynload'), str(internal)]!r}"]
     loads = [
-        "import cni.dispatch",
+        "import cni.dispatch, cni.siblings",
         "import bridge.plugin",
-        "import cni.invoke",
+        "import cni.invoke, ipam.plugin",
         "from kernel import encoding, decoding",
     ]
-    command = [interpreter, "-IS", "-X", "importtime", "-c", "\n".join([*start, *loads])]
+    command = [sys.executable, "-IS", "-X", "importtime", "-c", "\n".join([*start, *loads])]
     shown = subprocess.run(command, capture_output=True, text=True, check=True)
     lines = [line.removeprefix("import time:").split("|") for line in shown.stderr.splitlines() if "|" in line]
     own: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""Installs what people use without the checkout: code and programs below PREFIX/lib/tulle, links where they are looked for.
+"""Installs what people use without the checkout: the frozen tree as PREFIX/lib/tulle, links where programs are looked for.
 
 Decides first: every file in the way is found before anything is written, and a file this installer did not make is replaced only when
 told to. Must not start services or edit anybody's configuration; samples are copied only where none of their name is.
@@ -8,26 +8,14 @@ import argparse
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
 
-from build.programs import (
-    PACKAGES,
-    PROGRAMS,
-    ROOT,
-    BuildError,
-    answer,
-    bytecode,
-    dependencies,
-    script,
-    site_packages,
-    write,
-)
+from build.programs import PROGRAMS, ROOT, BuildError, Program, answer, link
 
-INTERPRETER = "/usr/bin/python3"
 CONFLIST = "10-tulle.conflist"
 UNIT = "tulled.service"
 UNIT_MARK = "# Part of tulle:"
@@ -61,20 +49,24 @@ class Target:
         """Return where a path lies during the installation."""
         return self.destdir / path.relative_to("/")
 
+    def path(self, program: Program) -> Path:
+        """Return where people and runtimes find a program."""
+        folders = {"cni": self.cni_bin, "bin": self.prefix / "bin", "lib": self.tree}
+        return folders[program.folder] / program.name
+
     def links(self) -> dict[Path, Path]:
         """Return link -> program: CNI programs in the plugin directory, commands in PREFIX/bin."""
-        folders = {"cni": self.cni_bin, "bin": self.prefix / "bin"}
-        return {folders[program.folder] / program.name: self.tree / program.place for program in PROGRAMS}
+        return {self.path(program): self.tree / program.target for program in PROGRAMS if program.folder != "lib"}
 
 
 def foreign(target: Target) -> list[Path]:
     """Return what stands in the way and was not made here: anything but a link into our tree, or our unit."""
     found = []
-    for link in target.links():
-        staged = target.staged(link)
+    for place in target.links():
+        staged = target.staged(place)
         mine = staged.is_symlink() and staged.readlink().is_relative_to(target.tree)
         if not mine and os.path.lexists(staged):
-            found.append(link)
+            found.append(place)
     if target.unit and not _is_our_unit(target.staged(target.unit)):
         found.append(target.unit)
     return found
@@ -87,27 +79,14 @@ def _is_our_unit(path: Path) -> bool:
     return path.is_file() and not path.is_symlink() and path.read_text(errors="replace").startswith(UNIT_MARK)
 
 
-def copy_code(sources: Iterable[Path], folder: Path) -> None:
-    """Copy packages with their data, and modules that are one file, compiled in place."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for source in sources:
-        if source.is_dir():
-            shutil.copytree(source, folder / source.name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copyfile(source, folder / source.name)
-    bytecode(folder)
-
-
-def make_tree(target: Target) -> None:
-    """Write the new tree beside the old one and swap them: a runtime finds one or the other."""
+def make_tree(target: Target, lib: Path = ROOT / "dist" / "lib") -> None:
+    """Copy the frozen tree `lib` beside the old one and swap them: a runtime finds one or the other."""
     tree = target.staged(target.tree)
     fresh, old = tree.with_name("tulle.new"), tree.with_name("tulle.old")
     for leftover in (fresh, old):
         shutil.rmtree(leftover, ignore_errors=True)
-    packages = (*(ROOT / name for name in PACKAGES), *dependencies(site_packages()))
-    copy_code(packages, fresh / "packages")
-    for program in PROGRAMS:
-        write(fresh / program.place, script(program, INTERPRETER, [str(target.tree / "packages")]))
+    fresh.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(lib, fresh, symlinks=True)
     if tree.exists():
         tree.rename(old)
     fresh.rename(tree)
@@ -116,14 +95,9 @@ def make_tree(target: Target) -> None:
 
 def make_links(target: Target) -> None:
     """Point every link at its program, each by a rename."""
-    for link, program in target.links().items():
-        staged = target.staged(link)
-        staged.parent.mkdir(parents=True, exist_ok=True)
-        fresh = staged.with_name(f".{staged.name}.new")
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(program)
-        fresh.replace(staged)
-        print(f"install: {link} -> {program}")
+    for place, program in target.links().items():
+        link(target.staged(place), str(program))
+        print(f"install: {place} -> {program}")
 
 
 def make_unit(target: Target) -> None:
@@ -169,7 +143,7 @@ def install(target: Target, *, replace: bool) -> None:
     (parent / ".tulle.lock").unlink(missing_ok=True)
     if not target.destdir.relative_to("/").parts:
         for program in PROGRAMS:
-            answer(program, target.tree / program.place)
+            answer(program, target.path(program))
 
 
 def parse(arguments: Sequence[str]) -> tuple[Target, bool]:

@@ -1,71 +1,50 @@
-"""Writes the programs people and runtimes start: dist/cni/NAME and dist/bin/NAME (`make build`).
+"""Makes the programs people and runtimes start: dist/cni/NAME and dist/bin/NAME (`make build`).
 
-One table names them all. Each is a short script with an absolute interpreter and absolute module paths, because a runtime starts it
-from any directory with a nearly empty environment (runtimes.md A.4, G). Must not know what a program does.
+Each is a link to the frozen executable, which build/freeze.py makes and build/entry.py tells its programs apart in; each is then
+tried where a runtime would start it, with no Python in reach. Must not know what a program does.
 """
 
-import compileall
 import json
 import shlex
 import shutil
 import subprocess  # noqa: TID251 - the build tries what it built
 import sys
+import sysconfig
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from build import entry
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("bridge", "cli", "cni", "conf", "ipam", "kernel", "lease", "loopback", "meta", "overlay")
-DEPENDENCIES = (
-    "pyroute2",
-    "filelock",
-    "jsonschema",
-    "jsonschema_specifications",
-    "referencing",
-    "rpds",
-    "attr",
-    "attrs",
-    "typing_extensions.py",
-    "grpclib",
-    "h2",
-    "hpack",
-    "hyperframe",
-    "multidict",
-)
-SHEBANG_BYTES = 127  # linux/binfmts.h: BINPRM_BUF_SIZE was 128 with its terminator until Linux 5.1
-
-CNI_BODY = "from {module} import PROGRAM\nfrom cni.skel import main\nmain(PROGRAM)"
-COMMAND_BODY = "from {module} import main\nsys.exit(main())"
+EXECUTABLE = "tulle"
+"""The one executable, below dist/lib."""
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One executable: `folder` is cni or bin, `module` holds its entry point."""
+    """One name of the executable: `folder` is cni, bin, or lib for what only our programs start."""
 
     folder: str
     name: str
-    module: str
 
     @property
     def place(self) -> str:
-        """The path below dist/ or below the installed tree."""
+        """The path below dist/."""
         return f"{self.folder}/{self.name}"
 
     @property
-    def body(self) -> str:
-        """The lines that start it, once the module paths stand."""
-        return (CNI_BODY if self.folder == "cni" else COMMAND_BODY).format(module=self.module)
+    def target(self) -> str:
+        """What its link leads to, below dist/lib or below the installed tree."""
+        return EXECUTABLE
 
 
 PROGRAMS = (
-    Program("cni", "bridge", "bridge.program"),
-    Program("cni", "flannel", "meta.flannel.program"),
-    Program("cni", "host-local", "ipam.host_local"),
-    Program("cni", "loopback", "loopback.program"),
-    Program("cni", "static", "ipam.static"),
-    Program("bin", "tulle", "cli.main"),
-    Program("bin", "tulled", "overlay.main"),
+    *(Program("cni", name) for name in entry.CNI),
+    *(Program("bin", name) for name in entry.COMMANDS),
+    *(Program("lib", name) for name in entry.HELPERS),
 )
 
 
@@ -73,55 +52,45 @@ class BuildError(Exception):
     """A program that does not answer as it must; the text is for the person at the terminal."""
 
 
-def shebang(interpreter: str) -> str:
-    """Return the head that starts `interpreter -IS` on the script, through /bin/sh where the kernel would cut or split it.
+def hiding(*hidden: Path) -> list[str]:
+    """Return the start of a command line that runs the rest of it where `hidden` files and folders are empty.
 
-    In the second form Python sees one string literal and the shell an exec: the quotes belong to both.
+    An ordinary user gets there by a user namespace; where the kernel grants neither, the list is empty and nothing is hidden.
     """
-    direct = f"#!{interpreter} -IS"
-    if len(direct.encode()) <= SHEBANG_BYTES and not set(interpreter) & set(" \t"):
-        return direct
-    return f"#!/bin/sh\n'''exec' {shlex.quote(interpreter)} -IS \"$0\" \"$@\"\n' '''"
+    lines = [
+        f"mount {'-t tmpfs none' if path.is_dir() else '--bind /dev/null'} {shlex.quote(str(path))}" for path in hidden
+    ]
+    script = " && ".join([*lines, 'exec "$0" "$@"'])
+    command = ["unshare", "--mount", "--map-root-user", "sh", "-c", script]
+    tried = subprocess.run([*command, "true"], capture_output=True, check=False)
+    return command if tried.returncode == 0 else []
 
 
-def script(program: Program, interpreter: str, paths: Sequence[str]) -> str:
-    """Return the whole text of an executable; -IS keeps the caller's environment and the site module out."""
-    return f"{shebang(interpreter)}\nimport sys\nsys.path += {list(paths)!r}\n{program.body}\n"
+def pythons() -> list[Path]:
+    """Return what a program must not need: the checkout's packages, its environment, and the Python it was made with."""
+    standard = Path(sysconfig.get_path("stdlib"))
+    return [*(ROOT / name for name in PACKAGES), Path(sys.prefix), standard, Path(sys.executable).resolve()]
 
 
-def write(target: Path, text: str) -> None:
-    """Put an executable in place by a rename: a runtime never starts half a script."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = target.with_name(f".{target.name}.new")
-    fresh.write_text(text)
-    fresh.chmod(0o755)
-    fresh.replace(target)
+def answer(program: Program, executable: Path, within: Sequence[str] = ()) -> str:
+    """Start it as a stranger would (directory /, empty environment) and return its first words, or raise BuildError.
 
-
-def bytecode(code: Path) -> None:
-    """Compile ahead: the first container does not pay for it, nor does every one where the tree is read-only."""
-    compiled = compileall.compile_dir(code, quiet=1) if code.is_dir() else compileall.compile_file(code, quiet=1)
-    if not compiled:
-        raise BuildError(f"compiling {code} failed; the lines above say where")
-
-
-def answer(program: Program, executable: Path) -> str:
-    """Start it as a stranger would (directory /, empty environment) and return its first words, or raise BuildError."""
-    probing = {"CNI_COMMAND": "VERSION"} if program.folder == "cni" else {}
-    arguments = [] if program.folder == "cni" else ["--help"]
+    A helper is given nothing to do, and its refusal in words is its answer. `within` is put before the command line.
+    """
+    cni, helper = program.folder == "cni", program.folder == "lib"
     done = subprocess.run(
-        [executable, *arguments],
-        env=probing,
+        [*within, executable, *([] if cni or helper else ["--help"])],
+        env={"CNI_COMMAND": "VERSION"} if cni else {},
         cwd="/",
         input='{"cniVersion":"1.0.0"}',
         capture_output=True,
         text=True,
         check=False,
     )
-    said = done.stdout if probing else done.stdout or done.stderr  # Go's flag package, and so flannel, helps on stderr
-    if done.returncode or not said.strip():
+    said = done.stdout if cni else done.stdout or done.stderr  # Go's flag package, and so flannel, helps on stderr
+    if done.returncode != helper or not said.strip() or "Traceback" in said:
         raise BuildError(f"{executable} does not start (exit {done.returncode}):\n{done.stderr or done.stdout}")
-    return versions(said) if probing else said.splitlines()[0]
+    return versions(said) if cni else said.splitlines()[0]
 
 
 def versions(text: str) -> str:
@@ -132,30 +101,50 @@ def versions(text: str) -> str:
 
 def site_packages() -> Path:
     """Return where the running environment keeps its distributions."""
-    return Path(sys.prefix, "lib", f"python{sys.version_info.major}.{sys.version_info.minor}", "site-packages")
+    return Path(sysconfig.get_path("purelib"))
 
 
-def dependencies(site: Path) -> tuple[Path, ...]:
-    """Return the folders, and the one file, of the run requirements that a program may import."""
-    return tuple(site / name for name in DEPENDENCIES)
+def link(place: Path, target: str) -> None:
+    """Point `place` at `target` by a rename: a runtime finds the one or the other."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    fresh = place.with_name(f".{place.name}.new")
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(target)
+    fresh.replace(place)
 
 
 def build(dist: Path) -> None:
-    """Write every program below `dist` and try each of them."""
-    for folder in (*(ROOT / name for name in PACKAGES), *dependencies(site_packages())):
-        bytecode(folder)
+    """Make every program below `dist` and try each of them."""
+    from build import freeze  # noqa: PLC0415 - it needs this module
+
+    lib = dist / "lib"
+    current = freeze.is_current(lib)
+    if not current:
+        started = time.perf_counter()
+        freeze.make(lib)
+        print(f"build: {dist.name}/lib frozen in {time.perf_counter() - started:.1f} s")
     retire(dist)
     for program in PROGRAMS:
-        write(dist / program.place, script(program, sys.executable, (str(ROOT), str(site_packages()))))
+        if program.folder != "lib":
+            link(dist / program.place, f"../lib/{program.target}")
+    if not current:
+        smoke(dist)
+        freeze.found_good(lib)
+
+
+def smoke(dist: Path) -> None:
+    """Try every program where no Python is in reach; BuildError on the first that does not answer."""
+    within = hiding(*pythons())
+    print(
+        f"build: trying every program {'without a Python in reach' if within else 'beside Python: no namespaces here'}"
+    )
     for program in PROGRAMS:
-        started = time.perf_counter()
-        words = answer(program, dist / program.place)
-        print(f"build: {dist.name}/{program.place:<15} {(time.perf_counter() - started) * 1000:4.0f} ms  {words}")
+        print(f"build: {dist.name}/{program.place:<20} {answer(program, dist / program.place, within)}")
 
 
 def retire(dist: Path) -> None:
     """Remove what an earlier table named and this one does not: a CNI_PATH entry holds our programs only."""
-    for folder in {program.folder for program in PROGRAMS}:
+    for folder in {program.folder for program in PROGRAMS} - {"lib"}:
         wanted = {program.name for program in PROGRAMS if program.folder == folder}
         for path in (dist / folder).glob("*"):
             if path.name not in wanted:

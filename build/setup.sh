@@ -9,7 +9,8 @@ RUN='python3 python3
 ensurepip! python3-venv
 ip iproute2
 nft nftables
-ping iputils-ping'
+ping iputils-ping
+objcopy binutils'
 TEST="$RUN
 podman podman
 runc runc
@@ -28,6 +29,8 @@ setpriv util-linux
 depmod kmod
 mke2fs e2fsprogs"
 
+load='import ctypes, sysconfig; ctypes.CDLL(sysconfig.get_config_var("INSTSONAME"))' # the library a frozen program runs on
+
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 python=/usr/bin/python3 # the system's own, never one a version manager put in front
 
@@ -41,6 +44,7 @@ present() {
     case $1 in
     /*) [ -e "$1" ] ;;
     *!) [ -x "$python" ] && "$python" -c "import ${1%!}" 2>/dev/null ;;
+    libpython) "$python" -c "$load" 2>/dev/null ;;
     python3) [ -x "$python" ] ;;
     *) command -v "$1" >/dev/null ;;
     esac
@@ -148,8 +152,8 @@ get_kernel() {
 cd "$(dirname "$0")/.."
 goal=${1:-}
 case $goal in
-run) tools=$RUN files='requirements/run.txt' ;;
-test) tools=$TEST files='requirements/run.txt requirements/test.txt' ;;
+run) tools=$RUN files='requirements/run.txt requirements/build.txt' ;;
+test) tools=$TEST files='requirements/run.txt requirements/build.txt requirements/test.txt' ;;
 guest) tools=$GUEST files='' ;; # Python packages: those of the goal test
 *) die "usage: build/setup.sh run|test|guest (not '$goal')" ;;
 esac
@@ -158,6 +162,7 @@ if [ "$goal" = guest ]; then
     kernel
     exit
 fi
+packages "libpython $("$python" -c 'import sysconfig; print(f"libpython{sysconfig.get_python_version()}")')" # named after Python's version
 environment
 # shellcheck disable=SC2086 # one word a file
 requirements $files

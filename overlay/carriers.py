@@ -92,7 +92,13 @@ def _forwarding(device: str, wanted: Forwarding, owner: str) -> tuple[str, ...]:
 
 def _start(state: State) -> None:
     """Start a forwarder; it comes back once it carries packets in the background."""
-    script = START.format(paths=[str(Path(path).absolute()) for path in sys.path])
-    outcome = tools.run([sys.executable, "-IS", "-c", script], control.encode(state).decode())
+    outcome = tools.run(_program(), control.encode(state).decode())
     if outcome.code != 0:
         raise tools.refusal(outcome, f"starting the forwarder of {state.device}")
+
+
+def _program() -> list[str]:
+    """Return the command line of a forwarder: beside the frozen program lies one by that name, elsewhere Python runs it."""
+    if hasattr(sys, "frozen"):
+        return [str(Path(sys.executable).with_name("tulle-forwarder"))]
+    return [sys.executable, "-IS", "-c", START.format(paths=[str(Path(path).absolute()) for path in sys.path])]

@@ -11,7 +11,7 @@ from pathlib import Path
 from build.guest import image
 from build.guest.system import SITE
 
-LEFT_OUT = (".git", ".venv", ".guest", ".demo", ".*_cache", ".hypothesis", ".import_linter*")
+LEFT_OUT = (".git", ".venv", ".build", ".guest", ".demo", ".*_cache", ".hypothesis", ".import_linter*")
 START = ".guest-start"
 
 

@@ -35,7 +35,15 @@ BULK = (
     "/usr/share/perl/",
     "/usr/lib/x86_64-linux-gnu/perl/",
 )
-CHECKERS = ("*mypy*", "ruff*", "pip", "setuptools", "grimp")  # they look at code, and never run in the guest
+CHECKERS = (
+    "*mypy*",
+    "ruff*",
+    "pip",
+    "setuptools",
+    "grimp",
+    "PyInstaller",
+    "_pyinstaller*",
+)  # they look at code or make programs of it, and never run in the guest
 MODULES = ("arch", "crypto", "drivers/net", "lib", "net")
 MERGED = ("bin", "lib", "lib64", "sbin")  # Debian 12: links into /usr
 SITE = "guest/site-packages"

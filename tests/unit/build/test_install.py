@@ -22,6 +22,16 @@ def target(tmp_path: Path) -> Target:
     return Target(Path("/usr/local"), Path("/opt/cni/bin"), tmp_path)
 
 
+@pytest.fixture
+def lib(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a small tree in the form of dist/lib."""
+    folder = tmp_path_factory.mktemp("lib")
+    (folder / "tulle").write_text("frozen")
+    (folder / "tulle").chmod(0o755)
+    (folder / "tulle-forwarder").symlink_to("tulle")
+    return folder
+
+
 def occupy(target: Target, path: str) -> Path:
     staged = target.staged(Path(path))
     staged.parent.mkdir(parents=True, exist_ok=True)
@@ -54,7 +64,7 @@ def test_replace_takes_the_name_over(target: Target) -> None:
 
     install.make_links(target)
 
-    assert theirs.readlink() == Path("/usr/local/lib/tulle/cni/bridge")
+    assert theirs.readlink() == Path("/usr/local/lib/tulle/tulle")
 
 
 def test_a_conflist_that_is_there_stays(target: Target) -> None:
@@ -96,22 +106,22 @@ def test_a_unit_of_others_is_in_the_way_and_edited_settings_stay(target: Target)
     assert settings.read_text() == "someone else's"
 
 
-def test_the_tree_is_swapped_as_a_whole(target: Target) -> None:
-    stale = occupy(target, "/usr/local/lib/tulle/packages/stale.py")
+def test_the_tree_is_swapped_as_a_whole(target: Target, lib: Path) -> None:
+    stale = occupy(target, "/usr/local/lib/tulle/_internal/stale.pyc")
 
-    install.make_tree(target)
+    install.make_tree(target, lib)
 
     assert not stale.exists()
-    assert (target.staged(target.tree) / "packages" / "cni" / "versions.py").exists()
-    assert sorted(path.name for path in target.staged(target.tree).parent.iterdir()) == ["tulle"]
+    tree = target.staged(target.tree)
+    assert {path.name for path in tree.iterdir()} == {"tulle", "tulle-forwarder"}
+    assert ((tree / "tulle").stat().st_mode & 0o777, (tree / "tulle-forwarder").readlink()) == (0o755, Path("tulle"))
+    assert [path.name for path in tree.parent.iterdir()] == ["tulle"]
 
 
-def test_installed_programs_name_their_final_place(target: Target) -> None:
-    install.make_tree(target)
+def test_links_lead_to_the_final_place(target: Target) -> None:
+    install.make_links(target)
 
-    text = (target.staged(target.tree) / "cni" / "bridge").read_text()
-    assert text.startswith("#!/usr/bin/python3 -IS\n")
-    assert "'/usr/local/lib/tulle/packages'" in text
+    assert target.staged(Path("/usr/local/bin/tulled")).readlink() == Path("/usr/local/lib/tulle/tulle")
 
 
 def test_a_relative_prefix_is_refused() -> None:

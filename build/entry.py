@@ -1,0 +1,91 @@
+"""Starts one of our programs, picked by name: the whole of the frozen executable, and the way to run a program from the checkout.
+
+The executable is called by many names, so the name it was called by says which program is meant. From the checkout the name is the
+first argument: `python -m build.entry NAME [ARGUMENT...]`. Import budget: os and sys; nothing is imported but the program asked for.
+Must not know what a program does.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, MutableMapping
+    from typing import NoReturn
+
+    from cni.program import Program
+    from cni.siblings import Siblings
+
+CNI = {
+    "bridge": "bridge.program",
+    "flannel": "meta.flannel.program",
+    "host-local": "ipam.host_local",
+    "loopback": "loopback.program",
+    "static": "ipam.static",
+}
+"""CNI programs: name -> the module with its PROGRAM."""
+
+COMMANDS = {"tulle": "cli.main", "tulled": "overlay.main"}
+"""What people start: name -> the module with its main()."""
+
+HELPERS = {"tulle-forwarder": "overlay.forwarder.process"}
+"""What only our programs start: name -> the module with its main()."""
+
+LIBRARIES = "LD_LIBRARY_PATH"
+
+
+def restore(environ: MutableMapping[str, str]) -> None:
+    """Take back what PyInstaller's bootloader put into the environment: programs we start get what our caller gave us.
+
+    Blind spot: a caller who set LD_LIBRARY_PATH_ORIG and no LD_LIBRARY_PATH looks like the bootloader.
+    """
+    for name in [name for name in environ if name.startswith("_PYI_")]:
+        del environ[name]
+    environ.pop(LIBRARIES, None)
+    if (original := environ.pop(f"{LIBRARIES}_ORIG", None)) is not None:
+        environ[LIBRARIES] = original
+
+
+def start(name: str, *, siblings: bool) -> NoReturn:
+    """Run the program called `name` on this process's streams, arguments and environment, and end the process.
+
+    With `siblings`, delegates that are links to this executable, or to the launcher beside it, are served in this process.
+    """
+    if name in CNI:
+        from cni.skel import main  # noqa: PLC0415 - one program's imports, not every program's
+
+        main(_program(name), _siblings() if siblings else None)
+    module = COMMANDS.get(name) or HELPERS.get(name)
+    if module is None:
+        known = ", ".join([*CNI, *COMMANDS])
+        sys.stderr.write(f"{name or 'an empty name'}: not a program of tulle; call it by the name of one: {known}\n")
+        raise SystemExit(2)
+    raise SystemExit(__import__(module, fromlist=["main"]).main())
+
+
+def _program(name: str) -> Program:
+    """Import what a CNI program is; by __import__, because importlib costs VERSION a millisecond."""
+    program: Program = __import__(CNI[name], fromlist=["PROGRAM"]).PROGRAM
+    return program
+
+
+def _siblings() -> Siblings:
+    from cni.siblings import Siblings  # noqa: PLC0415 - the checkout's programs need none
+
+    launcher = f"{sys.executable.rpartition('/')[0]}/launcher"
+    return Siblings({name: _loader(name) for name in CNI}, (sys.executable, launcher))
+
+
+def _loader(name: str) -> Callable[[], Program]:
+    return lambda: _program(name)
+
+
+if __name__ == "__main__":
+    if hasattr(sys, "_MEIPASS"):  # set by the bootloader: this is the frozen program
+        sys.frozen = True  # type: ignore[attr-defined]  # libraries ask for it
+        restore(os.environ)  # noqa: TID251 - before any program reads it
+        start(sys.argv[0].rpartition("/")[2], siblings=True)
+    sys.argv = sys.argv[1:] or [""]
+    start(sys.argv[0], siblings=False)

@@ -1,0 +1,138 @@
+"""Freezes the programs: dist/lib holds one executable, a Python and every module, and needs no Python and no checkout.
+
+PyInstaller does it (build/tulle.spec). What is there is kept while nothing it was made of has changed, and a new tree takes the
+old one's place by a rename. Blind spot: a process that runs from the old tree fails at its next import; long-running ones import
+everything at their start or restart.
+"""
+
+import hashlib
+import shutil
+import subprocess  # noqa: TID251 - the build runs PyInstaller
+import sys
+import sysconfig
+import tomllib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from build.programs import EXECUTABLE, PACKAGES, PROGRAMS, ROOT, BuildError
+
+WORK = ROOT / ".build"
+"""What only the build needs between two runs; never part of dist/."""
+
+NOTE = WORK / "made-from"
+"""The recipe and the id of the tree that was found good last."""
+
+BUILD_ID = "build-id"
+
+LOADED_BY_NAME = (
+    "pyroute2.netlink.rtnl.ifaddrmsg",
+    "pyroute2.netlink.rtnl.ifinfmsg",
+    "pyroute2.netlink.rtnl.ndmsg",
+    "pyroute2.netlink.rtnl.rtmsg",
+)
+"""Modules whose import PyInstaller cannot see: kernel.messages asks for them by name."""
+
+EXCLUDED = ("doctest", "lib2to3", "pdb", "pydoc", "setuptools", "tkinter", "unittest")
+"""What is imported only by code that no program of ours reaches."""
+
+
+def inputs() -> Iterator[Path]:
+    """Yield every file the frozen tree is made of or by, but not Python and the pinned packages themselves."""
+    for package in (*PACKAGES, "build"):
+        yield from (path for path in sorted((ROOT / package).rglob("*")) if path.is_file() and path.suffix != ".pyc")
+    yield from sorted((ROOT / "requirements").glob("*.txt"))
+    yield ROOT / "pyproject.toml"
+
+
+def library() -> Path:
+    """Return Python's shared library, a new one of which asks for a new tree."""
+    return Path(sysconfig.get_config_var("LIBDIR"), sysconfig.get_config_var("INSTSONAME"))
+
+
+def digest(paths: Iterable[Path], root: Path) -> str:
+    """Return 64 hex digits that change with any path below `root`, its content, its mode or, of a link, its target."""
+    whole = hashlib.sha256()
+    for path in paths:
+        content = str(path.readlink()).encode() if path.is_symlink() else path.read_bytes()
+        mode = path.lstat().st_mode
+        whole.update(f"{path.relative_to(root)} {mode:o} {len(content)}\n".encode() + content)
+    return whole.hexdigest()
+
+
+def recipe() -> str:
+    """Return 64 hex digits that change when the tree would."""
+    seen = library().stat()
+    told = f"{digest(inputs(), ROOT)} {sys.version} {seen.st_size} {seen.st_mtime_ns}"
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def build_id(tree: Path) -> str:
+    """Return the id of a tree: a hash over all its files but the one that holds it and the launcher, which has it compiled in."""
+    left_out = {tree / BUILD_ID, tree / "launcher"}
+    return digest(sorted(path for path in tree.rglob("*") if not path.is_dir() and path not in left_out), tree)
+
+
+def metadata() -> Path:
+    """Write what importlib.metadata reads, so that a frozen program knows its version; return the folder."""
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    folder = WORK / f"tulle-{version}.dist-info"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: tulle\nVersion: {version}\n")
+    return folder
+
+
+def is_current(lib: Path) -> bool:
+    """Tell whether the tree at `lib` was made from what is here now, and found good."""
+    made = lib / BUILD_ID
+    return made.exists() and NOTE.exists() and NOTE.read_text() == f"{recipe()} {made.read_text()}"
+
+
+def make(lib: Path) -> None:
+    """Make the tree anew at `lib`; BuildError when PyInstaller fails."""
+    NOTE.unlink(missing_ok=True)
+    fresh = WORK / "dist" / "lib"
+    _freeze(fresh)
+    _finish(fresh)
+    _swap(fresh, lib)
+
+
+def found_good(lib: Path) -> None:
+    """Note what the tree at `lib` was made from, so that it is kept."""
+    NOTE.write_text(f"{recipe()} {(lib / BUILD_ID).read_text()}")
+
+
+def _freeze(fresh: Path) -> None:
+    """Run PyInstaller; its scratch folder stays, so that the next run is quicker."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "PyInstaller", "--noconfirm", "--log-level", "WARN"),
+            *("--distpath", fresh.parent, "--workpath", WORK / "work", ROOT / "build" / "tulle.spec"),
+        ],
+        cwd=ROOT,
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYINSTALLER_CONFIG_DIR": str(WORK / "cache")},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise BuildError(f"PyInstaller failed (exit {done.returncode}):\n{done.stderr}{done.stdout}")
+
+
+def _finish(fresh: Path) -> None:
+    """Add what PyInstaller does not make: the helpers' names and the id."""
+    for program in PROGRAMS:
+        if program.folder == "lib":
+            (fresh / program.name).symlink_to(EXECUTABLE)
+    (fresh / BUILD_ID).write_text(f"{build_id(fresh)}\n")
+
+
+def _swap(fresh: Path, lib: Path) -> None:
+    """Put a new tree where the old one is."""
+    old = WORK / "old"
+    shutil.rmtree(old, ignore_errors=True)
+    lib.parent.mkdir(exist_ok=True)
+    if lib.exists():
+        lib.rename(old)
+    fresh.rename(lib)
+    shutil.rmtree(old, ignore_errors=True)

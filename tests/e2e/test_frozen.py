@@ -1,0 +1,167 @@
+"""The frozen programs in dist/. Claims:
+
+- every program runs, and lint judges, where the checkout, .venv and Python are gone; no temporary directory keeps a file
+- every module of ours, and every module that any line of ours imports however late, is in the frozen tree and can be imported there
+- a CNI program's child gets the caller's environment: its own LD_LIBRARY_PATH if it set one, and nothing of the bootloader's
+- so does nft, which gets the few variables we choose
+- a link by an unknown name is refused in words; a program knows its version
+- dist/lib/build-id is the hash of the tree beside it
+
+Not covered: the frozen daemon and its forwarder, which the other end-to-end tests run.
+"""
+
+import ast
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from build import entry, freeze, programs
+from build.programs import PACKAGES, ROOT
+from tests.e2e.conftest import DIST
+from tests.netns.spaces import Space
+
+INTERNAL = DIST / "lib" / "_internal"
+PROBE = "#!/bin/sh\nenv >{}\nexit 1\n"
+
+
+def sources() -> list[Path]:
+    return [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+def name(source: Path) -> str:
+    return ".".join(source.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imported(source: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield str(node.module)
+
+
+def probe(folder: Path, called: str) -> tuple[Path, Path]:
+    """Make a program that writes its environment to the file returned beside it, and fails."""
+    path, told = folder / called, folder / "environment"
+    path.write_text(PROBE.format(shlex.quote(str(told))))
+    path.chmod(0o755)
+    return path, told
+
+
+def variables(told: Path) -> dict[str, str]:
+    pairs = dict(line.split("=", 1) for line in told.read_text().splitlines())
+    return {key: value for key, value in pairs.items() if key not in ("PWD", "OLDPWD", "SHLVL", "_")}  # the shell's own
+
+
+def test_programs_run_and_lint_judges_where_python_is_gone() -> None:
+    hide = """
+        set -eu
+        mount --bind "$1" /mnt
+        mount -t tmpfs none /run
+        printf %s "$2" >/run/net.conflist
+        shift 2
+        for hidden in "$@"; do
+            if [ -d "$hidden" ]; then mount -t tmpfs none "$hidden"; else mount --bind /dev/null "$hidden"; fi
+        done
+        cd /
+        for program in /mnt/cni/*; do env -i CNI_COMMAND=VERSION "$program"; done
+        env -i /mnt/bin/tulled --help 2>&1
+        env -i /mnt/bin/tulle lint /run/net.conflist || echo "lint: $?"
+        find /tmp /var/tmp /dev/shm -type f
+    """
+    conflist = '{"cniVersion": "1.0.0", "name": "n", "plugins": [{"type": "bridge", "mtu": "big"}]}'
+    hidden = [*programs.pythons(), ROOT, *(Path(folder) for folder in ("/tmp", "/var/tmp", "/dev/shm"))]
+
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", hide, "sh", DIST, conflist, *hidden],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    lines = done.stdout.splitlines()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len([line for line in lines if line.startswith('{"cniVersion":')]) == len(entry.CNI)
+    assert "usage: tulled [--flag VALUE]..." in lines
+    assert "lint: 1" in lines
+    assert not [line for line in lines if line.startswith(("/tmp", "/var/tmp", "/dev/shm"))]
+
+
+def test_every_module_is_there_and_can_be_imported() -> None:
+    wanted = {name(source) for source in sources()} | {module for source in sources() for module in imported(source)}
+    code = (
+        "import sys\nsys.path[:] = sys.argv[1:3]\nfor name in sys.argv[3:]:\n __import__(name)\nprint(len(sys.modules))"
+    )
+    paths = [str(next(INTERNAL.glob("python3*")) / "lib-dynload"), str(INTERNAL)]
+
+    done = subprocess.run(
+        [sys.executable, "-IS", "-c", code, *paths, *sorted(wanted)], capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert int(done.stdout) > len(wanted)
+
+
+@pytest.mark.parametrize("own", [{}, {"LD_LIBRARY_PATH": "/the/callers"}], ids=["none", "its own"])
+def test_a_delegate_gets_the_callers_environment(
+    own: dict[str, str], tmp_path: Path, program: Callable[[str], Path]
+) -> None:
+    _, told = probe(tmp_path, "probe")
+    environ = {"CNI_COMMAND": "STATUS", "CNI_PATH": str(tmp_path), "PATH": os.defpath, "MARK": "of the caller", **own}
+    config = {"cniVersion": "1.1.0", "name": "n", "type": "bridge", "ipam": {"type": "probe"}}
+
+    subprocess.run(
+        [program("bridge")], env=environ, input=json.dumps(config).encode(), check=False, capture_output=True
+    )
+
+    assert variables(told) == environ
+
+
+def test_nft_gets_what_we_choose_and_nothing_of_the_bootloader(tmp_path: Path, program: Callable[[str], Path]) -> None:
+    path, told = probe(tmp_path, "nft")
+    config = {"cniVersion": "1.0.0", "name": "n", "type": "bridge", "bridge": "br0", "isGateway": True, "ipMasq": True}
+    config |= {
+        "ipMasqBackend": "nftables",
+        "ipam": {"type": "host-local", "dataDir": str(tmp_path), "subnet": "10.9.0.0/24"},
+    }
+    with closing(Space("host")) as host, closing(Space("container")) as container:
+        environ = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": "c", "CNI_NETNS": container.path, "CNI_IFNAME": "eth0"}
+        command = f"mount --bind {shlex.quote(str(path))} $(readlink -f /usr/sbin/nft) && exec {program('bridge')}"
+        subprocess.run(
+            ["nsenter", f"--net={host.path}", "unshare", "--mount", "sh", "-c", command],
+            env={**environ, "CNI_PATH": str(DIST / "cni"), "PATH": os.defpath + ":/usr/sbin:/sbin"},
+            input=json.dumps(config).encode(),
+            capture_output=True,
+            check=False,
+        )
+
+    assert set(variables(told)) == {"LC_ALL", "PATH"}
+
+
+def test_an_unknown_name_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "brigde").symlink_to(DIST / "lib" / "tulle")
+
+    done = subprocess.run([tmp_path / "brigde"], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("brigde: not a program of tulle; call it by the name of one: bridge, ")
+
+
+def test_a_program_knows_its_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+    said = subprocess.run([DIST / "bin/tulle", "--version"], capture_output=True, text=True, check=True).stdout
+
+    assert said == f"tulle {version}\n"
+
+
+def test_the_build_id_is_the_hash_of_the_tree() -> None:
+    assert (DIST / "lib" / freeze.BUILD_ID).read_text() == f"{freeze.build_id(DIST / 'lib')}\n"
