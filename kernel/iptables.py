@@ -1,13 +1,13 @@
 """Changes iptables, one `iptables-restore --noflush` a change: it happens wholly or not at all.
 
 Two ways in: `listing` and `restore` speak rules as words, for the masquerade that reference programs keep there; a `Chain`
-is held as it is for the accepts that hosts with a dropping FORWARD policy need (Docker's; nftables cannot overrule a drop
-that iptables says). Must not know whose chains these are.
+is held exactly as it is, for a daemon that keeps its rules. Must not know whose chains these are. Blind spot: rules of the
+variant (legacy, nf_tables) that is not the host's choice.
 """
 
 import errno
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kernel import tools
@@ -122,62 +122,99 @@ def _quoted(word: str) -> str:
     return f'"{escaped}"'
 
 
-def forward_policy(family: int, namespace: Namespace | None = None) -> str | None:
-    """Return what iptables does with forwarded packets no rule matched ("ACCEPT", "DROP"), for IP version 4 or 6.
-
-    None when that iptables is not installed, so says nothing. Raises KernelError when it cannot tell.
-    """
-    if tools.find(PROGRAMS[family]) is None:
-        return None
-    lines = _listing(family, "filter", ["FORWARD"], namespace)
-    return next((line.split()[2] for line in lines if line.startswith("-P FORWARD ")), None)
+Tables = Mapping[str, Sequence[str]]
+"""What iptables-save says by table: `:NAME POLICY` for every chain, then its rules, without counters."""
 
 
-def ensure_rules(family: int, chain: Chain, namespace: Namespace | None = None) -> bool:
-    """Have the chain hold exactly its rules and be jumped to; return whether anything had to change.
-
-    Raises KernelError, ENOPKG when iptables is not installed.
-    """
-    chain.check()
-    lines = _listing(family, chain.table, [], namespace)
-    jump = [] if _jumps(lines, chain) else [chain.jump()]
-    if not jump and [line for line in lines if line.startswith(f"-A {chain.name} ")] == chain.lines():
-        return False
-    lines = [f":{chain.name} - [0:0]", *chain.lines(), *jump]
-    _restore(family, chain.table, lines, f"chain {chain.name}", namespace)
-    return True
-
-
-def remove_rules(family: int, chain: Chain, namespace: Namespace | None = None) -> bool:
-    """Remove every jump to the chain, and the chain with whatever it holds; return whether there was anything."""
-    chain.check()
-    if tools.find(PROGRAMS[family]) is None:
-        return False
-    lines = _listing(family, chain.table, [], namespace)
-    if f"-N {chain.name}" not in lines:
-        return False
-    unlink = [line.replace("-A ", "-D ", 1) for line in _jumps(lines, chain)]
-    lines = [f":{chain.name} - [0:0]", *unlink, f"-X {chain.name}"]
-    _restore(family, chain.table, lines, f"chain {chain.name}", namespace)
-    return True
-
-
-def _jumps(lines: list[str], chain: Chain) -> list[str]:
-    start, end = f"-A {chain.parent} ", f" -j {chain.name}"
-    return [line for line in lines if line.startswith(start) and line.endswith(end)]
-
-
-def _listing(family: int, table: str, chain: list[str], namespace: Namespace | None) -> list[str]:
-    """List one chain or, without a name, the whole table: naming an absent chain is reported in many ways."""
-    outcome = tools.run([PROGRAMS[family], "-w", "-t", table, "-S", *chain], "", namespace)
+def saved(family: int, namespace: Namespace | None = None) -> Tables:
+    """Return all tables of IP version 4 or 6 with one program started; {} when it is not installed. Raises KernelError."""
+    if not installed(family):
+        return {}
+    outcome = tools.run([f"{PROGRAMS[family]}-save"], "", namespace)
     if outcome.code != 0:
-        raise tools.refusal(outcome, f"listing {PROGRAMS[family]} table {table}")
-    return [COUNTERS.sub("", line) for line in outcome.stdout.splitlines()]
+        raise tools.refusal(outcome, f"listing {PROGRAMS[family]}")
+    tables: dict[str, list[str]] = {}
+    lines: list[str] = []
+    for line in outcome.stdout.splitlines():
+        if line.startswith("*"):
+            lines = tables.setdefault(line[1:], [])
+        elif line.startswith((":", "-", "[")):
+            lines.append(COUNTERS.sub("", line.rpartition(" [")[0] if line.startswith(":") else line))
+    return tables
+
+
+def policy(tables: Tables, table: str, chain: str) -> str | None:
+    """Give what happens to packets no rule of a built-in chain matched ("ACCEPT", "DROP"); None when it does not exist."""
+    start = f":{chain} "
+    return next((line.removeprefix(start) for line in tables.get(table, ()) if line.startswith(start)), None)
+
+
+def legacy(family: int) -> bool:
+    """Tell whether this iptables has tables of its own instead of nftables', whose changes the kernel tells nobody."""
+    return installed(family) and "legacy" in tools.run([PROGRAMS[family], "--version"]).stdout
+
+
+def settle(
+    family: int,
+    tables: Tables,
+    kept: Sequence[Chain],
+    gone: Sequence[Chain] = (),
+    namespace: Namespace | None = None,
+) -> tuple[str, ...]:
+    """Have the chains of `kept` hold exactly their rules and be jumped to once, and those of `gone` not be there.
+
+    `tables` is what `saved` said just now. All changes are one iptables-restore; return the names of the chains that had
+    to change. Raises KernelError, ENOPKG when iptables is not installed.
+    """
+    changes: dict[str, list[str]] = {}
+    names = []
+    for chain in (*kept, *gone):
+        chain.check()
+        found = tables.get(chain.table, ())
+        wanted = _repair(found, chain) if chain in kept else _removal(found, chain)
+        if wanted:
+            changes.setdefault(chain.table, []).extend(wanted)
+            names.append(chain.name)
+    if names:
+        document = [line for table, lines in changes.items() for line in (f"*{table}", *lines, "COMMIT")]
+        _run_restore(family, document, f"chain {' and '.join(names)}", namespace)
+    return tuple(names)
+
+
+def _repair(found: Sequence[str], chain: Chain) -> list[str]:
+    jumps = _jumps(found, chain)
+    lines = [line for line in found if line.startswith(f"-A {chain.name} ")]
+    if (jumps, lines) == ([chain.jump()], chain.lines()) and _present(found, chain):
+        return []
+    again = [] if jumps == [chain.jump()] else [*(_undone(line) for line in jumps), chain.jump()]
+    return [f":{chain.name} - [0:0]", *chain.lines(), *again]
+
+
+def _removal(found: Sequence[str], chain: Chain) -> list[str]:
+    """Give what removes every jump to a chain, and the chain with whatever it holds."""
+    if not _present(found, chain):
+        return []
+    return [f":{chain.name} - [0:0]", *(_undone(line) for line in _jumps(found, chain)), f"-X {chain.name}"]
+
+
+def _present(found: Sequence[str], chain: Chain) -> bool:
+    return f":{chain.name} -" in found
+
+
+def _jumps(found: Sequence[str], chain: Chain) -> list[str]:
+    start, end = f"-A {chain.parent} ", f" -j {chain.name}"
+    return [line for line in found if line.startswith(start) and line.endswith(end)]
+
+
+def _undone(line: str) -> str:
+    return line.replace("-A ", "-D ", 1)
 
 
 def _restore(family: int, table: str, lines: list[str], where: str, namespace: Namespace | None) -> None:
-    program = f"{PROGRAMS[family]}-restore"
-    document = "\n".join([f"*{table}", *lines, "COMMIT", ""])
-    outcome = tools.run([program, "--noflush", "--wait"], document, namespace)
+    _run_restore(family, [f"*{table}", *lines, "COMMIT"], where, namespace)
+
+
+def _run_restore(family: int, lines: list[str], where: str, namespace: Namespace | None) -> None:
+    outcome = tools.run([f"{PROGRAMS[family]}-restore", "--noflush", "--wait"], "\n".join([*lines, ""]), namespace)
     if outcome.code != 0:
         raise tools.refusal(outcome, f"changing {PROGRAMS[family]} {where}")

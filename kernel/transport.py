@@ -73,14 +73,14 @@ class Dump:
     consistent: bool
 
 
-def open_socket(namespace: Namespace | None, groups: int = 0) -> socket.socket:
-    """Open a routing netlink socket in a namespace (None: where we are), listening to multicast `groups`.
+def open_socket(namespace: Namespace | None, groups: int = 0, protocol: int = socket.NETLINK_ROUTE) -> socket.socket:
+    """Open a netlink socket, a routing one by default, in a namespace (None: where we are), listening to multicast `groups`.
 
     The socket stays of that namespace whatever the process does later. Raises KernelError.
     """
     with inside(namespace):
         try:
-            door = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+            door = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         except OSError as error:
             raise KernelError(error.errno or errno.EIO, "opening a netlink socket") from error
     try:

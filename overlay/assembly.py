@@ -12,8 +12,10 @@ from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 
+from kernel.errors import KernelError
 from kernel.events import Events
 from kernel.network import Network
+from kernel.nft_events import NftEvents
 from overlay import carriers, documents, identity, interfaces, network, reconcile
 from overlay.attributes import compact
 from overlay.backends import Underlay, catalogue, udp, wireguard
@@ -22,6 +24,7 @@ from overlay.enforcing import Enforcer
 from overlay.errors import Refused, StoreError
 from overlay.ground import Ground, Stand
 from overlay.interfaces import Wish
+from overlay.keeper import Keeper
 from overlay.leasefile import LeaseFile
 from overlay.logs import Log
 from overlay.network import NetworkConfig
@@ -65,14 +68,23 @@ async def assemble(
     build = partial(_stand, config, kept, chosen.subnet_lease_renew_margin * 60.0)
     ground = Ground(build(underlay), build, wish, kernel, chance.now, dual=dual)
     upkeep = Upkeep(kernel, ground.stand.backend, file, _duties(chosen, config, key), log)
-    outside = Outside(store, ground, events, notifier, chance, log)
+    keeper = Keeper(Enforcer(), _firewall_events(stack), chosen.iptables_resync)
+    outside = Outside(store, ground, events, notifier, chance, log, keeper)
     state = Tenancy(ground.stand.terms, previous=file.previous())
-    return Daemon(outside, state, upkeep, Enforcer(), chosen.iptables_resync)
+    return Daemon(outside, state, upkeep)
 
 
 def _stand(config: NetworkConfig, kept: Mapping[str, str], margin: float, underlay: Underlay) -> Stand:
     backend = catalogue.build(config, underlay, kept)
     return Stand(underlay, backend, Terms(config, underlay.public_ip, backend.attributes, margin))
+
+
+def _firewall_events(stack: ExitStack) -> NftEvents | None:
+    """Listen to changes of nftables, where this kernel has any."""
+    try:
+        return stack.enter_context(NftEvents())
+    except KernelError:
+        return None
 
 
 def founding_config(chosen: Settings) -> str:

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from kernel.errors import KernelError
 from kernel.events import Events
 from overlay.backends import Desired
-from overlay.enforcing import Enforcer
 from overlay.errors import Refused, StoreError
-from overlay.firewall import Rules
 from overlay.ground import Ground
-from overlay.guard import Wish
 from overlay.health import Health
+from overlay.keeper import Keeper, Ward
 from overlay.leases import Lease
 from overlay.logs import Log
 from overlay.notify import Notifier
@@ -44,27 +42,21 @@ class Outside:
     notifier: Notifier
     chance: Chance
     log: Log
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """When the rules were last compared with the kernel's, and which rules and guard are in place since."""
-
-    when: float = float("-inf")
-    rules: tuple[Rules, ...] = ()
-    guard: Wish | None = None
+    keeper: Keeper
+    name: str = ""
+    """What the network is called where there are several."""
 
 
 class Daemon:
     """One daemon for one network; `run` ends only by being cancelled or by an error nobody here can mend."""
 
-    def __init__(self, outside: Outside, state: Tenancy, upkeep: Upkeep, enforcer: Enforcer, resync: float) -> None:
-        self._outside, self._upkeep, self._enforcer, self._resync = outside, upkeep, enforcer, resync
+    def __init__(self, outside: Outside, state: Tenancy, upkeep: Upkeep) -> None:
+        self._outside, self._upkeep = outside, upkeep
         self._tenant = Tenant(outside.store, state, self, outside.chance, outside.log)
         self._peers = Peers()
         self._own: Lease | None = None
         self._due = asyncio.Event()
-        self._checked = Checked()
+        self._ward: Ward | None = None
         self._last_pass = float("-inf")
         self._announced = False
 
@@ -77,6 +69,7 @@ class Daemon:
                 group.create_task(self._tenant.run())
                 group.create_task(self._watch_store())
                 group.create_task(self._keep_up())
+                group.create_task(self._outside.keeper.run())
                 group.create_task(self._beat())
         finally:
             loop.remove_reader(self._outside.events.fileno())
@@ -180,22 +173,12 @@ class Daemon:
             self._tenant.tell(Moved(stand.terms))
 
     async def _firewall(self, own: Lease, desired: Desired) -> None:
-        """Keep the rules, in a thread because it starts programs: all when they are due, else the guard when peers changed."""
-        rules, wish = self._upkeep.rules(own), self._upkeep.guard(desired)
-        when = self._checked.when
-        if rules != self._checked.rules or self._is_due():
-            outcome = await asyncio.to_thread(self._enforcer.enforce, rules, wish)
-            when = self._outside.chance.now()
-        elif wish != self._checked.guard:
-            outcome = await asyncio.to_thread(self._enforcer.follow, self._checked.guard, wish)
-        else:
-            return
-        self._upkeep.firewall(outcome)
-        self._checked = Checked(when, rules, wish)
-
-    def _is_due(self) -> bool:
-        late = self._outside.chance.now() - self._checked.when >= self._resync
-        return late or not {"firewall", "tunnel guard"}.isdisjoint(self._upkeep.progress.failed)
+        """Have rules and guard kept when they are other ones than before; between that, the keeper looks by itself."""
+        upkeep = self._upkeep
+        ward = Ward(upkeep.rules(own), upkeep.guard(desired), upkeep.firewall)
+        if ward != self._ward or {"firewall", "tunnel guard"} & upkeep.progress.failed.keys():
+            self._ward = ward
+            await self._outside.keeper.keep(self._outside.name, ward)
 
     def _take(self, update: Update) -> None:
         for event in self._peers.apply(update):

@@ -1,53 +1,75 @@
-"""Keeps the firewall as overlay.firewall says: compares what nft lists, replaces a table in one transaction when it differs.
+"""Keeps the firewall as overlay.firewall says: compares what the tool lists, and changes in one transaction what differs.
 
-Of the tunnel's guard only the elements, if it is no more than these. Also sees that the host forwards at all, and that its own iptables FORWARD policy does not drop what we accept. Starts
-programs, so it runs beside the event loop. Must not decide what the rules are.
+iptables or nftables, as the network config chooses (flannel-contract.md 6); the other one only where the chosen one is absent,
+and its leftovers are removed (6.3). Of the tunnel's guard only the elements, if it is no more than these. Also sees that the
+host forwards at all. Starts programs, so it runs beside the event loop. Must not decide what the rules are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from kernel import iptables, nft, sysctl
 from kernel.errors import KernelError
 from kernel.iptables import Chain
-from overlay import firewall, guard
-from overlay.firewall import Json, Rules
+from overlay import firewall, guard, nftables
+from overlay import iptables as spelling
+from overlay.firewall import Plan, Rules
+from overlay.nftables import Json
 
-FORWARDING = {"ip": "net/ipv4/ip_forward", "ip6": "net/ipv6/conf/all/forwarding"}
+FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
 """The sysctl that lets a family's packets through from one link to another."""
+
+NFTABLES, IPTABLES = "nftables", "iptables"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What keeping the rules changed, and what could not be: of the rules, and of the tunnel's guard."""
+    """What keeping the rules changed, and what could not be: of the rules, and of the tunnel's guard.
+
+    `notice` says when another tool is used than the network config asks for.
+    """
 
     changed: tuple[str, ...]
     problem: str
     unguarded: str = ""
+    notice: str = ""
 
 
 class Enforcer:
-    """Remembers between two looks whether this kernel knows fully random port choice."""
+    """Remembers between two looks what this host can do, and what has been cleaned."""
 
     def __init__(self) -> None:
         self._fully_random = True
-        self._cleaned: set[str] = set()
+        self._usable: dict[tuple[str, int], bool] = {}
+        self._cleaned: set[int] = set()
+        self._legacy: dict[int, bool] = {}
+
+    @property
+    def overhears(self) -> bool:
+        """Tell whether the kernel would tell of every change to our rules: not when they are in iptables' own tables."""
+        return not any(self._legacy.values())
 
     def enforce(self, wanted: Sequence[Rules], wish: guard.Wish | None = None) -> Outcome:
         """Bring all families and the guard in line, each whatever became of the others."""
         changed: list[str] = []
         problems: list[str] = []
-        for rules in wanted:
+        notices: list[str] = []
+        for version in sorted({one.network.version for one in wanted}):
             try:
-                changed += self._family(rules)
+                mine = [one for one in wanted if one.network.version == version]
+                changed += self._family(version, mine, notices)
             except KernelError as problem:
                 problems.append(_reason(problem))
+                self._usable.clear()  # whatever was true of the tools may not be any more
         unguarded = ""
         try:
             changed += _guard(wish) if wish else []
         except KernelError as problem:
             unguarded = _reason(problem)
-        return Outcome(tuple(changed), "; ".join(problems), unguarded)
+        return Outcome(tuple(changed), "; ".join(problems), unguarded, "; ".join(notices))
 
     def follow(self, before: guard.Wish | None, wish: guard.Wish | None) -> Outcome:
         """Bring the guard alone from what was last seen in place to a new wish, looking at it only if that is refused."""
@@ -56,30 +78,97 @@ class Enforcer:
         except KernelError as problem:
             return Outcome((), "", _reason(problem))
 
-    def _family(self, rules: Rules) -> list[str]:
+    def _family(self, version: int, wanted: Sequence[Rules], notices: list[str]) -> list[str]:
         changed = []
-        if sysctl.ensure(FORWARDING[rules.family], "1"):
-            changed.append(f"turning on {FORWARDING[rules.family]}")
-        if self._table(replace(rules, fully_random=rules.fully_random and self._fully_random)):
-            changed.append(f"replacing table {rules.family} {rules.table}")
-        if rules.masquerade and rules.family not in self._cleaned:
-            changed += _clean(rules.network.version)
-            self._cleaned.add(rules.family)
-        if rules.forward and _accept_where_policy_drops(rules):
-            changed.append(f"accepting {rules.network} in FLANNEL-FWD")
-        return changed
+        if sysctl.ensure(FORWARDING[version], "1"):
+            changed.append(f"turning on {FORWARDING[version]}")
+        tools = [self._tool(version, one, notices) for one in wanted]
+        chosen = {
+            tool: firewall.plan(version, [one for one, its in zip(wanted, tools, strict=True) if its == tool])
+            for tool in (NFTABLES, IPTABLES)
+        }
+        chosen = {
+            tool: replace(one, fully_random=one.fully_random and self._fully_random) for tool, one in chosen.items()
+        }
+        changed += self._in_nftables(chosen[NFTABLES], wanted=NFTABLES in tools)
+        return [*changed, *self._in_iptables(chosen[IPTABLES], chosen[NFTABLES])]
 
-    def _table(self, rules: Rules) -> bool:
-        if not firewall.differs(rules, nft.listing(rules.family, rules.table)):
-            return False
+    def _tool(self, version: int, rules: Rules, notices: list[str]) -> str:
+        """Choose as the network config does, unless only the other tool is there."""
+        first, second = (NFTABLES, IPTABLES) if rules.native else (IPTABLES, NFTABLES)
+        if self._can(first, version) or not self._can(second, version):
+            return first
+        said = "on" if rules.native else "off"
+        notices.append(
+            f"EnableNFTables is {said}, but IPv{version} has no usable {first} here: {second} is used instead"
+        )
+        return second
+
+    def _can(self, tool: str, version: int) -> bool:
+        key = (tool, version)
+        if key not in self._usable:
+            self._usable[key] = nft.usable() if tool == NFTABLES else iptables.usable(version)
+        return self._usable[key]
+
+    def _in_nftables(self, plan: Plan, *, wanted: bool) -> list[str]:
+        """Have the table hold the plan; where no network wants nftables, take a table of an earlier start away, once."""
+        family, name = nftables.family(plan.version), nftables.name(plan.version)
+        if wanted:
+            needed = not plan.empty or self._can(NFTABLES, plan.version)
+            if not needed or not nftables.differs(plan, nft.listing(family, name)):
+                return []
+            self._whichever(plan, lambda one: nft.run(nftables.transaction(one)))
+            return [f"replacing table {family} {name}"]
+        if plan.version in self._cleaned or not self._can(NFTABLES, plan.version):
+            return []
+        self._cleaned.add(plan.version)
+        if not nft.listing(family, name):
+            return []
+        nft.run(nftables.removal(plan.version))
+        return [f"removing table {family} {name}"]
+
+    def _in_iptables(self, plan: Plan, native: Plan) -> list[str]:
+        """Have flannel's chains hold the plan, and nothing where it is empty.
+
+        What nftables lets through is accepted here, too, where iptables drops by policy (Docker does that): no accept
+        there could help.
+        """
+        version = plan.version
         try:
-            nft.run(firewall.transaction(rules))
+            tables = iptables.saved(version)
         except KernelError:
-            if not (rules.fully_random and rules.masquerade):
+            if not plan.empty:
                 raise
-            nft.run(firewall.transaction(replace(rules, fully_random=False)))
-            self._fully_random = False  # an old kernel: the source port is then chosen in order
-        return True
+            return []  # an iptables that cannot list neither drops nor translates anything
+        plans = [plan, native] if iptables.policy(tables, "filter", "FORWARD") == "DROP" else [plan]
+        if version not in self._legacy and not plan.empty:
+            self._legacy[version] = iptables.legacy(version)
+
+        def settle(one: Plan) -> tuple[str, ...]:
+            chains = (_translating(spelling.masquerading(one)), _accepting(spelling.forwarding(plans)))
+            kept = [chain for chain in chains if chain.rules]
+            return iptables.settle(version, tables, kept, [chain for chain in chains if not chain.rules])
+
+        return [f"setting {name} of IPv{version}'s iptables" for name in self._whichever(plan, settle)]
+
+    def _whichever(self, plan: Plan, act: Callable[[Plan], T]) -> T:
+        """Act, and without fully random ports where that is refused: an old kernel or tool chooses them in order."""
+        try:
+            return act(plan)
+        except KernelError:
+            if not (plan.fully_random and plan.masquerade):
+                raise
+        done = act(replace(plan, fully_random=False))
+        self._fully_random = False
+        return done
+
+
+def _translating(rules: tuple[spelling.Words, ...]) -> Chain:
+    return Chain("nat", "FLANNEL-POSTRTG", "POSTROUTING", "flanneld masq", rules)
+
+
+def _accepting(rules: tuple[spelling.Words, ...]) -> Chain:
+    return Chain("filter", "FLANNEL-FWD", "FORWARD", "flanneld forward", rules)
 
 
 def _reason(problem: KernelError) -> str:
@@ -107,25 +196,3 @@ def _change(wish: guard.Wish, commands: list[Json]) -> list[str]:
     if not wish.armed:
         return ["taking the guard away"]
     return [f"letting {len(wish.tunnel.peers)} peers send to VNI {wish.tunnel.vni}"]
-
-
-def _clean(version: int) -> list[str]:
-    """Take away what a flanneld in iptables mode left: its rules would translate what ours spare. Once a start is enough."""
-    old = Chain("nat", "FLANNEL-POSTRTG", "POSTROUTING", "flanneld masq", ())
-    try:
-        removed = iptables.remove_rules(version, old)
-    except KernelError:
-        return []  # an iptables that cannot list translates nothing either
-    return [f"removing {old.name} of IPv{version}'s iptables"] if removed else []
-
-
-def _accept_where_policy_drops(rules: Rules) -> bool:
-    """Put the accepts into flannel's iptables chain (contract 6.1) if the host drops by policy; tell whether it changed."""
-    version = rules.network.version
-    try:
-        if iptables.forward_policy(version) != "DROP":
-            return False
-    except KernelError:
-        return False  # an iptables that cannot list drops nothing either
-    accepts = tuple((side, str(rules.network), "-j", "ACCEPT") for side in ("-s", "-d"))
-    return iptables.ensure_rules(version, Chain("filter", "FLANNEL-FWD", "FORWARD", "flanneld forward", accepts))

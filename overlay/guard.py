@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from ipaddress import collapse_addresses
 
 from overlay.backends import Guard, IPAddress, IPNetwork
-from overlay.firewall import Json
+from overlay.nftables import Json
 
 FAMILY = "inet"
 VNI_OFFSET, VNI_BITS = 96, 24

@@ -50,6 +50,8 @@ class NetworkConfig:
     ipv6: Pool | None
     backend_type: str
     backend: documents.Section
+    nftables: bool = False
+    """Whether the firewall's rules are nftables' instead of iptables'."""
 
     @property
     def networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
@@ -94,7 +96,7 @@ def from_section(section: documents.Section) -> NetworkConfig:
     kind = backend.text("Type").lower()
     if not kind:
         raise Refused("Backend.Type is missing", where=section.where, remedy=ADD_BACKEND)
-    return NetworkConfig(ipv4, ipv6, kind, backend)
+    return NetworkConfig(ipv4, ipv6, kind, backend, section.flag("EnableNFTables"))
 
 
 def _pool(section: documents.Section, names: _Names, network: IPv4Network | IPv6Network | None) -> Pool:

@@ -82,7 +82,10 @@ class Upkeep:
         duties = self._duties
         outside = {version: tuple(one for one in duties.excluded if one.version == version) for version in (4, 6)}
         return tuple(
-            Rules(network, subnet, duties.masquerade, duties.forward, duties.fully_random, outside[network.version])
+            Rules(
+                *(network, subnet, duties.masquerade, duties.forward, duties.fully_random),
+                *(outside[network.version], duties.config.nftables),
+            )
             for network, subnet in zip(duties.config.networks, own.subnet.networks, strict=False)
         )
 
@@ -95,6 +98,7 @@ class Upkeep:
         self._say_changes(outcome.changed)
         self._judge("firewall", outcome.problem)
         self._judge("tunnel guard", outcome.unguarded)
+        self._judge("firewall tool", outcome.notice, fatal=False)
 
     def bridge(self, own: Lease, mtu: int) -> None:
         """Keep the bridge up with the gateway address, if one was asked for and its MTU is known."""

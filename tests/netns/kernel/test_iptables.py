@@ -1,7 +1,7 @@
 """Claims about kernel.iptables with the real iptables.
 
 - the policy of FORWARD is read, for both families, and asking changes nothing
-- flannel's chain is made literally (flannel contract 6.1), once, and repaired when somebody changed it
+- flannel's chains are made literally (flannel contract 6.1), in one change, once; order and doubles are repaired as the rest
 - rules given as words are carried out wholly or not at all, and listed as the same words
 - rules of others are kept; removal leaves no trace and may be repeated
 """
@@ -34,19 +34,25 @@ def family(request: pytest.FixtureRequest) -> int:
     return version
 
 
+def _keep(space: Space, family: int, *kept: Chain, gone: tuple[Chain, ...] = ()) -> tuple[str, ...]:
+    """Look and settle, as a daemon does."""
+    tables = iptables.saved(family, space.namespace)
+    return iptables.settle(family, tables, kept, gone, space.namespace)
+
+
 def test_the_policy_of_forward_is_read(host: Space, family: int) -> None:
-    assert iptables.forward_policy(family, host.namespace) == "ACCEPT"
+    assert iptables.policy(iptables.saved(family, host.namespace), "filter", "FORWARD") in (None, "ACCEPT")
     host.run(iptables.PROGRAMS[family], "-P", "FORWARD", "DROP")
-    assert iptables.forward_policy(family, host.namespace) == "DROP"
+    assert iptables.policy(iptables.saved(family, host.namespace), "filter", "FORWARD") == "DROP"
 
 
-def test_asking_for_the_policy_changes_nothing(host: Space) -> None:
-    iptables.forward_policy(4, host.namespace)
+def test_looking_changes_nothing(host: Space) -> None:
+    iptables.saved(4, host.namespace)
     assert host.run("nft", "list", "ruleset") == ""
 
 
 def test_flannels_chain_is_made_literally(host: Space, family: int) -> None:
-    assert iptables.ensure_rules(family, _chain(family), host.namespace)
+    assert _keep(host, family, _chain(family)) == ("FLANNEL-FWD",)
     comment = '-m comment --comment "flanneld forward"'
     assert _shown(host, family) == [
         *EMPTY,
@@ -58,62 +64,71 @@ def test_flannels_chain_is_made_literally(host: Space, family: int) -> None:
 
 
 def test_what_is_right_is_left_alone(host: Space, family: int) -> None:
-    iptables.ensure_rules(family, _chain(family), host.namespace)
-    assert not iptables.ensure_rules(family, _chain(family), host.namespace)
+    assert [_keep(host, family, _chain(family)) for _ in range(2)] == [("FLANNEL-FWD",), ()]
+
+
+JUMP = ["-A", "FORWARD", "-m", "comment", "--comment", "flanneld forward", "-j", "FLANNEL-FWD"]
+DAMAGE = [
+    ["-F", "FLANNEL-FWD"],
+    ["-F", "FORWARD"],
+    ["-D", "FLANNEL-FWD", "1"],
+    ["-A", "FLANNEL-FWD", "-j", "DROP"],
+    ["-I", "FLANNEL-FWD", "-d", "10.42.0.0/16", "-j", "ACCEPT"],
+    JUMP,
+    ["-I", "FORWARD", "-s", "192.0.2.0/24", "-j", "FLANNEL-FWD"],
+]
 
 
 @pytest.mark.parametrize(
-    "damage",
-    [["-F", "FLANNEL-FWD"], ["-F", "FORWARD"], ["-D", "FLANNEL-FWD", "1"], ["-A", "FLANNEL-FWD", "-j", "DROP"]],
-    ids=["emptied", "jump", "rule", "extra"],
+    "damage", DAMAGE, ids=["emptied", "jump", "rule", "extra", "order", "double jump", "strange jump"]
 )
 def test_damage_is_repaired(host: Space, damage: list[str]) -> None:
-    iptables.ensure_rules(4, _chain(4), host.namespace)
+    _keep(host, 4, _chain(4))
     before = _shown(host, 4)
     host.run("iptables", *damage)
-    assert iptables.ensure_rules(4, _chain(4), host.namespace)
+    assert _keep(host, 4, _chain(4)) == ("FLANNEL-FWD",)
     assert _shown(host, 4) == before
 
 
 def test_rules_of_others_are_kept(host: Space) -> None:
     host.run("iptables", "-A", "FORWARD", "-s", "192.0.2.0/24", "-j", "DROP")
-    iptables.ensure_rules(4, _chain(4), host.namespace)
-    iptables.remove_rules(4, _chain(4), host.namespace)
+    _keep(host, 4, _chain(4))
+    _keep(host, 4, gone=(_chain(4),))
     assert _shown(host, 4) == [*EMPTY, "-A FORWARD -s 192.0.2.0/24 -j DROP"]
 
 
-def test_masquerading_can_be_said_too(host: Space) -> None:
+def test_chains_of_two_tables_are_one_change(host: Space) -> None:
     rules = (
         ("-m", "mark", "--mark", "0x4000/0x4000", "-j", "RETURN"),
         ("!", "-s", "10.42.0.0/16", "-d", "10.42.0.0/16", "-j", "MASQUERADE", "--random-fully"),
     )
     chain = Chain("nat", "FLANNEL-POSTRTG", "POSTROUTING", "flanneld masq", rules)
-    assert [iptables.ensure_rules(4, chain, host.namespace) for _ in range(2)] == [True, False]
+    done = [_keep(host, 4, chain, _chain(4)) for _ in range(2)]
+    assert done == [("FLANNEL-POSTRTG", "FLANNEL-FWD"), ()]
     assert _shown(host, 4, "nat")[-2:] == chain.lines()
 
 
 def test_removal_leaves_no_trace_and_may_be_repeated(host: Space, family: int) -> None:
-    iptables.ensure_rules(family, _chain(family), host.namespace)
-    assert [iptables.remove_rules(family, _chain(family), host.namespace) for _ in range(2)] == [True, False]
+    _keep(host, family, _chain(family))
+    assert [_keep(host, family, gone=(_chain(family),)) for _ in range(2)] == [("FLANNEL-FWD",), ()]
     assert _shown(host, family) == EMPTY
 
 
 def test_removal_takes_a_chain_without_jump(host: Space) -> None:
     host.run("iptables", "-N", "FLANNEL-FWD")
-    assert iptables.remove_rules(4, _chain(4), host.namespace)
+    assert _keep(host, 4, gone=(_chain(4),))
     assert _shown(host, 4) == EMPTY
 
 
 def test_a_rule_iptables_does_not_know_is_a_kernel_error(host: Space) -> None:
     strange = replace(_chain(4), rules=(("-s", "10.42.0.0/16", "-j", "NO-SUCH-TARGET"),))
     with pytest.raises(KernelError, match="changing iptables chain FLANNEL-FWD"):
-        iptables.ensure_rules(4, strange, host.namespace)
+        _keep(host, 4, strange)
     assert _shown(host, 4) == EMPTY
 
 
-def test_a_table_that_does_not_exist_is_a_kernel_error(host: Space) -> None:
-    with pytest.raises(KernelError, match="listing iptables table nonsense"):
-        iptables.ensure_rules(4, replace(_chain(4), table="nonsense"), host.namespace)
+def test_this_iptables_is_told_from_the_legacy_one(host: Space) -> None:
+    assert iptables.legacy(4) == ("legacy" in host.run("iptables", "--version"))
 
 
 def test_rules_as_words_are_restored_at_once_and_listed_again(host: Space, family: int) -> None:

@@ -1,5 +1,5 @@
 """Claims: the first look writes both tables and turns forwarding on, the next changes nothing, whatever nft lists; a changed rule is
-put right; masquerade that is switched off goes; where iptables' FORWARD drops, and only there, the accepts go to FLANNEL-FWD; what a flanneld in
+put right in either mode; masquerade that is switched off goes; a change of mode leaves nothing of the other; where iptables' FORWARD drops, and only there, the accepts go to FLANNEL-FWD; what a flanneld in
 iptables mode left is removed; excluded networks are spared; the guard
 is recognised when listed, follows its peers as elements, also over a table somebody damaged, and goes when it is off.
 """
@@ -17,8 +17,8 @@ from overlay.firewall import Rules
 from overlay.guard import Wish
 from tests.netns.spaces import Space
 
-FOUR = Rules(ip_network("10.42.0.0/16"), ip_network("10.42.1.0/24"), masquerade=True, forward=True)
-SIX = Rules(ip_network("fd00:42::/48"), ip_network("fd00:42:0:1::/64"), masquerade=True, forward=True)
+FOUR = Rules(ip_network("10.42.0.0/16"), ip_network("10.42.1.0/24"), masquerade=True, forward=True, native=True)
+SIX = Rules(ip_network("fd00:42::/48"), ip_network("fd00:42:0:1::/64"), masquerade=True, forward=True, native=True)
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_masquerade_that_is_switched_off_goes(inside: Space) -> None:
 def test_where_iptables_drops_the_accepts_go_there_too(inside: Space) -> None:
     inside.run("iptables", "-P", "FORWARD", "DROP")
     done = Enforcer().enforce((FOUR,))
-    assert (done.changed[-1], done.problem) == ("accepting 10.42.0.0/16 in FLANNEL-FWD", "")
+    assert (done.changed[-1], done.problem) == ("setting FLANNEL-FWD of IPv4's iptables", "")
     listed = inside.run("iptables", "-S")
     assert '-A FLANNEL-FWD -s 10.42.0.0/16 -m comment --comment "flanneld forward" -j ACCEPT' in listed
     assert '-A FORWARD -m comment --comment "flanneld forward" -j FLANNEL-FWD' in listed
@@ -95,7 +95,7 @@ def test_the_masquerading_a_flanneld_in_iptables_mode_left_is_removed(inside: Sp
         "FLANNEL-POSTRTG",
     )
     inside.run("iptables", "-t", "nat", "-A", "POSTROUTING", "-s", "198.51.100.0/24", "-j", "MASQUERADE")
-    assert Enforcer().enforce((FOUR,)).changed[-1] == "removing FLANNEL-POSTRTG of IPv4's iptables"
+    assert Enforcer().enforce((FOUR,)).changed[-1] == "setting FLANNEL-POSTRTG of IPv4's iptables"
     listed = inside.run("iptables", "-t", "nat", "-S")
     assert ("FLANNEL-POSTRTG" in listed, "198.51.100.0/24" in listed) == (False, True)
 
@@ -112,6 +112,52 @@ def test_excluded_networks_are_recognised_when_listed(inside: Space, text: str) 
 def test_where_iptables_accepts_it_is_left_alone(inside: Space) -> None:
     Enforcer().enforce((FOUR,))
     assert "FLANNEL-FWD" not in inside.run("iptables", "-S")
+
+
+CLASSIC = replace(FOUR, native=False)
+CLASSIC6 = replace(SIX, native=False)
+EXTRA = ["-I", "POSTROUTING", "-m", "comment", "--comment", "flanneld masq", "-j", "FLANNEL-POSTRTG"]
+
+
+def test_in_iptables_mode_the_first_look_writes_and_the_next_changes_nothing(inside: Space) -> None:
+    enforcer = Enforcer()
+    done = enforcer.enforce((CLASSIC, CLASSIC6))
+    assert (done.problem, len([one for one in done.changed if one.startswith("setting FLANNEL-")])) == ("", 4)
+    assert (enforcer.enforce((CLASSIC, CLASSIC6)), inside.run("nft", "list", "tables").count("flannel-ipv")) == (
+        Outcome((), ""),
+        0,
+    )
+
+
+@pytest.mark.parametrize("damage", [["-F", "POSTROUTING"], ["-D", "FLANNEL-POSTRTG", "2"], EXTRA])
+def test_in_iptables_mode_damage_is_put_right(inside: Space, damage: list[str]) -> None:
+    Enforcer().enforce((CLASSIC,))
+    before = inside.run("iptables", "-t", "nat", "-S")
+    inside.run("iptables", "-t", "nat", *damage)
+    assert Enforcer().enforce((CLASSIC,)) == Outcome(("setting FLANNEL-POSTRTG of IPv4's iptables",), "")
+    assert inside.run("iptables", "-t", "nat", "-S") == before
+
+
+def test_in_iptables_mode_masquerade_that_is_switched_off_goes(inside: Space) -> None:
+    Enforcer().enforce((CLASSIC,))
+    Enforcer().enforce((replace(CLASSIC, masquerade=False),))
+    assert "FLANNEL" not in inside.run("iptables", "-t", "nat", "-S")
+
+
+@pytest.mark.parametrize(("before", "after"), [(FOUR, CLASSIC), (CLASSIC, FOUR)], ids=["to iptables", "to nftables"])
+def test_the_other_modes_rules_are_removed(inside: Space, before: Rules, after: Rules) -> None:
+    Enforcer().enforce((before,))
+    Enforcer().enforce((after,))
+    tables = inside.run("nft", "list", "tables")
+    assert ("flannel-ipv4" in tables, "FLANNEL" in inside.run("iptables-save")) == (after.native, not after.native)
+
+
+def test_several_networks_share_the_chains(inside: Space) -> None:
+    other = replace(CLASSIC, network=ip_network("10.43.0.0/16"), subnet=ip_network("10.43.7.0/24"))
+    Enforcer().enforce((CLASSIC, other))
+    listed = inside.run("iptables", "-S", "FLANNEL-FWD")
+    assert (listed.count("10.42.0.0/16"), listed.count("10.43.0.0/16")) == (2, 2)
+    assert Enforcer().enforce((CLASSIC, other)) == Outcome((), "")
 
 
 PEERS = frozenset(map(ip_address, ("192.0.2.2", "192.0.2.3", "2001:db8::2")))

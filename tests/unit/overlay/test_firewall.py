@@ -1,105 +1,56 @@
-"""Claims: the rules are flannel's in order, with the mark tested by its mask and a host's packets to remote containers
-masqueraded; chains are there whether filled or not; any difference in rule, order or number is seen, nft's additions and
-comments are none; a table is replaced in one transaction that works whether or not it exists.
+"""Claims: the rules are flannel's in order; only what is asked for is there; of several networks everything that spares comes
+before anything that translates, and one that wants its ports in order has them so for all.
 """
 
-import copy
+from dataclasses import replace
 from ipaddress import ip_network
-from typing import Any
 
 import pytest
 
 from overlay import firewall
-from overlay.firewall import Rules
+from overlay.firewall import Plan, Rule, Rules, Side
 
 RULES = Rules(ip_network("10.42.0.0/16"), ip_network("10.42.1.0/24"), masquerade=True, forward=True)
-RULES6 = Rules(ip_network("fd00:42::/48"), ip_network("fd00:42:0:1::/64"), masquerade=True, forward=True)
+OTHER = Rules(ip_network("10.43.0.0/16"), ip_network("10.43.7.0/24"), masquerade=True, forward=True)
+N, P = Side(RULES.network), Side(RULES.subnet)
+OUTSIDE = Side(RULES.network, inside=False)
 
 
-def words(entry: dict[str, Any]) -> str:
-    """Spell a rule as nft does, as far as ours go."""
-    return " ".join(_statement(statement) for statement in entry["rule"]["expr"])
-
-
-def _statement(statement: dict[str, Any]) -> str:
-    if "match" not in statement:
-        ((verb, options),) = statement.items()
-        return f"{verb} {options['flags']}" if options else str(verb)
-    match, operator = statement["match"], "" if statement["match"]["op"] == "==" else "!= "
-    left, right = match["left"], match["right"]
-    if "payload" not in left:
-        return f"meta mark & {left['&'][1]:#x} == {right:#x}"
-    prefix = right["prefix"]
-    return f"{left['payload']['protocol']} {left['payload']['field']} {operator}{prefix['addr']}/{prefix['len']}"
-
-
-def rules_of(rules: Rules) -> list[str]:
-    return [words(entry) for entry in firewall.table(rules) if "rule" in entry]
-
-
-def test_ipv4_rules_are_flannels_with_the_mark_masked_and_remote_containers_reached() -> None:
-    assert rules_of(RULES) == [
-        "meta mark & 0x4000 == 0x4000 return",
-        "ip saddr 10.42.1.0/24 ip daddr 10.42.0.0/16 return",
-        "ip saddr 10.42.0.0/16 ip daddr 10.42.1.0/24 return",
-        "ip saddr != 10.42.0.0/16 ip daddr 10.42.1.0/24 return",
-        "ip saddr 10.42.0.0/16 ip daddr != 224.0.0.0/4 masquerade fully-random",
-        "ip saddr != 10.42.0.0/16 ip daddr 10.42.0.0/16 masquerade fully-random",
-        "ip saddr 10.42.0.0/16 accept",
-        "ip daddr 10.42.0.0/16 accept",
-    ]
-
-
-def test_ipv6_rules_are_the_same_with_its_multicast() -> None:
-    assert rules_of(RULES6)[4] == "ip6 saddr fd00:42::/48 ip6 daddr != ff00::/8 masquerade fully-random"
+def test_the_rules_are_flannels_in_order() -> None:
+    assert firewall.plan(4, [RULES]) == Plan(
+        4,
+        masquerade=(
+            Rule("return", marked=True),
+            Rule("return", P, N),
+            Rule("return", N, P),
+            Rule("return", OUTSIDE, P),
+            Rule("masquerade", N, Side(ip_network("224.0.0.0/4"), inside=False)),
+            Rule("masquerade", OUTSIDE, N),
+        ),
+        forward=(Rule("accept", source=N), Rule("accept", target=N)),
+    )
 
 
 @pytest.mark.parametrize(
-    ("masquerade", "forward", "number"), [(True, True, 8), (True, False, 6), (False, True, 2), (False, False, 0)]
+    ("masquerade", "forward", "numbers"),
+    [(True, True, (6, 2)), (True, False, (6, 0)), (False, True, (0, 2)), (False, False, (0, 0))],
 )
-def test_chains_are_filled_as_asked(masquerade: bool, forward: bool, number: int) -> None:
-    rules = Rules(RULES.network, RULES.subnet, masquerade, forward)
-    assert len(rules_of(rules)) == number
-    assert [entry["chain"]["name"] for entry in firewall.table(rules) if "chain" in entry] == ["postrtg", "forward"]
+def test_only_what_is_asked_for_is_there(masquerade: bool, forward: bool, numbers: tuple[int, int]) -> None:
+    plan = firewall.plan(4, [Rules(RULES.network, RULES.subnet, masquerade, forward)])
+    assert (len(plan.masquerade), len(plan.forward)) == numbers
+    assert plan.empty == (numbers == (0, 0))
 
 
-def test_ports_need_not_be_random() -> None:
-    assert rules_of(Rules(RULES.network, RULES.subnet, True, False, fully_random=False))[4].endswith(" masquerade")
+def test_excluded_networks_are_spared_before_anything_is_translated() -> None:
+    plan = firewall.plan(4, [replace(RULES, excluded=(ip_network("192.168.0.0/16"),))])
+    assert plan.masquerade[4] == Rule("return", N, Side(ip_network("192.168.0.0/16")))
 
 
-def listing(rules: Rules = RULES) -> list[dict[str, Any]]:
-    """What nft would list: our entries with handles, chains in an order of its own, comments lost."""
-    entries = [{"table": {"family": rules.family, "name": rules.table, "handle": 1}}]
-    for number, entry in enumerate(reversed(copy.deepcopy(firewall.table(rules)[:2]))):
-        entry["chain"].pop("comment")
-        entries.append({"chain": {**entry["chain"], "handle": number}})
-    return entries + [{"rule": {**entry["rule"], "handle": 9}} for entry in firewall.table(rules)[2:]]
+def test_of_several_networks_all_that_spares_comes_first() -> None:
+    plan = firewall.plan(4, [RULES, OTHER])
+    assert [rule.verdict for rule in plan.masquerade] == ["return"] * 7 + ["masquerade"] * 4
+    assert len([rule for rule in plan.masquerade if rule.marked]) == 1
 
 
-def test_a_listing_of_our_own_table_does_not_differ() -> None:
-    assert not firewall.differs(RULES, listing())
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [
-        [],
-        listing()[:-1],
-        [*listing(), listing()[-1]],
-        [*listing()[:3], listing()[4], listing()[3], *listing()[5:]],
-        listing(Rules(RULES.network, RULES.network, True, True)),
-        [*listing(), {"chain": {"family": "ip", "table": "flannel-ipv4", "name": "stranger"}}],
-        [{"chain": {**entry["chain"], "policy": "drop"}} if "chain" in entry else entry for entry in listing()],
-    ],
-)
-def test_every_difference_is_seen(changed: list[dict[str, Any]]) -> None:
-    assert firewall.differs(RULES, changed)
-
-
-def test_a_table_is_replaced_whether_or_not_it_exists() -> None:
-    add, delete, again, *rest = firewall.transaction(RULES)
-    assert [add["add"]["table"]["comment"], delete] == [
-        "rules for flannel-ipv4",
-        {"delete": {"table": {"family": "ip", "name": "flannel-ipv4"}}},
-    ]
-    assert (again, [entry["add"] for entry in rest]) == (add, firewall.table(RULES))
+def test_one_that_wants_its_ports_in_order_has_them_so_for_all() -> None:
+    assert not firewall.plan(4, [RULES, replace(OTHER, fully_random=False)]).fully_random

@@ -1,0 +1,29 @@
+"""Claims about kernel.nft_events against the real kernel: what nft and iptables change is heard by table, what they list is not,
+nor what happens in another namespace.
+"""
+
+from kernel.nft_events import NftEvents
+from tests.netns.spaces import Space
+
+
+def test_a_change_is_heard_by_its_table(host: Space) -> None:
+    with NftEvents(host.namespace) as events:
+        host.run("nft", "add table ip mine; add set ip mine s { type ipv4_addr; }")
+        assert events.read() == {"mine"}
+        host.run("nft", "add element ip mine s { 192.0.2.1 }")
+        assert events.read() == {"mine"}
+        host.run("nft", "flush", "ruleset")
+        assert events.read() == {"mine"}
+
+
+def test_iptables_is_heard_too_unless_it_is_the_legacy_one(host: Space) -> None:
+    with NftEvents(host.namespace) as events:
+        host.run("iptables-nft", "-t", "nat", "-A", "POSTROUTING", "-j", "RETURN")
+        assert "nat" in events.read()
+
+
+def test_listing_and_other_namespaces_are_not_heard(host: Space, container: Space) -> None:
+    with NftEvents(host.namespace) as events:
+        host.run("nft", "list", "ruleset")
+        container.run("nft", "add", "table", "ip", "theirs")
+        assert events.read() == frozenset()

@@ -1,0 +1,33 @@
+"""Claims: the words are those flannel's own tests compare (contract 6.1), for both families, with and without random ports."""
+
+from dataclasses import replace
+from ipaddress import ip_network
+
+from overlay import firewall, iptables
+from overlay.firewall import Rules
+
+RULES = Rules(ip_network("10.42.0.0/16"), ip_network("10.42.1.0/24"), masquerade=True, forward=True)
+RULES6 = Rules(ip_network("fd00:42::/48"), ip_network("fd00:42:0:1::/64"), masquerade=True, forward=True)
+
+
+def test_masquerading_is_flannels() -> None:
+    assert [" ".join(rule) for rule in iptables.masquerading(firewall.plan(4, [RULES]))] == [
+        "-m mark --mark 0x4000/0x4000 -j RETURN",
+        "-s 10.42.1.0/24 -d 10.42.0.0/16 -j RETURN",
+        "-s 10.42.0.0/16 -d 10.42.1.0/24 -j RETURN",
+        "! -s 10.42.0.0/16 -d 10.42.1.0/24 -j RETURN",
+        "-s 10.42.0.0/16 ! -d 224.0.0.0/4 -j MASQUERADE --random-fully",
+        "! -s 10.42.0.0/16 -d 10.42.0.0/16 -j MASQUERADE --random-fully",
+    ]
+
+
+def test_ipv6_has_its_own_multicast() -> None:
+    plan = firewall.plan(6, [replace(RULES6, fully_random=False)])
+    assert " ".join(iptables.masquerading(plan)[4]) == "-s fd00:42::/48 ! -d ff00::/8 -j MASQUERADE"
+
+
+def test_forwarding_is_flannels() -> None:
+    assert iptables.forwarding([firewall.plan(4, [RULES])]) == (
+        ("-s", "10.42.0.0/16", "-j", "ACCEPT"),
+        ("-d", "10.42.0.0/16", "-j", "ACCEPT"),
+    )
