@@ -4,13 +4,15 @@ A carrier outlives us: an existing one that can go on is told what changed and n
 not decide which peers there are; what the device itself needs is overlay.drift's.
 """
 
+import contextlib
+import socket
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 from kernel import tools, wireguard
 from kernel.network import Network
-from overlay.backends import Encryption, Forwarding, Pipe
+from overlay.backends import Encryption, Forwarding, IPAddress, Pipe
 from overlay.errors import Unavailable
 from overlay.forwarder import control
 from overlay.forwarder.control import State
@@ -24,6 +26,7 @@ class Carriers:
     def __init__(self, owner: str, private_key: str = "") -> None:
         self._owner, self._private_key = owner, private_key
         self._told: dict[str, wireguard.Settings] = {}
+        self._made: set[str] = set()
 
     def ensure(self, network: Network, pipe: Pipe) -> tuple[str, ...]:
         """Bring the carrier of a device in line and say what was changed.
@@ -35,6 +38,17 @@ class Carriers:
                 return _forwarding(pipe.name, pipe.carrier, self._owner)
             case Encryption():
                 return self._encryption(network, pipe.name, pipe.carrier)
+
+    def greet(self, pipe: Pipe) -> None:
+        """Send a datagram to every peer through a WireGuard device that an earlier pass made and set up.
+
+        That begins a session. Peers that still have one with an earlier device of ours, which is lost, would go on using it until
+        15 seconds have brought no answer. Not at once: a peer that hears of us only now would make us wait for 5 seconds.
+        """
+        if isinstance(pipe.carrier, Encryption) and pipe.name in self._made:
+            self._made.remove(pipe.name)
+            for subnet in {subnet for peer in pipe.carrier.peers for subnet in peer.allowed}:
+                _send(subnet.network_address)
 
     def _encryption(self, network: Network, device: str, wanted: Encryption) -> tuple[str, ...]:
         """Keep a device and its sessions; WireGuard follows a peer that moves, so only a changed wish moves it back."""
@@ -50,6 +64,7 @@ class Carriers:
         if network.link(device) is None:
             wireguard.create(network, device)
             self._told.pop(device, None)
+            self._made.add(device)
             changed.append(f"creating WireGuard device {device}")
         found = wireguard.show(device)
         if found != settings and (self._told.get(device) != settings or _placeless(found) != _placeless(settings)):
@@ -57,6 +72,14 @@ class Carriers:
             changed.append(f"setting {len(settings.peers)} peers on {device}")
         self._told[device] = settings
         return tuple(changed)
+
+
+def _send(address: IPAddress) -> None:
+    """Send an empty datagram to the port that discards (RFC 863); who cannot be reached now will be sent to another time."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as out:
+        out.setblocking(False)
+        out.sendto(b"", (str(address), 9))
 
 
 def _placeless(settings: wireguard.Settings) -> wireguard.Settings:

@@ -54,6 +54,7 @@ def converge(network: Network, desired: Desired, carriers: Carriers) -> Report:
             failed.append(str(problem))
     for pipe in desired.pipes:
         try:
+            carriers.greet(pipe)
             changed += carriers.ensure(network, pipe)
             mtus.append(_pipe(network, pipe, changed, failed))
         except (KernelError, Unavailable) as problem:
