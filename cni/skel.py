@@ -63,7 +63,7 @@ def run(  # noqa: PLR0913 - what a process is given, each named
             return
 
     if environ.get("CNI_COMMAND") == "VERSION":
-        status, document = 0, _version_document(program)
+        status, document = 0, version_document(program)
     else:
         from cni import dispatch  # noqa: PLC0415 - VERSION must not pay for JSON and dataclasses
 
@@ -71,8 +71,8 @@ def run(  # noqa: PLR0913 - what a process is given, each named
     return status if _delivered(document, stdout, log) else 1
 
 
-def _version_document(program: Program) -> str:
-    """Return the answer to VERSION; a version holds digits and dots, so it needs no escaping."""
+def version_document(program: Program) -> str:
+    """Return the answer to VERSION, which the launcher gives too; a version holds digits and dots, so it needs no escaping."""
     listed = ", ".join(f'"{version}"' for version in program.versions)
     return f'{{"cniVersion": "{NEWEST}", "supportedVersions": [{listed}]}}\n'
 

@@ -1,0 +1,51 @@
+/* What the files of the launcher tell each other. Nothing here is known to the agent: the two share docs/agent.md alone. */
+#ifndef LAUNCHER_H
+#define LAUNCHER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { NO_DESCRIPTOR = -1 };
+
+/* words.c: what the caller gets to read */
+int say(const char *document, size_t length, int status);
+int pass_on(int document, int status);
+int refuse(int code, const char *what, const char *where, int error, const char *remedy);
+void note(const char *line);
+bool write_all(int descriptor, const char *bytes, size_t length);
+bool ready(int descriptor, short events);
+
+/* version.c: what VERSION answers */
+const char *version_document(const char *argv0);
+
+/* memory.c: what is read once, and may be read twice */
+enum holding {
+    HELD,      /* sealed: it may be sent, and become descriptor 0 */
+    COLD_ONLY, /* held, but too large for anybody or not sealed: let the cold program judge it */
+    UNTOUCHED, /* nothing was read: descriptor 0 is as the caller left it */
+    BROKEN     /* some was read and there is no way to get the rest; errno says why */
+};
+enum holding hold_configuration(int input, int *held);
+int hold_environment(char *const *environment);
+
+/* request.c: what is sent */
+int agent_connect(void);
+int request_send(int agent, const char *argv0, int configuration, char *const *environment);
+
+/* commit.c: who serves the request */
+struct answer {
+    int document; /* a descriptor of the whole stdout */
+    int status;
+};
+enum outcome {
+    ANSWERED,
+    COLD, /* nobody has started, and nobody will */
+    LOST  /* somebody may have started, and died */
+};
+enum outcome commit(int agent, int token, struct answer *answer);
+
+/* cold.c: the program that needs nobody */
+int cold_run(char **argv, int configuration);
+int cold_undo(char **argv, int configuration);
+
+#endif

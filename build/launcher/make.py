@@ -1,0 +1,74 @@
+"""Compiles the launcher, and writes the header with every fact it shares with the Python programs, so that each is said once.
+
+`make(lib)` is the build's way in; the tests compile the same sources with sanitizers. Must not know what the launcher does with a fact.
+"""
+
+import subprocess  # noqa: TID251 - the build runs the compiler
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from cni import dispatch, skel, versions
+from cni.errors import Code
+from cni.program import Program
+
+HOME = Path(__file__).resolve().parent
+SOURCES = tuple(HOME / f"{name}.c" for name in ("cold", "commit", "main", "memory", "request", "version", "words"))
+HEADER = "facts.h"
+
+PROTOCOL = 1
+"""The version of the hand-over that docs/agent.md tells; one byte is all the launcher has for it."""
+
+AGENT_SOCKET = "/run/tulle/agent.sock"
+
+WARNINGS = (
+    *("-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wcast-qual", "-Wconversion", "-Wsign-conversion", "-Wformat=2"),
+    *("-Wmissing-prototypes", "-Wstrict-prototypes", "-Wnull-dereference", "-Wshadow", "-Wundef", "-Wvla"),
+)
+LANGUAGE = ("-std=c17", "-D_GNU_SOURCE")
+SMALL = ("-Os", "-static", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections,-z,noexecstack", "-s")
+HARDENED = ("-D_FORTIFY_SOURCE=2", "-fstack-protector-strong")
+RELEASE = (*SMALL, *HARDENED)
+SANITIZED = ("-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+
+class CompilerError(Exception):
+    """The compiler refused; the text is what it said."""
+
+
+def literal(text: str) -> str:
+    """Return `text`, ASCII without control characters but line ends, as a C string."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def facts(programs: Iterable[Program], build_id: str) -> str:
+    """Return the header: the answers to VERSION, limits, codes, the protocol, and the id of the tree (64 hex digits)."""
+    answers = (f"{{{literal(each.name)}, {literal(skel.version_document(each))}}}" for each in programs)
+    defined = {
+        "VERSION_TABLE": ", \\\n    ".join(answers),
+        "BUILD_ID": ", ".join(str(byte) for byte in bytes.fromhex(build_id)),
+        "NEWEST": literal(versions.NEWEST),
+        "STDIN_BYTES": f"((size_t){dispatch.STDIN_BYTES})",
+        "IO_FAILURE": int(Code.IO_FAILURE),
+        "TRY_AGAIN_LATER": int(Code.TRY_AGAIN_LATER),
+        "PROTOCOL": PROTOCOL,
+        "AGENT_SOCKET": literal(AGENT_SOCKET),
+    }
+    lines = "".join(f"#define {name} {value}\n" for name, value in defined.items())
+    return f"/* Written by build/launcher/make.py from the Python programs. */\n{lines}"
+
+
+def compiled(target: Path, header: str, flags: Sequence[str] = RELEASE, sources: Iterable[Path] = SOURCES) -> Path:
+    """Compile `sources` with the facts of `header`, which stays beside `target`, and return `target`; CompilerError if refused.
+
+    A new file takes the old one's place by a rename: a runtime never starts half a program.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    (target.parent / HEADER).write_text(header)
+    fresh = target.with_name(f".{target.name}.new")
+    include = (f"-I{target.parent}", f"-I{HOME}")
+    command = ["gcc", *LANGUAGE, *WARNINGS, *flags, *include, *map(str, sources), "-o", str(fresh)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CompilerError(f"{' '.join(command)}\nfailed (exit {done.returncode}):\n{done.stderr}{done.stdout}")
+    return fresh.replace(target)

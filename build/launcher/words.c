@@ -1,0 +1,132 @@
+/* Writes what the caller reads: a document on stdout, at most one, and lines for people on stderr.
+ *
+ * The only file that writes to descriptors 1 and 2. It must not decide what is said. Whoever calls say(), pass_on() or
+ * refuse() is done: SIGPIPE is ignored from there on, and nothing is executed any more that could inherit that.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "facts.h"
+#include "launcher.h"
+
+enum {
+    CHUNK = 64 * 1024,
+    TEXT_BYTES = 16 * 1024, /* PATH_MAX twice, for every byte may need a backslash, and our own words */
+    WORDS_BYTES = 1024      /* what stays free behind a text that is not ours */
+};
+
+struct text {
+    size_t length;
+    char bytes[TEXT_BYTES];
+};
+
+/* Wait until `descriptor` can be used: the caller may have made it non-blocking. */
+bool ready(int descriptor, short events)
+{
+    struct pollfd watched = {.fd = descriptor, .events = events};
+    int changed;
+    do
+        changed = poll(&watched, 1, -1);
+    while (changed < 0 && errno == EINTR);
+    return changed > 0;
+}
+
+bool write_all(int descriptor, const char *bytes, size_t length)
+{
+    while (length > 0) {
+        ssize_t written = write(descriptor, bytes, length);
+        if (written >= 0) {
+            bytes += written;
+            length -= (size_t)written;
+        } else if (errno != EINTR && !(errno == EAGAIN && ready(descriptor, POLLOUT))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A line for people; that nobody reads it is no reason to stop half-way. */
+void note(const char *line)
+{
+    struct text text = {0};
+    size_t length = strnlen(line, sizeof text.bytes - 1);
+    memcpy(text.bytes, line, length);
+    text.bytes[length] = '\n';
+    void (*before)(int) = signal(SIGPIPE, SIG_IGN);
+    (void)write_all(STDERR_FILENO, text.bytes, length + 1);
+    signal(SIGPIPE, before);
+}
+
+static int undelivered(void)
+{
+    struct text text = {0};
+    const char *reason = strerrordesc_np(errno);
+    strcpy(text.bytes, "cannot deliver the answer: ");
+    strncat(text.bytes, reason == NULL ? "unknown error" : reason, WORDS_BYTES);
+    note(text.bytes);
+    return 1;
+}
+
+/* Print a document and return the exit status, which is 1 when nobody could be told. */
+int say(const char *document, size_t length, int status)
+{
+    signal(SIGPIPE, SIG_IGN);
+    return write_all(STDOUT_FILENO, document, length) ? status : undelivered();
+}
+
+/* Print what a worker wrote. By position: the worker has the same file offset, and left it at the end. */
+int pass_on(int document, int status)
+{
+    char chunk[CHUNK];
+    off_t place = 0;
+    ssize_t count;
+    signal(SIGPIPE, SIG_IGN);
+    while ((count = pread(document, chunk, sizeof chunk, place)) != 0) {
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count < 0 || !write_all(STDOUT_FILENO, chunk, (size_t)count))
+            return undelivered();
+        place += count;
+    }
+    return status;
+}
+
+static void add(struct text *text, const char *words)
+{
+    size_t length = strnlen(words, sizeof text->bytes - text->length);
+    memcpy(text->bytes + text->length, words, length);
+    text->length += length;
+}
+
+/* Add text of others to a JSON string, in ASCII, and cut it where the rest of the document needs the room. */
+static void add_foreign(struct text *text, const char *words)
+{
+    for (; *words != '\0' && text->length + 2 < sizeof text->bytes - WORDS_BYTES; words++) {
+        if (*words == '"' || *words == '\\')
+            text->bytes[text->length++] = '\\';
+        text->bytes[text->length++] = *words < ' ' || *words > '~' ? '?' : *words;
+    }
+}
+
+/* Print the error document "`what` `where`: the words for `error`" with `remedy` for details; return 1. */
+int refuse(int code, const char *what, const char *where, int error, const char *remedy)
+{
+    const char *reason = error == 0 ? NULL : strerrordesc_np(error);
+    char digits[] = {(char)('0' + code / 10 % 10), (char)('0' + code % 10), '\0'};
+    struct text text = {0};
+    add(&text, "{\"cniVersion\": \"" NEWEST "\", \"code\": ");
+    add(&text, code < 10 ? digits + 1 : digits);
+    add(&text, ", \"msg\": \"");
+    add(&text, what);
+    add(&text, *where == '\0' ? "" : " ");
+    add_foreign(&text, where);
+    add(&text, reason == NULL ? "" : ": ");
+    add(&text, reason == NULL ? "" : reason);
+    add(&text, "\", \"details\": \"");
+    add(&text, remedy);
+    add(&text, "\"}");
+    return say(text.bytes, text.length, 1);
+}

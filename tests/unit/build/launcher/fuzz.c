@@ -1,0 +1,288 @@
+/* Feeds the launcher's files what no runtime and no agent should, and holds them to a model written a second time.
+ *
+ * usage: fuzz SECONDS SEED. Every round has a seed of its own; the one that fails is printed, and `fuzz 0 SEED` runs it alone.
+ * Blind spot: one thread, so an agent has said all it will say before the launcher listens; races are test_commit.py's.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "facts.h"
+#include "launcher.h"
+
+enum { SENT = 10, HEAD_BYTES = 40, STEPS = 5, STRINGS = 40, LONGEST = 70000, PATIENT = 2000, LARGE = 400, QUOTES = 14 };
+
+static uint64_t round_seed, state;
+static char noise[LONGEST], seen[2 * LONGEST];
+
+static uint32_t draw(uint32_t below) /* splitmix64 */
+{
+    uint64_t mixed = state += 0x9e3779b97f4a7c15;
+    mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9;
+    mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111eb;
+    return (uint32_t)((mixed ^ (mixed >> 31)) >> 32) % below;
+}
+
+static void hold(bool claim, const char *words)
+{
+    if (claim)
+        return;
+    fprintf(stderr, "fuzz: not so: %s (errno %s)\nfuzz: run this round alone: fuzz 0 %llu\n", words, strerrorname_np(errno),
+            (unsigned long long)round_seed);
+    abort();
+}
+
+static int open_descriptors(void)
+{
+    int count = 0;
+    for (int descriptor = 0; descriptor < 64; descriptor++)
+        count += fcntl(descriptor, F_GETFD) >= 0;
+    return count;
+}
+
+static uint32_t size(uint32_t longest) /* small ones often, and the edges */
+{
+    switch (draw(4)) {
+    case 0:
+        return draw(4);
+    case 1:
+        return draw(longest + 1);
+    case 2:
+        return longest - draw(3);
+    default:
+        return draw(300);
+    }
+}
+
+static int file_of(size_t length)
+{
+    int made = memfd_create("fuzz", MFD_CLOEXEC);
+    hold(made >= 0 && ftruncate(made, (off_t)length) == 0, "a file can be made");
+    hold(length == 0 || pwrite(made, noise, length < LONGEST ? length : LONGEST, 0) > 0, "a file can be filled");
+    return made;
+}
+
+static bool read_byte(int token)
+{
+    char byte;
+    return read(token, &byte, 1) == 1;
+}
+
+static int make_token(bool filled)
+{
+    int ends[2];
+    hold(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0 && (!filled || write(ends[1], "t", 1) == 1), "a token can be made");
+    close(ends[1]);
+    return ends[0];
+}
+
+/* An agent says up to STEPS things, some of them right; `outcome` is what docs/agent.md makes of it. */
+struct play {
+    bool taken, said_taken, decided;
+    enum outcome outcome;
+};
+
+static void send_step(int agent, struct play *play)
+{
+    static const char KINDS[] = "TTADA\0X";
+    char kind = KINDS[draw(sizeof KINDS)];
+    size_t length = draw(2) ? 1 + (kind == 'A') : size(LONGEST);
+    int descriptors[4], count = draw(2) ? kind == 'A' : (int)draw(5);
+    bool file = draw(4) != 0;
+    union {
+        char bytes[CMSG_SPACE(sizeof descriptors)];
+        struct cmsghdr aligned;
+    } control = {{0}};
+    if (length > 0)
+        noise[0] = kind;
+    for (int index = 0; index < count; index++)
+        descriptors[index] = file ? file_of(3) : open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct iovec part = {noise, length};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    if (count > 0) {
+        message.msg_control = control.bytes;
+        message.msg_controllen = CMSG_SPACE((size_t)count * sizeof(int));
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN((size_t)count * sizeof(int));
+        memcpy(CMSG_DATA(header), descriptors, (size_t)count * sizeof(int));
+    }
+    bool sent = sendmsg(agent, &message, MSG_NOSIGNAL) >= 0;
+    for (int index = 0; index < count; index++)
+        close(descriptors[index]);
+    if (!sent || play->decided)
+        return;
+    if (length == 2 && noise[0] == 'A' && count == 1 && file) {
+        play->decided = true;
+        play->outcome = ANSWERED;
+    } else if (length >= 1 && noise[0] == 'D') {
+        play->decided = true;
+        play->outcome = COLD;
+    } else if (length == 1 && noise[0] == 'T' && count <= 1) {
+        play->said_taken = true;
+    } else {
+        play->decided = true;
+        play->outcome = play->taken || play->said_taken ? LOST : COLD;
+    }
+}
+
+static void fuzz_commit(void)
+{
+    int ends[2], token = make_token(true);
+    hold(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0, "there are sockets");
+    struct play play = {0};
+    play.taken = draw(2) && read_byte(token);
+    for (uint32_t step = draw(STEPS + 1); step > 0; step--)
+        send_step(ends[1], &play);
+    bool patient = !play.taken && !play.said_taken && !play.decided && draw(PATIENT) == 0; /* costs the 200 ms */
+    if (!patient)
+        close(ends[1]);
+    if (!play.decided)
+        play.outcome = play.taken || play.said_taken ? LOST : COLD;
+    struct answer answer = {NO_DESCRIPTOR, -1};
+    enum outcome outcome = commit(ends[0], token, &answer);
+    hold(outcome == play.outcome, "the outcome is what the protocol makes of the datagrams");
+    hold(outcome != ANSWERED || (answer.status >= 0 && answer.status < 256), "a status is one byte");
+    if (outcome == ANSWERED)
+        hold(close(answer.document) == 0, "the document is a descriptor");
+    if (patient)
+        hold(!read_byte(token) && close(ends[1]) == 0, "a withdrawn request leaves no token");
+    close(ends[0]);
+    close(token);
+}
+
+static char *random_string(uint32_t longest)
+{
+    uint32_t length = size(longest);
+    char *made = malloc(length + 1);
+    hold(made != NULL, "there is memory");
+    for (uint32_t index = 0; index < length; index++)
+        made[index] = (char)(1 + draw(255));
+    static const char SPECIAL[] = "/\"\\";
+    for (uint32_t specials = draw(2 * length + 1); specials > 0; specials--)
+        made[draw(length)] = SPECIAL[draw(sizeof SPECIAL - 1)];
+    made[length] = '\0';
+    return made;
+}
+
+static void same_environment(int held, char **strings)
+{
+    struct stat about;
+    hold(fstat(held, &about) == 0 && about.st_size <= (off_t)STRINGS * (LONGEST + 1), "an environment has a size");
+    off_t place = 0;
+    for (; *strings != NULL; strings++) {
+        size_t length = strlen(*strings) + 1;
+        hold(pread(held, seen, length, place) == (ssize_t)length && memcmp(seen, *strings, length) == 0, "strings arrive whole");
+        place += (off_t)length;
+    }
+    hold(place == about.st_size, "nothing else is in the environment");
+    hold(write(held, "x", 1) < 0 && errno == EPERM, "an environment is sealed");
+}
+
+static void receive_request(int agent, const char *argv0, char **strings)
+{
+    int descriptors[SENT];
+    union {
+        char bytes[CMSG_SPACE(sizeof descriptors)];
+        struct cmsghdr aligned;
+    } control;
+    struct iovec part = {seen, sizeof seen};
+    struct msghdr message = {&(char){0}, 0, &part, 1, control.bytes, sizeof control.bytes, 0};
+    ssize_t count = recvmsg(agent, &message, MSG_CMSG_CLOEXEC);
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    hold(count == (ssize_t)(HEAD_BYTES + strlen(argv0)), "head and name are all there is");
+    hold(memcmp(seen, "tulle\0\1\0", 8) == 0 && memcmp(seen + HEAD_BYTES, argv0, strlen(argv0)) == 0, "head and name arrive");
+    hold(header != NULL && header->cmsg_len == CMSG_LEN(sizeof descriptors), "ten descriptors come");
+    memcpy(descriptors, CMSG_DATA(header), sizeof descriptors);
+    same_environment(descriptors[1], strings);
+    hold(read_byte(descriptors[2]) && !read_byte(descriptors[2]), "the token is one byte");
+    for (int index = 0; index < SENT; index++)
+        close(descriptors[index]);
+}
+
+static void fuzz_request(void)
+{
+    int ends[2], configuration = file_of(9);
+    char *strings[STRINGS + 1] = {NULL}, *argv0 = random_string(5000);
+    hold(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0, "there are sockets");
+    for (uint32_t index = 0, count = draw(STRINGS); index < count; index++)
+        strings[index] = random_string(draw(20) ? 300 : LONGEST);
+    int token = request_send(ends[0], argv0, configuration, strings);
+    hold((token == NO_DESCRIPTOR) == (strlen(argv0) > 4096), "only a name that is too long is not sent");
+    if (token != NO_DESCRIPTOR) {
+        receive_request(ends[1], argv0, strings);
+        close(token);
+    }
+    const char *slash = strrchr(argv0, '/'), *name = slash == NULL ? argv0 : slash + 1;
+    hold(version_document(argv0) == NULL || strlen(name) > 3, "a name of the table is matched whole");
+    for (char **each = strings; *each != NULL; each++)
+        free(*each);
+    free(argv0);
+    close(configuration);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void fuzz_configuration(void)
+{
+    int held = NO_DESCRIPTOR;
+    size_t length = draw(LARGE) ? size(LONGEST) : STDIN_BYTES - 2 + draw(5);
+    int input = file_of(length);
+    enum holding holding = hold_configuration(input, &held);
+    struct stat about;
+    hold(holding == (length > STDIN_BYTES ? COLD_ONLY : HELD), "what is not too large is held and sealed");
+    hold(fstat(held, &about) == 0, "it is a file");
+    hold((size_t)about.st_size == (length > STDIN_BYTES ? STDIN_BYTES + 1 : length), "it is as long as it was, or cut");
+    size_t compared = length < LONGEST ? length : LONGEST;
+    hold(read(held, seen, compared) == (ssize_t)compared && memcmp(seen, noise, compared) == 0, "it is what it was");
+    hold(holding != HELD || (write(held, "x", 1) < 0 && errno == EPERM), "it is sealed");
+    close(held);
+    close(input);
+}
+
+static void fuzz_refusal(void)
+{
+    int mine = dup(STDOUT_FILENO), paper = file_of(0), quotes = 0;
+    char *where = random_string(20000);
+    hold(dup2(paper, STDOUT_FILENO) == STDOUT_FILENO, "stdout can be moved");
+    hold(refuse((int)draw(100), "cannot start", where, (int)draw(140), "try again") == 1, "a refusal ends in 1");
+    dup2(mine, STDOUT_FILENO);
+    ssize_t count = pread(paper, seen, sizeof seen, 0);
+    hold(count > 2 && memcmp(seen + count - 2, "\"}", 2) == 0, "a refusal is never cut at its end");
+    for (ssize_t index = 0; index < count; index++) {
+        hold(seen[index] >= ' ' && seen[index] <= '~', "a refusal is ASCII");
+        quotes += seen[index] == '"';
+        index += seen[index] == '\\';
+    }
+    hold(quotes == QUOTES, "no text of others closes a string");
+    free(where);
+    close(paper);
+    close(mine);
+}
+
+int main(int argc, char **argv)
+{
+    static void (*const TARGETS[])(void) = {fuzz_commit, fuzz_commit, fuzz_request, fuzz_configuration, fuzz_refusal};
+    time_t end = time(NULL) + (argc > 1 ? atoi(argv[1]) : 0);
+    uint64_t first = argc > 2 ? strtoull(argv[2], NULL, 10) : 1, rounds = 0;
+    do {
+        state = round_seed = first + rounds++;
+        for (size_t index = 0; index < sizeof noise; index++)
+            noise[index] = (char)(index * 31 + round_seed);
+        int before = open_descriptors();
+        TARGETS[draw(sizeof TARGETS / sizeof *TARGETS)]();
+        hold(open_descriptors() == before, "no descriptor is left open");
+    } while (time(NULL) < end);
+    printf("fuzz: %llu rounds from seed %llu\n", (unsigned long long)rounds, (unsigned long long)first);
+    return 0;
+}
