@@ -7,7 +7,7 @@ GUEST_TESTS := tests/guest tests/netns/bridge tests/netns/kernel
 CACHES := .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-clean test soak test-guest check fmt build install bench clean ready-run ready-test ready-guest
+.PHONY: help setup demo demo-clean test soak test-guest fuzz check fmt build install bench clean ready-run ready-test ready-guest
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ soak: ready-test build ## 10,000 ADD/DEL pairs of host-local and 500 of bridge l
 
 test-guest: ready-guest build ## what the host's kernel may lack, in an emulated Debian kernel (TESTS=tests/netns ARGS='-k name')
 	@$(PYTHON) -m build.guest.run $(or $(TESTS),$(GUEST_TESTS)) $(ARGS)
+
+fuzz: ready-test ## throw bad input at the launcher, under sanitizers (SECONDS=60 SEED=from the clock)
+	@$(PYTHON) -m tests.fuzz '$(or $(SECONDS),60)' '$(SEED)'
 
 check: ready-test ## formatting, lint rules, types, import contracts
 	@.venv/bin/ruff check $(CODE)

@@ -6,6 +6,7 @@ everything at their start or restart.
 """
 
 import hashlib
+import importlib
 import shutil
 import subprocess  # noqa: TID251 - the build runs PyInstaller
 import sys
@@ -14,7 +15,9 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from build.programs import EXECUTABLE, PACKAGES, PROGRAMS, ROOT, BuildError
+from build import entry
+from build.launcher import make as launcher
+from build.programs import EXECUTABLE, LAUNCHER, PACKAGES, PROGRAMS, ROOT, BuildError
 
 WORK = ROOT / ".build"
 """What only the build needs between two runs; never part of dist/."""
@@ -68,7 +71,7 @@ def recipe() -> str:
 
 def build_id(tree: Path) -> str:
     """Return the id of a tree: a hash over all its files but the one that holds it and the launcher, which has it compiled in."""
-    left_out = {tree / BUILD_ID, tree / "launcher"}
+    left_out = {tree / BUILD_ID, tree / LAUNCHER}
     return digest(sorted(path for path in tree.rglob("*") if not path.is_dir() and path not in left_out), tree)
 
 
@@ -120,11 +123,14 @@ def _freeze(fresh: Path) -> None:
 
 
 def _finish(fresh: Path) -> None:
-    """Add what PyInstaller does not make: the helpers' names and the id."""
+    """Add what PyInstaller does not make: the helpers' names, the id, and the launcher that knows it."""
     for program in PROGRAMS:
         if program.folder == "lib":
             (fresh / program.name).symlink_to(EXECUTABLE)
-    (fresh / BUILD_ID).write_text(f"{build_id(fresh)}\n")
+    identity = build_id(fresh)
+    (fresh / BUILD_ID).write_text(f"{identity}\n")
+    programs = [importlib.import_module(module).PROGRAM for module in entry.CNI.values()]
+    launcher.compiled(fresh / LAUNCHER, launcher.facts(programs, identity))
 
 
 def _swap(fresh: Path, lib: Path) -> None:

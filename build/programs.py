@@ -1,7 +1,8 @@
 """Makes the programs people and runtimes start: dist/cni/NAME and dist/bin/NAME (`make build`).
 
-Each is a link to the frozen executable, which build/freeze.py makes and build/entry.py tells its programs apart in; each is then
-tried where a runtime would start it, with no Python in reach. Must not know what a program does.
+Each is a link: a command to the frozen executable, which build/freeze.py makes and build/entry.py tells its programs apart in; a CNI
+program to the launcher beside it. Each is then tried where a runtime would start it, with no Python in reach. Must not know what a
+program does.
 """
 
 import json
@@ -22,6 +23,9 @@ PACKAGES = ("bridge", "cli", "cni", "conf", "ipam", "kernel", "lease", "loopback
 EXECUTABLE = "tulle"
 """The one executable, below dist/lib."""
 
+LAUNCHER = "launcher"
+"""What runtimes start: it asks the agent, or starts the executable beside it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Program:
@@ -38,7 +42,7 @@ class Program:
     @property
     def target(self) -> str:
         """What its link leads to, below dist/lib or below the installed tree."""
-        return EXECUTABLE
+        return LAUNCHER if self.folder == "cni" else EXECUTABLE
 
 
 PROGRAMS = (
@@ -75,22 +79,33 @@ def pythons() -> list[Path]:
 def answer(program: Program, executable: Path, within: Sequence[str] = ()) -> str:
     """Start it as a stranger would (directory /, empty environment) and return its first words, or raise BuildError.
 
-    A helper is given nothing to do, and its refusal in words is its answer. `within` is put before the command line.
+    A helper is given nothing to do, and its refusal in words is its answer. A CNI program is asked for nothing first, to which the
+    frozen executable tells about itself, and then for VERSION, which the launcher answers. `within` is put before the command line.
     """
-    cni, helper = program.folder == "cni", program.folder == "lib"
+    command = [*within, str(executable)]
+    if program.folder == "cni":
+        _said(command)
+        return versions(_said(command, CNI_COMMAND="VERSION"))
+    if program.folder == "lib":
+        return _said(command, status=1).splitlines()[0]
+    return _said(command, "--help").splitlines()[0]
+
+
+def _said(command: Sequence[str], *arguments: str, status: int = 0, **environ: str) -> str:
+    """Return what a program prints; Go's flag package, and so flannel, helps on stderr."""
     done = subprocess.run(
-        [*within, executable, *([] if cni or helper else ["--help"])],
-        env={"CNI_COMMAND": "VERSION"} if cni else {},
+        [*command, *arguments],
+        env=environ,
         cwd="/",
         input='{"cniVersion":"1.0.0"}',
         capture_output=True,
         text=True,
         check=False,
     )
-    said = done.stdout if cni else done.stdout or done.stderr  # Go's flag package, and so flannel, helps on stderr
-    if done.returncode != helper or not said.strip() or "Traceback" in said:
-        raise BuildError(f"{executable} does not start (exit {done.returncode}):\n{done.stderr or done.stdout}")
-    return versions(said) if cni else said.splitlines()[0]
+    said = done.stdout or done.stderr
+    if done.returncode != status or not said.strip() or "Traceback" in said:
+        raise BuildError(f"{command[-1]} does not start (exit {done.returncode}):\n{done.stderr or done.stdout}")
+    return said
 
 
 def versions(text: str) -> str:

@@ -10,7 +10,9 @@ ensurepip! python3-venv
 ip iproute2
 nft nftables
 ping iputils-ping
-objcopy binutils'
+objcopy binutils
+gcc gcc
+/usr/include/stdio.h libc6-dev'
 TEST="$RUN
 podman podman
 runc runc

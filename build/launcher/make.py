@@ -1,12 +1,14 @@
 """Compiles the launcher, and writes the header with every fact it shares with the Python programs, so that each is said once.
 
-`make(lib)` is the build's way in; the tests compile the same sources with sanitizers. Must not know what the launcher does with a fact.
+The tests compile the same sources with sanitizers. Must not know what the launcher does with a fact.
 """
 
 import subprocess  # noqa: TID251 - the build runs the compiler
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from build.programs import BuildError
 from cni import dispatch, skel, versions
 from cni.errors import Code
 from cni.program import Program
@@ -29,10 +31,6 @@ SMALL = ("-Os", "-static", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-s
 HARDENED = ("-D_FORTIFY_SOURCE=2", "-fstack-protector-strong")
 RELEASE = (*SMALL, *HARDENED)
 SANITIZED = ("-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-
-
-class CompilerError(Exception):
-    """The compiler refused; the text is what it said."""
 
 
 def literal(text: str) -> str:
@@ -59,16 +57,17 @@ def facts(programs: Iterable[Program], build_id: str) -> str:
 
 
 def compiled(target: Path, header: str, flags: Sequence[str] = RELEASE, sources: Iterable[Path] = SOURCES) -> Path:
-    """Compile `sources` with the facts of `header`, which stays beside `target`, and return `target`; CompilerError if refused.
+    """Compile `sources` with the facts of `header` and return `target`; BuildError if they are refused.
 
     A new file takes the old one's place by a rename: a runtime never starts half a program.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    (target.parent / HEADER).write_text(header)
     fresh = target.with_name(f".{target.name}.new")
-    include = (f"-I{target.parent}", f"-I{HOME}")
-    command = ["gcc", *LANGUAGE, *WARNINGS, *flags, *include, *map(str, sources), "-o", str(fresh)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    with tempfile.TemporaryDirectory() as generated:
+        Path(generated, HEADER).write_text(header)
+        include = (f"-I{generated}", f"-I{HOME}")
+        command = ["gcc", *LANGUAGE, *WARNINGS, *flags, *include, *map(str, sources), "-o", str(fresh)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise CompilerError(f"{' '.join(command)}\nfailed (exit {done.returncode}):\n{done.stderr}{done.stdout}")
+        raise BuildError(f"{' '.join(command)}\nfailed (exit {done.returncode}):\n{done.stderr}{done.stdout}")
     return fresh.replace(target)

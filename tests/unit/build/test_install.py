@@ -64,7 +64,7 @@ def test_replace_takes_the_name_over(target: Target) -> None:
 
     install.make_links(target)
 
-    assert theirs.readlink() == Path("/usr/local/lib/tulle/tulle")
+    assert theirs.readlink() == Path("/usr/local/lib/tulle/launcher")
 
 
 def test_a_conflist_that_is_there_stays(target: Target) -> None:
