@@ -1,21 +1,18 @@
-"""Turns the kernel's answers into entries with pyroute2's message classes.
+"""Turns the kernel's answers into entries with pyroute2's message classes; what comes in thousands kernel.rows reads.
 
 Each function takes one whole message and returns its entry, or None when the message is about something else (another
 family, a cached clone). Importing this loads pyroute2's message classes. Must not know sockets or who asked.
 """
 
-from ipaddress import ip_address, ip_interface, ip_network
+from ipaddress import ip_address, ip_interface
 from socket import AF_INET, AF_INET6
 from typing import Any
 
-from kernel.encoding import AF_BRIDGE, IFF_UP, NUD_PERMANENT, RTNH_F_ONLINK
-from kernel.entries import BridgeInfo, FdbEntry, Hop, IPAddress, Link, LinkAddress, Neighbour, RouteEntry, VxlanInfo
-from kernel.messages import ifaddrmsg, ifinfmsg, ndmsg, rtmsg
+from kernel.encoding import IFF_UP
+from kernel.entries import BridgeInfo, IPAddress, Link, LinkAddress, VxlanInfo
+from kernel.messages import ifaddrmsg, ifinfmsg
 
 ARPHRD_ETHER, ARPHRD_LOOPBACK = 1, 772  # linux/if_arp.h: the link types whose address is a MAC
-RTM_F_CLONED = 0x200  # linux/rtnetlink.h: a cache entry, no route of anybody's
-ROUTE_KINDS = {1: "unicast", 2: "local", 3: "broadcast", 4: "anycast", 5: "multicast", 6: "blackhole"}
-ROUTE_KINDS |= {7: "unreachable", 8: "prohibit", 9: "throw", 10: "nat", 11: "xresolve"}
 FAMILIES = (AF_INET, AF_INET6)
 
 
@@ -112,65 +109,3 @@ def address(data: bytes) -> LinkAddress | None:
         scope=message["scope"],
         flags=attributes.get("IFA_FLAGS", message["flags"]),
     )
-
-
-def route(data: bytes) -> RouteEntry | None:
-    """Decode RTM_NEWROUTE, whether it is configured or the answer to a lookup."""
-    message, attributes = _open(rtmsg, data)
-    return _route(message, attributes) if message["family"] in FAMILIES else None
-
-
-def configured_route(data: bytes) -> RouteEntry | None:
-    """Decode RTM_NEWROUTE from a dump, leaving out what the kernel only remembers (IPv6 clones)."""
-    message, attributes = _open(rtmsg, data)
-    ours = message["family"] in FAMILIES and not message["flags"] & RTM_F_CLONED
-    return _route(message, attributes) if ours else None
-
-
-def _route(message: Any, attributes: Attributes) -> RouteEntry:
-    everything = "0.0.0.0" if message["family"] == AF_INET else "::"  # noqa: S104 - the default route's destination
-    metrics = attributes.nest("RTA_METRICS")
-    return RouteEntry(
-        dst=ip_network(f"{attributes.get('RTA_DST', everything)}/{message['dst_len']}"),
-        gateway=attributes.address("RTA_GATEWAY"),
-        link=attributes.get("RTA_OIF", 0),
-        onlink=bool(message["flags"] & RTNH_F_ONLINK),
-        priority=attributes.get("RTA_PRIORITY", 0),
-        table=attributes.get("RTA_TABLE", message["table"]),
-        scope=message["scope"],
-        protocol=message["proto"],
-        kind=ROUTE_KINDS.get(message["type"], str(message["type"])),
-        source=attributes.address("RTA_PREFSRC"),
-        mtu=metrics.get("RTAX_MTU", 0) if metrics else 0,
-        advmss=metrics.get("RTAX_ADVMSS", 0) if metrics else 0,
-        hops=tuple(_hop(hop) for hop in attributes.get("RTA_MULTIPATH", ())),
-    )
-
-
-def _hop(hop: Any) -> Hop:
-    attributes = Attributes(hop)
-    return Hop(
-        gateway=attributes.address("RTA_GATEWAY"),
-        link=hop["oif"],
-        onlink=bool(hop["flags"] & RTNH_F_ONLINK),
-        weight=hop["hops"] + 1,
-    )
-
-
-def neighbour(data: bytes) -> Neighbour | None:
-    """Decode RTM_NEWNEIGH of an address family."""
-    message, attributes = _open(ndmsg, data)
-    where = attributes.address("NDA_DST")
-    if message["family"] not in FAMILIES or where is None:
-        return None
-    permanent = bool(message["state"] & NUD_PERMANENT)
-    return Neighbour(message["ifindex"], where, attributes.get("NDA_LLADDR", ""), permanent)
-
-
-def fdb(data: bytes) -> FdbEntry | None:
-    """Decode RTM_NEWNEIGH of a bridge port or vxlan device."""
-    message, attributes = _open(ndmsg, data)
-    if message["family"] != AF_BRIDGE:
-        return None
-    permanent = bool(message["state"] & NUD_PERMANENT)
-    return FdbEntry(message["ifindex"], attributes.get("NDA_LLADDR", ""), attributes.address("NDA_DST"), permanent)

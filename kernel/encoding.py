@@ -1,4 +1,4 @@
-"""Turns requests into netlink messages with pyroute2's message classes.
+"""Turns requests into netlink messages with pyroute2's message classes; what comes in thousands kernel.rows writes.
 
 One request is one message, except where the kernel wants two; a request that cannot be put on the wire is refused here
 with EINVAL, before the kernel sees it. Importing this loads pyroute2's message classes: only kernel.network does, when
@@ -12,27 +12,20 @@ from ipaddress import IPv4Interface
 from socket import AF_INET, AF_INET6, AF_UNSPEC
 from typing import Any
 
-from kernel import requests
+from kernel import requests, rows
 from kernel.errors import KernelError
 from kernel.messages import ifaddrmsg, ifinfmsg, ndmsg, rtmsg
 from kernel.requests import IPAddress, Request
+from kernel.rows import AF_BRIDGE, CREATE, EXCL, NLM_F_REQUEST, REPLACE
 
 # linux/netlink.h, linux/rtnetlink.h
-NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
-REPLACE, EXCL, CREATE, APPEND = 0x100, 0x200, 0x400, 0x800
+NLM_F_ACK, NLM_F_DUMP = 0x4, 0x300
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
-RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
-RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
+RTM_GETROUTE, RTM_GETNEIGH = 26, 30
 
-AF_BRIDGE = 7
 IFF_UP, IFF_PROMISC = 0x1, 0x100
 IFA_F_NODAD = 0x2
-NUD_PERMANENT = 0x80
-NTF_SELF = 0x2
-RTN_UNICAST = 1
-RTNH_F_ONLINK = 4
-SCOPE_UNIVERSE, SCOPE_LINK, SCOPE_NOWHERE = 0, 253, 255
 VLAN_PVID, VLAN_UNTAGGED = 0x2, 0x4  # linux/if_bridge.h
 VIDS = range(1, 4095)
 SKIP_STATS = 8  # RTEXT_FILTER_SKIP_STATS: counters are half of every link message
@@ -93,6 +86,10 @@ def _mac(text: str) -> str:
     if not MAC.fullmatch(text):
         raise ValueError(f'"{text}" is no MAC address: six hexadecimal bytes joined by colons')
     return text
+
+
+def _packed(mac: str) -> bytes:
+    return bytes.fromhex(_mac(mac).replace(":", ""))
 
 
 def _alias(text: str) -> str:
@@ -249,88 +246,6 @@ def _address(request: requests.AddAddress | requests.DeleteAddress) -> tuple[dic
     return fields, [("IFA_LOCAL", text), ("IFA_ADDRESS", text)]
 
 
-def _add_route(request: requests.AddRoute) -> list[Message]:
-    """Choose the flags: without EXCL and REPLACE a second route to the prefix is accepted (contract 8.15).
-
-    IPv6 merges it into a multipath route, which wants APPEND; IPv4 puts the newest first, as the reference plugins do.
-    """
-    six = request.dst.version == 6
-    manner = REPLACE if request.replace else ((APPEND if six else 0) if request.append else EXCL)
-    default = SCOPE_LINK if request.gateway is None and not six else SCOPE_UNIVERSE
-    fields, attributes = _route(request)
-    fields |= {
-        "proto": request.protocol,
-        "scope": default if request.scope is None else request.scope,
-        "type": RTN_UNICAST,
-        "flags": RTNH_F_ONLINK if request.onlink else 0,
-    }
-    if request.source is not None:
-        attributes.append(("RTA_PREFSRC", str(request.source)))
-    metrics = {"RTAX_MTU": request.mtu, "RTAX_ADVMSS": request.advmss}
-    if any(metrics.values()):
-        attributes.append(("RTA_METRICS", {"attrs": [(name, value) for name, value in metrics.items() if value]}))
-    return [message(rtmsg, RTM_NEWROUTE, CREATE | manner, fields, attributes)]
-
-
-def _delete_route(request: requests.DeleteRoute) -> list[Message]:
-    fields, attributes = _route(request)
-    fields |= {"scope": SCOPE_NOWHERE, "type": RTN_UNICAST}  # nowhere: any scope matches
-    return [message(rtmsg, RTM_DELROUTE, 0, fields, attributes)]
-
-
-def _route(request: requests.AddRoute | requests.DeleteRoute) -> tuple[dict[str, int], Attributes]:
-    fields = {
-        "family": family_of(request.dst),
-        "dst_len": request.dst.prefixlen,
-        "table": request.table if request.table < 256 else 0,
-    }
-    attributes: Attributes = [("RTA_TABLE", request.table)]
-    if request.dst.prefixlen:
-        attributes.append(("RTA_DST", str(request.dst.network_address)))
-    if request.gateway is not None:
-        attributes.append(("RTA_GATEWAY", _same_family(request.gateway, request.dst)))
-    if request.link:
-        attributes.append(("RTA_OIF", request.link))
-    if request.priority:
-        attributes.append(("RTA_PRIORITY", request.priority))
-    return fields, attributes
-
-
-def _same_family(gateway: IPAddress, dst: requests.IPNetwork) -> str:
-    if gateway.version != dst.version:
-        raise ValueError(f"gateway {gateway} is not of the family of {dst}")
-    return str(gateway)
-
-
-def _add_neighbour(request: requests.AddNeighbour) -> list[Message]:
-    attributes: Attributes = [("NDA_DST", str(request.address)), ("NDA_LLADDR", _mac(request.mac))]
-    fields = {
-        "family": family_of(request.address),
-        "ifindex": request.link,
-        "state": NUD_PERMANENT,
-        "ndm_type": RTN_UNICAST,
-    }
-    return [message(ndmsg, RTM_NEWNEIGH, CREATE | REPLACE, fields, attributes)]
-
-
-def _delete_neighbour(request: requests.DeleteNeighbour) -> list[Message]:
-    fields = {"family": family_of(request.address), "ifindex": request.link}
-    return [message(ndmsg, RTM_DELNEIGH, 0, fields, [("NDA_DST", str(request.address))])]
-
-
-def _add_fdb(request: requests.AddFdb) -> list[Message]:
-    return [message(ndmsg, RTM_NEWNEIGH, CREATE | REPLACE, *_fdb(request))]
-
-
-def _delete_fdb(request: requests.DeleteFdb) -> list[Message]:
-    return [message(ndmsg, RTM_DELNEIGH, 0, *_fdb(request))]
-
-
-def _fdb(request: requests.AddFdb | requests.DeleteFdb) -> tuple[dict[str, int], Attributes]:
-    fields = {"family": AF_BRIDGE, "ifindex": request.link, "state": NUD_PERMANENT, "flags": NTF_SELF}
-    return fields, [("NDA_LLADDR", _mac(request.mac)), ("NDA_DST", str(request.dst))]
-
-
 def get_link(link: int | str) -> Message:
     """Ask for one link."""
     fields, selector = link_selector(link)
@@ -380,10 +295,10 @@ _ENCODERS: dict[type, Callable[[Any], list[Message]]] = {
     requests.DeleteVlans: _delete_vlans,
     requests.AddAddress: _add_address,
     requests.DeleteAddress: _delete_address,
-    requests.AddRoute: _add_route,
-    requests.DeleteRoute: _delete_route,
-    requests.AddNeighbour: _add_neighbour,
-    requests.DeleteNeighbour: _delete_neighbour,
-    requests.AddFdb: _add_fdb,
-    requests.DeleteFdb: _delete_fdb,
+    requests.AddRoute: lambda request: [rows.add_route(request)],
+    requests.DeleteRoute: lambda request: [rows.delete_route(request)],
+    requests.AddNeighbour: lambda request: [rows.add_neighbour(request, _packed(request.mac))],
+    requests.DeleteNeighbour: lambda request: [rows.delete_neighbour(request)],
+    requests.AddFdb: lambda request: [rows.add_fdb(request, _packed(request.mac))],
+    requests.DeleteFdb: lambda request: [rows.delete_fdb(request, _packed(request.mac))],
 }

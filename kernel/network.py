@@ -11,6 +11,7 @@ from socket import AF_INET, AF_INET6
 from types import ModuleType
 from typing import Self, TypeVar
 
+from kernel import rows
 from kernel.entries import BridgeInfo, FdbEntry, IPAddress, Link, LinkAddress, Neighbour, RouteEntry, VxlanInfo
 from kernel.errors import KernelError
 from kernel.namespaces import Namespace
@@ -137,7 +138,7 @@ class Network:
         found: tuple[RouteEntry, ...] = self._dump(
             f"reading IPv{version} routes of table {table}",
             lambda: self._encoding.dump_routes(family, table, link or 0),
-            self._decoding.configured_route,
+            rows.configured_route,
             nothing={errno.ENOENT, errno.ENODEV},
         )
         for entry in found:
@@ -149,7 +150,7 @@ class Network:
         return self._ask(
             f"looking up the route to {address}",
             lambda: self._encoding.get_route(address),
-            self._decoding.route,
+            rows.route,
             nothing=NO_WAY,
         )
 
@@ -158,7 +159,7 @@ class Network:
         found: tuple[Neighbour, ...] = self._dump(
             f"reading neighbours of link {link}",
             lambda: self._encoding.dump_neighbours(link),
-            self._decoding.neighbour,
+            rows.neighbour,
             nothing={errno.ENODEV},
         )
         return tuple(entry for entry in found if entry.link == link)
@@ -168,7 +169,7 @@ class Network:
         found: tuple[FdbEntry, ...] = self._dump(
             f"reading forwarding entries of link {link}",
             lambda: self._encoding.dump_fdb(link),
-            self._decoding.fdb,
+            rows.fdb,
             nothing={errno.ENODEV},
         )
         return tuple(entry for entry in found if entry.link == link)

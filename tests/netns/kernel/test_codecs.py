@@ -6,13 +6,14 @@
 """
 
 import errno
+from collections.abc import Callable
 from ipaddress import ip_address
 from socket import AF_INET
 from typing import Any
 
 import pytest
 
-from kernel import decoding, encoding
+from kernel import decoding, encoding, rows
 from kernel.errors import KernelError, NamespaceGone
 from kernel.messages import ifaddrmsg, ifinfmsg, ndmsg, rtmsg
 from kernel.requests import AddFdb, SetLink
@@ -34,10 +35,14 @@ def test_a_value_that_does_not_fit_is_a_kernel_error() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", bytes(8), bytes(16) + b"\xff" * 3], ids=["empty", "short", "cut"])
-@pytest.mark.parametrize("reader", ["link", "address", "route", "configured_route", "neighbour", "fdb"])
-def test_an_answer_that_cannot_be_read_is_a_kernel_error(host: Space, reader: str, data: bytes) -> None:
+@pytest.mark.parametrize(
+    "reader", [decoding.link, decoding.address, rows.route, rows.configured_route, rows.neighbour, rows.fdb]
+)
+def test_an_answer_that_cannot_be_read_is_a_kernel_error(
+    host: Space, reader: Callable[[bytes], object], data: bytes
+) -> None:
     with pytest.raises(KernelError, match="reading it in") as refused:
-        host.network._decode(getattr(decoding, reader), Answer(16, 0, 1, data), "reading it")
+        host.network._decode(reader, Answer(16, 0, 1, data), "reading it")
     assert refused.value.errno == errno.EBADMSG
 
 
@@ -58,16 +63,16 @@ def _answer(layout: Any, family: int, flags: int = 0) -> bytes:
 
 
 def test_other_families_are_left_out() -> None:
-    bridged = _answer(rtmsg, encoding.AF_BRIDGE)
-    found = [decoding.address(_answer(ifaddrmsg, MPLS)), decoding.neighbour(_answer(ndmsg, encoding.AF_BRIDGE))]
-    assert [*found, decoding.route(bridged), decoding.configured_route(bridged)] == [None] * 4
-    assert decoding.fdb(_answer(ndmsg, AF_INET)) is None
+    bridged = _answer(rtmsg, rows.AF_BRIDGE)
+    found = [decoding.address(_answer(ifaddrmsg, MPLS)), rows.neighbour(_answer(ndmsg, rows.AF_BRIDGE))]
+    assert [*found, rows.route(bridged), rows.configured_route(bridged)] == [None] * 4
+    assert rows.fdb(_answer(ndmsg, AF_INET)) is None
 
 
 def test_remembered_clones_are_no_configured_routes() -> None:
-    clone = _answer(rtmsg, AF_INET, flags=decoding.RTM_F_CLONED)
-    assert decoding.configured_route(clone) is None
-    assert decoding.route(clone) is not None
+    clone = _answer(rtmsg, AF_INET, flags=rows.RTM_F_CLONED)
+    assert rows.configured_route(clone) is None
+    assert rows.route(clone) is not None
 
 
 def test_every_request_is_encoded_as_whole_aligned_messages() -> None:

@@ -1,0 +1,246 @@
+"""Routes, neighbours and forwarding entries to and from netlink messages by hand: a host with thousands of peers has thousands of each.
+
+pyroute2's classes take some hundred microseconds a message, this a few. Numbers are those of linux/rtnetlink.h and
+linux/neighbour.h. A value that does not fit is a ValueError; an answer that cannot be read raises whatever it does, for
+kernel.network to translate. Must not know sockets.
+"""
+
+import struct
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from socket import AF_INET, AF_INET6
+
+from kernel.entries import FdbEntry, Hop, IPAddress, IPNetwork, Neighbour, RouteEntry
+from kernel.requests import AddFdb, AddNeighbour, AddRoute, DeleteFdb, DeleteNeighbour, DeleteRoute
+
+NLM_F_REQUEST = 0x1
+REPLACE, EXCL, CREATE, APPEND = 0x100, 0x200, 0x400, 0x800
+RTM_NEWROUTE, RTM_DELROUTE = 24, 25
+RTM_NEWNEIGH, RTM_DELNEIGH = 28, 29
+AF_BRIDGE = 7
+
+HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
+ROUTE = struct.Struct("=8BI")  # struct rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags
+NEIGHBOUR = struct.Struct("=B3xiHBB")  # struct ndmsg: family, ifindex, state, flags, type
+HOP = struct.Struct("=HBBi")  # struct rtnexthop: length, flags, hops, ifindex
+ATTRIBUTE = struct.Struct("=HH")  # struct rtattr: length, type
+KIND = 0x3FFF
+NUMBER = struct.Struct("=I")
+
+RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC, RTA_METRICS, RTA_MULTIPATH, RTA_TABLE = (
+    1,
+    4,
+    5,
+    6,
+    7,
+    8,
+    9,
+    15,
+)
+RTAX_MTU, RTAX_ADVMSS = 2, 8
+RTN_UNICAST = 1
+RTNH_F_ONLINK = 4
+RTM_F_CLONED = 0x200
+"""A cache entry, no route of anybody's."""
+SCOPE_UNIVERSE, SCOPE_LINK, SCOPE_NOWHERE = 0, 253, 255
+ROUTE_KINDS = {1: "unicast", 2: "local", 3: "broadcast", 4: "anycast", 5: "multicast", 6: "blackhole"}
+ROUTE_KINDS |= {7: "unreachable", 8: "prohibit", 9: "throw", 10: "nat", 11: "xresolve"}
+
+NDA_DST, NDA_LLADDR = 1, 2
+NUD_PERMANENT = 0x80
+NTF_SELF = 0x2
+
+Attributes = dict[int, bytes]
+
+
+def add_route(request: AddRoute) -> bytearray:
+    """Choose the flags: without EXCL and REPLACE a second route to the prefix is accepted (contract 8.15).
+
+    IPv6 merges it into a multipath route, which wants APPEND; IPv4 puts the newest first, as the reference plugins do.
+    """
+    six = request.dst.version == 6
+    manner = REPLACE if request.replace else ((APPEND if six else 0) if request.append else EXCL)
+    scope = SCOPE_LINK if request.gateway is None and not six else SCOPE_UNIVERSE
+    head = _route_head(request, request.protocol, scope if request.scope is None else request.scope)
+    more = b"" if request.source is None else _attribute(RTA_PREFSRC, _octets(request.source))
+    metrics = b"".join(_number(kind, value) for kind, value in _metrics(request) if value)
+    more += _attribute(RTA_METRICS, metrics) if metrics else b""
+    flags = RTNH_F_ONLINK if request.onlink else 0
+    return _message(RTM_NEWROUTE, CREATE | manner, _pack(ROUTE, *head, flags), _way(request), more)
+
+
+def delete_route(request: DeleteRoute) -> bytearray:
+    """Name a route by what is given; scope nowhere agrees with any."""
+    head = _route_head(request, 0, SCOPE_NOWHERE)
+    return _message(RTM_DELROUTE, 0, _pack(ROUTE, *head, 0), _way(request))
+
+
+def add_neighbour(request: AddNeighbour, mac: bytes) -> bytearray:
+    """Write a permanent neighbour; `mac` is the checked one of the request."""
+    body = _pack(NEIGHBOUR, _family(request.address), request.link, NUD_PERMANENT, 0, RTN_UNICAST)
+    where = _attribute(NDA_DST, _octets(request.address))
+    return _message(RTM_NEWNEIGH, CREATE | REPLACE, body, where, _attribute(NDA_LLADDR, mac))
+
+
+def delete_neighbour(request: DeleteNeighbour) -> bytearray:
+    """Name a neighbour by link and address."""
+    body = _pack(NEIGHBOUR, _family(request.address), request.link, 0, 0, 0)
+    return _message(RTM_DELNEIGH, 0, body, _attribute(NDA_DST, _octets(request.address)))
+
+
+def add_fdb(request: AddFdb, mac: bytes) -> bytearray:
+    """Write a permanent entry of a vxlan device; `mac` is the checked one of the request."""
+    return _message(RTM_NEWNEIGH, CREATE | REPLACE, *_fdb(request, mac))
+
+
+def delete_fdb(request: DeleteFdb, mac: bytes) -> bytearray:
+    """Name an entry of a vxlan device."""
+    return _message(RTM_DELNEIGH, 0, *_fdb(request, mac))
+
+
+def route(data: bytes) -> RouteEntry | None:
+    """Read RTM_NEWROUTE, whether it is configured or the answer to a look-up; None for another family."""
+    family, length, _, _, table, protocol, scope, kind, flags = ROUTE.unpack_from(data, HEADER.size)
+    if family not in {AF_INET, AF_INET6}:
+        return None
+    found = _attributes(data, HEADER.size + ROUTE.size)
+    metrics = _attributes(found[RTA_METRICS]) if RTA_METRICS in found else {}
+    return RouteEntry(
+        dst=_network(family, found.get(RTA_DST), length),
+        gateway=_address(found.get(RTA_GATEWAY)),
+        link=_value(found.get(RTA_OIF)),
+        onlink=bool(flags & RTNH_F_ONLINK),
+        priority=_value(found.get(RTA_PRIORITY)),
+        table=_value(found.get(RTA_TABLE)) or table,
+        scope=scope,
+        protocol=protocol,
+        kind=ROUTE_KINDS.get(kind, str(kind)),
+        source=_address(found.get(RTA_PREFSRC)),
+        mtu=_value(metrics.get(RTAX_MTU)),
+        advmss=_value(metrics.get(RTAX_ADVMSS)),
+        hops=_hops(found[RTA_MULTIPATH]) if RTA_MULTIPATH in found else (),
+    )
+
+
+def configured_route(data: bytes) -> RouteEntry | None:
+    """Read RTM_NEWROUTE from a dump, leaving out what the kernel only remembers (IPv6 clones)."""
+    *_, flags = ROUTE.unpack_from(data, HEADER.size)
+    return None if flags & RTM_F_CLONED else route(data)
+
+
+def neighbour(data: bytes) -> Neighbour | None:
+    """Read RTM_NEWNEIGH of an address family; None for another one, and for an entry without an address."""
+    family, link, state, _, _ = NEIGHBOUR.unpack_from(data, HEADER.size)
+    found = _attributes(data, HEADER.size + NEIGHBOUR.size)
+    where = _address(found.get(NDA_DST))
+    if family not in {AF_INET, AF_INET6} or where is None:
+        return None
+    return Neighbour(link, where, found.get(NDA_LLADDR, b"").hex(":"), bool(state & NUD_PERMANENT))
+
+
+def fdb(data: bytes) -> FdbEntry | None:
+    """Read RTM_NEWNEIGH of a bridge port or vxlan device; None for an address family."""
+    family, link, state, _, _ = NEIGHBOUR.unpack_from(data, HEADER.size)
+    if family != AF_BRIDGE:
+        return None
+    found = _attributes(data, HEADER.size + NEIGHBOUR.size)
+    mac = found.get(NDA_LLADDR, b"").hex(":")
+    return FdbEntry(link, mac, _address(found.get(NDA_DST)), bool(state & NUD_PERMANENT))
+
+
+def _message(kind: int, flags: int, *parts: bytes) -> bytearray:
+    length = HEADER.size + sum(map(len, parts))
+    return bytearray(b"".join((HEADER.pack(length, kind, NLM_F_REQUEST | flags, 0, 0), *parts)))
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    return ATTRIBUTE.pack(ATTRIBUTE.size + len(value), kind) + value + bytes(-len(value) % 4)
+
+
+def _number(kind: int, value: int) -> bytes:
+    return _attribute(kind, _pack(NUMBER, value))
+
+
+def _pack(layout: struct.Struct, *values: int) -> bytes:
+    try:
+        return layout.pack(*values)
+    except struct.error as error:
+        raise ValueError(f"it does not fit a netlink message: {error}") from error
+
+
+def _route_head(request: AddRoute | DeleteRoute, protocol: int, scope: int) -> tuple[int, ...]:
+    table = request.table if request.table < 256 else 0
+    return (_family(request.dst), request.dst.prefixlen, 0, 0, table, protocol, scope, RTN_UNICAST)
+
+
+def _metrics(request: AddRoute) -> tuple[tuple[int, int], ...]:
+    return (RTAX_MTU, request.mtu), (RTAX_ADVMSS, request.advmss)
+
+
+def _way(request: AddRoute | DeleteRoute) -> bytes:
+    """Say which route: table, destination, gateway, link and priority, as far as they are given."""
+    parts = [_number(RTA_TABLE, request.table)]
+    if request.dst.prefixlen:
+        parts.append(_attribute(RTA_DST, request.dst.network_address.packed))
+    if request.gateway is not None:
+        if request.gateway.version != request.dst.version:
+            raise ValueError(f"gateway {request.gateway} is not of the family of {request.dst}")
+        parts.append(_attribute(RTA_GATEWAY, _octets(request.gateway)))
+    if request.link:
+        parts.append(_number(RTA_OIF, request.link))
+    if request.priority:
+        parts.append(_number(RTA_PRIORITY, request.priority))
+    return b"".join(parts)
+
+
+def _fdb(request: AddFdb | DeleteFdb, mac: bytes) -> tuple[bytes, bytes, bytes]:
+    body = _pack(NEIGHBOUR, AF_BRIDGE, request.link, NUD_PERMANENT, NTF_SELF, 0)
+    return body, _attribute(NDA_LLADDR, mac), _attribute(NDA_DST, _octets(request.dst))
+
+
+def _octets(address: IPAddress) -> bytes:
+    if isinstance(address, IPv6Address) and address.scope_id:
+        raise ValueError(f"{address} has a zone, which does not fit a netlink message: the link says it")
+    return address.packed
+
+
+def _family(address: IPAddress | IPNetwork) -> int:
+    return AF_INET if address.version == 4 else AF_INET6
+
+
+def _attributes(data: bytes, offset: int = 0) -> Attributes:
+    found = {}
+    while offset < len(data):
+        length, kind = ATTRIBUTE.unpack_from(data, offset)
+        if not ATTRIBUTE.size <= length <= len(data) - offset:
+            raise ValueError("attribute cut short")
+        found[kind & KIND] = data[offset + ATTRIBUTE.size : offset + length]
+        offset += (length + 3) & ~3
+    return found
+
+
+def _value(data: bytes | None) -> int:
+    return 0 if data is None else int(NUMBER.unpack(data)[0])
+
+
+def _address(data: bytes | None) -> IPAddress | None:
+    if data is None:
+        return None
+    return IPv4Address(data) if len(data) == 4 else IPv6Address(data)
+
+
+def _network(family: int, data: bytes | None, length: int) -> IPNetwork:
+    """Read a destination; the default route's is not given."""
+    return IPv4Network((data or 0, length)) if family == AF_INET else IPv6Network((data or 0, length))
+
+
+def _hops(data: bytes) -> tuple[Hop, ...]:
+    found, offset = [], 0
+    while offset < len(data):
+        length, flags, hops, link = HOP.unpack_from(data, offset)
+        if length < HOP.size:
+            raise ValueError("next hop cut short")
+        inner = _attributes(data[offset + HOP.size : offset + length])
+        gateway = _address(inner.get(RTA_GATEWAY))
+        found.append(Hop(gateway=gateway, link=link, onlink=bool(flags & RTNH_F_ONLINK), weight=hops + 1))
+        offset += (length + 3) & ~3
+    return tuple(found)
