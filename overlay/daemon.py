@@ -5,7 +5,6 @@ in which nothing was heard. Blind spot: what the kernel does between two passes 
 """
 
 import asyncio
-import contextlib
 from dataclasses import dataclass
 
 from kernel.errors import KernelError
@@ -26,7 +25,7 @@ from overlay.upkeep import Upkeep
 
 PERIOD = 5.0
 """Seconds after which a pass is made though nothing was heard."""
-GATHERING = 0.05
+GATHERING = 0.02
 """Seconds a pass waits for more news of the same kind, so that a burst costs one pass."""
 WATCH_BACKOFF, WATCH_CEILING = 0.1, 5.0
 """Seconds between attempts to watch a store that fails, doubling (flannel-contract.md 2.7)."""
@@ -59,6 +58,8 @@ class Daemon:
         self._ward: Ward | None = None
         self._last_pass = float("-inf")
         self._announced = False
+        self._doubtful = True
+        """Whether the kernel may be another than after the last pass."""
 
     async def run(self) -> None:
         """Work until cancelled; raises an ExceptionGroup of Refused or whatever else ended a task."""
@@ -124,18 +125,21 @@ class Daemon:
         """Pass whenever something was heard, at the latest after PERIOD."""
         while True:
             # not asyncio.wait_for: before Python 3.12 it swallows a cancellation that comes with the event
-            with contextlib.suppress(TimeoutError):
+            try:
                 async with asyncio.timeout(PERIOD):
                     await self._due.wait()
                     await asyncio.sleep(GATHERING)
+            except TimeoutError:
+                self._doubtful = True
             self._due.clear()
             await self._pass()
 
     async def _pass(self) -> None:
+        trusting, self._doubtful = not self._doubtful, False
         try:
             self._look_around()
             if self._own is not None and self._peers.known:
-                await self._arrange(self._own)
+                await self._arrange(self._own, trusting=trusting)
         except KernelError as problem:
             self._outside.log.change("pass", "error", "the kernel cannot be read", problem=problem)
             return
@@ -144,11 +148,11 @@ class Daemon:
         self._last_pass = self._outside.chance.now()
         self._announce()
 
-    async def _arrange(self, own: Lease) -> None:
+    async def _arrange(self, own: Lease, *, trusting: bool) -> None:
         upkeep = self._upkeep
         desired = upkeep.plan(own, self._peers.others(own.subnet, own.attributes.public_ip))
         await self._firewall(own, desired)
-        mtu = upkeep.tunnels(desired)
+        mtu = upkeep.tunnels(desired, trusting=trusting)
         if self._own is own:
             upkeep.bridge(own, mtu)
             upkeep.publish(own, mtu)
@@ -187,6 +191,7 @@ class Daemon:
 
     def _heard_kernel(self) -> None:
         if self._outside.events.read():
+            self._doubtful = True
             self._due.set()
 
     def _announce(self) -> None:

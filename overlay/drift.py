@@ -6,12 +6,12 @@ such routes. Blind spot: it compares what the kernel lists, not whether packets 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 
 from kernel import requests
 from kernel.entries import FdbEntry, Link, LinkAddress, Neighbour, RouteEntry
-from overlay.backends import Device, Direct, IPInterface, Pipe, Tunnel
+from overlay.backends import Device, Direct, IPAddress, IPInterface, IPNetwork, Pipe, Tunnel
 from overlay.backends.vxlan import DEFAULT_PORT
 
 
@@ -62,6 +62,25 @@ def entry_requests(tunnel: Tunnel, link: int, found: Entries) -> tuple[requests.
         *_neighbours(tunnel, link, found.neighbours),
         *_fdb(tunnel, link, found.fdb),
         *_routes(tunnel, link, found.routes),
+    )
+
+
+def steps(before: Tunnel, after: Tunnel, link: int) -> tuple[requests.Request, ...] | None:
+    """Give what leads from one tunnel, as it stands in the kernel, to another; None when more than its peers differs."""
+    if replace(before, neighbours=after.neighbours, fdb=after.fdb, routes=after.routes) != after:
+        return None
+    macs = {address for address, _ in after.neighbours - before.neighbours}
+    return (
+        *(requests.DeleteRoute(dst, gateway=gateway, link=link) for dst, gateway in before.routes - after.routes),
+        *(
+            requests.DeleteNeighbour(link, address)
+            for address, _ in before.neighbours - after.neighbours
+            if address not in macs
+        ),
+        *(requests.DeleteFdb(link, mac, dst) for mac, dst in before.fdb - after.fdb),
+        *(requests.AddNeighbour(link, address, mac) for address, mac in after.neighbours - before.neighbours),
+        *(requests.AddFdb(link, mac, dst) for mac, dst in after.fdb - before.fdb),
+        *(_peer_route(dst, gateway, link) for dst, gateway in after.routes - before.routes),
     )
 
 
@@ -166,9 +185,11 @@ def _fdb(tunnel: Tunnel, link: int, found: Sequence[FdbEntry]) -> Iterable[reque
 def _routes(tunnel: Tunnel, link: int, found: Sequence[RouteEntry]) -> Iterable[requests.Request]:
     there = {(one.dst, one.gateway) for one in found if _ours(one, tunnel) and one.onlink}
     for dst, gateway in sorted(tunnel.routes - there, key=lambda pair: int(pair[1])):
-        yield requests.AddRoute(
-            dst, gateway=gateway, link=link, onlink=True, protocol=requests.PROTO_BOOT, replace=True
-        )
+        yield _peer_route(dst, gateway, link)
+
+
+def _peer_route(dst: IPNetwork, gateway: IPAddress, link: int) -> requests.AddRoute:
+    return requests.AddRoute(dst, gateway=gateway, link=link, onlink=True, protocol=requests.PROTO_BOOT, replace=True)
 
 
 def _ours(route: RouteEntry, tunnel: Tunnel) -> bool:

@@ -33,7 +33,7 @@ class Peers:
     def others(self, own: Subnet, public_ip: IPv4Address) -> tuple[Lease, ...]:
         """Give the leases of other hosts, by IPv4 subnet; this host's, also earlier ones, are left out."""
         theirs = (one for one in self._leases.values() if one.subnet != own and one.attributes.public_ip != public_ip)
-        return tuple(sorted(theirs, key=lambda lease: lease.subnet.ipv4))
+        return tuple(sorted(theirs, key=_place))
 
     def _forget(self, subnets: tuple[Subnet, ...]) -> Iterator[Event]:
         for subnet in subnets:
@@ -45,3 +45,7 @@ class Peers:
             if self._leases.get(lease.subnet) != lease:
                 self._leases[lease.subnet] = lease
                 yield Observed(lease)
+
+
+def _place(lease: Lease) -> tuple[int, int]:
+    return int(lease.subnet.ipv4.network_address), lease.subnet.ipv4.prefixlen

@@ -66,6 +66,28 @@ def converge(network: Network, desired: Desired, carriers: Carriers) -> Report:
     )
 
 
+def advance(network: Network, before: Desired, after: Desired) -> Report | None:
+    """Bring what stands as `before` to `after` without reading it anew; None where that takes a whole look, nothing is done then.
+
+    Never raises KernelError; a refused request is in the report, and means that `before` does not stand any more.
+    """
+    if before.pipes or after.pipes or before.direct != after.direct or len(before.tunnels) != len(after.tunnels):
+        return None
+    wanted: list[requests.Request] = []
+    mtus: list[int] = []
+    for old, new in zip(before.tunnels, after.tunnels, strict=True):
+        link = network.link(new.device.name)
+        steps = drift.steps(old, new, link.index) if link is not None else None
+        if link is None or steps is None:
+            return None
+        wanted += steps
+        mtus.append(link.mtu)
+    changed: list[str] = []
+    failed: list[str] = []
+    _settle(wanted, network.attempt(wanted), changed, failed)
+    return Report(tuple(changed), tuple(failed), min(mtus, default=HIGHEST_MTU))
+
+
 def reach(network: Network) -> Reach:
     """Give the kernel's own answer to which link an address is on; one look-up for each address asked about."""
     names: dict[int, str] = {}

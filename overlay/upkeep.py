@@ -56,6 +56,7 @@ class Upkeep:
 
     def __init__(self, network: Network, backend: Backend, file: LeaseFile, duties: Duties, log: Log) -> None:
         self.progress = Progress()
+        self._stands: Desired | None = None
         self._carriers = Carriers(file.path, duties.private_key)
         self._network, self._backend, self._file, self._duties, self._log = network, backend, file, duties, log
 
@@ -70,9 +71,15 @@ class Upkeep:
         self._judge("peers", "; ".join(desired.unusable[:_MANY]), fatal=False)
         return desired
 
-    def tunnels(self, desired: Desired) -> int:
-        """Program device, addresses and peers; give the MTU containers may use, 0 while a device is missing."""
-        report = reconcile.converge(self._network, desired, self._carriers)
+    def tunnels(self, desired: Desired, *, trusting: bool = False) -> int:
+        """Program device, addresses and peers; give the MTU containers may use, 0 while a device is missing.
+
+        `trusting` says that the kernel told of no change: what stood after the last pass still stands, and only what is wanted
+        differently now is done.
+        """
+        report = reconcile.advance(self._network, self._stands, desired) if trusting and self._stands else None
+        report = report or reconcile.converge(self._network, desired, self._carriers)
+        self._stands = None if report.failed else desired
         self._say_changes(report.changed)
         self._judge("tunnel", "; ".join(report.failed[:_MANY]))
         return min(self._backend.mtu, report.mtu)

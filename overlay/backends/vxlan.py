@@ -8,6 +8,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 
 from overlay import documents
@@ -38,6 +39,8 @@ LOWEST_MTU = 1280
 """Bytes IPv6 asks of a link; below it the kernel takes IPv6 off a device."""
 DEFAULT_PORT = 8472
 """UDP port of Linux' vxlan when none is given; not IANA's 4789."""
+REMEMBERED = 1 << 14
+"""Values of peers that need not be read again in every pass."""
 LONGEST_NAME = 15
 """Characters of a link's name (IFNAMSIZ without its NUL)."""
 
@@ -235,6 +238,7 @@ def _attributes(vni: int, macs: Mapping[str, str], public: IPv4Address, public_v
     return Attributes(public, public_v6, TYPE, data[device_name(4, vni)], data.get(device_name(6, vni), ""))
 
 
+@lru_cache(maxsize=REMEMBERED)
 def _mac(data: str) -> str:
     """Read the VtepMAC of a peer's backend data; empty unless it is a unicast address in a form Go reads."""
     try:

@@ -1,4 +1,5 @@
-"""Claims: one pass builds the device and every entry, the next one changes nothing; a peer's new MAC and address replace the old ones;
+"""Claims: from what stands to what is wanted the steps alone lead to the same kernel, and a device that is gone asks for a whole look;
+one pass builds the device and every entry, the next one changes nothing; a peer's new MAC and address replace the old ones;
 hundreds of peers take one pass; routes by other hosts follow their gateways, each for itself; a missing underlay is reported, not raised; kept MACs are those of compatible devices.
 """
 
@@ -180,3 +181,34 @@ def test_reach_names_the_link_of_an_address_without_gateway(under: Space) -> Non
         "",
         "",
     ]
+
+
+def advance(space: Space, before: Tunnel, after: Tunnel) -> reconcile.Report | None:
+    return reconcile.advance(space.network, Desired((before,)), Desired((after,)))
+
+
+def test_steps_lead_to_the_same_kernel_as_a_whole_look(under: Space) -> None:
+    before, after = (
+        tunnel(2, 3, 4),
+        replace(tunnel(3, 5), neighbours=tunnel(3, 5, mac="02:00:00:00:20:{:02x}").neighbours),
+    )
+    converge(under, before)
+    report = advance(under, before, after)
+    assert report is not None
+    assert (report.failed, report.mtu) == ((), 1450)
+    assert converge(under, after) == reconcile.Report((), (), 1450)
+
+
+def test_steps_on_a_device_that_is_gone_are_none(under: Space) -> None:
+    converge(under, tunnel(2))
+    under.network.apply(DeleteLink("flannel.1"))
+    assert advance(under, tunnel(2), tunnel(3)) is None
+    assert advance(under, tunnel(2), replace(tunnel(3), mtu=1400)) is None
+
+
+def test_a_refused_step_is_reported(under: Space) -> None:
+    converge(under, tunnel(2))
+    broken = replace(tunnel(2, 3), routes=frozenset({(IPv4Network("10.42.3.0/24"), IPv4Address("224.0.0.1"))}))
+    report = advance(under, tunnel(2), broken)
+    assert report is not None
+    assert len(report.failed) == 1

@@ -1,6 +1,7 @@
 """Claims: a missing device is created, an incompatible one replaced, a compatible one kept with only its MAC, a too large or
 unfixed MTU and its state corrected; entries are completed in the order ARP, FDB, route; only our own kind of entry on our
-own device is taken away, and only routes by a gateway into the network elsewhere; what is as wanted needs nothing.
+own device is taken away, and only routes by a gateway into the network elsewhere; what is as wanted needs nothing; from
+one tunnel to another that has other peers only, what they differ in leads, and a peer's changed MAC replaces.
 """
 
 from dataclasses import replace
@@ -222,3 +223,39 @@ def test_an_earlier_subnets_address_and_network_are_taken_off_the_device() -> No
         requests.DeleteAddress(9, old.address),
         requests.DeleteRoute(former.dst, link=9),
     )
+
+
+OTHER_MAC, OTHER = "02:00:00:00:00:03", IPv4Address("192.0.2.3")
+OTHER_BASE, OTHER_NET = IPv4Address("10.42.3.0"), IPv4Network("10.42.3.0/24")
+EXCHANGED = replace(
+    WANTED,
+    neighbours=frozenset({(OTHER_BASE, OTHER_MAC)}),
+    fdb=frozenset({(OTHER_MAC, OTHER)}),
+    routes=frozenset({(OTHER_NET, OTHER_BASE)}),
+)
+
+
+def test_from_peers_to_other_peers_what_differs_leads_the_gone_ones_first() -> None:
+    assert drift.steps(WANTED, EXCHANGED, 7) == (
+        requests.DeleteRoute(NET, gateway=BASE, link=7),
+        requests.DeleteNeighbour(7, BASE),
+        requests.DeleteFdb(7, PEER_MAC, PEER),
+        requests.AddNeighbour(7, OTHER_BASE, OTHER_MAC),
+        requests.AddFdb(7, OTHER_MAC, OTHER),
+        requests.AddRoute(OTHER_NET, gateway=OTHER_BASE, link=7, onlink=True, replace=True),
+    )
+    assert drift.steps(WANTED, WANTED, 7) == ()
+
+
+def test_a_changed_mac_replaces_the_neighbour() -> None:
+    moved = replace(WANTED, neighbours=frozenset({(BASE, OTHER_MAC)}), fdb=frozenset({(OTHER_MAC, PEER)}))
+    assert drift.steps(WANTED, moved, 7) == (
+        requests.DeleteFdb(7, PEER_MAC, PEER),
+        requests.AddNeighbour(7, BASE, OTHER_MAC),
+        requests.AddFdb(7, OTHER_MAC, PEER),
+    )
+
+
+@pytest.mark.parametrize("change", [{"mac": OTHER_MAC}, {"mtu": 1400}, {"address": IPv4Interface("10.42.7.0/32")}])
+def test_more_than_peers_is_no_step(change: dict[str, Any]) -> None:
+    assert drift.steps(WANTED, replace(EXCHANGED, **change), 7) is None
