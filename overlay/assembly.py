@@ -7,7 +7,7 @@ What must be closed again is registered on the stack it is handed. Must not know
 import asyncio
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
@@ -16,10 +16,11 @@ from kernel.errors import KernelError
 from kernel.events import Events
 from kernel.network import Network
 from kernel.nft_events import NftEvents
-from overlay import carriers, documents, identity, interfaces, network, reconcile
+from overlay import carriers, claims, documents, identity, interfaces, network, reconcile
 from overlay.attributes import compact
 from overlay.backends import Underlay, catalogue, udp, wireguard
-from overlay.daemon import Daemon, Outside
+from overlay.claims import Register
+from overlay.daemon import Daemon, Listener, Outside
 from overlay.enforcing import Enforcer
 from overlay.errors import Refused, StoreError
 from overlay.ground import Ground, Stand
@@ -28,7 +29,6 @@ from overlay.keeper import Keeper
 from overlay.leasefile import LeaseFile
 from overlay.logs import Log
 from overlay.network import NetworkConfig
-from overlay.notify import Notifier
 from overlay.settings import Settings
 from overlay.stores import Store, etcd_names
 from overlay.stores.file import FileStore
@@ -41,23 +41,33 @@ CONFIG_RETRY = 1.0
 """Seconds until a store without a network config is asked again (flannel-contract.md 2.8)."""
 
 
-async def assemble(
-    chosen: Settings,
-    stack: ExitStack,
-    notifier: Notifier,
-    chance: Chance,
-    clock: Clock,
-    log: Log,
-) -> Daemon:
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all networks of one process have in common."""
+
+    chance: Chance
+    clock: Clock
+    keeper: Keeper
+    register: Register
+
+
+def share(chosen: Settings, stack: ExitStack, chance: Chance, clock: Clock) -> Shared:
+    """Make what the networks of these settings have in common."""
+    return Shared(chance, clock, Keeper(Enforcer(), _firewall_events(stack), chosen.iptables_resync), Register())
+
+
+async def assemble(chosen: Settings, stack: ExitStack, shared: Shared, listener: Listener, log: Log) -> Daemon:
     """Build the daemon; raises Refused, Unavailable or KernelError, and has then changed nothing in the kernel."""
     file = LeaseFile(chosen.subnet_file)
     file.acquire()
     stack.callback(file.release)
     kernel = stack.enter_context(Network())
     events = stack.enter_context(Events())
-    store = _open_store(chosen, kernel, clock, stack, log)
+    store = _open_store(chosen, kernel, shared.clock, stack, log)
     config = network.parse(await _read_config(store, log), f"network config in {chosen.store}")
     catalogue.require_known(config)
+    shared.register.enter(chosen.name, claims.claim(config))
+    stack.callback(shared.register.leave, chosen.name)
     wish, dual = _wish(chosen, store, kernel), config.ipv6 is not None
     underlay = interfaces.choose(kernel, wish, dual=dual)
     log.info("interface chosen", interface=underlay.interface, public_ip=underlay.public_ip, mtu=underlay.mtu)
@@ -66,10 +76,9 @@ async def assemble(
     kept = _kept(config, underlay, kernel) if store.exchanges else {}
     kept |= {wireguard.DEVICE: identity.public_key(key, chosen.wireguard_key_file)} if key else {}
     build = partial(_stand, config, kept, chosen.subnet_lease_renew_margin * 60.0)
-    ground = Ground(build(underlay), build, wish, kernel, chance.now, dual=dual)
+    ground = Ground(build(underlay), build, wish, kernel, shared.chance.now, dual=dual)
     upkeep = Upkeep(kernel, ground.stand.backend, file, _duties(chosen, config, key), log)
-    keeper = Keeper(Enforcer(), _firewall_events(stack), chosen.iptables_resync)
-    outside = Outside(store, ground, events, notifier, chance, log, keeper)
+    outside = Outside(store, ground, events, listener, shared.chance, log, shared.keeper, chosen.name)
     state = Tenancy(ground.stand.terms, previous=file.previous())
     return Daemon(outside, state, upkeep)
 
@@ -147,7 +156,7 @@ def _open_etcd(chosen: Settings, stack: ExitStack, log: Log) -> Store:
     plain = [str(endpoint) for endpoint in endpoints if not endpoint.tls]
     if plain and (chosen.etcd_cafile or chosen.etcd_certfile):
         log.warning("etcd without encryption, though files for TLS are given", endpoints=", ".join(plain))
-    prefix = chosen.etcd_prefix or etcd_names.DEFAULT_PREFIX
+    prefix = chosen.prefix
     log.info("store opened", store="etcd", prefix=prefix, endpoints=", ".join(map(str, endpoints)))
     store = EtcdStore(Client(endpoints, credentials), prefix, report=partial(_report, log))
     stack.callback(store.close)

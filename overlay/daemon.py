@@ -6,6 +6,7 @@ in which nothing was heard. Blind spot: what the kernel does between two passes 
 
 import asyncio
 from dataclasses import dataclass
+from typing import Protocol
 
 from kernel.errors import KernelError
 from kernel.events import Events
@@ -16,7 +17,6 @@ from overlay.health import Health
 from overlay.keeper import Keeper, Ward
 from overlay.leases import Lease
 from overlay.logs import Log
-from overlay.notify import Notifier
 from overlay.peers import Peers
 from overlay.stores import Store, Update
 from overlay.tenancy import Moved, Tenancy
@@ -31,6 +31,18 @@ WATCH_BACKOFF, WATCH_CEILING = 0.1, 5.0
 """Seconds between attempts to watch a store that fails, doubling (flannel-contract.md 2.7)."""
 
 
+class Listener(Protocol):
+    """Who is told how the daemon does."""
+
+    def ready(self) -> None:
+        """All is ready, for the first time."""
+        ...
+
+    def status(self, text: str) -> None:
+        """How it stands now, in one line."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Outside:
     """What the daemon needs of the world around it."""
@@ -38,7 +50,7 @@ class Outside:
     store: Store
     ground: Ground
     events: Events
-    notifier: Notifier
+    listener: Listener
     chance: Chance
     log: Log
     keeper: Keeper
@@ -63,6 +75,7 @@ class Daemon:
 
     async def run(self) -> None:
         """Work until cancelled; raises an ExceptionGroup of Refused or whatever else ended a task."""
+        self._last_pass = self._outside.chance.now()
         loop = asyncio.get_running_loop()
         loop.add_reader(self._outside.events.fileno(), self._heard_kernel)
         try:
@@ -70,10 +83,12 @@ class Daemon:
                 group.create_task(self._tenant.run())
                 group.create_task(self._watch_store())
                 group.create_task(self._keep_up())
-                group.create_task(self._outside.keeper.run())
-                group.create_task(self._beat())
         finally:
             loop.remove_reader(self._outside.events.fileno())
+
+    def lively(self, within: float) -> bool:
+        """Tell whether passes are made: the last one at most `within` seconds ago, or a few times PERIOD."""
+        return self._outside.chance.now() - self._last_pass < max(4 * PERIOD, within)
 
     def health(self) -> Health:
         """Say what is missing for readiness, and facts."""
@@ -197,17 +212,9 @@ class Daemon:
     def _announce(self) -> None:
         """Tell the service manager once that all is ready, and always how it stands."""
         health = self.health()
-        notifier = self._outside.notifier
+        listener = self._outside.listener
         if not health.missing and not self._announced:
             self._announced = True
-            notifier.ready()
+            listener.ready()
             self._outside.log.info("ready", **health.facts)
-        notifier.status("; ".join(health.missing) or f"{health.facts['subnet']}, {health.facts['peers']} peers")
-
-    async def _beat(self) -> None:
-        """Answer the watchdog while passes are made; a loop that hangs is one the manager should end."""
-        heartbeat = self._outside.notifier.heartbeat
-        while heartbeat is not None:
-            if self._outside.chance.now() - self._last_pass < max(4 * PERIOD, 2 * heartbeat):
-                self._outside.notifier.alive()
-            await asyncio.sleep(heartbeat)
+        listener.status("; ".join(health.missing) or f"{health.facts['subnet']}, {health.facts['peers']} peers")

@@ -18,6 +18,14 @@ class Log:
     def __init__(self, out: TextIO, *, clock: Callable[[], str], form: str = "text", verbose: bool = False) -> None:
         self._out, self._clock, self._json, self._verbose = out, clock, form == "json", verbose
         self._last: dict[str, tuple[str, str]] = {}
+        self._always: dict[str, object] = {}
+
+    def about(self, **always: object) -> "Log":
+        """Give a log that adds these fields to every line, and keeps topics of its own."""
+        form = "json" if self._json else "text"
+        other = Log(self._out, clock=self._clock, form=form, verbose=self._verbose)
+        other._always = {**self._always, **always}
+        return other
 
     def info(self, event: str, **fields: object) -> None:
         """Write what happened."""
@@ -49,9 +57,13 @@ class Log:
             self._write("info", event, fields)
 
     def _write(self, level: str, event: str, fields: dict[str, object]) -> None:
-        line = {"time": self._clock(), "level": level, "event": event, **{k: _value(v) for k, v in fields.items()}}
+        line = {"time": self._clock(), "level": level, "event": event, **_values(self._always), **_values(fields)}
         self._out.write((json.dumps(line) if self._json else _text(line)) + "\n")
         self._out.flush()
+
+
+def _values(fields: dict[str, object]) -> dict[str, Any]:
+    return {name: _value(value) for name, value in fields.items()}
 
 
 def _value(value: object) -> Any:

@@ -13,23 +13,19 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 from kernel.errors import KernelError
 from overlay import assembly, health, settings
-from overlay.daemon import Daemon
 from overlay.errors import Refused, Unavailable
-from overlay.health import Health
 from overlay.logs import Log
 from overlay.notify import Notifier
 from overlay.settings import Settings
 from overlay.stores.sqlite import Clock
+from overlay.supervisor import Supervisor, leaves
 from overlay.tenant import Chance
-
-STARTING = Health(("starting: reading the network config",), {})
 
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
@@ -79,37 +75,24 @@ async def _serve(chosen: Settings, notifier: Notifier, log: Log) -> None:
 
 
 async def _work(chosen: Settings, notifier: Notifier, log: Log, stack: contextlib.ExitStack) -> None:
-    running: list[Daemon] = []
-    if chosen.healthz_port:
-        server = await health.serve(chosen.healthz_ip, chosen.healthz_port, partial(_health, running))
-        stack.callback(server.close)
     clock = Clock(_boot_id(), _seconds_since_boot)
-    daemon = await assembly.assemble(chosen, stack, notifier, Chance(clock.now, random.random), clock, log)
-    running.append(daemon)
-    await daemon.run()
-
-
-def _health(running: Sequence[Daemon]) -> Health:
-    return running[0].health() if running else STARTING
+    shared = assembly.share(chosen, stack, Chance(clock.now, random.random), clock)
+    supervisor = Supervisor(chosen, shared, notifier, log)
+    if chosen.healthz_port:
+        server = await health.serve(chosen.healthz_ip, chosen.healthz_port, supervisor.health)
+        stack.callback(server.close)
+    await supervisor.run()
 
 
 def _last_words(log: Log, failure: BaseException) -> int:
     """Say why the daemon ends: a sentence for what can happen, the trace for what must not."""
-    reasons = list(_leaves(failure))
+    reasons = list(leaves(failure))
     for reason in reasons:
         if isinstance(reason, Refused | Unavailable | KernelError | OSError):
             log.error("tulled ends", reason=reason)
         else:
             log.error("tulled ends by a defect", trace="".join(traceback.format_exception(reason)))
     return 2 if reasons and all(isinstance(reason, Refused) for reason in reasons) else 1
-
-
-def _leaves(failure: BaseException) -> Iterator[BaseException]:
-    if isinstance(failure, BaseExceptionGroup):
-        for inner in failure.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield failure
 
 
 def _boot_id() -> str:

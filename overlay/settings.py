@@ -8,7 +8,7 @@ Must not read the environment itself: it is handed in.
 import argparse
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, TextIO
 
@@ -28,12 +28,20 @@ _TRUE, _FALSE = ("1", "t", "true"), ("0", "f", "false")
 
 
 @dataclass(frozen=True, slots=True)
+class Tract:
+    """Where one network's keys are, and its lease file where several networks are kept."""
+
+    prefix: str
+    file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All options, checked; None or empty means not given. Field names are the flags' with underscores."""
 
     store: str
     etcd_endpoints: tuple[Endpoint, ...]
-    etcd_prefix: str
+    etcd_prefix: tuple[Tract, ...]
     etcd_cafile: str
     etcd_certfile: str
     etcd_keyfile: str
@@ -63,6 +71,24 @@ class Settings:
     healthz_port: int
     log_format: str
     v: int
+
+    @property
+    def each(self) -> "tuple[Settings, ...]":
+        """Give the settings of every network by itself."""
+        return tuple(self._alone(tract) for tract in self.etcd_prefix) or (self,)
+
+    def _alone(self, tract: Tract) -> "Settings":
+        return replace(self, etcd_prefix=(tract,), subnet_file=tract.file or self.subnet_file)
+
+    @property
+    def prefix(self) -> str:
+        """What the keys of the first, or only, network begin with."""
+        return self.etcd_prefix[0].prefix if self.etcd_prefix else etcd_names.DEFAULT_PREFIX
+
+    @property
+    def name(self) -> str:
+        """What the network is called: its prefix in etcd, or the store."""
+        return self.prefix if self.store == "etcd" else self.store
 
     @property
     def store_kind(self) -> str:
@@ -122,10 +148,18 @@ def _store(text: str) -> str:
     return text
 
 
-def _prefix(text: str) -> str:
-    if not text.isprintable() or not etcd_names.join(text).strip("/."):
-        raise ValueError(f"write a path like {etcd_names.DEFAULT_PREFIX}")
-    return text
+def _tract(text: str) -> Tract:
+    prefix, named, file = text.partition("=/")
+    if not text.isprintable() or not etcd_names.join(prefix).strip("/.") or file.endswith("/"):
+        example = f"{etcd_names.DEFAULT_PREFIX}, or {etcd_names.DEFAULT_PREFIX}={DEFAULT_PATH} for each of several"
+        raise ValueError(f"write a path like {example}")
+    return Tract(prefix, f"/{file}" if named else "")
+
+
+def _listed(text: str) -> list[str]:
+    """Cut a variable's list of networks; a comma in a single prefix is part of it."""
+    words = text.split(",")
+    return words if all("=/" in word for word in words) else [text]
 
 
 def _regex(text: str) -> str:
@@ -161,6 +195,8 @@ class Option:
     metavar: str
     about: str
     repeated: bool = False
+    split: Callable[[str], list[str]] = field(default=lambda text: [text])
+    """Cuts a variable's text into the elements of a repeated flag."""
     also: tuple[str, ...] = ()
     """A name of its own by which the environment may give it, after the others."""
     secret: bool = False
@@ -180,7 +216,7 @@ class Option:
 OPTIONS = (
     Option("store",                        _store,                DEFAULT_STORE, "STORE",  "where leases live: etcd (implied by any --etcd-... flag), sqlite:PATH shared by the daemons of one machine, or file:PATH, a JSON file that is the same on every host"),
     Option("etcd-endpoints",               etcd_names.endpoints,  (),           "URLS",    "members of etcd, with commas between (default http://127.0.0.1:4001,http://127.0.0.1:2379)"),
-    Option("etcd-prefix",                  _prefix,               "",           "PATH",    f"what the network's keys in etcd begin with (default {etcd_names.DEFAULT_PREFIX})"),
+    Option("etcd-prefix",                  _tract,                (),           "PATH",    f"what the network's keys in etcd begin with (default {etcd_names.DEFAULT_PREFIX}); PATH=LEASEFILE, repeated, keeps several networks", repeated=True, split=_listed),
     Option("etcd-cafile",                  str,                   "",           "FILE",    "PEM certificates that https members are checked against; the system's without it"),
     Option("etcd-certfile",                str,                   "",           "FILE",    "PEM certificate to show to etcd, together with --etcd-keyfile"),
     Option("etcd-keyfile",                 str,                   "",           "FILE",    "its PEM key"),
@@ -231,7 +267,7 @@ def _value(option: Option, given: "str | list[str] | None", environ: Mapping[str
         words, source = (given if isinstance(given, list) else [given]), f"--{option.flag}"
     else:
         source = next((name for name in option.variables if environ.get(name)), "")
-        words = [environ[source]] if source else []
+        words = option.split(environ[source]) if source else []
     if not words:
         return option.default
     values = [_read(option, word, source) for word in words]
@@ -270,6 +306,29 @@ def _refuse_half_an_etcd(settings: Settings) -> None:
         raise Refused("--etcd-certfile and --etcd-keyfile are one pair", remedy="give both; a CA alone needs neither")
     if settings.etcd_password and not settings.etcd_username:
         raise Refused("--etcd-password without --etcd-username", remedy="give both")
+    _refuse_unclear_networks(settings)
+
+
+def _refuse_unclear_networks(settings: Settings) -> None:
+    """Refuse several networks that share what each must have for itself, naming both."""
+    tracts = settings.etcd_prefix
+    unnamed = [tract.prefix for tract in tracts if not tract.file]
+    if len(tracts) > 1 and unnamed:
+        raise Refused(f"--etcd-prefix {unnamed[0]} names no lease file", remedy="write PREFIX=LEASEFILE for each")
+    if len(unnamed) < len(tracts) and settings.subnet_file != DEFAULT_PATH:
+        raise Refused("--subnet-file beside --etcd-prefix PREFIX=LEASEFILE", remedy="leave --subnet-file out")
+    if len(tracts) > 1 and settings.bridge:
+        raise Refused("--bridge has one name, but there are several networks", remedy="leave it out")
+    prefixes: dict[str, Tract] = {}
+    files: dict[str, Tract] = {}
+    for tract in tracts:
+        other = prefixes.setdefault(etcd_names.join(tract.prefix), tract)
+        if other is not tract:
+            raise Refused(f"--etcd-prefix {other.prefix} and {tract.prefix} are one network", remedy="name it once")
+        other = files.setdefault(etcd_names.join(tract.file), tract)
+        if other is not tract:
+            what = f"--etcd-prefix {other.prefix} and {tract.prefix} have the same lease file {tract.file}"
+            raise Refused(what, remedy="give each its own")
 
 
 class _Parser(argparse.ArgumentParser):

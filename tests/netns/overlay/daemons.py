@@ -35,7 +35,9 @@ class Tulled:
         (self.place / "notify").unlink(missing_ok=True)
         self._ready.bind(str(self.place / "notify"))
         self._ready.settimeout(15)
-        command = [*within, sys.executable, "-c", START, "--subnet-file", str(self.lease_file), *flags]
+        named = any("=/" in flag for flag in flags)  # several networks name their own
+        own = () if named else ("--subnet-file", str(self.lease_file))
+        command = [*within, sys.executable, "-c", START, *own, *flags]
         environ = {"PATH": os.environ["PATH"], "NOTIFY_SOCKET": str(self.place / "notify")}
         with self.log.open("a") as log, namespaces.inside(space.namespace):
             self.process = subprocess.Popen(command, cwd=ROOT, env=environ, stderr=log, stdout=log)
@@ -48,6 +50,10 @@ class Tulled:
         except TimeoutError:
             raise AssertionError(f"{self.space.name} is not ready:\n{self.log.read_text()}") from None
         return self
+
+    def heard(self) -> str:
+        """Give the next word to the service manager."""
+        return self._ready.recv(4096).decode()
 
     def status(self, words: str) -> None:
         """Return when the daemon's status to the service manager contains these words."""

@@ -19,6 +19,17 @@ def test_an_event_is_one_line_of_key_and_value() -> None:
     assert out.getvalue() == 'time=now level=info event="lease acquired" subnet=10.42.1.0/24 peers=3\n'
 
 
+def test_a_log_about_something_says_so_in_every_line_and_keeps_its_own_topics() -> None:
+    writer = log(out := io.StringIO())
+    for name in ("/red", "/blue", "/blue"):
+        writer.about(network=name).info("ready", peers=3)
+    red, blue = (writer.about(network=name) for name in ("/red", "/blue"))
+    for one in (red, blue, red):
+        one.change("store", "warning", "away")
+    lines = out.getvalue().splitlines()
+    assert (len(lines), lines[0]) == (5, "time=now level=info event=ready network=/red peers=3")
+
+
 def test_an_event_is_one_json_object() -> None:
     log(out := io.StringIO(), "json").warning("odd", peers=3, why=ValueError("x"))
     assert json.loads(out.getvalue()) == {"time": "now", "level": "warning", "event": "odd", "peers": 3, "why": "x"}

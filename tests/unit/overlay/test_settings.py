@@ -92,6 +92,13 @@ def test_a_variable_gives_a_repeated_flag_one_element() -> None:
         (["--etcd-endpoints", "http://me:pst@a"], "'http://***@a' cannot be used"),
         (["--etcd-prefix", "/.."], "write a path like /coreos.com/network"),
         (["--etcd-prefix", "/a\nb"], "write a path like"),
+        (["--etcd-prefix", "/=/run/a.env"], "write a path like"),
+        (["--etcd-prefix", "/a=/run/"], "write a path like"),
+        (["--etcd-prefix", "/a", "--etcd-prefix", "/b=/run/b"], "--etcd-prefix /a names no lease file; write PREFIX="),
+        (["--etcd-prefix", "/a=/x", "--etcd-prefix", "/b=//x"], "/a and /b have the same lease file //x"),
+        (["--etcd-prefix", "/a=/x", "--etcd-prefix", "//a/=/y"], "/a and //a/ are one network"),
+        (["--etcd-prefix", "/a=/x", "--subnet-file", "/y"], "--subnet-file beside --etcd-prefix PREFIX=LEASEFILE"),
+        (["--etcd-prefix", "/a=/x", "--etcd-prefix", "/b=/y", "--bridge", "c"], "--bridge has one name, but there are"),
         (["--store", "sqlite:/x", "--etcd-prefix", "/a"], "--etcd-prefix has no use with --store sqlite:/x"),
         (["--etcd-certfile", "x"], "--etcd-certfile and --etcd-keyfile are one pair"),
         (["--etcd-keyfile", "x", "--etcd-cafile", "y"], "--etcd-certfile and --etcd-keyfile are one pair"),
@@ -171,3 +178,20 @@ def test_flannels_variables_choose_etcd() -> None:
 
 def test_a_password_is_in_no_text_of_the_settings() -> None:
     assert "pst" not in repr(parse("--etcd-username", "me", "--etcd-password", "pst"))
+
+
+SEVERAL = [("/red", "/run/red.env"), ("/blue", "/run/blue.env")]
+
+
+@pytest.mark.parametrize("name", ["TULLED_ETCD_PREFIX", "FLANNELD_ETCD_PREFIX"])
+def test_several_networks_come_from_repeated_flags_or_one_variable(name: str) -> None:
+    flags = parse("--etcd-prefix", "/red=/run/red.env", "--etcd-prefix=/blue=/run/blue.env")
+    variable = parse(**{name: "/red=/run/red.env,/blue=/run/blue.env"})
+    assert flags == variable
+    assert [(one.name, one.subnet_file) for one in flags.each] == SEVERAL
+
+
+def test_a_single_network_is_what_it_was() -> None:
+    chosen = parse("--etcd-prefix", "/a,b=c", "--subnet-file", "/x")
+    assert [(one.prefix, one.subnet_file) for one in chosen.each] == [("/a,b=c", "/x")]
+    assert (parse().each, parse("--store", "etcd").prefix) == ((parse(),), "/coreos.com/network")

@@ -1,0 +1,147 @@
+"""All networks of this process, each with a daemon of its own: one's trouble does not stop the others.
+
+A single network is what it always was: its failure ends the process. Of several, one that fails is tried again every RETRY
+seconds while the others go on; the process ends only when every one of them waits for a person. Tells the service manager and
+the health server how all of them do. Must not know what a daemon does.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from kernel.errors import KernelError
+from overlay import assembly
+from overlay.assembly import Shared
+from overlay.errors import Refused, Unavailable
+from overlay.health import Health
+from overlay.logs import Log
+from overlay.notify import Notifier
+from overlay.settings import Settings
+
+if TYPE_CHECKING:
+    from overlay.daemon import Daemon
+
+RETRY = 30.0
+"""Seconds until a network that failed is tried again."""
+GRACE = 10.0
+"""Seconds the others have to become ready, after the first is, before the service manager is told without them."""
+STARTING = "starting: reading the network config"
+
+
+class Member:
+    """One network: its settings, its daemon while that runs, and what it said last."""
+
+    def __init__(self, chosen: Settings, log: Log, told: Callable[[], None]) -> None:
+        self.name, self.chosen, self.log, self._told = chosen.name, chosen, log, told
+        self.daemon: Daemon | None = None
+        self.problem, self.said, self.announced = STARTING, STARTING, False
+
+    def ready(self) -> None:
+        """Take note that the network is ready for the first time."""
+        self.announced = True
+        self._told()
+
+    def status(self, text: str) -> None:
+        """Take note of how the network does, in one line."""
+        self.said = text
+        self._told()
+
+    def health(self) -> Health:
+        """Say what is missing, and facts."""
+        return self.daemon.health() if self.daemon else Health((self.problem,), {})
+
+
+class Supervisor:
+    """Runs every network of the settings until it is cancelled."""
+
+    def __init__(self, chosen: Settings, shared: Shared, notifier: Notifier, log: Log) -> None:
+        several = len(chosen.each) > 1
+        self._shared, self._notifier = shared, notifier
+        self.members = tuple(
+            Member(one, log.about(network=one.name) if several else log, self._tell) for one in chosen.each
+        )
+        self._refused: set[str] = set()
+        self._announced = self._waiting = False
+
+    async def run(self) -> None:
+        """Work until cancelled; raises an ExceptionGroup of what nobody here can mend."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._shared.keeper.run())
+            group.create_task(self._beat())
+            for member in self.members:
+                group.create_task(self._keep(member) if len(self.members) > 1 else self._serve(member))
+
+    def health(self) -> Health:
+        """Put together what is missing, each with its network's name where there are several."""
+        each = {member.name: member.health() for member in self.members}
+        if len(each) == 1:
+            return next(iter(each.values()))
+        missing = tuple(f"{name}: {what}" for name, one in each.items() for what in one.missing)
+        return Health(missing, {"networks": {name: dict(one.facts) for name, one in each.items()}})
+
+    async def _serve(self, member: Member) -> None:
+        """Build a network's daemon and run it; whatever it opened is closed after it."""
+        with ExitStack() as stack:
+            member.daemon = daemon = await assembly.assemble(member.chosen, stack, self._shared, member, member.log)
+            stack.callback(self._left, member)
+            member.log.settled("network", "the network works again")
+            self._refused.discard(member.name)
+            await daemon.run()
+
+    def _left(self, member: Member) -> None:
+        member.daemon = None
+
+    async def _keep(self, member: Member) -> None:
+        """Serve for ever; a defect ends the process, and so does the last network that waits for a person."""
+        while True:
+            try:
+                await self._serve(member)
+            except (Exception, ExceptionGroup) as failure:
+                reasons = tuple(leaves(failure))
+                if not all(isinstance(one, Refused | Unavailable | KernelError | OSError) for one in reasons):
+                    raise
+                self._note(member, reasons)
+                if len(self._refused) == len(self.members):
+                    raise
+            await asyncio.sleep(RETRY)
+
+    def _note(self, member: Member, reasons: tuple[BaseException, ...]) -> None:
+        member.problem = "; ".join(map(str, reasons))
+        if all(isinstance(one, Refused) for one in reasons):
+            self._refused.add(member.name)
+        member.log.change("network", "error", "the network stands still; the others go on", reason=member.problem)
+        member.status(member.problem)
+
+    def _tell(self) -> None:
+        """Tell the service manager how it stands, and once that all is ready, or nearly."""
+        alone = len(self.members) == 1
+        self._notifier.status("; ".join(one.said if alone else f"{one.name}: {one.said}" for one in self.members))
+        ready = [one.announced for one in self.members]
+        if all(ready):
+            self._announce()
+        elif any(ready) and not self._waiting:
+            self._waiting = True
+            asyncio.get_running_loop().call_later(GRACE, self._announce)
+
+    def _announce(self) -> None:
+        if not self._announced:
+            self._announced = True
+            self._notifier.ready()
+
+    async def _beat(self) -> None:
+        """Answer the watchdog while every daemon makes its passes; a loop that hangs is one the manager should end."""
+        heartbeat = self._notifier.heartbeat
+        while heartbeat is not None:
+            if all(member.daemon is None or member.daemon.lively(2 * heartbeat) for member in self.members):
+                self._notifier.alive()
+            await asyncio.sleep(heartbeat)
+
+
+def leaves(failure: BaseException) -> Iterator[BaseException]:
+    """Give the single errors of a group, however deep."""
+    if isinstance(failure, BaseExceptionGroup):
+        for inner in failure.exceptions:
+            yield from leaves(inner)
+    else:
+        yield failure
