@@ -72,7 +72,10 @@ def test_programs_run_and_lint_judges_where_python_is_gone() -> None:
             if [ -d "$hidden" ]; then mount -t tmpfs none "$hidden"; else mount --bind /dev/null "$hidden"; fi
         done
         cd /
-        for program in /mnt/cni/*; do env -i CNI_COMMAND=VERSION "$program"; done
+        for program in /mnt/cni/*; do
+            env -i CNI_COMMAND=VERSION "$program"
+            env -i "$program" </dev/null 2>&1
+        done
         env -i /mnt/bin/tulled --help 2>&1
         env -i /mnt/bin/tulle lint /run/net.conflist || echo "lint: $?"
         find /tmp /var/tmp /dev/shm -type f
@@ -90,6 +93,7 @@ def test_programs_run_and_lint_judges_where_python_is_gone() -> None:
     lines = done.stdout.splitlines()
     assert (done.returncode, done.stderr) == (0, "")
     assert len([line for line in lines if line.startswith('{"cniVersion":')]) == len(entry.CNI)
+    assert len([line for line in lines if line.startswith("CNI protocol versions supported: ")]) == len(entry.CNI)
     assert "usage: tulled [--flag VALUE]..." in lines
     assert "lint: 1" in lines
     assert not [line for line in lines if line.startswith(("/tmp", "/var/tmp", "/dev/shm"))]

@@ -3,7 +3,8 @@
 - what the bootloader put into the environment is taken back, and a caller's own library path returns
 - a name of the table starts that program, from the checkout too, and an unknown one is refused with the names there are
 - no two tables share a name
-- nothing but the program's own modules is imported on the way to VERSION
+- nothing but the program's own modules is imported on the way to VERSION, and inspect with its dozen of modules for no verb
+- a postponed module is the real one as soon as it is used
 """
 
 import subprocess
@@ -57,4 +58,31 @@ def test_version_imports_nothing_but_the_program() -> None:
     modules = [line.rsplit("|", 1)[1].strip() for line in traced.splitlines() if line.startswith("import time:")]
 
     after = modules[modules.index("runpy") + 1 :]
-    assert {module.partition(".")[0] for module in after} <= {"__future__", "build", "bridge", "cni", "encodings"}
+    assert {module.partition(".")[0] for module in after} <= {"__future__", "build", "bridge", "cni", "encodings", "gc"}
+
+
+def test_no_verb_imports_inspect() -> None:
+    traced = from_checkout("bridge", options=("-X", "importtime"), CNI_COMMAND="STATUS").stderr
+
+    assert "| dataclasses\n" in traced.replace("  ", "")
+    assert "inspect" not in traced
+
+
+def test_a_postponed_module_is_the_real_one_when_used() -> None:
+    code = """
+import sys
+from build.entry import postpone
+postpone("inspect")
+import inspect
+assert "ast" not in sys.modules
+from inspect import signature
+assert inspect.signature is signature is sys.modules["inspect"].signature
+assert str(signature(lambda one, two: None)) == "(one, two)"
+try:
+    inspect.nothing
+except AttributeError as missing:
+    print(missing)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert done.stdout == "module 'inspect' has no attribute 'nothing'\n"
