@@ -209,7 +209,7 @@ class DeleteAddress:
 
 @dataclass(frozen=True, slots=True)
 class AddRoute:
-    """Add a unicast route. `scope` None is the kernel manual's default: link without gateway, else universe.
+    """Add a unicast route, or a `blackhole` that leads nowhere. `scope` None is the kernel manual's default: link without gateway, else universe.
 
     `onlink` says the gateway is reachable on `link` whatever the addresses there; `mtu` and `advmss` (bytes) are route
     metrics, 0 for none; `source` is the preferred source address. A route to the same prefix is refused with EEXIST
@@ -229,25 +229,27 @@ class AddRoute:
     source: IPAddress | None = None
     replace: bool = False
     append: bool = False
+    blackhole: bool = False
 
     def what(self) -> str:
         """Say it in words, for errors."""
-        return f"adding route {_path(self.dst, self.gateway, self.link)}"
+        return f"adding {'blackhole ' if self.blackhole else ''}route {_path(self.dst, self.gateway, self.link)}"
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteRoute:
-    """Delete the first unicast route that agrees with everything given; `priority` 0 and None agree with any."""
+    """Delete the first unicast route, or `blackhole`, that agrees with everything given; `priority` 0 and None agree with any."""
 
     dst: IPNetwork
     gateway: IPAddress | None = None
     link: int | None = None
     priority: int = 0
     table: int = MAIN_TABLE
+    blackhole: bool = False
 
     def what(self) -> str:
         """Say it in words, for errors."""
-        return f"deleting route {_path(self.dst, self.gateway, self.link)}"
+        return f"deleting {'blackhole ' if self.blackhole else ''}route {_path(self.dst, self.gateway, self.link)}"
 
 
 def _path(dst: IPNetwork, gateway: IPAddress | None, link: int | None) -> str:

@@ -37,7 +37,7 @@ RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC, RTA_METRICS, RTA_MULTI
     15,
 )
 RTAX_MTU, RTAX_ADVMSS = 2, 8
-RTN_UNICAST = 1
+RTN_UNICAST, RTN_BLACKHOLE = 1, 6
 RTNH_F_ONLINK = 4
 RTM_F_CLONED = 0x200
 """A cache entry, no route of anybody's."""
@@ -59,7 +59,7 @@ def add_route(request: AddRoute) -> bytearray:
     """
     six = request.dst.version == 6
     manner = REPLACE if request.replace else ((APPEND if six else 0) if request.append else EXCL)
-    scope = SCOPE_LINK if request.gateway is None and not six else SCOPE_UNIVERSE
+    scope = SCOPE_LINK if request.gateway is None and not six and not request.blackhole else SCOPE_UNIVERSE
     head = _route_head(request, request.protocol, scope if request.scope is None else request.scope)
     more = b"" if request.source is None else _attribute(RTA_PREFSRC, _octets(request.source))
     metrics = b"".join(_number(kind, value) for kind, value in _metrics(request) if value)
@@ -169,7 +169,8 @@ def _pack(layout: struct.Struct, *values: int) -> bytes:
 
 def _route_head(request: AddRoute | DeleteRoute, protocol: int, scope: int) -> tuple[int, ...]:
     table = request.table if request.table < 256 else 0
-    return (_family(request.dst), request.dst.prefixlen, 0, 0, table, protocol, scope, RTN_UNICAST)
+    kind = RTN_BLACKHOLE if request.blackhole else RTN_UNICAST
+    return (_family(request.dst), request.dst.prefixlen, 0, 0, table, protocol, scope, kind)
 
 
 def _metrics(request: AddRoute) -> tuple[tuple[int, int], ...]:

@@ -18,15 +18,18 @@ from kernel.network import Network
 from kernel.nft_events import NftEvents
 from overlay import carriers, claims, documents, identity, interfaces, network, reconcile
 from overlay.attributes import compact
-from overlay.backends import Underlay, catalogue, udp, wireguard
+from overlay.backends import IPNetwork, Underlay, catalogue, udp, wireguard
 from overlay.claims import Register
 from overlay.daemon import Daemon, Listener, Outside
 from overlay.enforcing import Enforcer
 from overlay.errors import Refused, StoreError
+from overlay.estate import Record
+from overlay.firewall import Rules
 from overlay.ground import Ground, Stand
 from overlay.interfaces import Wish
 from overlay.keeper import Keeper
 from overlay.leasefile import LeaseFile
+from overlay.leftovers import Leftovers
 from overlay.logs import Log
 from overlay.network import NetworkConfig
 from overlay.settings import Settings
@@ -77,7 +80,8 @@ async def assemble(chosen: Settings, stack: ExitStack, shared: Shared, listener:
     kept |= {wireguard.DEVICE: identity.public_key(key, chosen.wireguard_key_file)} if key else {}
     build = partial(_stand, config, kept, chosen.subnet_lease_renew_margin * 60.0)
     ground = Ground(build(underlay), build, wish, kernel, shared.chance.now, dual=dual)
-    upkeep = Upkeep(kernel, ground.stand.backend, file, _duties(chosen, config, key), log)
+    record = Record(chosen.subnet_file, shared.clock.boot)
+    upkeep = Upkeep(kernel, ground.stand.backend, file, _duties(chosen, config, key), Leftovers(kernel, record), log)
     outside = Outside(store, ground, events, listener, shared.chance, log, shared.keeper, chosen.name)
     state = Tenancy(ground.stand.terms, previous=file.previous())
     return Daemon(outside, state, upkeep)
@@ -197,6 +201,21 @@ def _retire_forwarder(config: NetworkConfig, owner: str, log: Log) -> None:
         log.info("forwarder of the earlier backend stopped", device=udp.DEVICE)
 
 
+def earlier_rules(chosen: Settings, boot: str) -> tuple[Rules, ...]:
+    """Give the firewall rules this network had at an earlier start of this boot, as these settings would have them."""
+    return tuple(
+        Rules(
+            *(network, subnet, chosen.ip_masq, chosen.iptables_forward_rules),
+            *(not chosen.ip_masq_fully_random_disable, _excluded(chosen, network.version), native),
+        )
+        for network, subnet, native in Record(chosen.subnet_file, boot).read().rules
+    )
+
+
+def _excluded(chosen: Settings, version: int) -> tuple[IPNetwork, ...]:
+    return tuple(one for one in map(ip_network, chosen.ip_masq_exclude) if one.version == version)
+
+
 def _duties(chosen: Settings, config: NetworkConfig, private_key: str) -> Duties:
     return Duties(
         config=config,
@@ -208,6 +227,7 @@ def _duties(chosen: Settings, config: NetworkConfig, private_key: str) -> Duties
         guarded=chosen.tunnel_guard,
         allowed=tuple(map(ip_network, chosen.tunnel_allow)),
         private_key=private_key,
+        blackhole=chosen.ip_blackhole_route,
     )
 
 

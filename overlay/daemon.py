@@ -167,7 +167,11 @@ class Daemon:
         upkeep = self._upkeep
         desired = upkeep.plan(own, self._peers.others(own.subnet, own.attributes.public_ip))
         await self._firewall(own, desired)
+        if not trusting:
+            upkeep.clear(own, desired)
         mtu = upkeep.tunnels(desired, trusting=trusting)
+        if not trusting:
+            upkeep.remember(own, desired)
         if self._own is own:
             upkeep.bridge(own, mtu)
             upkeep.publish(own, mtu)

@@ -33,7 +33,12 @@ class Wish:
     @property
     def table(self) -> str:
         """The name of the table: one for every VNI on the host."""
-        return f"tulle-guard-{self.tunnel.vni}"
+        return name(self.tunnel.vni)
+
+
+def name(vni: int) -> str:
+    """Give the name of a VNI's table."""
+    return f"tulle-guard-{vni}"
 
 
 def table(wish: Wish) -> list[Json]:

@@ -42,6 +42,10 @@ class Keeper:
         self._lock = asyncio.Lock()
         self._heard = asyncio.Event()
 
+    def expect(self, network: str, rules: tuple[Rules, ...]) -> None:
+        """Let a network's rules of an earlier start stay until it says what it wants now."""
+        self._wards.setdefault(network, Ward(rules, None, lambda _: None))
+
     async def keep(self, network: str, ward: Ward) -> None:
         """Bring the firewall in line with what a network wants from now on, and report; of the guard only what differs."""
         async with self._lock:

@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
     """Run tulled and give its exit code; without arguments those of the process are taken."""
     words = sys.argv[1:] if argv is None else argv
     variables = os.environ if environ is None else environ  # noqa: TID251 - the daemon's one reader of the environment
-    if words[:1] in (["--version"], ["-version"]):
+    if any(word.removesuffix("=true") in ("--version", "-version") for word in words):
         sys.stderr.write(f"tulled {_version()}\n")
         return 0
     try:
@@ -43,6 +43,8 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
     except SystemExit:  # argparse after --help
         return 0
     log = Log(sys.stderr, clock=_time_of_day, form=chosen.log_format, verbose=chosen.v > 0)
+    if chosen.ignored:
+        log.warning("without effect here, see tulled --help", flags=", ".join(chosen.ignored))
     return _run(chosen, variables, log)
 
 

@@ -66,11 +66,14 @@ class Settings:
     ip_masq_exclude: tuple[str, ...]
     iptables_resync: int
     iptables_forward_rules: bool
+    ip_blackhole_route: bool
     bridge: str
     healthz_ip: str
     healthz_port: int
     log_format: str
     v: int
+    ignored: tuple[str, ...] = ()
+    """What was given of UNUSED."""
 
     @property
     def each(self) -> "tuple[Settings, ...]":
@@ -241,12 +244,24 @@ OPTIONS = (
     Option("wireguard-key-file",           str,                   KEY_PATH,     "FILE",    "private key of the backend wireguard, made at the first start and kept (also WIREGUARD_KEY_FILE)", also=("WIREGUARD_KEY_FILE",)),
     Option("iptables-resync",              _number(1, 3600),      5,            "SECONDS", "compare the firewall's rules this often"),
     Option("iptables-forward-rules",       _boolean,              True,         "",        "accept the network's traffic in the forward chain"),
+    Option("ip-blackhole-route",           _boolean,              False,        "",        "discard what goes to addresses of our subnet that no link has"),
     Option("bridge",                       _link_name,            "",           "NAME",    "keep this bridge up with the gateway address, so that services can bind before the first container"),
     Option("healthz-ip",                   _address(),            "0.0.0.0",    "IP",      "address the health server listens on"),  # noqa: S104 - flannel's default
     Option("healthz-port",                 _number(0, 65535),     0,            "N",       "port of /healthz and /readyz; 0 is off"),
     Option("log-format",                   _choice("text", "json"), "text",     "FORMAT",  "text (key=value) or json, one line an event, on stderr"),
     Option("v",                            _number(0, 9),         0,            "LEVEL",   "1 or more also logs what changes nothing"),
 )
+UNUSED = {
+    "kube-subnet-mgr":              "leases live in a store here, not in Kubernetes' nodes; must be false",
+    "kube-api-url":                 "as above",
+    "kubeconfig-file":              "as above",
+    "kube-annotation-prefix":       "as above",
+    "net-config-path":              "as above: --net-config FILE is for a sqlite store",
+    "set-node-network-unavailable": "as above",
+    "vmodule":                      "-v N is for all of the program",
+    "log_backtrace_at":             "a defect is logged with its trace anyhow",
+}
+"""Flannel's flags that mean nothing here, and why: they are accepted, and the log says that they do nothing."""
 # fmt: on
 
 
@@ -257,9 +272,19 @@ def parse(argv: Sequence[str], environ: Mapping[str, str], out: TextIO) -> Setti
     values = {option.field: _value(option, given[option.field], environ) for option in OPTIONS}
     if values["store"] is DEFAULT_STORE and any(values[name] for name in values if name.startswith("etcd_")):
         values["store"] = "etcd"
-    settings = Settings(**values)
+    unused = {flag: text for flag in UNUSED if (text := _unused(flag, given, environ)) is not None}
+    if unused.get("kube-subnet-mgr", "false").lower() not in _FALSE:
+        remedy = "leave it out and give --store, or run flanneld where Kubernetes keeps the leases"
+        raise Refused("Kubernetes' subnet manager is not part of tulled", where="--kube-subnet-mgr", remedy=remedy)
+    settings = Settings(**values, ignored=tuple(f"--{flag}" for flag in unused))
     _refuse_contradictions(settings)
     return settings
+
+
+def _unused(flag: str, given: Mapping[str, Any], environ: Mapping[str, str]) -> str | None:
+    name = flag.replace("-", "_")
+    text: str | None = given[name]
+    return text or next((environ[each] for prefix in PREFIXES if environ.get(each := prefix + name.upper())), text)
 
 
 def _value(option: Option, given: "str | list[str] | None", environ: Mapping[str, str]) -> Any:
@@ -355,6 +380,9 @@ def _parser(out: TextIO) -> _Parser:
     parser.out = out
     for option in OPTIONS:
         _add(parser, option)
+    unused = parser.add_argument_group("accepted because flanneld has them, but without effect")
+    for flag, why in UNUSED.items():
+        unused.add_argument(f"--{flag}", nargs="?", const="true", metavar="WORD", help=why)
     return parser
 
 

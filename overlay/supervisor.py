@@ -56,21 +56,24 @@ class Supervisor:
     """Runs every network of the settings until it is cancelled."""
 
     def __init__(self, chosen: Settings, shared: Shared, notifier: Notifier, log: Log) -> None:
-        several = len(chosen.each) > 1
+        self._several = len(chosen.each) > 1
         self._shared, self._notifier = shared, notifier
         self.members = tuple(
-            Member(one, log.about(network=one.name) if several else log, self._tell) for one in chosen.each
+            Member(one, log.about(network=one.name) if self._several else log, self._tell) for one in chosen.each
         )
         self._refused: set[str] = set()
         self._announced = self._waiting = False
 
     async def run(self) -> None:
         """Work until cancelled; raises an ExceptionGroup of what nobody here can mend."""
+        for member in self.members if self._several else ():
+            rules = assembly.earlier_rules(member.chosen, self._shared.clock.boot)
+            self._shared.keeper.expect(member.name, rules)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._shared.keeper.run())
             group.create_task(self._beat())
             for member in self.members:
-                group.create_task(self._keep(member) if len(self.members) > 1 else self._serve(member))
+                group.create_task(self._keep(member) if self._several else self._serve(member))
 
     def health(self) -> Health:
         """Put together what is missing, each with its network's name where there are several."""
@@ -115,7 +118,7 @@ class Supervisor:
 
     def _tell(self) -> None:
         """Tell the service manager how it stands, and once that all is ready, or nearly."""
-        alone = len(self.members) == 1
+        alone = not self._several
         self._notifier.status("; ".join(one.said if alone else f"{one.name}: {one.said}" for one in self.members))
         ready = [one.announced for one in self.members]
         if all(ready):

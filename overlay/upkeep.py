@@ -18,6 +18,7 @@ from overlay.errors import Unavailable
 from overlay.firewall import Rules
 from overlay.leasefile import LeaseFile
 from overlay.leases import Lease
+from overlay.leftovers import Leftovers
 from overlay.logs import Log
 from overlay.network import NetworkConfig
 
@@ -37,6 +38,7 @@ class Duties:
     excluded: tuple[IPNetwork, ...] = ()
     guarded: bool = True
     allowed: tuple[IPNetwork, ...] = ()
+    blackhole: bool = False
     private_key: str = field(default="", repr=False)
 
 
@@ -54,8 +56,17 @@ class Progress:
 class Upkeep:
     """Keeps the kernel and the lease file of one host right."""
 
-    def __init__(self, network: Network, backend: Backend, file: LeaseFile, duties: Duties, log: Log) -> None:
+    def __init__(
+        self,
+        network: Network,
+        backend: Backend,
+        file: LeaseFile,
+        duties: Duties,
+        leftovers: Leftovers,
+        log: Log,
+    ) -> None:
         self.progress = Progress()
+        self._leftovers = leftovers
         self._stands: Desired | None = None
         self._carriers = Carriers(file.path, duties.private_key)
         self._network, self._backend, self._file, self._duties, self._log = network, backend, file, duties, log
@@ -70,6 +81,27 @@ class Upkeep:
         self.progress.peers = len(peers) - len(desired.unusable)
         self._judge("peers", "; ".join(desired.unusable[:_MANY]), fatal=False)
         return desired
+
+    def clear(self, own: Lease, desired: Desired) -> None:
+        """Take away what an earlier start left that is not wanted any more, and keep the blackholes."""
+        failed: list[str] = []
+        try:
+            self._say_changes(self._leftovers.clear(desired, self._blackholes(own), failed))
+        finally:
+            self._judge("leftovers", "; ".join(failed[:_MANY]), fatal=False)
+
+    def remember(self, own: Lease, desired: Desired) -> None:
+        """Keep the record of what there is now."""
+        try:
+            self._leftovers.remember(desired, self._blackholes(own), self.rules(own))
+        except OSError as problem:
+            said = f"what was made here cannot be recorded for a later start: {problem.strerror or problem}"
+            self._judge("record", said, fatal=False)
+        else:
+            self._judge("record", "", fatal=False)
+
+    def _blackholes(self, own: Lease) -> tuple[IPNetwork, ...]:
+        return own.subnet.networks if self._duties.blackhole else ()
 
     def tunnels(self, desired: Desired, *, trusting: bool = False) -> int:
         """Program device, addresses and peers; give the MTU containers may use, 0 while a device is missing.

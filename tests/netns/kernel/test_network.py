@@ -269,6 +269,15 @@ def test_a_blackhole_route_is_read_as_one(host: Space) -> None:
     assert [(each.kind, each.link) for each in host.network.routes() if each.dst == NET] == [("blackhole", 0)]
 
 
+@pytest.mark.parametrize("text", ["10.9.0.0/24", "fd00:9::/64"])
+def test_a_blackhole_is_set_beside_another_route_and_deleted_alone(host: Space, bridge: int, text: str) -> None:
+    net = ip_network(text)
+    host.network.apply(AddRoute(net, link=bridge, priority=7), AddRoute(net, priority=1024, blackhole=True))
+    assert sorted(one.kind for one in host.network.routes() if one.dst == net) == ["blackhole", "unicast"]
+    host.network.apply(DeleteRoute(net, priority=1024, blackhole=True))
+    assert [one.kind for one in host.network.routes() if one.dst == net] == ["unicast"]
+
+
 def test_routes_are_read_by_table_family_and_link(host: Space, bridge: int) -> None:
     host.network.apply(AddVeth("a", "b", None), AddRoute(NET, link=bridge, table=7))
     assert [each.dst for each in host.network.routes(table=7)] == [NET]

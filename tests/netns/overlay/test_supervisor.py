@@ -70,6 +70,19 @@ def test_each_network_has_lease_file_device_rules_and_guard(stage: Stage) -> Non
     assert daemon.end() == 0
 
 
+def test_the_rules_of_a_network_that_is_away_at_a_restart_stay(stage: Stage) -> None:
+    stage.put("/red/config", RED)
+    stage.put("/blue/config", BLUE)
+    assert stage.begin().ready().end() == 0
+    with namespaces.inside(stage.host.namespace):
+        stage.etcd.ctl("del", "/blue/config")
+    again = stage.begin()
+    again.status(" 0 peers")
+    stage.host.run("iptables", "-t", "nat", "-F", "FLANNEL-POSTRTG")
+    waiting.until(lambda: "10.42.0.0" in stage.host.run("iptables", "-t", "nat", "-S"), "rules kept")
+    assert "10.43.0.0/16" in stage.host.run("nft", "list", "table", "ip", "flannel-ipv4")
+
+
 def test_a_network_without_config_does_not_stop_the_other_and_comes_later(stage: Stage) -> None:
     stage.put("/red/config", RED)
     daemon = stage.begin()

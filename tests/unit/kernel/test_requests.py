@@ -36,6 +36,8 @@ WORDS: dict[str, Request] = {
     "adding address 10.9.0.5/24 to link 3": requests.AddAddress(3, ip_interface("10.9.0.5/24")),
     "deleting address 10.9.0.5/24 from link 3": requests.DeleteAddress(3, ip_interface("10.9.0.5/24")),
     "adding route 10.9.0.0/24": requests.AddRoute(NET),
+    "adding blackhole route 10.9.0.0/24": requests.AddRoute(NET, blackhole=True),
+    "deleting blackhole route 10.9.0.0/24": requests.DeleteRoute(NET, blackhole=True),
     "adding route 10.9.0.0/24 via 192.0.2.1 on link 3": requests.AddRoute(NET, REMOTE, 3),
     "deleting route 10.9.0.0/24 on link 3": requests.DeleteRoute(NET, link=3),
     f"adding neighbour 192.0.2.1 at {MAC} on link 3": requests.AddNeighbour(3, REMOTE, MAC),

@@ -6,7 +6,13 @@ from overlay.main import main
 
 
 @pytest.mark.parametrize(
-    ("words", "said"), [(["--version"], "tulled "), (["-version"], "tulled "), (["--help"], "--subnet-file")]
+    ("words", "said"),
+    [
+        (["--version"], "tulled "),
+        (["-version"], "tulled "),
+        (["--ip-masq", "--version=true"], "tulled "),
+        (["--help"], "--subnet-file"),
+    ],
 )
 def test_questions_are_answered_with_0(capsys: pytest.CaptureFixture[str], words: list[str], said: str) -> None:
     assert main(words, {}) == 0

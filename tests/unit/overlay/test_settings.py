@@ -128,7 +128,32 @@ def test_help_names_every_option() -> None:
 
 
 def test_the_fields_are_the_options() -> None:
-    assert {option.field for option in OPTIONS} == set(Settings.__dataclass_fields__)
+    assert {option.field for option in OPTIONS} | {"ignored"} == set(Settings.__dataclass_fields__)
+
+
+FLANNELS = """etcd-endpoints etcd-prefix etcd-keyfile etcd-certfile etcd-cafile etcd-username etcd-password iface iface-regex
+    iface-can-reach public-ip public-ipv6 subnet-file subnet-lease-renew-margin ip-masq ip-masq-fully-random-disable
+    iptables-resync iptables-forward-rules ip-blackhole-route healthz-ip healthz-port kube-subnet-mgr kube-api-url
+    kubeconfig-file kube-annotation-prefix net-config-path set-node-network-unavailable v vmodule log_backtrace_at"""
+
+
+def test_every_flag_of_flannels_is_accepted() -> None:
+    known = {option.flag for option in OPTIONS} | settings.UNUSED.keys()
+    assert set(FLANNELS.split()) - known == set()
+
+
+def test_what_means_nothing_here_is_named() -> None:
+    chosen = parse("-kube-subnet-mgr=false", "--vmodule", "x=2", FLANNELD_KUBE_API_URL="http://k", FLANNELD_VMODULE="y")
+    assert chosen.ignored == ("--kube-subnet-mgr", "--kube-api-url", "--vmodule")
+    assert parse("--set-node-network-unavailable").ignored == ("--set-node-network-unavailable",)
+
+
+@pytest.mark.parametrize("words", [["--kube-subnet-mgr"], ["-kube-subnet-mgr=true"], ["--kube-subnet-mgr=maybe"]])
+def test_kubernetes_subnet_manager_is_refused(words: list[str]) -> None:
+    with pytest.raises(Refused, match="--kube-subnet-mgr: Kubernetes' subnet manager is not part of tulled; leave"):
+        parse(*words)
+    with pytest.raises(Refused, match="not part of tulled"):
+        parse(FLANNELD_KUBE_SUBNET_MGR="true")
 
 
 def test_the_key_file_also_has_the_name_flannel_gives_it() -> None:

@@ -1,0 +1,93 @@
+"""What a daemon made on its host, remembered beside the lease file, so that a later start can take it away.
+
+For a start with another backend, VNI or network. Only what is written here and is still the very same is ever removed: a link by its name and index, a route
+by its shape. A record of an earlier boot is void. Blind spot: what was made in the moment before a crash, unrecorded.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+from lease import durable
+from overlay.backends import Desired, IPNetwork
+
+
+@dataclass(frozen=True, slots=True)
+class Estate:
+    """Links by name and index, VNIs that have a guard, networks with routes by other hosts, blackholes; and the firewall's.
+
+    `rules` are network, own subnet, and whether they are nftables'.
+    """
+
+    links: frozenset[tuple[str, int]] = frozenset()
+    guards: frozenset[int] = frozenset()
+    gateways: frozenset[IPNetwork] = frozenset()
+    blackholes: frozenset[IPNetwork] = frozenset()
+    rules: frozenset[tuple[IPNetwork, IPNetwork, bool]] = frozenset()
+
+    def without(self, wanted: "Estate") -> "Estate":
+        """Give what is here and not wanted any more; a link that is wanted by name stays, whatever its index."""
+        names = {name for name, _ in wanted.links}
+        return Estate(
+            frozenset(one for one in self.links if one[0] not in names),
+            self.guards - wanted.guards,
+            self.gateways - wanted.gateways,
+            self.blackholes - wanted.blackholes,
+            self.rules - wanted.rules,
+        )
+
+
+def wanted(desired: Desired, blackholes: Iterable[IPNetwork]) -> Estate:
+    """Give what a backend's wishes come to; links have no index yet."""
+    names = (*(tunnel.device.name for tunnel in desired.tunnels), *(pipe.name for pipe in desired.pipes))
+    return Estate(
+        frozenset((name, 0) for name in names),
+        frozenset([desired.guard.vni] if desired.guard else ()),
+        frozenset(desired.direct.networks if desired.direct else ()),
+        frozenset(blackholes),
+    )
+
+
+class Record:
+    """The file that remembers the estate of the daemon with this lease file; `boot` is this boot's id."""
+
+    def __init__(self, lease_file: str, boot: str) -> None:
+        self.path = f"{lease_file}.made"
+        self._boot = boot
+
+    def read(self) -> Estate:
+        """Give what is remembered of this boot; nothing when there is no such file, or one that nobody of ours wrote."""
+        try:
+            members = json.loads(Path(self.path).read_text(encoding="utf-8"))
+            return _decoded(members) if members["boot"] == self._boot else Estate()
+        except (OSError, ValueError, KeyError, TypeError):
+            return Estate()
+
+    def write(self, estate: Estate) -> None:
+        """Remember; raises OSError."""
+        text = json.dumps({"boot": self._boot, **_encoded(estate)}) + "\n"
+        place = Path(self.path)
+        durable.replace(self.path, text.encode(), 0o644, pending=str(place.with_name(f".{place.name}.new")))
+
+
+def _encoded(estate: Estate) -> dict[str, Any]:
+    return {
+        "links": sorted(map(list, estate.links)),
+        "guards": sorted(estate.guards),
+        "gateways": sorted(map(str, estate.gateways)),
+        "blackholes": sorted(map(str, estate.blackholes)),
+        "rules": sorted([str(network), str(subnet), native] for network, subnet, native in estate.rules),
+    }
+
+
+def _decoded(members: dict[str, Any]) -> Estate:
+    return Estate(
+        frozenset((str(name), int(index)) for name, index in members["links"]),
+        frozenset(int(vni) for vni in members["guards"]),
+        frozenset(map(ip_network, members["gateways"])),
+        frozenset(map(ip_network, members["blackholes"])),
+        frozenset((ip_network(net), ip_network(own), bool(native)) for net, own, native in members["rules"]),
+    )

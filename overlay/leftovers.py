@@ -1,0 +1,85 @@
+"""Takes away what an earlier start of this daemon made and the present one does not want, once, and keeps the record of what is.
+
+Also keeps the blackhole routes of `--ip-blackhole-route` (flannel-contract.md 4.7): what goes to an address of our subnet that no
+link has then ends here, instead of going round in circles. Must not judge what is ours: overlay.estate says.
+"""
+
+from dataclasses import replace
+
+from kernel import nft, requests
+from kernel.errors import KernelError
+from kernel.network import Network
+from overlay import drift, guard
+from overlay.backends import Desired, Direct, IPNetwork
+from overlay.estate import Estate, Record, wanted
+from overlay.firewall import Rules
+
+BLACKHOLE_PRIORITY = 1024
+"""The metric of a blackhole: a bridge's own route, which has a lower one, goes before; IPv6 routes have it anyhow."""
+
+
+class Leftovers:
+    """The estate of one daemon on its host."""
+
+    def __init__(self, network: Network, record: Record) -> None:
+        self._network, self._record = network, record
+        self._recorded = record.read()
+        self._cleared = False
+
+    def clear(self, desired: Desired, blackholes: tuple[IPNetwork, ...], failed: list[str]) -> tuple[str, ...]:
+        """Remove what an earlier start left and set the blackholes; say what was changed, `failed` gets what could not be."""
+        changed: list[str] = []
+        if not self._cleared:
+            left = self._recorded.without(wanted(desired, blackholes))
+            self._attempt(self._removals(left), changed, failed)
+            changed += [said for vni in sorted(left.guards) if (said := _unguard(vni, failed))]
+            self._cleared = not failed
+        there = {one.dst for one in self._network.routes() if one.kind == "blackhole"} if blackholes else set()
+        missing = [one for one in blackholes if one not in there]
+        self._attempt([_blackhole(one) for one in missing], changed, failed)
+        return tuple(changed)
+
+    def remember(self, desired: Desired, blackholes: tuple[IPNetwork, ...], rules: tuple[Rules, ...]) -> None:
+        """Record what there is now, when it is something else than before; raises OSError."""
+        plan = wanted(desired, blackholes)
+        links = {name: self._network.link(name) for name, _ in plan.links}
+        held = frozenset((name, link.index) for name, link in links.items() if link is not None)
+        filed = frozenset((one.network, one.subnet, one.native) for one in rules)
+        now = replace(plan, links=held, rules=filed)
+        if now != self._recorded and self._cleared:
+            self._record.write(now)
+            self._recorded = now
+
+    def _removals(self, left: Estate) -> list[requests.Request]:
+        """Give what removes links that are still the recorded ones, and routes of the recorded kinds."""
+        found = self._network.routes() if left.gateways or left.blackholes else ()
+        links = [
+            link for name, index in sorted(left.links) if (link := self._network.link(name)) and link.index == index
+        ]
+        holes = [one for one in found if one.kind == "blackhole" and one.dst in left.blackholes]
+        return [
+            *(requests.DeleteLink(link.index) for link in links),
+            *drift.direct_requests(Direct(frozenset(), tuple(left.gateways)), {}, found),
+            *(requests.DeleteRoute(one.dst, priority=BLACKHOLE_PRIORITY, blackhole=True) for one in holes),
+        ]
+
+    def _attempt(self, wanted: list[requests.Request], changed: list[str], failed: list[str]) -> None:
+        for request, problem in zip(wanted, self._network.attempt(wanted), strict=True):
+            if problem is None:
+                changed.append(request.what())
+            elif not problem.gone:
+                failed.append(str(problem))
+
+
+def _blackhole(network: IPNetwork) -> requests.AddRoute:
+    return requests.AddRoute(network, priority=BLACKHOLE_PRIORITY, blackhole=True)
+
+
+def _unguard(vni: int, failed: list[str]) -> str:
+    try:
+        nft.run([{"delete": {"table": {"family": guard.FAMILY, "name": guard.name(vni)}}}])
+    except KernelError as problem:
+        if not problem.gone:
+            failed.append(str(problem))
+        return ""
+    return f"removing table {guard.name(vni)}"
