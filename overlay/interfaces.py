@@ -52,6 +52,7 @@ class Wish:
 class _Match:
     link: Link
     ipv4: IPv4Address | None = None
+    ipv6: IPv6Address | None = None
 
 
 def choose(view: View, wish: Wish, *, dual: bool) -> Underlay:
@@ -105,7 +106,9 @@ def _named(view: View, text: str) -> _Match | None:
         return next((_Match(link) for link in view.links() if link.name == text), None)
     holder = next((held.link for held in view.addresses() if held.address.ip == address), None)
     link = next((link for link in view.links() if link.index == holder), None)
-    return _Match(link, address if isinstance(address, IPv4Address) else None) if link else None
+    if link is None:
+        return None
+    return _Match(link, address) if isinstance(address, IPv4Address) else _Match(link, ipv6=address)
 
 
 def _matching(view: View, pattern: str, *, dual: bool) -> _Match | None:
@@ -115,8 +118,9 @@ def _matching(view: View, pattern: str, *, dual: bool) -> _Match | None:
         ips = [held.address.ip for held in view.addresses(link.index)]
         hits = [ip for ip in ips if re.search(pattern, str(ip))]
         first = next((ip for ip in hits if isinstance(ip, IPv4Address)), None)
-        if first and (not dual or any(isinstance(ip, IPv6Address) for ip in hits)):
-            return _Match(link, first)
+        second = next((ip for ip in hits if isinstance(ip, IPv6Address)), None)
+        if first and (not dual or second):
+            return _Match(link, first, second)
     return next((_Match(link) for link in links if re.search(pattern, link.name)), None)
 
 
@@ -148,7 +152,13 @@ def _underlay(view: View, match: _Match, wish: Wish, *, dual: bool) -> Underlay 
     public = IPv4Address(wish.public_ip) if wish.public_ip else ipv4
     if not isinstance(public, IPv4Address) or ipv4 is None or not match.link.mtu:
         return None
-    ipv6 = IPv6Address(wish.public_ipv6) if wish.public_ipv6 else _first(held, IPv6Address) if dual else None
+    ipv6 = (
+        IPv6Address(wish.public_ipv6)
+        if wish.public_ipv6
+        else (match.ipv6 or _first(held, IPv6Address))
+        if dual
+        else None
+    )
     own = ipv4 if isinstance(ipv4, IPv4Address) else None
     return Underlay(match.link.name, match.link.mtu, public, ipv6 if isinstance(ipv6, IPv6Address) else None, own)
 

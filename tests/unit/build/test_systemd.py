@@ -60,6 +60,11 @@ def test_the_lease_file_and_a_forwarder_outlive_the_daemon() -> None:
     assert values("KillMode") == ["process"]
 
 
+def test_the_sample_has_a_line_for_every_store() -> None:
+    text = (UNITS / "tulled.default").read_text()
+    assert all(line in text for line in ("#TULLED_STORE=file:", "#TULLED_NETWORK=", "#TULLED_ETCD_ENDPOINTS=https://"))
+
+
 def test_every_setting_of_the_sample_is_known() -> None:
     known = {option.variables[0] for option in OPTIONS}
     named = re.findall("^#?(TULLED_[A-Z_]+)=", (UNITS / "tulled.default").read_text(), re.MULTILINE)

@@ -103,6 +103,13 @@ def test_a_dual_stack_pattern_must_match_both_families() -> None:
         choose(Wish(patterns=("^198",)), dual=True)
 
 
+@pytest.mark.parametrize("wish", [Wish(patterns=("::9$|^192",)), Wish(names=("2001:db8::9",))])
+def test_a_dual_stack_interface_has_the_ipv6_address_it_was_found_by(wish: Wish) -> None:
+    tables = Tables()
+    tables.held.append(held(2, "2001:db8::9/64"))
+    assert choose(wish, tables, dual=True).public_ipv6 == IPv6Address("2001:db8::9")
+
+
 def test_a_multipath_default_route_counts_by_its_first_hop() -> None:
     way = route("0.0.0.0/0", 0, hops=(Hop(None, 3), Hop(None, 2)))
     assert choose(Wish(), Tables(ways=[way])).interface == "eth1"
