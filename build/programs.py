@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock
+
 from build import entry
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -129,22 +131,24 @@ def link(place: Path, target: str) -> None:
 
 
 def build(dist: Path) -> None:
-    """Make every program below `dist` and try each of them."""
+    """Make every program below `dist` and try each of them; a second run in this checkout waits for the first."""
     from build import freeze  # noqa: PLC0415 - it needs this module
 
     lib = dist / "lib"
-    current = freeze.is_current(lib)
-    if not current:
-        started = time.perf_counter()
-        freeze.make(lib)
-        print(f"build: {dist.name}/lib frozen in {time.perf_counter() - started:.1f} s")
-    retire(dist)
-    for program in PROGRAMS:
-        if program.folder != "lib":
-            link(dist / program.place, f"../lib/{program.target}")
-    if not current:
-        smoke(dist)
-        freeze.found_good(lib)
+    freeze.WORK.mkdir(exist_ok=True)
+    with FileLock(freeze.WORK / "lock"):
+        current = freeze.is_current(lib)
+        if not current:
+            started = time.perf_counter()
+            freeze.make(lib)
+            print(f"build: {dist.name}/lib frozen in {time.perf_counter() - started:.1f} s")
+        retire(dist)
+        for program in PROGRAMS:
+            if program.folder != "lib":
+                link(dist / program.place, f"../lib/{program.target}")
+        if not current:
+            smoke(dist)
+            freeze.found_good(lib)
 
 
 def smoke(dist: Path) -> None:

@@ -1,6 +1,7 @@
 """The frozen programs in dist/. Claims:
 
 - every program runs, and lint judges, where the checkout, .venv and Python are gone; no temporary directory keeps a file
+- what is installed runs where the checkout and Python are gone, from the links people and runtimes use
 - every module of ours, and every module that any line of ours imports however late, is in the frozen tree and can be imported there
 - a CNI program's child gets the caller's environment: its own LD_LIBRARY_PATH if it set one, and nothing of the bootloader's
 - so does nft, which gets the few variables we choose
@@ -97,6 +98,37 @@ def test_programs_run_and_lint_judges_where_python_is_gone() -> None:
     assert "usage: tulled [--flag VALUE]..." in lines
     assert "lint: 1" in lines
     assert not [line for line in lines if line.startswith(("/tmp", "/var/tmp", "/dev/shm"))]
+
+
+def test_what_is_installed_runs_without_the_checkout_and_python() -> None:
+    install = """
+        set -eu
+        for folder in /usr/local /opt /etc; do mount -t tmpfs none $folder; done
+        python=$1
+        shift
+        $python -m build.install >/dev/null
+        cd /
+        for hidden in "$@"; do
+            if [ -d "$hidden" ]; then mount -t tmpfs none "$hidden"; else mount --bind /dev/null "$hidden"; fi
+        done
+        for program in /opt/cni/bin/*; do env -i CNI_COMMAND=VERSION "$program"; env -i "$program" </dev/null 2>&1; done
+        env -i /usr/local/bin/tulle --version
+        env -i /usr/local/bin/tulled --version 2>&1
+    """
+
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", install, "sh", sys.executable, *programs.pythons(), ROOT],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    lines = done.stdout.splitlines()
+    version = freeze.metadata().name.removesuffix(".dist-info").removeprefix("tulle-")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len([line for line in lines if line.startswith("CNI protocol versions supported: ")]) == len(entry.CNI)
+    assert lines[-2:] == [f"tulle {version}", f"tulled {version}"]
 
 
 def test_every_module_is_there_and_can_be_imported() -> None:
