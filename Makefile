@@ -7,7 +7,7 @@ GUEST_TESTS := tests/guest tests/netns/bridge tests/netns/kernel
 CACHES := .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-clean test soak test-guest fuzz check fmt build install bench clean ready-run ready-test ready-guest
+.PHONY: help setup demo demo-clean test soak test-guest fuzz check fmt build install bench clean ready-run ready-test ready-guest ready-reference
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ ready-run:
 ready-test:
 	@sh build/setup.sh test
 
+ready-reference: ready-test
+	@sh build/reference.sh
+
 ready-guest: ready-test
 	@sh build/setup.sh guest
 
@@ -33,7 +36,7 @@ demo: build ## three pretend hosts, six containers, every path tried, nothing le
 demo-clean: ready-run ## remove what `make demo KEEP=1` left up
 	@$(PYTHON) -m tests.lab.demo clean
 
-test: ready-test build ## all tests on the built programs (ARGS='-k name' picks)
+test: ready-reference build ## all tests on the built programs (ARGS='-k name' picks)
 	@$(PYTHON) -m pytest $(ARGS)
 
 soak: ready-test build ## 10,000 ADD/DEL pairs of host-local and 500 of bridge leave nothing (SOAK=N scales both)

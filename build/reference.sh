@@ -1,0 +1,51 @@
+#!/bin/sh
+# Builds the reference programs that tests stand beside from their Go modules into .reference/bin, each once for its version.
+# Everything stays below .reference; what was needed to build is removed again. Without a Go toolchain nothing is done: the tests
+# that need a program say so (in CI they fail).
+# usage: build/reference.sh [NAME...]
+set -eu
+
+# name, Go module, version, package in it, import to leave out of its main.go (- for none).
+# flanneld is built without Tencent's cloud: that SDK is not in every module proxy, and no test goes there.
+TABLE='flanneld github.com/flannel-io/flannel v0.28.9 . github.com/flannel-io/flannel/pkg/backend/tencentvpc'
+
+PATH="$PATH:/usr/local/go/bin"
+
+say() { printf 'reference: %s\n' "$*"; }
+
+compile() { # name module version package import
+    export GOBIN="$PWD/.reference/bin" GOMODCACHE="$PWD/.reference/modules" GOCACHE="$PWD/.reference/cache" GOFLAGS='-modcacherw -buildvcs=false'
+    mkdir -p .reference/bin
+    rm -rf .reference/source
+    here=$(cd .reference && go mod download -json "$2@$3" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+    [ -n "$here" ] || return 1
+    cp -r "$here" .reference/source
+    (
+        cd ".reference/source/$4"
+        [ "$5" = - ] || grep -vF "\"$5\"" main.go >main.go.kept
+        [ "$5" = - ] || mv main.go.kept main.go
+        go build -trimpath -ldflags '-s -w' -o "$GOBIN/$1" .
+    )
+}
+
+build() { # name module version package import
+    printf '%s\n' "$*" | cmp -s - ".reference/$1.made" && [ -x ".reference/bin/$1" ] && return
+    command -v go >/dev/null || {
+        say "no Go toolchain here, so no $1; the tests beside it are left out (golang.org has one, for /usr/local/go)"
+        return
+    }
+    say "building $1 $3 (about two minutes)"
+    log=$(mktemp)
+    if compile "$@" >"$log" 2>&1; then
+        printf '%s\n' "$*" >".reference/$1.made"
+    else
+        say "$1 was not built; the tests beside it are left out: $(tail -n 3 "$log")"
+    fi
+    rm -f "$log"
+}
+
+cd "$(dirname "$0")/.."
+printf '%s\n' "$TABLE" | while read -r name module version package import; do
+    case " ${*:-$name} " in *" $name "*) build "$name" "$module" "$version" "$package" "$import" </dev/null ;; esac
+done
+rm -rf .reference/source .reference/modules .reference/cache
