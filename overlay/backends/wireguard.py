@@ -8,7 +8,7 @@ import base64
 import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, IPv6Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 
 from overlay import documents
 from overlay.attributes import Attributes, compact
@@ -35,6 +35,8 @@ DEVICE, DEVICE_V6 = "flannel-wg", "flannel-wg-v6"
 OVERHEAD = 80
 """Bytes of outer IPv6, UDP and WireGuard headers."""
 MODES = ("separate", "auto", "ipv4", "ipv6")
+PRIVATE = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
+"""What flannel takes for addresses that are not reached from everywhere: RFC 1918, no more."""
 UNIQUE_LOCAL = IPv6Network("fc00::/7")
 
 
@@ -127,6 +129,8 @@ class Wireguard:
             key, _ = _data(peer.attributes.backend_data)
             if problem or not key:
                 return problem or "its BackendData has no usable PublicKey"
+            if self._options.mode == "ipv6" and peer.attributes.public_ipv6 is None:
+                return "it has no PublicIPv6 to send to, as Backend.Mode ipv6 needs"
             holder = keys.setdefault(key, peer.subnet)
             return "" if holder == peer.subnet else f"its PublicKey is also that of {holder}"
 
@@ -170,7 +174,7 @@ class Wireguard:
     def _best(self, peer: Attributes) -> int:
         """Choose the IP version in mode auto (contract 5.5)."""
         ours, theirs = self._underlay.public_ipv6, peer.public_ipv6
-        if ours is None or theirs is None or peer.public_ip.is_global:
+        if ours is None or theirs is None or not any(peer.public_ip in net for net in PRIVATE):
             return 4
         return 4 if ours in UNIQUE_LOCAL or theirs in UNIQUE_LOCAL else 6
 

@@ -1,4 +1,4 @@
-"""A real etcd of one member for tests: its own data directory and ports, started, stopped and restored as a person would.
+"""A real etcd for tests, of one member or several: own data directories and ports, started, stopped and restored as a person would.
 
 Listens on loopback unless told otherwise. What an operator does from outside goes through etcdctl. Must not know leases or keys.
 """
@@ -55,11 +55,22 @@ def _openssl(place: Path, words: str) -> None:
 class Etcd:
     """One member and its data."""
 
-    def __init__(self, place: Path, tls: Certificates | None = None, *, client_certificates: bool = False) -> None:
+    def __init__(
+        self,
+        place: Path,
+        tls: Certificates | None = None,
+        *,
+        client_certificates: bool = False,
+        name: str = "lab",
+        group: int | None = None,
+    ) -> None:
+        """Choose ports; `group` is a group id to run as, by which a firewall can tell members from each other."""
         place.mkdir(exist_ok=True)
+        self.name, self.group = name, group
         self.place, self.data, self.log = place, place / "data", place / "log"
         self._tls, self._demanding = tls, client_certificates
-        self._port, self._peer = free_port(), free_port()
+        self._port, self.peer_port = free_port(), free_port()
+        self.members = self.peer
         self._process: subprocess.Popen[bytes] | None = None
         self.user: tuple[str, ...] = ()
 
@@ -68,17 +79,33 @@ class Etcd:
         """The client URL."""
         return f"{'https' if self._tls else 'http'}://{HOST}:{self._port}"
 
+    @property
+    def peer(self) -> str:
+        """The name and URL other members know it by."""
+        return f"{self.name}=http://{HOST}:{self.peer_port}"
+
     def start(self) -> "Etcd":
         """Start the member and return when it serves."""
+        self.launch()
+        self.served()
+        return self
+
+    def launch(self) -> None:
+        """Start the member if it does not run, without waiting: one of several serves only with most of the others."""
+        if self._process is not None:
+            return
         self.log.write_text("")
         with self.log.open("a") as log:
-            self._process = subprocess.Popen([tool("etcd"), *self._flags()], stdout=log, stderr=log, cwd=self.place)
+            command = [tool("etcd"), *self._flags()]
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.place, group=self.group)
+
+    def served(self) -> None:
+        """Return when the member serves."""
         try:
             until(self._serving, f"etcd serves ({self.log})", within=30)
         except BaseException:
             self.stop(signal.SIGKILL)
             raise
-        return self
 
     def _serving(self) -> bool:
         if self._process is not None and self._process.poll() is not None:
@@ -86,10 +113,12 @@ class Etcd:
         return READY in self.log.read_text()
 
     def _flags(self) -> Sequence[str]:
-        peer = f"http://{HOST}:{self._peer}"
-        flags = {"name": "lab", "data-dir": self.data, "listen-client-urls": self.url, "logger": "zap"}
+        peer = self.peer.partition("=")[2]
+        flags = {"name": self.name, "data-dir": self.data, "listen-client-urls": self.url, "logger": "zap"}
         flags |= {"advertise-client-urls": self.url, "listen-peer-urls": peer, "initial-advertise-peer-urls": peer}
-        flags |= {"initial-cluster": f"lab={peer}", "log-outputs": "stderr"}
+        flags |= {"initial-cluster": self.members, "log-outputs": "stderr"}
+        if self.members != self.peer:
+            flags |= {"heartbeat-interval": "50", "election-timeout": "500"}
         if self._tls:
             flags |= {"cert-file": self._tls.certificate, "key-file": self._tls.key}
         if self._tls and self._demanding:
@@ -142,3 +171,11 @@ class Etcd:
     def get(self, key: str, *options: str) -> bytes:
         """Return the value of a key without the newline etcdctl adds, or what the options ask for."""
         return self.ctl("get", *(options or ("--print-value-only",)), "--", key).removesuffix(b"\n")
+
+
+def cluster(place: Path) -> tuple[Etcd, ...]:
+    """Give three members that know each other, each to be run as a group of its own (root), not started."""
+    members = tuple(Etcd(place / f"m{number}", name=f"m{number}", group=64_000 + number) for number in range(3))
+    for member in members:
+        member.members = ",".join(each.peer for each in members)
+    return members

@@ -27,7 +27,7 @@ class Tulled:
     """One daemon in a space, with its lease file and log in a directory of its own; `within` is a command that runs it elsewhere."""
 
     def __init__(self, space: Space, place: Path, *flags: str, within: tuple[str, ...] = ()) -> None:
-        self.space, self.place = space, place / space.name
+        self.space, self.place, self.within = space, place / space.name, within
         self.place.mkdir(exist_ok=True)
         self.lease_file = self.place / "subnet.env"
         self.log = self.place / "log"

@@ -111,11 +111,25 @@ def test_one_device_carries_both_families_in_the_other_modes() -> None:
         ("auto", peer(public="10.0.0.2"), ("2001:db8::2", 51821)),
         ("auto", peer(public="10.0.0.2", six="fd99::2"), ("10.0.0.2", 51820)),
         ("auto", peer(six=""), ("192.0.2.2", 51820)),
+        ("auto", peer(public="192.168.9.2"), ("2001:db8::2", 51821)),
+        ("auto", peer(public="100.64.0.2"), ("100.64.0.2", 51820)),
+        ("auto", peer(public="172.32.0.2"), ("172.32.0.2", 51820)),
         ("ipv4", peer(port=0), ("192.0.2.2", 51820)),
     ],
 )
 def test_a_mode_chooses_the_address_it_sends_to(mode: str, other: Lease, chosen: tuple[str, int]) -> None:
     assert endpoint(f', "Mode": "{mode}"', other) == chosen
+
+
+ONE_FAMILY = Lease(subnets.parse_key("10.42.2.0-24"), replace(peer(2, six="").attributes, backend_v6_data=""))
+
+
+@pytest.mark.parametrize(("mode", "devices"), [("separate", [1, 0]), ("auto", [1]), ("ipv4", [1]), ("ipv6", [0])])
+def test_a_peer_of_one_family_is_reached_where_it_can_be(mode: str, devices: list[int]) -> None:
+    made = build(f', "Mode": "{mode}"', V6)
+    desired = made.desired(Lease(subnets.parse_key(SIX), made.attributes(subnets.parse_key(SIX))), [ONE_FAMILY])
+    assert [len(pipe.carrier.peers) for pipe in desired.pipes if isinstance(pipe.carrier, Encryption)] == devices
+    assert ("no PublicIPv6" in str(desired.unusable)) is (mode == "ipv6")
 
 
 def test_a_peer_without_a_key_of_its_own_is_left_out() -> None:

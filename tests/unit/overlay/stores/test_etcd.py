@@ -30,6 +30,7 @@ from overlay.stores.etcd_messages import KeyValue
 from overlay.subnets import Subnet
 from overlay.tenancy import Tenancy, Terms
 from overlay.tenant import Chance, Tenant
+from tests.lab import waiting
 from tests.lab.etcd import Etcd
 
 T = TypeVar("T")
@@ -531,6 +532,41 @@ class Household:
 
     def withdrawn(self, lease: Lease, reason: str) -> None:
         raise AssertionError(reason)
+
+
+def test_an_etcd_that_was_away_for_thirty_hours_gets_the_lease_back_that_ended_meanwhile(
+    alone: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("overlay.tenant.LONGEST_NAP", 0.01)
+    config = network.parse('{"Network": "10.5.0.0/16", "Backend": {"Type": "vxlan"}}', "x")
+    clock, home, out = [1000.0], Household(), io.StringIO()
+
+    async def published(number: int) -> None:
+        async with asyncio.timeout(20):
+            while len(home.published_leases) < number:
+                await asyncio.sleep(0.01)
+                clock[0] += 1.0
+
+    async def live(store: EtcdStore) -> None:
+        state = Tenancy(Terms(config, ME, lambda _: MINE))
+        chance = Chance(lambda: clock[0], lambda: 0.5)
+        tenant = Tenant(store, state, home, chance, Log(out, clock=lambda: ""))
+        task = asyncio.create_task(tenant.run())
+        await published(1)
+        alone.etcd.stop()
+        clock[0] += 30 * 3600
+        await asyncio.to_thread(waiting.until, lambda: tenant.problem, "the renewal has failed", within=20)
+        await asyncio.to_thread(alone.etcd.start)
+        await asyncio.to_thread(alone.etcd.ctl, "del", alone.key(home.published_leases[0].subnet))
+        await published(2)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    alone.run(live)
+    first, second = home.published_leases
+    assert (second.subnet, second.attributes) == (first.subnet, first.attributes)
+    assert out.getvalue().count("the lease is in doubt") == 1, "what is the same is said once"
+    assert alone.ttl_of(alone.key(second.subnet)) > 86_000
 
 
 def test_through_two_days_a_lease_is_renewed_an_hour_before_its_end_and_no_oftener(
