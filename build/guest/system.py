@@ -22,9 +22,11 @@ PACKAGES = (
     "iptables",
     "iputils-ping",
     "kmod",
+    "mount",
     "nftables",
     "procps",
     "python3",
+    "util-linux",
     "wireguard-tools",
 )
 BULK = (

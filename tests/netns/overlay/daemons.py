@@ -34,7 +34,7 @@ class Tulled:
         self._ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         (self.place / "notify").unlink(missing_ok=True)
         self._ready.bind(str(self.place / "notify"))
-        self._ready.settimeout(15)
+        self._ready.settimeout(30)  # an emulated machine needs half of it
         named = any("=/" in flag for flag in flags)  # several networks name their own
         own = () if named else ("--subnet-file", str(self.lease_file))
         command = [*within, sys.executable, "-c", START, *own, *flags]
