@@ -7,6 +7,7 @@ not decide which peers there are; what the device itself needs is overlay.drift'
 import contextlib
 import socket
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,13 +21,17 @@ from overlay.forwarder.control import State
 START = "import sys; sys.path[:] = {paths!r}; from overlay.forwarder.process import main; raise SystemExit(main())"
 
 
+NOTICE = 1.0
+"""Seconds peers have to hear of us before they are greeted."""
+
+
 class Carriers:
     """The carriers of one daemon, known by its lease file `owner`; `private_key` is WireGuard's, where that is used."""
 
     def __init__(self, owner: str, private_key: str = "") -> None:
         self._owner, self._private_key = owner, private_key
         self._told: dict[str, wireguard.Settings] = {}
-        self._made: set[str] = set()
+        self._made: dict[str, float] = {}
 
     def ensure(self, network: Network, pipe: Pipe) -> tuple[str, ...]:
         """Bring the carrier of a device in line and say what was changed.
@@ -40,13 +45,14 @@ class Carriers:
                 return self._encryption(network, pipe.name, pipe.carrier)
 
     def greet(self, pipe: Pipe) -> None:
-        """Send a datagram to every peer through a WireGuard device that an earlier pass made and set up.
+        """Send a datagram to every peer through a WireGuard device that was made NOTICE seconds ago or earlier, once.
 
         That begins a session. Peers that still have one with an earlier device of ours, which is lost, would go on using it until
         15 seconds have brought no answer. Not at once: a peer that hears of us only now would make us wait for 5 seconds.
         """
-        if isinstance(pipe.carrier, Encryption) and pipe.name in self._made:
-            self._made.remove(pipe.name)
+        made = self._made.get(pipe.name)
+        if isinstance(pipe.carrier, Encryption) and made is not None and time.monotonic() - made >= NOTICE:
+            del self._made[pipe.name]
             for subnet in {subnet for peer in pipe.carrier.peers for subnet in peer.allowed}:
                 _send(subnet.network_address)
 
@@ -64,7 +70,7 @@ class Carriers:
         if network.link(device) is None:
             wireguard.create(network, device)
             self._told.pop(device, None)
-            self._made.add(device)
+            self._made[device] = time.monotonic()
             changed.append(f"creating WireGuard device {device}")
         found = wireguard.show(device)
         if found != settings and (self._told.get(device) != settings or _placeless(found) != _placeless(settings)):

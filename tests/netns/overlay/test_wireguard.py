@@ -96,5 +96,5 @@ def tell_the_story(mode: str, begin: Begin) -> list[Link]:
     other.space.network.attempt(DeleteLink(name) for name in (*CARRIED, "tulle0"))
     again = begin(1).ready()
     assert wg(again, "show", "flannel-wg", "public-key") == before
-    reached(one, again, within=8)
+    reached(one, again, within=12)
     return [link for link in one.space.network.links() if link.name in ENDPOINTS[mode]]
