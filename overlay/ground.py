@@ -61,14 +61,21 @@ class Ground:
         return fresh
 
     def _chosen(self, before: Underlay) -> Underlay | None:
-        """Choose anew, as at the start; None while nothing is left, or only another interface and that too early."""
+        """Choose anew, as at the start; None while nothing is left, or only another interface that is not taken yet."""
         self._lost = self._now() if self._lost is None else self._lost
         try:
             found = interfaces.choose(self._view, self._wish, dual=self._dual)
         except Unavailable as problem:
             self.problem = f"{before.interface} has lost {before.local or before.public_ip}: {problem}"
             return None
-        if found.interface != before.interface and self._now() - self._lost < GRACE:
-            self.problem = f"{before.interface} has lost {before.local or before.public_ip}, {found.interface} is next"
+        if found.interface != before.interface and (reason := self._hesitation(found, self._lost)):
+            self.problem = f"{before.interface} has lost {before.local or before.public_ip}, {found.interface} {reason}"
             return None
         return interfaces.later(before, found)
+
+    def _hesitation(self, found: Underlay, lost: float) -> str:
+        """Say why another interface is not taken: it is the network's own, our bridge say, or it is too early; empty when it is."""
+        inside = [net for net in self.stand.terms.config.networks if net.version == 4 and found.local in net]
+        if inside:
+            return f"has an address of {inside[0]} and is not taken"
+        return "is next" if self._now() - lost < GRACE else ""

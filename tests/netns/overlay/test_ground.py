@@ -8,13 +8,15 @@
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from kernel.requests import AddVeth, DeleteLink, SetLink
 from tests.lab import waiting
 from tests.netns.overlay.conftest import Start
-from tests.netns.overlay.daemons import DEVICE, Tulled
+from tests.netns.overlay.daemons import DEVICE, Tulled, segment
 from tests.netns.spaces import Space
 
 Pair = tuple[Tulled, Tulled]
@@ -73,6 +75,23 @@ def test_an_interface_that_was_down_carries_everything_again(two: Pair) -> None:
     waiting.until(lambda: not one.reaches(other), "cut off", namespace=one.space.namespace)
     one.space.run("ip", "link", "set", "eth0", "up")
     reached(one, other)
+
+
+def test_an_interface_that_was_made_anew_carries_everything_again(
+    make_space: Callable[[str], Space], start: Start
+) -> None:
+    spaces, wire = (make_space("one"), make_space("two")), make_space("wire")
+    segment(wire, *spaces)
+    one, other = (start(space, "--bridge", "tulle0", "--healthz-port", "8471").ready() for space in spaces)
+    reached(one, other)
+    mac, near = one.mac, spaces[0]
+    near.network.apply(DeleteLink("eth0"))
+    waiting.until(lambda: one.health("/readyz")[0] == 503, "not ready", namespace=near.namespace)
+    wire.network.apply(AddVeth("port9", "eth0", near.namespace, master=wire.index("wire")))
+    near.network.apply(SetLink("eth0", up=True))
+    near.run("ip", "address", "add", "192.0.2.1/24", "dev", "eth0")
+    reached(one, other)
+    assert one.mac == mac
 
 
 def test_a_pinned_address_that_is_gone_is_waited_for(hosts: tuple[Space, Space], start: Start, tmp_path: Path) -> None:

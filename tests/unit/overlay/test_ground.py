@@ -1,5 +1,5 @@
 """Claims: a stand is left only when its interface has lost an address; another address there is taken at once, another interface after
-GRACE seconds; a changed MTU is a new stand; while nothing can be used all stays and the reason is said, and an underlay that the
+GRACE seconds, but never one with an address of the network itself; a changed MTU is a new stand; while nothing can be used all stays and the reason is said, and an underlay that the
 backend refuses changes nothing.
 """
 
@@ -74,6 +74,16 @@ def test_another_interface_is_taken_when_the_first_stays_away(host: Host) -> Non
     host.time += GRACE
     assert host.look() == "198.51.100.1"
     assert (host.ground.stand.underlay.interface, host.ground.problem) == ("eth1", "")
+
+
+def test_our_own_bridge_is_no_underlay(host: Host) -> None:
+    host.tables.held, host.tables.ways = [held(3, "10.42.9.1/24")], [route("0.0.0.0/0", 3)]
+    assert host.look() == ""
+    host.time += 2 * GRACE
+    assert (host.look(), host.ground.problem) == (
+        "",
+        "eth0 has lost 192.0.2.1, eth1 has an address of 10.42.0.0/16 and is not taken",
+    )
 
 
 def test_a_pinned_address_that_is_gone_is_said_and_waited_for() -> None:
