@@ -38,9 +38,14 @@ def listing(family: str, table: str, namespace: Namespace | None = None) -> list
     return [each for each in objects if "metainfo" not in each]
 
 
+def installed() -> bool:
+    """Tell whether there is an nft."""
+    return tools.find("nft") is not None
+
+
 def usable(namespace: Namespace | None = None) -> bool:
     """Tell whether nft is installed and the kernel would take a table from us (contract 2.5); changes nothing."""
-    return tools.find("nft") is not None and accepts([TRIAL], namespace)
+    return installed() and accepts([TRIAL], namespace)
 
 
 def accepts(transaction: Sequence[dict[str, Any]], namespace: Namespace | None = None) -> bool:

@@ -68,7 +68,7 @@ class Enforcer:
         try:
             changed += _guard(wish) if wish else []
         except KernelError as problem:
-            unguarded = _reason(problem)
+            unguarded = _bare(problem)
         return Outcome(tuple(changed), "; ".join(problems), unguarded, "; ".join(notices))
 
     def follow(self, before: guard.Wish | None, wish: guard.Wish | None) -> Outcome:
@@ -76,7 +76,7 @@ class Enforcer:
         try:
             return Outcome(tuple(_follow(before, wish) if wish else []), "")
         except KernelError as problem:
-            return Outcome((), "", _reason(problem))
+            return Outcome((), "", _bare(problem))
 
     def _family(self, version: int, wanted: Sequence[Rules], notices: list[str]) -> list[str]:
         changed = []
@@ -175,7 +175,13 @@ def _reason(problem: KernelError) -> str:
     return f"{problem}; {problem.hint}" if problem.hint else str(problem)
 
 
+def _bare(problem: KernelError) -> str:
+    return f"anybody may send to the tunnel: {_reason(problem)}, or switch the guard off with --tunnel-guard=false"
+
+
 def _guard(wish: guard.Wish) -> list[str]:
+    if not wish.armed and not nft.installed():
+        return []  # there cannot be one
     return _change(wish, guard.changes(wish, nft.listing(guard.FAMILY, wish.table)))
 
 

@@ -1,7 +1,7 @@
 """Which packets of our tunnel the host takes at all: those from current peers; all others of this port and VNI are dropped.
 
 Peers come and go as elements of a set, so that a change costs what changed. VXLAN itself takes a frame from anybody who can send a datagram (moby advisory GHSA-vwm3-crmr-xfxw). The hook is input, where
-fragments are whole again; other VNIs that share the port are not touched. Written as nft lists it, like overlay.firewall.
+fragments are whole again; other VNIs that share the port are not touched. Written as nft lists it, like overlay.nftables.
 Blind spot: whoever can forge a peer's address passes. This is no authentication; the backend wireguard is.
 """
 

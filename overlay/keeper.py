@@ -64,19 +64,22 @@ class Keeper:
             loop.add_reader(self._events.fileno(), self._hear)
         try:
             while True:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._pause()):
-                        await self._heard.wait()
+                await asyncio.sleep(self._interval)
+                await self._wait()
                 self._heard.clear()
                 await self._look()
-                await asyncio.sleep(self._interval)
         finally:
             if self._events is not None:
                 loop.remove_reader(self._events.fileno())
 
-    def _pause(self) -> float:
-        told = self._events is not None and self._enforcer.overhears
-        return self._interval * (SELDOM - 1) if told else 0
+    async def _wait(self) -> None:
+        """Wait for a change to be heard of, not long; not at all where the kernel does not tell of all changes."""
+        for _ in range(SELDOM - 1):
+            if self._heard.is_set() or self._events is None or not self._enforcer.overhears:
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._interval):
+                    await self._heard.wait()
 
     def _hear(self) -> None:
         if self._events is not None and any(name.startswith(OURS) or name == ANY for name in self._events.read()):

@@ -141,12 +141,37 @@ def test_where_the_chosen_tool_is_absent_the_other_one_does_it(
     hidden = [TOOLS["nftables" if native else "iptables"]]
     script = 'for each in $HIDDEN; do mount --bind /dev/null "$(readlink -f "$each")" || exit 9; done; exec "$@"'
     within = ("env", f"HIDDEN={' '.join(hidden)}", "unshare", "--mount", "sh", "-c", script, "-")
-    network = {"Network": "10.42.0.0/16", "EnableNFTables": native, "Backend": {"Type": "host-gw"}}
+    network = {"Network": "10.42.0.0/16", "EnableNFTables": native, "Backend": {"Type": "vxlan"}}
     (tmp_path / "net.json").write_text(json.dumps(network))
     store = ("--store", f"sqlite:{tmp_path / 'a.db'}", "--net-config", str(tmp_path / "net.json"), "--iface", "eth0")
-    daemon = start(hosts[0], *store, "--ip-masq", within=within).ready()
+    daemon = start(hosts[0], *store, "--ip-masq", "--tunnel-guard=false", within=within).ready()
     first, second = ("nftables", "iptables") if native else ("iptables", "nftables")
     sentence = f"IPv4 has no usable {first} here: {second} is used instead"
     assert sentence in daemon.log.read_text()
     assert ("FLANNEL-POSTRTG" in hosts[0].run("iptables", "-t", "nat", "-S")) == native
     assert ("flannel-ipv4" in hosts[0].run("nft", "list", "tables")) != native
+
+
+def test_the_older_iptables_which_tells_of_no_change_is_looked_at_every_interval(
+    hosts: tuple[Space, Space], start: Start
+) -> None:
+    space = hosts[0]
+    script = 'mount --bind "$(readlink -f /usr/sbin/iptables-legacy)" "$(readlink -f /usr/sbin/iptables)" && exec "$@"'
+    within = ("unshare", "--mount", "sh", "-c", script, "-")
+    start(space, "--ip-masq", "--iptables-resync", "1", within=within).ready()
+    before = space.run("iptables-legacy", "-t", "nat", "-S")
+    assert '-A POSTROUTING -m comment --comment "flanneld masq" -j FLANNEL-POSTRTG' in before
+    space.run("iptables-legacy", "-t", "nat", "-F", "POSTROUTING")
+    waiting.until(
+        lambda: space.run("iptables-legacy", "-t", "nat", "-S") == before, "the jump is back", namespace=space.namespace
+    )
+
+
+def test_without_nft_the_log_says_that_the_tunnel_is_open_and_how_to_have_it_so(
+    hosts: tuple[Space, Space], start: Start
+) -> None:
+    script = 'mount --bind /dev/null "$(readlink -f /usr/sbin/nft)" && exec "$@"'
+    daemon = start(hosts[0], within=("unshare", "--mount", "sh", "-c", script, "-"))
+    waiting.until(daemon.lease_file.exists, "the lease file")
+    said = "anybody may send to the tunnel: running nft: Package not installed"
+    assert (said in daemon.log.read_text(), "--tunnel-guard=false" in daemon.log.read_text()) == (True, True)
