@@ -52,12 +52,14 @@ class Enforcer:
         """Tell whether the kernel would tell of every change to our rules: not when they are in iptables' own tables."""
         return not any(self._legacy.values())
 
-    def enforce(self, wanted: Sequence[Rules], wish: guard.Wish | None = None) -> Outcome:
-        """Bring all families and the guard in line, each whatever became of the others."""
+    def enforce(
+        self, wanted: Sequence[Rules], wish: guard.Wish | None = None, gone: frozenset[int] = frozenset()
+    ) -> Outcome:
+        """Bring all families and the guard in line, each whatever became of the others; take away the rules of `gone` ones."""
         changed: list[str] = []
         problems: list[str] = []
         notices: list[str] = []
-        for version in sorted({one.network.version for one in wanted}):
+        for version in sorted({one.network.version for one in wanted} | gone):
             try:
                 mine = [one for one in wanted if one.network.version == version]
                 changed += self._family(version, mine, notices)
@@ -80,7 +82,7 @@ class Enforcer:
 
     def _family(self, version: int, wanted: Sequence[Rules], notices: list[str]) -> list[str]:
         changed = []
-        if sysctl.ensure(FORWARDING[version], "1"):
+        if wanted and sysctl.ensure(FORWARDING[version], "1"):
             changed.append(f"turning on {FORWARDING[version]}")
         tools = [self._tool(version, one, notices) for one in wanted]
         chosen = {

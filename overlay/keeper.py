@@ -54,7 +54,8 @@ class Keeper:
             if before is not None and before.rules == ward.rules and network in self._well:
                 outcome = await asyncio.to_thread(self._enforcer.follow, before.wish, ward.wish)
             else:
-                outcome = await asyncio.to_thread(self._enforcer.enforce, self._rules(), ward.wish)
+                gone = _families(before.rules if before else ()) - _families(self._rules())
+                outcome = await asyncio.to_thread(self._enforcer.enforce, self._rules(), ward.wish, gone)
             self._report(network, ward, outcome)
 
     async def run(self) -> None:
@@ -107,3 +108,7 @@ class Keeper:
         else:
             self._well.add(network)
         ward.report(outcome)
+
+
+def _families(rules: tuple[Rules, ...]) -> frozenset[int]:
+    return frozenset(one.network.version for one in rules)

@@ -66,7 +66,7 @@ class Supervisor:
 
     async def run(self) -> None:
         """Work until cancelled; raises an ExceptionGroup of what nobody here can mend."""
-        for member in self.members if self._several else ():
+        for member in self.members:
             rules = assembly.earlier_rules(member.chosen, self._shared.clock.boot)
             self._shared.keeper.expect(member.name, rules)
         async with asyncio.TaskGroup() as group:

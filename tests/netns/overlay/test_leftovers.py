@@ -1,4 +1,4 @@
-"""Claims, with real daemons that start again with another network config on the same host: the device, guard, routes and blackholes of the
+"""Claims, with real daemons that start again with another network config on the same host: the device, guard, rules, routes and blackholes of the
 earlier one are gone, whichever backend it was; a device somebody else made under the recorded name stays, and so does what no
 record names; blackholes come with their option, for both families, beside a bridge, and go with it.
 """
@@ -19,10 +19,18 @@ VXLAN: dict[str, Any] = {"Type": "vxlan"}
 
 
 def once(
-    start: Start, space: Space, place: Path, *flags: str, net: str = "10.42", six: bool = False, **backend: Any
+    start: Start,
+    space: Space,
+    place: Path,
+    *flags: str,
+    net: str = "10.42",
+    six: bool = False,
+    native: bool = False,
+    **backend: Any,
 ) -> Tulled:
     """Run a daemon with this network until it is ready, and end it; its peer is 192.0.2.2."""
     network = {"Network": f"{net}.0.0/16", "EnableIPv6": six, "IPv6Network": "fd00:42::/48" if six else None}
+    network |= {"EnableNFTables": native}
     own, peer = ({"PublicIP": f"192.0.2.{one}", "Subnet": f"{net}.{one}.0/24"} for one in (1, 2))
     if six:
         for number, one in enumerate((own, peer), start=1):
@@ -48,6 +56,19 @@ def test_another_vni_leaves_neither_device_nor_guard_of_the_earlier(
     assert links(space) == {"flannel.7"}
     assert "tulle-guard-1" not in space.run("nft", "list", "tables")
     assert "removing table tulle-guard-1" in daemon.log.read_text()
+
+
+@pytest.mark.parametrize("native", [False, True], ids=["iptables", "nftables"])
+def test_a_family_less_leaves_no_rule_of_it(
+    hosts: tuple[Space, Space], start: Start, tmp_path: Path, native: bool
+) -> None:
+    space = hosts[0]
+    space.run("ip", "address", "add", "2001:db8::1/64", "dev", "eth0", "nodad")
+    for six in (True, False):
+        once(start, space, tmp_path, "--ip-masq", six=six, native=native, **VXLAN)
+        said = space.run("ip6tables-save") + space.run("nft", "list", "tables")
+        assert ("FLANNEL-POSTRTG" in said or "flannel-ipv6" in said) == six
+        assert ("FLANNEL-POSTRTG" in space.run("iptables-save")) != native
 
 
 def test_another_backend_leaves_no_route_and_no_device_of_the_earlier(
