@@ -9,10 +9,11 @@ import argparse
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any, TextIO
 
 from lease.file import DEFAULT_PATH
+from overlay import readers
 from overlay.errors import Refused
 from overlay.stores import etcd_names
 from overlay.stores.etcd_names import Endpoint
@@ -24,7 +25,6 @@ DEFAULT_STORE = "sqlite:/var/lib/tulle/network.db"
 
 _USER = re.compile("//[^/]*@")
 """A user and password in a URL, which no error may repeat."""
-_TRUE, _FALSE = ("1", "t", "true"), ("0", "f", "false")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,46 +104,6 @@ class Settings:
         return self.store.partition(":")[2]
 
 
-def _number(lowest: int, highest: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if not re.fullmatch("[0-9]{1,9}", text) or not lowest <= int(text) <= highest:
-            raise ValueError(f"write a whole number from {lowest} to {highest}")
-        return int(text)
-
-    return read
-
-
-def _boolean(text: str) -> bool:
-    if text.lower() not in (*_TRUE, *_FALSE):
-        raise ValueError("write true or false")
-    return text.lower() in _TRUE
-
-
-def _address(kind: type[IPv4Address | IPv6Address] | None = None) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        address = _parsed(text)
-        if address is None or (kind is not None and not isinstance(address, kind)):
-            example = "2001:db8::1" if kind is IPv6Address else "192.0.2.1"
-            raise ValueError(f"write an address like {example}")
-        return str(address)
-
-    return read
-
-
-def _parsed(text: str) -> IPv4Address | IPv6Address | None:
-    try:
-        return ip_address(text)
-    except ValueError:
-        return None
-
-
-def _cidr(text: str) -> str:
-    try:
-        return str(ip_network(text))
-    except ValueError:
-        raise ValueError("write a network like 192.0.2.0/24, or an address") from None
-
-
 def _store(text: str) -> str:
     kind, _, path = text.partition(":")
     if text != "etcd" and (kind not in STORES or not path):
@@ -163,29 +123,6 @@ def _listed(text: str) -> list[str]:
     """Cut a variable's list of networks; a comma in a single prefix is part of it."""
     words = text.split(",")
     return words if all("=/" in word for word in words) else [text]
-
-
-def _regex(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as problem:
-        raise ValueError(f"not a regular expression: {problem}") from None
-    return text
-
-
-def _link_name(text: str) -> str:
-    if not re.fullmatch(r"[^\s/:]{1,15}", text) or text in (".", ".."):
-        raise ValueError("a link's name has 1 to 15 characters, no blank, slash or colon")
-    return text
-
-
-def _choice(*words: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if text not in words:
-            raise ValueError(f"write one of: {', '.join(words)}")
-        return text
-
-    return read
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,39 +154,39 @@ class Option:
 
 # fmt: off
 OPTIONS = (
-    Option("store",                        _store,                DEFAULT_STORE, "STORE",  "where leases live: etcd (implied by any --etcd-... flag), sqlite:PATH shared by the daemons of one machine, or file:PATH, a JSON file that is the same on every host"),
-    Option("etcd-endpoints",               etcd_names.endpoints,  (),           "URLS",    "members of etcd, with commas between (default http://127.0.0.1:4001,http://127.0.0.1:2379)"),
-    Option("etcd-prefix",                  _tract,                (),           "PATH",    f"what the network's keys in etcd begin with (default {etcd_names.DEFAULT_PREFIX}); PATH=LEASEFILE, repeated, keeps several networks", repeated=True, split=_listed),
-    Option("etcd-cafile",                  str,                   "",           "FILE",    "PEM certificates that https members are checked against; the system's without it"),
-    Option("etcd-certfile",                str,                   "",           "FILE",    "PEM certificate to show to etcd, together with --etcd-keyfile"),
-    Option("etcd-keyfile",                 str,                   "",           "FILE",    "its PEM key"),
-    Option("etcd-username",                str,                   "",           "NAME",    "user of etcd's own authentication"),
-    Option("etcd-password",                str,                   "",           "WORD",    "their password; others may read a command line: prefer TULLED_ETCD_PASSWORD", secret=True),
-    Option("network",                      str,                   "",           "CIDR",    "network of all hosts, for a sqlite store that has none yet"),
-    Option("net-config",                   str,                   "",           "FILE",    "flannel network config (JSON) instead of --network"),
-    Option("vni",                          _number(1, 16777215),  None,         "N",       "VXLAN network identifier stored with --network (default 1)"),
-    Option("port",                         _number(0, 65535),     None,         "N",       "UDP port stored with --network (default 0: the kernel's, 8472)"),
-    Option("iface",                        str,                   (),           "NAME|IP", "interface other hosts reach; may be repeated, the first that exists is taken", repeated=True),
-    Option("iface-regex",                  _regex,                (),           "REGEX",   "the same by regular expression over addresses, then names; may be repeated", repeated=True),
-    Option("iface-can-reach",              _address(),            "",           "IP",      "the interface the kernel would use towards this address"),
-    Option("public-ip",                    _address(IPv4Address), "",           "IP",      "address other hosts send to, when it is not the interface's own (NAT)"),
-    Option("public-ipv6",                  _address(IPv6Address), "",           "IP",      "the same for IPv6"),
-    Option("subnet-file",                  str,                   DEFAULT_PATH, "FILE",    "lease file for the CNI programs"),
-    Option("subnet-lease-renew-margin",    _number(1, 1439),      60,           "MINUTES", "renew this long before a lease ends"),
-    Option("ip-masq",                      _boolean,              False,        "",        "masquerade what containers send out of the network"),
-    Option("ip-masq-fully-random-disable", _boolean,              False,        "",        "let the kernel keep source ports when masquerading"),
-    Option("ip-masq-exclude",              _cidr,                 (),           "CIDR",    "with --ip-masq: what containers send there keeps its source address; may be repeated", repeated=True),
-    Option("tunnel-guard",                 _boolean,              True,         "",        "drop packets of our VXLAN port and VNI from addresses that are no current peer's"),
-    Option("tunnel-allow",                 _cidr,                 (),           "CIDR",    "let these send to the tunnel too (peers behind NAT); may be repeated", repeated=True),
-    Option("wireguard-key-file",           str,                   KEY_PATH,     "FILE",    "private key of the backend wireguard, made at the first start and kept (also WIREGUARD_KEY_FILE)", also=("WIREGUARD_KEY_FILE",)),
-    Option("iptables-resync",              _number(1, 3600),      5,            "SECONDS", "compare the firewall's rules this often"),
-    Option("iptables-forward-rules",       _boolean,              True,         "",        "accept the network's traffic in the forward chain"),
-    Option("ip-blackhole-route",           _boolean,              False,        "",        "discard what goes to addresses of our subnet that no link has"),
-    Option("bridge",                       _link_name,            "",           "NAME",    "keep this bridge up with the gateway address, so that services can bind before the first container"),
-    Option("healthz-ip",                   _address(),            "0.0.0.0",    "IP",      "address the health server listens on"),  # noqa: S104 - flannel's default
-    Option("healthz-port",                 _number(0, 65535),     0,            "N",       "port of /healthz and /readyz; 0 is off"),
-    Option("log-format",                   _choice("text", "json"), "text",     "FORMAT",  "text (key=value) or json, one line an event, on stderr"),
-    Option("v",                            _number(0, 9),         0,            "LEVEL",   "1 or more also logs what changes nothing"),
+    Option("store",                         _store,                         DEFAULT_STORE, "STORE",  "where leases live: etcd (implied by any --etcd-... flag), sqlite:PATH shared by the daemons of one machine, or file:PATH, a JSON file that is the same on every host"),
+    Option("etcd-endpoints",                etcd_names.endpoints,           (),           "URLS",    "members of etcd, with commas between (default http://127.0.0.1:4001,http://127.0.0.1:2379)"),
+    Option("etcd-prefix",                   _tract,                         (),           "PATH",    f"what the network's keys in etcd begin with (default {etcd_names.DEFAULT_PREFIX}); PATH=LEASEFILE, repeated, keeps several networks", repeated=True, split=_listed),
+    Option("etcd-cafile",                   str,                            "",           "FILE",    "PEM certificates that https members are checked against; the system's without it"),
+    Option("etcd-certfile",                 str,                            "",           "FILE",    "PEM certificate to show to etcd, together with --etcd-keyfile"),
+    Option("etcd-keyfile",                  str,                            "",           "FILE",    "its PEM key"),
+    Option("etcd-username",                 str,                            "",           "NAME",    "user of etcd's own authentication"),
+    Option("etcd-password",                 str,                            "",           "WORD",    "their password; others may read a command line: prefer TULLED_ETCD_PASSWORD", secret=True),
+    Option("network",                       str,                            "",           "CIDR",    "network of all hosts, for a sqlite store that has none yet"),
+    Option("net-config",                    str,                            "",           "FILE",    "flannel network config (JSON) instead of --network"),
+    Option("vni",                           readers.number(1, 16777215),    None,         "N",       "VXLAN network identifier stored with --network (default 1)"),
+    Option("port",                          readers.number(0, 65535),       None,         "N",       "UDP port stored with --network (default 0: the kernel's, 8472)"),
+    Option("iface",                         str,                            (),           "NAME|IP", "interface other hosts reach; may be repeated, the first that exists is taken", repeated=True),
+    Option("iface-regex",                   readers.regex,                  (),           "REGEX",   "the same by regular expression over addresses, then names; may be repeated", repeated=True),
+    Option("iface-can-reach",               readers.address(),              "",           "IP",      "the interface the kernel would use towards this address"),
+    Option("public-ip",                     readers.address(IPv4Address),   "",           "IP",      "address other hosts send to, when it is not the interface's own (NAT)"),
+    Option("public-ipv6",                   readers.address(IPv6Address),   "",           "IP",      "the same for IPv6"),
+    Option("subnet-file",                   str,                            DEFAULT_PATH, "FILE",    "lease file for the CNI programs"),
+    Option("subnet-lease-renew-margin",     readers.number(1, 1439),        60,           "MINUTES", "renew this long before a lease ends"),
+    Option("ip-masq",                       readers.boolean,                False,        "",        "masquerade what containers send out of the network"),
+    Option("ip-masq-fully-random-disable",  readers.boolean,                False,        "",        "let the kernel keep source ports when masquerading"),
+    Option("ip-masq-exclude",               readers.cidr,                   (),           "CIDR",    "with --ip-masq: what containers send there keeps its source address; may be repeated", repeated=True),
+    Option("tunnel-guard",                  readers.boolean,                True,         "",        "drop packets of our VXLAN port and VNI from addresses that are no current peer's"),
+    Option("tunnel-allow",                  readers.cidr,                   (),           "CIDR",    "let these send to the tunnel too (peers behind NAT); may be repeated", repeated=True),
+    Option("wireguard-key-file",            str,                            KEY_PATH,     "FILE",    "private key of the backend wireguard, made at the first start and kept (also WIREGUARD_KEY_FILE)", also=("WIREGUARD_KEY_FILE",)),
+    Option("iptables-resync",               readers.number(1, 3600),        5,            "SECONDS", "compare the firewall's rules this often"),
+    Option("iptables-forward-rules",        readers.boolean,                True,         "",        "accept the network's traffic in the forward chain"),
+    Option("ip-blackhole-route",            readers.boolean,                False,        "",        "discard what goes to addresses of our subnet that no link has"),
+    Option("bridge",                        readers.link_name,              "",           "NAME",    "keep this bridge up with the gateway address, so that services can bind before the first container"),
+    Option("healthz-ip",                    readers.address(),              "0.0.0.0",    "IP",      "address the health server listens on"),  # noqa: S104 - flannel's default
+    Option("healthz-port",                  readers.number(0, 65535),       0,            "N",       "port of /healthz and /readyz; 0 is off"),
+    Option("log-format",                    readers.choice("text", "json"), "text",     "FORMAT",  "text (key=value) or json, one line an event, on stderr"),
+    Option("v",                             readers.number(0, 9),           0,            "LEVEL",   "1 or more also logs what changes nothing"),
 )
 UNUSED = {
     "kube-subnet-mgr":              "leases live in a store here, not in Kubernetes' nodes; must be false",
@@ -273,7 +210,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str], out: TextIO) -> Setti
     if values["store"] is DEFAULT_STORE and any(values[name] for name in values if name.startswith("etcd_")):
         values["store"] = "etcd"
     unused = {flag: text for flag in UNUSED if (text := _unused(flag, given, environ)) is not None}
-    if unused.get("kube-subnet-mgr", "false").lower() not in _FALSE:
+    if unused.get("kube-subnet-mgr", "false").lower() not in readers.FALSE:
         remedy = "leave it out and give --store, or run flanneld where Kubernetes keeps the leases"
         raise Refused("Kubernetes' subnet manager is not part of tulled", where="--kube-subnet-mgr", remedy=remedy)
     settings = Settings(**values, ignored=tuple(f"--{flag}" for flag in unused))
@@ -389,7 +326,7 @@ def _parser(out: TextIO) -> _Parser:
 def _add(parser: _Parser, option: Option) -> None:
     default = f" (default {option.default})" if option.default not in ("", None, (), False) else ""
     about = (option.about + default).replace("%", "%%")
-    if option.read is _boolean:
+    if option.read is readers.boolean:
         parser.add_argument(f"--{option.flag}", nargs="?", const="true", metavar="true|false", help=about)
     elif option.repeated:
         parser.add_argument(f"--{option.flag}", action="append", metavar=option.metavar, help=about)
