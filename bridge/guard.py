@@ -6,8 +6,8 @@ What they say is macspoof's. Where nftables does not work there is nothing to re
 from collections.abc import Callable
 
 from bridge import macspoof
-from bridge.plan import Owner
 from cni.errors import CniError, Code
+from cni.owner import Owner
 from kernel import nft
 from kernel.errors import KernelError
 from kernel.network import Network

@@ -8,7 +8,7 @@ Pure: builds and reads libnftables JSON; must not run nft.
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from bridge.plan import Owner
+from cni.owner import Owner
 
 FAMILY = "bridge"
 TABLE = "nat"

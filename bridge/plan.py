@@ -9,6 +9,7 @@ from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_interface
 from bridge import vlans
 from bridge.config import Settings
 from cni.errors import CniError, Code
+from cni.owner import Owner
 from cni.types import Address, IPAddress, IPInterface, Result, Route
 from lease.file import Lease
 
@@ -26,20 +27,6 @@ class Masquerade:
 
     address: IPAddress
     inside: tuple[IPNetwork, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """Whose attachment it is; unique on a host."""
-
-    network: str
-    container_id: str
-    ifname: str
-
-    @property
-    def alias(self) -> str:
-        """The link alias by which anything left behind can be attributed."""
-        return f"{self.network}/{self.container_id}/{self.ifname}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
 from bridge import check, config, guard, translation, unwire, wire
-from bridge.plan import Owner, attachment, same_reading
+from bridge.plan import attachment, same_reading
 from cni import attachments, invoke
 from cni.errors import CniError, Code
+from cni.owner import Owner
 from cni.request import Request
 from cni.types import IPAddress, Result
 from kernel import namespaces

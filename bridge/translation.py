@@ -8,32 +8,19 @@ from collections.abc import Callable, Collection, Iterable
 
 from bridge.masquerade import iptables as legacy
 from bridge.masquerade import nftables as modern
-from bridge.plan import Attachment, Masquerade, Owner
+from bridge.plan import Attachment, Masquerade
 from cni.errors import CniError, Code
+from cni.owner import Owner, network_mark
 from cni.types import IPAddress
-from kernel import iptables, nft, tools
+from kernel import backends, iptables, nft
 from kernel.errors import KernelError
 
 FAMILIES = (4, 6)
 
 
-def choose(configured: str, families: Collection[int]) -> str:
-    """Return the backend: the configured one, else iptables unless only nftables works (contract 2.5).
-
-    Where iptables is not even installed nftables is taken untried: a probe may fail for want of a capability that the
-    namespace it is run in does have for the rules themselves (contract 6, row 7).
-    """
-    if configured:
-        return configured
-    if all(iptables.usable(family) for family in families):
-        return "iptables"
-    absent = not any(iptables.installed(family) for family in families)
-    return "nftables" if (absent and tools.find("nft")) or nft.usable() else "iptables"
-
-
 def require(configured: str) -> None:
     """Raise CniError 50 unless the backend ADD would choose works; changes nothing."""
-    backend = choose(configured, (4,))
+    backend = backends.choose(configured, (4,))
     if not (nft.usable() if backend == "nftables" else iptables.usable(4)):
         raise CniError(
             Code.NOT_AVAILABLE,
@@ -46,7 +33,7 @@ def add(plan: Attachment) -> None:
     """Have the plan's masquerade rules stand: one transaction, with iptables one for each family."""
     if not plan.masquerade:
         return
-    if choose(plan.masquerade_backend, _families(plan.masquerade)) == "nftables":
+    if backends.choose(plan.masquerade_backend, _families(plan.masquerade)) == "nftables":
         nft.run(modern.addition(plan.owner, plan.masquerade, _modern_rules()))
         return
     for family, rules in _by_family(plan.masquerade):
@@ -64,7 +51,7 @@ def missing(plan: Attachment) -> bool:
 def _complete(plan: Attachment, backend: str) -> bool:
     try:
         if backend == "nftables":
-            return len(modern.rules_of(_modern_rules(), modern.owner_mark(plan.owner))) >= len(plan.masquerade)
+            return len(modern.rules_of(_modern_rules(), plan.owner.mark)) >= len(plan.masquerade)
         return all(
             legacy.complete(plan.owner, rules, iptables.listing(family, legacy.TABLE))
             for family, rules in _by_family(plan.masquerade)
@@ -77,7 +64,7 @@ def _complete(plan: Attachment, backend: str) -> bool:
 
 def forget_modern(owner: Owner) -> None:
     """Remove the attachment's nftables rules; none is success."""
-    _attempt(lambda: nft.run(modern.removal(_modern_rules(), modern.owner_mark(owner))))
+    _attempt(lambda: nft.run(modern.removal(_modern_rules(), owner.mark)))
 
 
 def forget_legacy(owner: Owner, addresses: Collection[IPAddress] | None) -> None:
@@ -91,8 +78,8 @@ def forget_legacy(owner: Owner, addresses: Collection[IPAddress] | None) -> None
 
 def forget_modern_strangers(network: str, known: Collection[Owner]) -> None:
     """Remove every nftables rule of `network` that belongs to none of the `known` attachments, in one transaction."""
-    keep = {modern.comment(owner) for owner in known}
-    _attempt(lambda: nft.run(modern.removal(_modern_rules(), modern.network_mark(network), keep)))
+    keep = {owner.comment for owner in known}
+    _attempt(lambda: nft.run(modern.removal(_modern_rules(), network_mark(network), keep)))
 
 
 def forget_legacy_strangers(network: str, known: Collection[Owner]) -> None:

@@ -5,7 +5,7 @@ An absent thing is success. Must not touch a link whose alias names another atta
 
 from collections.abc import Collection
 
-from bridge.plan import Owner
+from cni.owner import Owner
 from cni.types import IPAddress
 from kernel import namespaces
 from kernel.errors import KernelError, NamespaceGone

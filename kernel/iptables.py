@@ -97,7 +97,7 @@ def listing(family: int, table: str, namespace: Namespace | None = None) -> list
 def restore(
     family: int, table: str, chains: Sequence[str], rules: Sequence[Rule], namespace: Namespace | None = None
 ) -> None:
-    """Make or empty `chains`, then carry out `rules` (`-A`, `-D`, `-X` lines as words), all at once or not at all.
+    """Make or empty `chains`, then carry out `rules` (`-A`, `-D`, `-N`, `-X`, ... lines as words), all at once or not at all.
 
     Raises KernelError, EINVAL for a word that holds a control character; nothing is done for nothing.
     """

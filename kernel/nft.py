@@ -4,7 +4,9 @@ One transaction is one `nft -j -f -`: it happens wholly or not at all. Values tr
 nft's language, so a name or comment cannot become a rule. Must not know whose tables these are.
 """
 
+import errno
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +14,7 @@ from kernel import tools
 from kernel.errors import KernelError
 from kernel.namespaces import Namespace
 
+PLAIN = re.compile(r"[A-Za-z0-9_ -]+")
 TRIAL = {"add": {"table": {"family": "inet", "name": "tulle_trial"}}}
 
 
@@ -23,6 +26,19 @@ def run(transaction: Sequence[dict[str, Any]], namespace: Namespace | None = Non
     """
     if transaction:
         _execute(["-j", "-f", "-"], transaction, "changing nftables", namespace)
+
+
+def add_table(family: str, table: str, comment: str, namespace: Namespace | None = None) -> None:
+    """Have a table with a comment, which the JSON of nft before 1.1 cannot say; an existing table stays as it is.
+
+    Raises KernelError, EINVAL for words that are not plain.
+    """
+    if not PLAIN.fullmatch(f"{family} {table} {comment}"):
+        raise KernelError(errno.EINVAL, f"adding nftables table {family} {table}", "not expressible")
+    text = f'add table {family} {table} {{ comment "{comment}" ; }}'
+    outcome = tools.run(["nft", "-f", "-"], text, namespace)
+    if outcome.code != 0:
+        raise tools.refusal(outcome, f"adding nftables table {family} {table}")
 
 
 def listing(family: str, table: str, namespace: Namespace | None = None) -> list[dict[str, Any]]:

@@ -106,8 +106,8 @@ class Transport:
 
     __slots__ = ("_sequence", "_socket")
 
-    def __init__(self, namespace: Namespace | None) -> None:
-        self._socket = open_socket(namespace)
+    def __init__(self, namespace: Namespace | None, protocol: int = socket.NETLINK_ROUTE) -> None:
+        self._socket = open_socket(namespace, protocol=protocol)
         self._sequence = 0
 
     def close(self) -> None:

@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha512
 
-from bridge.plan import Masquerade, Owner
+from bridge.plan import Masquerade
 from cni.errors import quoted
+from cni.owner import Owner
 from cni.types import IPAddress
 
 TABLE = "nat"

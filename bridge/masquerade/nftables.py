@@ -5,38 +5,17 @@ Pure: builds and reads libnftables JSON; must not run nft.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from hashlib import sha512
 from typing import Any
 
-from bridge.plan import IPNetwork, Masquerade, Owner
+from bridge.plan import IPNetwork, Masquerade
+from cni.owner import Owner
 
 FAMILY = "inet"
 TABLE = "cni_plugins_masquerade"
 RULES = "masq_checks"
 HOOK = "postrouting"
-COMMENT_LIMIT = 128
 
 Command = dict[str, Any]
-
-
-def _digest(text: str) -> str:
-    return sha512(text.encode()).hexdigest()[:16]
-
-
-def network_mark(network: str) -> str:
-    """Return what the comments of every rule of `network` start with."""
-    return _digest(network)
-
-
-def owner_mark(owner: Owner) -> str:
-    """Return what the comments of every rule of this attachment start with."""
-    return f"{network_mark(owner.network)}-{_digest(f'{owner.ifname}:{owner.container_id}')}"
-
-
-def comment(owner: Owner) -> str:
-    """Return the whole comment: the mark for programs, the names for people, at most 128 bytes."""
-    text = f"{owner_mark(owner)}, net: {owner.network}, if: {owner.ifname}, id: {owner.container_id}"
-    return text.replace('"', "").encode()[:COMMENT_LIMIT].decode(errors="ignore")
 
 
 def addition(owner: Owner, rules: Iterable[Masquerade], existing: Sequence[Mapping[str, Any]]) -> list[Command]:
@@ -47,8 +26,8 @@ def addition(owner: Owner, rules: Iterable[Masquerade], existing: Sequence[Mappi
         {"add": {"chain": {**_in_table(), "name": HOOK, "type": "nat", "hook": HOOK, "prio": 100, "policy": "accept"}}},
         {"flush": {"chain": {**_in_table(), "name": HOOK}}},
         *(_hook_rule(expression) for expression in _hook_expressions()),
-        *removal(existing, owner_mark(owner)),
-        *(_masquerade_rule(rule, comment(owner)) for rule in rules),
+        *removal(existing, owner.mark),
+        *(_masquerade_rule(rule, owner.comment) for rule in rules),
     ]
 
 

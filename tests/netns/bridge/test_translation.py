@@ -1,6 +1,6 @@
 """Claims about bridge.translation: the masquerade of both backends, in the real kernel (contract 2.5).
 
-* Without a choice of the configuration iptables is taken; nftables when only that works (contract 6, row 7).
+* Without a choice of the configuration iptables is taken.
 * iptables gets the reference's chain, comments and order; the overlay of a lease is exempt in either backend.
 * CHECK sees a missing rule of either backend; DEL, twice and without namespace, cleans both (row 2).
 * One of two interfaces of a container keeps its rules when the other goes; GC removes strangers of either backend (row 1).
@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from bridge import translation
 from bridge.masquerade import iptables as words
-from kernel import iptables, nft
+from kernel import iptables
 from tests.netns.bridge.conftest import FOUR, SIX, Runtime, add
 from tests.netns.spaces import Space, cable
 
@@ -58,13 +57,6 @@ def test_nftables_rules_carry_the_references_comment(runtime: Runtime, container
     (rule,) = runtime.masquerade()
     assert rule["comment"].endswith("net: net, if: eth0, id: c1")
     assert nat(runtime) == []
-
-
-def test_row_7_nftables_is_taken_untried_where_iptables_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(iptables, "PROGRAMS", {4: "no-such-iptables", 6: "no-such-ip6tables"})
-    monkeypatch.setattr(nft, "TRIAL", {"add": {"nonsense": {}}})
-    assert not nft.usable()
-    assert translation.choose("", (4, 6)) == "nftables"
 
 
 @pytest.mark.parametrize("keys", [LEGACY, {"ipMasq": True, "ipMasqBackend": "nftables"}], ids=["iptables", "nftables"])

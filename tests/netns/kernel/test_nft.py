@@ -5,6 +5,7 @@
 - an absent table lists as empty; deleting it is refused as gone
 - a comment stays a comment whatever is in it
 - checking changes nothing
+- a table gets a comment, which stays what it is, and what is not plain is refused
 """
 
 from typing import Any
@@ -124,3 +125,14 @@ def test_a_check_tells_without_doing(host: Space) -> None:
     assert nft.accepts([_table()], host.namespace)
     assert not nft.accepts([{"delete": {"table": {"family": "inet", "name": "t"}}}], host.namespace)
     assert host.run("nft", "list", "ruleset") == ""
+
+
+def test_a_table_gets_its_comment_once(host: Space) -> None:
+    for comment in ("first words", "other words"):
+        nft.add_table("ip", "t", comment, host.namespace)
+    assert 'comment "first words"' in host.run("nft", "list", "table", "ip", "t")
+
+
+def test_a_comment_that_is_not_plain_is_refused(host: Space) -> None:
+    with pytest.raises(KernelError, match="not expressible"):
+        nft.add_table("ip", "t", '" ; } ; flush ruleset', host.namespace)

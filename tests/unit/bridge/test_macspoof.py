@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bridge import macspoof
-from bridge.plan import Owner
+from cni.owner import Owner
 
 OWNER = Owner("net", "c1", "eth0")
 OTHER = Owner("net", "c2", "eth0")

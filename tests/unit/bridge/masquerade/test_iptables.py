@@ -10,7 +10,8 @@ from ipaddress import ip_address, ip_network
 
 from bridge.masquerade import iptables
 from bridge.masquerade.iptables import Change
-from bridge.plan import Masquerade, Owner
+from bridge.plan import Masquerade
+from cni.owner import Owner
 
 OWNER = Owner("test", "1234", "eth0")
 CHAIN = "CNI-2bbe0c48b91a7d1b8a6753a8"

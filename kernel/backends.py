@@ -1,0 +1,22 @@
+"""Chooses which of the kernel's two rule languages a program writes: iptables or nftables.
+
+Must not know what the rules say.
+"""
+
+from collections.abc import Collection
+
+from kernel import iptables, nft, tools
+
+
+def choose(configured: str, families: Collection[int]) -> str:
+    """Return the backend: the configured one, else iptables unless only nftables works (contract 2.5).
+
+    Where iptables is not even installed nftables is taken untried: a probe may fail for want of a capability that the
+    namespace it is run in does have for the rules themselves (contract 6, row 7).
+    """
+    if configured:
+        return configured
+    if all(iptables.usable(family) for family in families):
+        return "iptables"
+    absent = not any(iptables.installed(family) for family in families)
+    return "nftables" if (absent and tools.find("nft")) or nft.usable() else "iptables"
