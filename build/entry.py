@@ -24,6 +24,7 @@ CNI = {
     "flannel": "meta.flannel.program",
     "host-local": "ipam.host_local",
     "loopback": "loopback.program",
+    "portmap": "meta.portmap.program",
     "static": "ipam.static",
 }
 """CNI programs: name -> the module with its PROGRAM."""

@@ -24,10 +24,10 @@ TYPE_MASK = 0x3FFF
 
 CTA_TUPLE_ORIG, CTA_ZONE = 1, 18
 CTA_TUPLE_IP, CTA_TUPLE_PROTO = 1, 2
-CTA_IP_DST = {AF_INET: 2, AF_INET6: 4}
+CTA_IP_DST: dict[int, int] = {AF_INET: 2, AF_INET6: 4}
 CTA_PROTO_NUM, CTA_PROTO_DST_PORT = 1, 3
 
-FAMILIES = {4: AF_INET, 6: AF_INET6}
+FAMILIES: dict[int, int] = {4: AF_INET, 6: AF_INET6}
 PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132}
 NFGENMSG = struct.Struct("=BBH")  # family, version, resource id (big endian, 0)
 PORT = struct.Struct("!H")

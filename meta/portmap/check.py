@@ -1,0 +1,57 @@
+"""Compares the kernel with a plan; what is missing ends CHECK, named rule by rule (contract 4.1, CHECK).
+
+Reads only. Other attachments' rules are none of its business.
+"""
+
+from __future__ import annotations
+
+from cni.errors import CniError, Code
+from kernel import sysctl
+from meta.portmap import ports
+from meta.portmap.rules import iptables as legacy
+from meta.portmap.rules import nftables as modern
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kernel.network import Network
+    from meta.portmap.plan import Publication
+
+
+def check(plan: Publication, backend: str, host: Network) -> None:
+    """Raise CniError 102 naming every rule of `plan` that does not stand in `backend`."""
+    missing = (_missing_modern if backend == "nftables" else _missing_legacy)(plan)
+    device = ports.localnet_device(plan, host)
+    if device and sysctl.read(ports.localnet_key(device)) != "1":
+        missing.append(f"sysctl {ports.localnet_key(device)} = 1")
+    if missing:
+        raise CniError(
+            Code.CHECK_FAILED,
+            f"port mappings of {plan.owner.alias} are incomplete, missing: {'; '.join(missing)}",
+            "`tulle repair` makes what a firewall reload has flushed again; so does a DEL and an ADD of the attachment",
+        )
+
+
+def _missing_legacy(plan: Publication) -> list[str]:
+    missing = []
+    for side in plan.sides:
+        rules = legacy.missing(plan, side, ports.read_legacy(side.family))
+        missing += [f"{_program(side.family)} -t {legacy.TABLE} {_shown(rule)}" for rule in rules]
+    if plan.from_loopback and not ports.guarded():
+        missing.append(f"iptables -t {legacy.MARTIANS_TABLE} {_shown(legacy.MARTIANS)}")
+    return missing
+
+
+def _missing_modern(plan: Publication) -> list[str]:
+    return [
+        f"nftables {modern.shown(rule)}"
+        for side in plan.sides
+        for rule in modern.missing(plan, side, ports.read_modern(side.family))
+    ]
+
+
+def _program(family: int) -> str:
+    return "iptables" if family == 4 else "ip6tables"
+
+
+def _shown(rule: legacy.Rule) -> str:
+    return " ".join(f'"{word}"' if " " in word else word for word in rule)

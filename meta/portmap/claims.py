@@ -1,0 +1,83 @@
+"""Decides who may have a host port: a live container keeps what it has, a dead one's mapping makes room.
+
+Dead needs positive evidence (issue containernetworking/plugins#683; contract 6, rows 12 and 13): the rules send packets to
+an address that is the new container's own now, or what was remembered of their owner says so. Pure; must not know how
+rules are written or where things are remembered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cni.errors import CniError, Code
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from cni.owner import Owner
+    from cni.types import IPAddress
+    from meta.portmap.config import PortMapping
+    from meta.portmap.plan import Publication
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Whose rules they are: `key` finds them in one backend (chain or comment); `owner` None when they do not tell it all.
+
+    `name` is for people.
+    """
+
+    key: str
+    name: str
+    owner: Owner | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One port as the rules of one IP version publish it; `host_ip` None is every address."""
+
+    holder: Holder
+    protocol: str
+    port: int
+    host_ip: IPAddress | None
+    target: IPAddress
+
+
+def evicted(plan: Publication, present: Iterable[Published], is_dead: Callable[[Owner], bool]) -> frozenset[Holder]:
+    """Return whose rules have to go before those of `plan` come: our own earlier ones, and those of the dead in the way.
+
+    Raises CniError 103 when a mapping of `plan` is another container's, which nothing proves dead.
+    """
+    targets = {side.target for side in plan.sides}
+    gone: set[Holder] = set()
+    for each in present:
+        if each.holder in gone:
+            continue
+        if each.holder.owner == plan.owner or each.target in targets:
+            gone.add(each.holder)
+        elif wanted := _clash(plan, each):
+            if each.holder.owner is None or not is_dead(each.holder.owner):
+                raise _conflict(plan.owner, wanted, each.holder)
+            gone.add(each.holder)
+    return frozenset(gone)
+
+
+def _clash(plan: Publication, present: Published) -> PortMapping | None:
+    """Return the mapping of `plan` that packets for `present` would also match."""
+    for wanted in plan.of_family(present.target.version):
+        same_port = (wanted.protocol, wanted.host_port) == (present.protocol, present.port)
+        everywhere = None in (wanted.only_at, present.host_ip)
+        if same_port and present.target.version in plan.families and (everywhere or wanted.only_at == present.host_ip):
+            return wanted
+    return None
+
+
+def _conflict(owner: Owner, wanted: PortMapping, holder: Holder) -> CniError:
+    where = f"{wanted.host_port}/{wanted.protocol}" + (f" on {wanted.only_at}" if wanted.only_at else "")
+    return CniError(
+        Code.CONFLICT,
+        f"host port {where}, wanted by {owner.network}/{owner.container_id}, is published by {holder.name}",
+        "publish another port or host address, or remove that container; if it is gone already, DEL of its attachment "
+        "or GC of its network takes its mapping away",
+    )

@@ -1,0 +1,132 @@
+"""The verbs of `portmap`, each a short story told with config, plan, ports and check.
+
+prevResult is handed on as it came: publishing adds nothing to it. DEL and GC go by the attachment's name alone, so that
+no configuration, namespace or earlier result is needed. Must not know rules.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+
+from cni import attachments
+from cni.errors import CniError, Code
+from cni.owner import Owner
+from kernel.errors import KernelError
+from kernel.network import Network
+from meta.portmap import check, config, memory, plan, ports, trial
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from cni.request import Request
+    from cni.types import IPAddress, Result
+
+
+def add(request: Request) -> Result:
+    """Publish the ports and hand prevResult on; without mappings nothing is touched."""
+    with _explained():
+        settings = config.parse(request)
+        earlier = request.prev_result
+    if earlier is None:
+        raise CniError(
+            Code.INVALID_CONFIG,
+            "must be called as chained plugin",
+            "list portmap behind the program that makes the interface, in a configuration with plugins",
+        )
+    wanted = plan.publication(settings, _owner(request), earlier)
+    if wanted.mappings and wanted.sides:
+        with Network() as host:
+            ports.require_addresses(wanted, host)
+            ports.publish(wanted, ports.choose(settings.backend), settings.data_dir, earlier, host)
+        _forget_flows(request, wanted)
+    elif wanted.mappings:
+        request.log(f"portmap: {request.ifname} has no address in prevResult, so no port is published")
+    return earlier
+
+
+def check_attachment(request: Request) -> None:
+    """Compare the kernel with what the configuration publishes; CniError 102 names every missing rule."""
+    settings = config.parse(request)
+    earlier = request.prev_result
+    if earlier is None:
+        raise CniError(
+            Code.INVALID_CONFIG,
+            "Required prevResult missing",
+            "CHECK compares with the result of ADD: pass it as prevResult",
+        )
+    wanted = plan.publication(settings, _owner(request), earlier)
+    if wanted.mappings and wanted.sides:
+        remembered = memory.recall(settings.data_dir, wanted.owner)
+        backend = settings.backend or (remembered.backend if remembered else ports.choose(""))
+        with Network() as host:
+            check.check(wanted, backend, host)
+
+
+def delete(request: Request) -> None:
+    """Remove the attachment's rules; nothing is touched where neither configuration nor memory knows of any."""
+    left = config.parse_leftovers(request)
+    owner = _owner(request)
+    remembered = memory.recall(left.data_dir, owner)
+    if left.maybe_mapped or remembered:
+        ports.withdraw(owner, remembered.backend if remembered else "", _recorded_addresses(request))
+    memory.forget(left.data_dir, owner)
+
+
+def collect(request: Request) -> None:
+    """Remove the rules of attachments the runtime no longer knows; without a list nothing is removed."""
+    valid = attachments.valid(request.config)
+    if valid is None:
+        return
+    folder = config.parse_leftovers(request).data_dir
+    owners = [Owner(request.name, container_id, ifname) for container_id, ifname in valid]
+    steps: list[Callable[[], None]] = [
+        lambda: ports.withdraw_strangers(request.name, owners),
+        lambda: memory.forget_strangers(folder, request.name, owners),
+    ]
+    failures: list[Exception] = []
+    for step in steps:
+        try:
+            step()
+        except (OSError, ExceptionGroup) as failure:
+            failures.append(failure)
+    if failures:
+        raise ExceptionGroup(f"GC of network {request.name}", failures)
+
+
+def status(request: Request) -> None:
+    """Tell whether an ADD could succeed now; CniError 50 says what is missing."""
+    settings = config.parse(request)
+    trial.require(settings, ports.choose(settings.backend))
+
+
+VERBS = {"ADD": add, "CHECK": check_attachment, "DEL": delete, "GC": collect, "STATUS": status}
+
+
+def _owner(request: Request) -> Owner:
+    return Owner(request.name, request.container_id, request.ifname)
+
+
+def _forget_flows(request: Request, wanted: plan.Publication) -> None:
+    """Forget old flows; ones that stay go where they went, which is no reason to take the ports away again."""
+    try:
+        ports.forget_flows(wanted)
+    except KernelError as refused:
+        request.log(f"portmap: old UDP flows to the ports of {wanted.owner.alias} stay: {refused}")
+
+
+def _recorded_addresses(request: Request) -> tuple[IPAddress, ...]:
+    """Return the container's addresses, as far as the runtime hands them back."""
+    with suppress(CniError):
+        if request.prev_result is not None:
+            return tuple(each.ip for each in plan.container_addresses(request.prev_result, request.ifname))
+    return ()
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Begin a refusal of the configuration as the reference does on ADD (contract 4.1, configuration)."""
+    try:
+        yield
+    except CniError as refused:
+        raise CniError(refused.code, f"failed to parse config: {refused.msg}", refused.details) from refused

@@ -1,0 +1,247 @@
+"""Keeps published ports in the kernel: reads, decides whose they may be, and writes in one transaction (contract 4.1).
+
+Whoever writes holds the namespace's turn, so that no two programs of ours take the same port; other programs are met by
+reading again. Who has a port is claims', what rules say is rules'.
+"""
+
+from __future__ import annotations
+
+import errno
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+
+from cni.errors import CniError, Code
+from kernel import backends, conntrack, iptables, nft, sysctl, turns
+from kernel.conntrack import Aim
+from kernel.errors import KernelError
+from meta.portmap import claims, memory
+from meta.portmap.plan import FAMILIES
+from meta.portmap.rules import iptables as legacy
+from meta.portmap.rules import nftables as modern
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+    from typing import Any
+
+    from cni.owner import Owner
+    from cni.types import IPAddress, Result
+    from kernel.network import Network
+    from meta.portmap.claims import Holder, Published
+    from meta.portmap.plan import Publication
+
+ATTEMPTS = 5
+BACKENDS = ("iptables", "nftables")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What stands in both backends for some IP versions; a backend that does not work here holds nothing."""
+
+    legacy: dict[int, list[legacy.Rule]]
+    modern: dict[int, list[dict[str, Any]]]
+
+    def published(self) -> Iterator[Published]:
+        """Yield every port that is published, and whose it is."""
+        for rules in self.legacy.values():
+            yield from legacy.published(rules)
+        for objects in self.modern.values():
+            yield from modern.published(objects)
+
+
+def choose(configured: str) -> str:
+    """Return the backend: the configured one, else what works here."""
+    return backends.choose(configured, (4,))
+
+
+def publish(plan: Publication, backend: str, folder: str, earlier: Result, host: Network) -> None:
+    """Have the plan's rules stand, and nobody else's for the same ports. On any failure nothing of them stays.
+
+    Raises CniError 103 for a port that is taken, 11 for a missing external chain, KernelError, OSError.
+    """
+    device = localnet_device(plan, host)
+    with ExitStack() as undo:
+        with turns.turn():
+            _retrying(lambda: _publish(plan, backend, folder, earlier, host, undo))
+        if device:
+            sysctl.ensure(localnet_key(device), "1")
+        undo.pop_all()
+
+
+def _publish(plan: Publication, backend: str, folder: str, earlier: Result, host: Network, undo: ExitStack) -> None:
+    found = read(plan.families)
+    gone = claims.evicted(plan, found.published(), lambda owner: _is_dead(owner, folder, host))
+    _require_chain(plan, found)
+    undo.callback(withdraw, plan.owner, backend, None)
+    undo.callback(memory.forget, folder, plan.owner)
+    named = any(_is_own(plan.owner, host, entry.name) for entry in earlier.interfaces if not entry.sandbox)
+    memory.remember(folder, plan.owner, memory.Memory(memory.current_boot(), backend, named))
+    (_write_modern if backend == "nftables" else _write_legacy)(plan, found, gone)
+
+
+def _require_chain(plan: Publication, found: Found) -> None:
+    for side in plan.sides:
+        if plan.set_mark_chain and ("-N", plan.set_mark_chain) not in found.legacy[side.family]:
+            raise CniError(
+                Code.TRY_AGAIN_LATER,
+                f'there is no chain "{plan.set_mark_chain}" in the nat table for IPv{side.family}',
+                'start what makes it (kube-proxy makes KUBE-MARK-MASQ), or correct "externalSetMarkChain"',
+            )
+
+
+def _write_modern(plan: Publication, found: Found, gone: Collection[Holder]) -> None:
+    for family, rules in found.legacy.items():
+        iptables.restore(family, legacy.TABLE, (), legacy.eviction(gone, rules))
+    for side in plan.sides:
+        if not found.modern[side.family]:
+            nft.add_table(modern.FAMILIES[side.family], modern.TABLE, modern.TABLE_COMMENT)
+    nft.run([each for side in plan.sides for each in modern.addition(plan, side, found.modern[side.family], gone)])
+
+
+def _write_legacy(plan: Publication, found: Found, gone: Collection[Holder]) -> None:
+    nft.run([each for family, objects in found.modern.items() for each in modern.eviction(gone, family, objects)])
+    for side in plan.sides:
+        if side.family == 4 and plan.from_loopback and not guarded():
+            iptables.restore(4, legacy.MARTIANS_TABLE, (), [legacy.MARTIANS])
+        rules = legacy.addition(plan, side, found.legacy[side.family], gone)
+        iptables.restore(side.family, legacy.TABLE, (), rules)
+
+
+def guarded() -> bool:
+    """Tell whether iptables drops packets for 127.0.0.0/8 that came from elsewhere."""
+    present = iptables.listing(4, legacy.MARTIANS_TABLE)
+    return any(sorted(rule) == sorted(legacy.MARTIANS) for rule in present)
+
+
+def withdraw(owner: Owner, backend: str, known: Collection[IPAddress] | None) -> None:
+    """Remove the attachment's rules in `backend` (empty: in both) with one deleting commit each; none is success."""
+    _remove(
+        backend,
+        lambda _, existing: legacy.removal(owner, existing, known),
+        lambda family, existing: modern.removal(owner, family, existing, known),
+    )
+
+
+def withdraw_strangers(network: str, known: Collection[Owner]) -> None:
+    """Remove the rules of every attachment of `network` that is none of the `known`, in both backends."""
+    _remove(
+        "",
+        lambda _, existing: legacy.strangers(network, known, existing),
+        lambda family, existing: modern.strangers(network, known, family, existing),
+    )
+
+
+def _remove(
+    backend: str,
+    from_legacy: Callable[[int, list[legacy.Rule]], list[legacy.Rule]],
+    from_modern: Callable[[int, list[dict[str, Any]]], list[modern.Command]],
+) -> None:
+    def in_legacy(family: int) -> None:
+        rules = from_legacy(family, read_legacy(family))
+        iptables.restore(family, legacy.TABLE, (), rules)
+
+    def in_modern() -> None:
+        nft.run([each for family in FAMILIES for each in from_modern(family, read_modern(family))])
+
+    steps: list[Callable[[], None]] = []
+    if backend != "nftables":
+        steps += [partial(in_legacy, family) for family in FAMILIES]
+    if backend != "iptables":
+        steps.append(in_modern)
+    failures: list[Exception] = []
+    with turns.turn():
+        for step in steps:
+            try:
+                _retrying(step)
+            except KernelError as refused:
+                failures.append(refused)
+    if failures:
+        raise ExceptionGroup("not everything could be removed", failures)
+
+
+def read(families: Collection[int]) -> Found:
+    """Return what stands for these IP versions."""
+    return Found(
+        {family: read_legacy(family) for family in families}, {family: read_modern(family) for family in families}
+    )
+
+
+def read_legacy(family: int) -> list[legacy.Rule]:
+    """Return the nat table of iptables for one IP version."""
+    return iptables.listing(family, legacy.TABLE)
+
+
+def read_modern(family: int) -> list[dict[str, Any]]:
+    """Return the objects of our nftables table for one IP version; none where nftables does not work."""
+    try:
+        return nft.listing(modern.FAMILIES[family], modern.TABLE)
+    except KernelError as refused:
+        if refused.unsupported:
+            return []
+        raise
+
+
+def require_addresses(plan: Publication, host: Network) -> None:
+    """Raise CniError 50 for a host address that a mapping names and the host does not have."""
+    for address in plan.addresses:
+        way = host.route_to(address)
+        if way is None or way.kind != "local":
+            link = host.link(way.link) if way and way.link else None
+            where = link.name if link else "LINK"
+            raise CniError(
+                Code.NOT_AVAILABLE,
+                f"hostIP {address} is no address of this host",
+                f"ip address add {address}/{address.max_prefixlen} dev {where}",
+            )
+
+
+def forget_flows(plan: Publication) -> None:
+    """Forget UDP flows to the ports, which would go on to where they went before. Raises KernelError."""
+    for family in plan.families:
+        udp = [each for each in plan.of_family(family) if each.protocol == "udp"]
+        conntrack.forget(family, "udp", [Aim(each.host_port, each.only_at) for each in udp])
+
+
+def localnet_device(plan: Publication, host: Network) -> str:
+    """Return the link towards the container that 127.0.0.0/8 has to cross, empty for none (contract 4.1, ADD)."""
+    if not plan.from_loopback:
+        return ""
+    side = next(side for side in plan.sides if side.family == 4)
+    way = host.route_to(side.target)
+    link = host.link(way.link) if way and way.link else None
+    return link.name if link else ""
+
+
+def localnet_key(device: str) -> str:
+    """Return the kernel parameter that lets 127.0.0.0/8 cross a link."""
+    return f"net/ipv4/conf/{device}/route_localnet"
+
+
+def _is_own(owner: Owner, host: Network, name: str) -> bool:
+    link = host.link(name)
+    return link is not None and link.alias == owner.alias
+
+
+def _is_dead(owner: Owner, folder: str, host: Network) -> bool:
+    """Tell whether something proves that the attachment is gone: it is of another boot, or its link was ours and is no more."""
+    remembered = memory.recall(folder, owner)
+    if remembered is None:
+        return False
+    now = memory.current_boot()
+    if now and remembered.boot and remembered.boot != now:
+        return True
+    return remembered.named_link and all(link.alias != owner.alias for link in host.links())
+
+
+def _retrying(step: Callable[[], None]) -> None:
+    """Read and write again when another program changed the rules in between; what does not work here holds nothing."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            step()
+        except KernelError as refused:
+            overtaken = refused.gone or refused.exists or refused.errno in (errno.EIO, errno.EBUSY)
+            if not overtaken or attempt == ATTEMPTS:
+                raise
+        else:
+            return

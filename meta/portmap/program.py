@@ -1,0 +1,18 @@
+"""What the executable `portmap` is made of, told without importing it: VERSION is answered from here alone."""
+
+from __future__ import annotations
+
+from cni.program import Program
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cni.program import Verbs
+
+
+def _verbs() -> Verbs:
+    from meta.portmap import plugin  # noqa: PLC0415 - VERSION must not pay for JSON and netlink
+
+    return plugin.VERBS
+
+
+PROGRAM = Program("portmap", _verbs, about="tulle portmap: publishes ports of a container on the host")

@@ -1,0 +1,251 @@
+"""Puts published ports into iptables words and finds an attachment's rules again (contract 4.1, "iptables shape").
+
+Chains, rules and comments are the reference's, so that either program can remove what the other added, and nerdctl can
+read which ports are taken. The reference has one chain for all interfaces of a container on a network: here that is
+`eth0`'s, any other interface has a chain of its own whose comment names it.
+Pure: reads and builds rules as words, in the order in which iptables lists them; must not run iptables.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from hashlib import sha512
+
+from cni import addresses
+from cni.errors import quoted
+from cni.owner import Owner
+from meta.portmap.claims import Holder, Published
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+
+    from cni.types import IPAddress
+    from meta.portmap.config import PortMapping
+    from meta.portmap.plan import Publication, Side
+
+Rule = tuple[str, ...]
+
+TABLE = "nat"
+DNAT = "CNI-HOSTPORT-DNAT"
+SETMARK = "CNI-HOSTPORT-SETMARK"
+MASQ = "CNI-HOSTPORT-MASQ"
+OWN = "CNI-DN-"
+HISTORIC = "CNI-SN-"
+"""Chains for masquerading that the reference made until 0.7; their parent is CNI-HOSTPORT-SNAT."""
+
+FIRST = "eth0"
+"""The interface whose chain has the reference's name."""
+
+COMMENT_BYTES = 255
+GROUP = 15
+"""How many ports one multiport match takes."""
+
+COMMENT = re.compile(r'dnat name: "([^"]+)" id: "([^"]+)"(?: if: (".*"))?')
+ESCAPED = re.compile(r"\\(.)")
+
+MARTIANS_TABLE = "raw"
+MARTIANS: Rule = (
+    *("-A", "PREROUTING", "-d", "127.0.0.0/8", "!", "-i", "lo"),
+    *("-m", "comment", "--comment", "CNI portfwd: 127.0.0.0/8 belongs to lo", "-j", "DROP"),
+)
+"""Keeps neighbours away from the host's own services where route_localnet would let them in (contract 7, CVE-2020-8558)."""
+
+
+def chain_name(owner: Owner) -> str:
+    """Return the attachment's chain."""
+    own = "" if owner.ifname == FIRST else f":{owner.ifname}"
+    return f"{OWN}{_digest(owner, own)}"
+
+
+def shared_chain_name(owner: Owner) -> str:
+    """Return the chain the reference has for the container on this network, whatever the interface is called."""
+    return f"{OWN}{_digest(owner, '')}"
+
+
+def _digest(owner: Owner, own: str) -> str:
+    return sha512(f"{owner.network}{owner.container_id}{own}".encode()).hexdigest()[:21]
+
+
+def comment(owner: Owner) -> str:
+    """Return the comment of the entry rules, cut as the reference does it."""
+    own = "" if owner.ifname == FIRST else f" if: {quoted(owner.ifname)}"
+    text = f"dnat name: {quoted(owner.network)} id: {quoted(owner.container_id)}{own}"
+    cut = text.encode()
+    return text if len(cut) <= COMMENT_BYTES else f"{cut[: COMMENT_BYTES - 2].decode(errors='ignore')}..."
+
+
+def addition(plan: Publication, side: Side, existing: Sequence[Rule], gone: Collection[Holder] = ()) -> list[Rule]:
+    """Return one transaction that has the rules of `side` stand and those of `gone` not; pure additions when it can be."""
+    own = chain_name(plan.owner)
+    removed = _removal([own, *(holder.key for holder in gone)], existing)
+    present = _meanings(existing)
+    return [
+        *removed,
+        *(rule for rule in _shared(plan, existing) if _meaning(rule) not in present),
+        ("-N", own),
+        *container_rules(plan, side),
+        *entry_rules(plan, side),
+    ]
+
+
+def missing(plan: Publication, side: Side, existing: Sequence[Rule]) -> list[Rule]:
+    """Return the rules of `side`, shared ones included, that do not stand."""
+    present = _meanings(existing)
+    shared = [rule for rule in _shared(plan, ()) if rule[0] != "-N"]
+    plain = [rule for rule in (*shared, *container_rules(plan, side)) if _meaning(rule) not in present]
+    listed = [sorted(rule) for rule in existing if rule[:2] == ("-A", DNAT)]
+    return plain + [rule for rule in entry_rules(plan, side) if not any(_within(rule, each) for each in listed)]
+
+
+def removal(owner: Owner, existing: Sequence[Rule], known: Collection[IPAddress] | None) -> list[Rule]:
+    """Return what removes the attachment's rules, also those of the reference, and its historic chain.
+
+    A chain of the reference for another interface than the first is told by `known`, the container's addresses.
+    """
+    chains = [chain_name(owner)]
+    shared = shared_chain_name(owner)
+    if shared not in chains and known:
+        targets = {each.target for each in published(existing) if each.holder.key == shared}
+        chains += [shared] if targets and targets <= set(known) else []
+    historic = f"{HISTORIC}{_digest(owner, '')}"
+    return _removal([*chains, *([historic] if owner.ifname == FIRST else [])], existing)
+
+
+def strangers(network: str, known: Collection[Owner], existing: Sequence[Rule]) -> list[Rule]:
+    """Return what removes every chain of `network` that is none of the `known` attachments'."""
+    keep = {chain(owner) for owner in known for chain in (chain_name, shared_chain_name)}
+    named = _named_chains(existing)
+    start = f"dnat name: {quoted(network)} id: "
+    return _removal([chain for chain, text in named.items() if text.startswith(start) and chain not in keep], existing)
+
+
+def eviction(gone: Iterable[Holder], existing: Sequence[Rule]) -> list[Rule]:
+    """Return what removes the rules of these holders."""
+    return _removal([holder.key for holder in gone], existing)
+
+
+def published(existing: Sequence[Rule]) -> Iterator[Published]:
+    """Yield every port that rules in chains of containers send on, and whose it is."""
+    holders = {chain: _holder(chain, text) for chain, text in _named_chains(existing).items()}
+    for rule in existing:
+        if rule[0] == "-A" and rule[1] in holders and "--to-destination" in rule and "--dport" in rule:
+            values = dict(itertools.pairwise(rule))
+            target, _, _ = values["--to-destination"].rpartition(":")
+            address = values.get("-d")
+            yield Published(
+                holder=holders[rule[1]],
+                protocol=values.get("-p", ""),
+                port=int(values["--dport"]),
+                host_ip=addresses.parse_interface(address).ip if address else None,
+                target=addresses.parse_address(target.strip("[]")),
+            )
+
+
+def container_rules(plan: Publication, side: Side) -> list[Rule]:
+    """Return the rules in the container's own chain."""
+    return [rule for each in plan.of_family(side.family) for rule in _mapping_rules(plan, side, each)]
+
+
+def entry_rules(plan: Publication, side: Side) -> list[Rule]:
+    """Return the rules that lead to the container's chain; all mappings are told, whichever family they are for."""
+    rules: list[Rule] = []
+    for protocol in sorted({each.protocol for each in plan.mappings}):
+        ports = [str(each.host_port) for each in plan.mappings if each.protocol == protocol]
+        for start in range(0, len(ports), GROUP):
+            remark = ("-p", protocol, "-m", "comment", "--comment", comment(plan.owner))
+            match = ("-m", "multiport", "--dports", ",".join(ports[start : start + GROUP]), *side.conditions)
+            rules.append(("-A", DNAT, *remark, *match, "-j", chain_name(plan.owner)))
+    return rules
+
+
+def _mapping_rules(plan: Publication, side: Side, mapping: PortMapping) -> Iterator[Rule]:
+    own = chain_name(plan.owner)
+    there = ("-d", _host(mapping.only_at)) if mapping.only_at else ()
+    base = (*there, "-p", mapping.protocol, "-m", mapping.protocol, "--dport", str(mapping.host_port))
+    mark = plan.set_mark_chain or SETMARK
+    if plan.snat and plan.masquerade_all:
+        yield ("-A", own, *base, "-j", mark)
+    elif plan.snat:
+        yield ("-A", own, "-s", str(side.address.network), *base, "-j", mark)
+        if side.family == 4:
+            yield ("-A", own, "-s", "127.0.0.1/32", *base, "-j", mark)
+    target = f"[{side.target}]" if side.family == 6 else str(side.target)
+    yield ("-A", own, *base, "-j", "DNAT", "--to-destination", f"{target}:{mapping.container_port}")
+
+
+def _shared(plan: Publication, existing: Sequence[Rule]) -> list[Rule]:
+    """Return what all containers share, in the reference's order; a chain that exists is not declared again.
+
+    PREROUTING and OUTPUT are appended to: in front of others' rules ours would beat those (contract 7, CVE-2019-9946).
+    """
+    chains = {rule[1] for rule in existing if rule[0] == "-N"}
+    rules: list[Rule] = []
+    if plan.snat and not plan.set_mark_chain:
+        mark = f"{1 << plan.mark_bit:#x}"
+        note, need = "CNI portfwd masquerade mark", "CNI portfwd requiring masquerade"
+        rules += [
+            ("-N", SETMARK),
+            ("-A", SETMARK, "-m", "comment", "--comment", note, "-j", "MARK", "--set-xmark", f"{mark}/{mark}"),
+            ("-N", MASQ),
+            ("-A", MASQ, "-m", "mark", "--mark", f"{mark}/{mark}", "-j", "MASQUERADE"),
+            ("-I", "POSTROUTING", "-m", "comment", "--comment", need, "-j", MASQ),
+        ]
+    local = ("-m", "addrtype", "--dst-type", "LOCAL", "-j", DNAT)
+    rules += [("-N", DNAT), *(("-A", hook, *local) for hook in ("PREROUTING", "OUTPUT"))]
+    return [rule for rule in rules if rule[0] != "-N" or rule[1] not in chains]
+
+
+def _removal(chains: Iterable[str], existing: Sequence[Rule]) -> list[Rule]:
+    """Delete all that jumps to the chains, then the chains with whatever they hold."""
+    there = [chain for chain in dict.fromkeys(chains) if ("-N", chain) in existing]
+    jumps = [rule for rule in existing if rule[0] == "-A" and _target(rule) in there and rule[1] not in there]
+    empty = (("-F", chain) for chain in there)
+    return [*(("-D", *rule[1:]) for rule in jumps), *empty, *(("-X", chain) for chain in there)]
+
+
+def _target(rule: Rule) -> str:
+    return rule[rule.index("-j") + 1] if "-j" in rule[:-1] else ""
+
+
+def _named_chains(existing: Sequence[Rule]) -> dict[str, str]:
+    """Return the containers' chains with what the comment of a rule that leads there says."""
+    return {
+        _target(rule): rule[rule.index("--comment") + 1]
+        for rule in existing
+        if rule[:2] == ("-A", DNAT) and "--comment" in rule[:-1] and _target(rule).startswith(OWN)
+    }
+
+
+def _holder(chain: str, text: str) -> Holder:
+    found = COMMENT.fullmatch(text)
+    if found is None:
+        return Holder(chain, f"the owner of {chain} ({text})")
+    network, container_id, ifname = found.groups()
+    owner = Owner(network, container_id, ESCAPED.sub(r"\1", ifname[1:-1]) if ifname else FIRST)
+    return Holder(chain, f"{network}/{container_id}", owner if chain == chain_name(owner) else None)
+
+
+def _host(address: IPAddress) -> str:
+    return f"{address}/{address.max_prefixlen}"
+
+
+def _meaning(rule: Rule) -> tuple[str, ...]:
+    """Return a rule's words in an order that no version of iptables decides; appended or inserted is the same rule."""
+    return tuple(sorted("-A" if word == "-I" else word for word in rule))
+
+
+def _meanings(existing: Iterable[Rule]) -> frozenset[tuple[str, ...]]:
+    return frozenset(_meaning(rule) for rule in existing if rule[0] == "-A")
+
+
+def _within(rule: Rule, listed: list[str]) -> bool:
+    """Tell whether every word of `rule` is listed: conditions may be spelled anew, so only ours are looked for."""
+    plain = rule[: rule.index("--dports") + 2] + rule[-2:]
+    left = list(listed)
+    for word in plain:
+        if word not in left:
+            return False
+        left.remove(word)
+    return True

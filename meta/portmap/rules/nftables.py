@@ -1,0 +1,297 @@
+"""Puts published ports into nftables words and finds an attachment's rules again (contract 4.1, "nftables shape").
+
+Table, chains and rules are the reference's. The comments are not: the reference's name the container alone, so that two
+of its networks would delete each other's rules, and a long id is refused. Conditions stand in the rules of the attachment
+that has them, not in front of everybody's. Nothing is translated that is not for an address of this host.
+Pure: builds and reads libnftables JSON; must not run nft.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+
+from cni.owner import Owner, network_mark
+from meta.portmap import conditions
+from meta.portmap.claims import Holder, Published
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from typing import Any
+
+    from cni.types import IPAddress
+    from meta.portmap.plan import Publication, Side
+
+    Command = dict[str, Any]
+    Objects = Sequence[Mapping[str, Any]]
+
+TABLE = "cni_hostport"
+TABLE_COMMENT = "CNI portmap plugin"
+PORTS = "hostports"
+LEGACY = "hostip_hostports"
+ALL = "hostports_all"
+MASQUERADING = "masquerading"
+MARTIANS = "martians"
+PROTOCOLS = ("tcp", "udp", "sctp")
+FAMILIES = {4: "ip", 6: "ip6"}
+
+HOOKS = {
+    "prerouting": {"type": "nat", "hook": "prerouting", "prio": -100, "policy": "accept"},
+    "output": {"type": "nat", "hook": "output", "prio": -100, "policy": "accept"},
+    MASQUERADING: {"type": "nat", "hook": "postrouting", "prio": 100, "policy": "accept"},
+    MARTIANS: {"type": "filter", "hook": "prerouting", "prio": -300, "policy": "accept"},
+}
+
+MARK = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}(?=, net: )")
+NAMES = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}, net: (\S+), if: (\S+), id: (\S+)")
+
+
+def addition(plan: Publication, side: Side, existing: Objects, gone: Collection[Holder] = ()) -> list[Command]:
+    """Return the commands that have the rules of `side` stand and those of `gone` not; pure additions when they can be.
+
+    The table has to be there.
+    """
+    return [
+        *_removal(side.family, existing, lambda mark: mark == plan.owner.mark or mark in {each.key for each in gone}),
+        *_frame(plan, side.family, existing),
+        *own_rules(plan, side),
+    ]
+
+
+def missing(plan: Publication, side: Side, existing: Objects) -> list[Command]:
+    """Return the rules of `side`, shared ones included, that do not stand."""
+    family, present = FAMILIES[side.family], _rules(existing)
+    frame = [_rule(family, chain, *expression) for chain, rules in _contents(plan, side.family) for expression in rules]
+    own = [_unconditioned(rule, side) for rule in own_rules(plan, side)]
+    return [
+        *(wanted for wanted in frame if not any(_is(wanted, rule) for rule in present)),
+        *(wanted for wanted in own if not any(_ends(wanted, rule) for rule in present)),
+    ]
+
+
+def removal(owner: Owner, family: int, existing: Objects, known: Collection[IPAddress] | None) -> list[Command]:
+    """Return the deletion of the attachment's rules, also those the reference made.
+
+    The reference's name the container alone: with `known`, the container's addresses, only those for them are taken.
+    """
+    targets = {str(address) for address in known or ()}
+
+    def is_reference(rule: Mapping[str, Any]) -> bool:
+        return rule.get("comment") == owner.container_id and (not targets or bool(targets & _destinations(rule)))
+
+    return [
+        *_removal(family, existing, lambda mark: mark == owner.mark),
+        *(_deletion(family, rule) for rule in _own(existing) if is_reference(rule)),
+    ]
+
+
+def strangers(network: str, known: Collection[Owner], family: int, existing: Objects) -> list[Command]:
+    """Return the deletion of every rule of `network` that is none of the `known` attachments'."""
+    start, keep = f"{network_mark(network)}-", {owner.mark for owner in known}
+    return _removal(family, existing, lambda mark: mark.startswith(start) and mark not in keep)
+
+
+def eviction(gone: Collection[Holder], family: int, existing: Objects) -> list[Command]:
+    """Return the deletion of the rules of these holders."""
+    keys = {holder.key for holder in gone}
+    return _removal(family, existing, lambda mark: mark in keys)
+
+
+def published(existing: Objects) -> Iterator[Published]:
+    """Yield every port that rules of containers send on, and whose it is."""
+    for rule in _rules(existing):
+        dnat = next((each["dnat"] for each in rule["expr"] if "dnat" in each), None)
+        ports = [(field["protocol"], value) for field, value in _payloads(rule) if field["field"] == "dport"]
+        hosts = [value for field, value in _payloads(rule) if field["field"] == "daddr"]
+        if rule["chain"] in (PORTS, LEGACY) and dnat and ports:
+            protocol, port = ports[-1]
+            yield Published(
+                holder=_holder(str(rule.get("comment", ""))),
+                protocol=protocol,
+                port=port,
+                host_ip=ip_address(hosts[-1]) if hosts and isinstance(hosts[-1], str) else None,
+                target=ip_address(dnat["addr"]),
+            )
+
+
+def own_rules(plan: Publication, side: Side) -> list[Command]:
+    """Return the attachment's rules: one a mapping, then who is masqueraded on the way to the container."""
+    family, target = FAMILIES[side.family], str(side.target)
+    restrictions = conditions.parse(side.conditions, f"conditionsV{side.family}", side.family)
+    rules = []
+    for each in plan.of_family(side.family):
+        if not _can_hold(restrictions, each.protocol):
+            continue
+        there = [_payload(family, "daddr", str(each.only_at))] if each.only_at else []
+        port = _payload(each.protocol, "dport", each.host_port)
+        onward = {"dnat": {"addr": target, "port": each.container_port}}
+        rules.append(_rule(family, PORTS, *restrictions, *there, port, onward, comment=plan.owner.comment))
+    for sources in _masqueraded(plan, side):
+        to_container = _payload(family, "daddr", target)
+        rules.append(
+            _rule(family, MASQUERADING, *sources, to_container, {"masquerade": None}, comment=plan.owner.comment)
+        )
+    return rules
+
+
+def _unconditioned(command: Command, side: Side) -> Command:
+    """Return a rule of ours without its conditions, which nft may have spelled anew: only what follows is looked for."""
+    rule = command["add"]["rule"]
+    skipped = len(conditions.parse(side.conditions, "", side.family)) if rule["chain"] == PORTS else 0
+    return {"add": {"rule": {**rule, "expr": rule["expr"][skipped:]}}}
+
+
+def _can_hold(restrictions: Sequence[Command], protocol: str) -> bool:
+    """Tell whether conditions may hold for packets of `protocol`; nft refuses a rule that speaks of two."""
+    spoken = (each["match"]["left"].get("payload", {}).get("protocol") for each in restrictions)
+    return all(each == protocol for each in spoken if each in PROTOCOLS)
+
+
+def shown(command: Command) -> str:
+    """Return a wanted rule in words for people."""
+    rule = command["add"]["rule"]
+    return f"{rule['family']} {rule['table']} {rule['chain']}: {' '.join(_word(each) for each in rule['expr'])}"
+
+
+def _masqueraded(plan: Publication, side: Side) -> list[list[Command]]:
+    """Return from where packets to the container are masqueraded: itself, the host's loopback; or anywhere."""
+    if not plan.snat:
+        return []
+    if plan.masquerade_all:
+        return [[]]
+    family = FAMILIES[side.family]
+    sources = [str(side.target), *(["127.0.0.1"] if side.family == 4 else [])]
+    return [[_payload(family, "saddr", source)] for source in sources]
+
+
+def _frame(plan: Publication, family: int, existing: Objects) -> Iterator[Command]:
+    """Yield what all containers share as far as it is not there; a shared chain that says something else is made anew."""
+    table = {"family": FAMILIES[family], "table": TABLE}
+    chains = {item["chain"]["name"] for item in existing if "chain" in item}
+    for chain, wanted in _contents(plan, family):
+        if chain not in chains:
+            yield {"add": {"chain": {**table, "name": chain, **HOOKS.get(chain, {})}}}
+        present = [rule for rule in _rules(existing) if rule["chain"] == chain]
+        rules = [_rule(FAMILIES[family], chain, *expression) for expression in wanted]
+        if rules and not (len(rules) == len(present) and all(map(_is, rules, present))):
+            if present:
+                yield {"flush": {"chain": {**table, "name": chain}}}
+            yield from rules
+
+
+def _contents(plan: Publication, family: int) -> Iterator[tuple[str, list[list[Command]]]]:
+    """Yield the shared chains in an order in which each may jump to those before it, with the rules they hold.
+
+    No rules: the chain holds the containers'.
+    """
+    local = {"match": {"op": "==", "left": {"fib": {"result": "type", "flags": ["daddr"]}}, "right": "local"}}
+    yield PORTS, []
+    yield LEGACY, []
+    yield ALL, [[_jump(LEGACY)], [_jump(PORTS)]]
+    yield "prerouting", [[local, _jump(ALL)]]  # the test for local is the fix for CVE-2025-67499
+    yield "output", [[local, _jump(ALL)]]
+    if plan.snat:
+        yield MASQUERADING, []
+    if family == 4 and plan.from_loopback:
+        outside = {"match": {"op": "!=", "left": {"meta": {"key": "iifname"}}, "right": "lo"}}
+        loopback = {"prefix": {"addr": "127.0.0.0", "len": 8}}
+        yield MARTIANS, [[outside, _payload("ip", "daddr", loopback), {"drop": None}]]
+
+
+def _removal(family: int, existing: Objects, is_meant: Callable[[str], bool]) -> list[Command]:
+    """Delete the containers' rules whose mark or, for the reference's, whole comment is meant."""
+    return [_deletion(family, rule) for rule in _own(existing) if is_meant(_key(str(rule.get("comment", ""))))]
+
+
+def _deletion(family: int, rule: Mapping[str, Any]) -> Command:
+    place = {"family": FAMILIES[family], "table": TABLE, "chain": rule["chain"], "handle": rule["handle"]}
+    return {"delete": {"rule": place}}
+
+
+def _rules(existing: Objects) -> list[Mapping[str, Any]]:
+    return [item["rule"] for item in existing if "rule" in item]
+
+
+def _own(existing: Objects) -> list[Mapping[str, Any]]:
+    """Return the containers' rules."""
+    return [rule for rule in _rules(existing) if rule["chain"] in (PORTS, LEGACY, MASQUERADING)]
+
+
+def _key(text: str) -> str:
+    found = MARK.match(text)
+    return found.group() if found else text
+
+
+def _holder(text: str) -> Holder:
+    found = NAMES.fullmatch(text)
+    owner = Owner(*found.groups()) if found else None
+    if owner and owner.mark == _key(text):
+        return Holder(owner.mark, f"{owner.network}/{owner.container_id}", owner)
+    name = text.partition(", net: ")[2].replace(", if: ", "/", 1) if MARK.match(text) else f"container {text}"
+    return Holder(_key(text), name)
+
+
+def _payloads(rule: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], Any]]:
+    for statement in rule["expr"]:
+        match = statement.get("match", {})
+        left = match.get("left", {})
+        if match.get("op") == "==" and isinstance(left, dict) and "payload" in left:
+            yield left["payload"], match["right"]
+
+
+def _destinations(rule: Mapping[str, Any]) -> set[str]:
+    """Return where a rule of a container sends packets, or for which destination it masquerades."""
+    onward = {each["dnat"]["addr"] for each in rule["expr"] if "dnat" in each}
+    return onward | {value for field, value in _payloads(rule) if field["field"] == "daddr" and isinstance(value, str)}
+
+
+def _is(wanted: Command, present: Mapping[str, Any]) -> bool:
+    return len(wanted["add"]["rule"]["expr"]) == len(present["expr"]) and _ends(wanted, present)
+
+
+def _ends(wanted: Command, present: Mapping[str, Any]) -> bool:
+    """Tell whether a present rule is the wanted one, but for matches in front of it."""
+    rule = wanted["add"]["rule"]
+    own = (rule["chain"], rule.get("comment"), [_plain(each) for each in rule["expr"]])
+    tail = [_plain(each) for each in present["expr"][-len(rule["expr"]) :]]
+    return own == (present["chain"], present.get("comment"), tail)
+
+
+def _plain(value: Any) -> Any:
+    """Write a list of one as its element: versions of nft differ in that."""
+    if isinstance(value, dict):
+        return {key: _plain(member) for key, member in value.items()}
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
+def _rule(family: str, chain: str, *statements: Command, comment: str = "") -> Command:
+    remark = {"comment": comment} if comment else {}
+    return {"add": {"rule": {"family": family, "table": TABLE, "chain": chain, "expr": list(statements), **remark}}}
+
+
+def _jump(chain: str) -> Command:
+    return {"jump": {"target": chain}}
+
+
+def _payload(protocol: str, field: str, right: Any) -> Command:
+    return {"match": {"op": "==", "left": {"payload": {"protocol": protocol, "field": field}}, "right": right}}
+
+
+def _word(statement: Mapping[str, Any]) -> str:
+    ((kind, value),) = statement.items()
+    if kind == "match":
+        (left,) = value["left"].values()
+        operator = "" if value["op"] == "==" else f"{value['op']} "
+        return f"{' '.join(_text(each) for each in left.values())} {operator}{_text(value['right'])}"
+    if kind == "dnat":
+        return f"dnat to {value['addr']}:{value['port']}"
+    return f"{kind} {value['target']}" if value else kind
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict) and "prefix" in value:
+        return f"{value['prefix']['addr']}/{value['prefix']['len']}"
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return str(value)
