@@ -53,6 +53,12 @@ def _bridge(asked: Request) -> None:
     config.parse(asked)
 
 
+def _portmap(asked: Request) -> None:
+    from meta.portmap import config  # noqa: PLC0415 - as above
+
+    config.parse(asked)
+
+
 def _host_local(asked: Request) -> None:
     from ipam import config  # noqa: PLC0415 - as above
 
@@ -66,7 +72,7 @@ def _static(asked: Request) -> None:
     fixed.add(asked)
 
 
-MAIN: Mapping[str, Parser] = {"bridge": _bridge}
+MAIN: Mapping[str, Parser] = {"bridge": _bridge, "portmap": _portmap}
 IPAM: Mapping[str, Parser] = {"host-local": _host_local, "static": _static}
 """The programs whose configuration can be wrong; loopback has none."""
 

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Whose rules they are: `key` finds them in one backend (chain or comment); `owner` None when they do not tell it all.
+    """Whose rules they are: `key` finds them in one backend (chain or comment), `name` is for people.
 
-    `name` is for people.
+    `mark` is the owner's (cni.owner), empty when the rules do not tell.
     """
 
     key: str
     name: str
-    owner: Owner | None = None
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +44,20 @@ class Published:
     target: IPAddress
 
 
-def evicted(plan: Publication, present: Iterable[Published], is_dead: Callable[[Owner], bool]) -> frozenset[Holder]:
+def evicted(plan: Publication, present: Iterable[Published], is_dead: Callable[[str], bool]) -> frozenset[Holder]:
     """Return whose rules have to go before those of `plan` come: our own earlier ones, and those of the dead in the way.
 
-    Raises CniError 103 when a mapping of `plan` is another container's, which nothing proves dead.
+    `is_dead` tells it of a mark. Raises CniError 103 when a mapping of `plan` is another container's, which nothing proves dead.
     """
     targets = {side.target for side in plan.sides}
     gone: set[Holder] = set()
     for each in present:
         if each.holder in gone:
             continue
-        if each.holder.owner == plan.owner or each.target in targets:
+        if each.holder.mark == plan.owner.mark or each.target in targets:
             gone.add(each.holder)
         elif wanted := _clash(plan, each):
-            if each.holder.owner is None or not is_dead(each.holder.owner):
+            if not (each.holder.mark and is_dead(each.holder.mark)):
                 raise _conflict(plan.owner, wanted, each.holder)
             gone.add(each.holder)
     return frozenset(gone)

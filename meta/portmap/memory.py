@@ -25,8 +25,9 @@ BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Which boot it was, the backend that has the rules, and whether the host end carried the attachment's name."""
+    """Whose it is (the link alias), which boot it was, the backend that has the rules, whether the host end had the alias."""
 
+    alias: str
     boot: str
     backend: str
     named_link: bool
@@ -37,7 +38,7 @@ def remember(folder: str, owner: Owner, memory: Memory) -> None:
     os.makedirs(folder, mode=0o700, exist_ok=True)
     path = os.path.join(folder, owner.mark)
     pending = os.path.join(folder, f".{owner.mark}")
-    members = {"attachment": owner.alias, "boot": memory.boot, "backend": memory.backend, "link": memory.named_link}
+    members = {"attachment": memory.alias, "boot": memory.boot, "backend": memory.backend, "link": memory.named_link}
     with suppress(FileNotFoundError):
         os.unlink(pending)
     descriptor = os.open(pending, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -46,16 +47,14 @@ def remember(folder: str, owner: Owner, memory: Memory) -> None:
     os.replace(pending, path)
 
 
-def recall(folder: str, owner: Owner) -> Memory | None:
-    """Return what is remembered of an attachment; None for nothing, or for what cannot be read."""
+def recall(folder: str, mark: str) -> Memory | None:
+    """Return what is remembered of the attachment with this mark; None for nothing, or for what cannot be read."""
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        descriptor = os.open(
-            os.path.join(folder, owner.mark), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        )
+        descriptor = os.open(os.path.join(folder, mark), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         with open(descriptor, encoding="utf-8") as file:
             members = json.load(file)
-        if members["attachment"] == owner.alias:
-            return Memory(str(members["boot"]), str(members["backend"]), members["link"] is True)
+        alias, boot, backend = (str(members[key]) for key in ("attachment", "boot", "backend"))
+        return Memory(alias, boot, backend, members["link"] is True)
     return None
 
 

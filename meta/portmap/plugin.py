@@ -57,7 +57,7 @@ def check_attachment(request: Request) -> None:
         )
     wanted = plan.publication(settings, _owner(request), earlier)
     if wanted.mappings and wanted.sides:
-        remembered = memory.recall(settings.data_dir, wanted.owner)
+        remembered = memory.recall(settings.data_dir, wanted.owner.mark)
         backend = settings.backend or (remembered.backend if remembered else ports.choose(""))
         with Network() as host:
             check.check(wanted, backend, host)
@@ -67,7 +67,7 @@ def delete(request: Request) -> None:
     """Remove the attachment's rules; nothing is touched where neither configuration nor memory knows of any."""
     left = config.parse_leftovers(request)
     owner = _owner(request)
-    remembered = memory.recall(left.data_dir, owner)
+    remembered = memory.recall(left.data_dir, owner.mark)
     if left.maybe_mapped or remembered:
         ports.withdraw(owner, remembered.backend if remembered else "", _recorded_addresses(request))
     memory.forget(left.data_dir, owner)

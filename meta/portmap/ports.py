@@ -71,12 +71,12 @@ def publish(plan: Publication, backend: str, folder: str, earlier: Result, host:
 
 def _publish(plan: Publication, backend: str, folder: str, earlier: Result, host: Network, undo: ExitStack) -> None:
     found = read(plan.families)
-    gone = claims.evicted(plan, found.published(), lambda owner: _is_dead(owner, folder, host))
+    gone = claims.evicted(plan, found.published(), lambda mark: _is_dead(mark, folder, host))
     _require_chain(plan, found)
     undo.callback(withdraw, plan.owner, backend, None)
     undo.callback(memory.forget, folder, plan.owner)
     named = any(_is_own(plan.owner, host, entry.name) for entry in earlier.interfaces if not entry.sandbox)
-    memory.remember(folder, plan.owner, memory.Memory(memory.current_boot(), backend, named))
+    memory.remember(folder, plan.owner, memory.Memory(plan.owner.alias, memory.current_boot(), backend, named))
     (_write_modern if backend == "nftables" else _write_legacy)(plan, found, gone)
 
 
@@ -223,15 +223,15 @@ def _is_own(owner: Owner, host: Network, name: str) -> bool:
     return link is not None and link.alias == owner.alias
 
 
-def _is_dead(owner: Owner, folder: str, host: Network) -> bool:
+def _is_dead(mark: str, folder: str, host: Network) -> bool:
     """Tell whether something proves that the attachment is gone: it is of another boot, or its link was ours and is no more."""
-    remembered = memory.recall(folder, owner)
+    remembered = memory.recall(folder, mark)
     if remembered is None:
         return False
     now = memory.current_boot()
     if now and remembered.boot and remembered.boot != now:
         return True
-    return remembered.named_link and all(link.alias != owner.alias for link in host.links())
+    return remembered.named_link and all(link.alias != remembered.alias for link in host.links())
 
 
 def _retrying(step: Callable[[], None]) -> None:

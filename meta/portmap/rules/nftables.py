@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from ipaddress import ip_address
 
-from cni.owner import Owner, network_mark
+from cni.owner import COMMENT_BYTES, Owner, network_mark
 from meta.portmap import conditions
 from meta.portmap.claims import Holder, Published
 
@@ -44,7 +44,7 @@ HOOKS = {
 }
 
 MARK = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}(?=, net: )")
-NAMES = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}, net: (\S+), if: (\S+), id: (\S+)")
+NAMES = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}, net: (\S+), if: \S+, id: (\S*)")
 
 
 def addition(plan: Publication, side: Side, existing: Objects, gone: Collection[Holder] = ()) -> list[Command]:
@@ -155,14 +155,20 @@ def shown(command: Command) -> str:
 
 
 def _masqueraded(plan: Publication, side: Side) -> list[list[Command]]:
-    """Return from where packets to the container are masqueraded: itself, the host's loopback; or anywhere."""
+    """Return from where packets to the container are masqueraded: itself, the host's loopback; or anywhere.
+
+    And, beyond the reference, its neighbours on the way through a published port: their packets come back past the host,
+    where nothing would be translated back unless br_netfilter is loaded.
+    """
     if not plan.snat:
         return []
     if plan.masquerade_all:
         return [[]]
-    family = FAMILIES[side.family]
+    family, network = FAMILIES[side.family], side.address.network
     sources = [str(side.target), *(["127.0.0.1"] if side.family == 4 else [])]
-    return [[_payload(family, "saddr", source)] for source in sources]
+    neighbours = _payload(family, "saddr", {"prefix": {"addr": str(network.network_address), "len": network.prefixlen}})
+    translated = {"match": {"op": "in", "left": {"ct": {"key": "status"}}, "right": "dnat"}}
+    return [*([_payload(family, "saddr", source)] for source in sources), [neighbours, translated]]
 
 
 def _frame(plan: Publication, family: int, existing: Objects) -> Iterator[Command]:
@@ -224,12 +230,12 @@ def _key(text: str) -> str:
 
 
 def _holder(text: str) -> Holder:
-    found = NAMES.fullmatch(text)
-    owner = Owner(*found.groups()) if found else None
-    if owner and owner.mark == _key(text):
-        return Holder(owner.mark, f"{owner.network}/{owner.container_id}", owner)
-    name = text.partition(", net: ")[2].replace(", if: ", "/", 1) if MARK.match(text) else f"container {text}"
-    return Holder(_key(text), name)
+    """Return whose rule it is; a comment without a mark is the reference's, which names the container only."""
+    if not MARK.match(text):
+        return Holder(text, f"container {text}")
+    found = NAMES.fullmatch(text)  # a long name is cut, the mark never
+    cut = "..." if len(text.encode()) >= COMMENT_BYTES - 3 else ""
+    return Holder(_key(text), f"{'/'.join(found.groups())}{cut}" if found else text, _key(text))
 
 
 def _payloads(rule: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], Any]]:
@@ -281,17 +287,24 @@ def _payload(protocol: str, field: str, right: Any) -> Command:
 def _word(statement: Mapping[str, Any]) -> str:
     ((kind, value),) = statement.items()
     if kind == "match":
-        (left,) = value["left"].values()
+        ((door, left),) = value["left"].items()
+        if door == "fib":
+            return f"fib {_text(left['flags'])} {left['result']} {value['right']}"
         operator = "" if value["op"] == "==" else f"{value['op']} "
         return f"{' '.join(_text(each) for each in left.values())} {operator}{_text(value['right'])}"
     if kind == "dnat":
-        return f"dnat to {value['addr']}:{value['port']}"
+        address = f"[{value['addr']}]" if ":" in value["addr"] else value["addr"]
+        return f"dnat to {address}:{value['port']}"
     return f"{kind} {value['target']}" if value else kind
 
 
 def _text(value: Any) -> str:
     if isinstance(value, dict) and "prefix" in value:
         return f"{value['prefix']['addr']}/{value['prefix']['len']}"
+    if isinstance(value, dict) and "range" in value:
+        return "-".join(map(str, value["range"]))
+    if isinstance(value, dict) and "set" in value:
+        return f"{{ {', '.join(map(_text, value['set']))} }}"
     if isinstance(value, list):
         return " ".join(map(str, value))
     return str(value)

@@ -1,7 +1,7 @@
 """Claims: on whatever hypothesis makes of good configurations, schemas and typed parsers agree: both take it, or both
 refuse it; and both take every configuration written in docs/ and conf/.
 
-A schema sees one value at a time, so three kinds of refusal are the parser's alone, and named in RELATIONS: they compare
+A schema sees one value at a time, so some kinds of refusal are the parser's alone, and named in RELATIONS: they compare
 values. A key that a program knows but cannot honour (code 2) is no question of form. Not covered: prevResult, which no
 file holds.
 """
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 RELATIONS = re.compile(
     "not in network|overlap|mixed address families|another address family|more than 1 address per family"
-    "|no IP ranges specified|minID is greater than maxID"
+    "|no IP ranges specified|minID is greater than maxID|cannot read|-specific options"
 )
 
 VALUES: list[Any] = [
@@ -89,6 +89,31 @@ STATIC: dict[str, Any] = {
     },
 }
 
+PORTMAP: dict[str, Any] = {
+    "cniVersion": "1.0.0",
+    "name": "net",
+    "type": "portmap",
+    "backend": "iptables",
+    "snat": True,
+    "masqAll": False,
+    "markMasqBit": 5,
+    "conditionsV4": ["!", "-s", "192.0.2.0/24"],
+    "conditionsV6": ["-s", "fc00::/7"],
+    "dataDir": "/run/x",
+    "runtimeConfig": {
+        "portMappings": [
+            {"hostPort": 80, "containerPort": 8080, "protocol": "tcp", "hostIP": "10.1.0.1"},
+            {"hostPort": 53, "containerPort": 53, "protocol": "UDP"},
+        ]
+    },
+}
+EXTERNAL: dict[str, Any] = {
+    "cniVersion": "1.0.0",
+    "name": "net",
+    "type": "portmap",
+    "externalSetMarkChain": "KUBE-MARK-MASQ",
+}
+
 Step = str | int
 
 
@@ -102,7 +127,8 @@ def places(value: Any, here: tuple[Step, ...] = ()) -> list[tuple[Step, ...]]:
 
 
 GOOD = [
-    (good, [place for place in places(good) if place not in (("type",), ("ipam", "type"))]) for good in (FULL, STATIC)
+    (good, [place for place in places(good) if place not in (("type",), ("ipam", "type"))])
+    for good in (FULL, STATIC, PORTMAP, EXTERNAL)
 ]
 """Good configurations, each with the places to change; the types decide who judges, so they stay."""
 
@@ -155,7 +181,7 @@ def test_lint_tells_of_every_configuration_that_is_refused(config: dict[str, Any
     assert bool(lint.of_one(config)) == bool(refusal(config))
 
 
-@pytest.mark.parametrize("config", [FULL, STATIC])
+@pytest.mark.parametrize("config", [FULL, STATIC, PORTMAP, EXTERNAL])
 def test_the_full_configurations_are_good_ones(config: dict[str, Any]) -> None:
     assert lint.of_one(config) == []
 
