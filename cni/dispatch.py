@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import nullcontext
 from dataclasses import replace
 
-from cni import request, results, versions
+from cni import request, results, serial, versions
 from cni.errors import CniError, Code, RelayedError, quoted
 from cni.types import Result
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from typing import BinaryIO
 
     from cni.program import Program
@@ -109,10 +111,18 @@ def _serve(program: Program, asked: request.Request) -> str:
     misplaced = verb in ("ADD", "DEL") and _is_own_netns(asked)
     if misplaced and verb == "ADD":
         raise _own_netns_refusal(asked)
-    outcome = _call(program, _spared(asked) if misplaced else asked)
+    with _turn(program, asked):
+        outcome = _call(program, _spared(asked) if misplaced else asked)
     if misplaced:
         raise _own_netns_refusal(asked)
     return json.dumps(results.dump(outcome or Result(), asked.version)) if verb == "ADD" else ""
+
+
+def _turn(program: Program, asked: request.Request) -> AbstractContextManager[None]:
+    """Return what holds every other request of this attachment off; the program is named because its delegates are asked alike."""
+    if asked.command not in request.ATTACHING:
+        return nullcontext()
+    return serial.Turn(program.name, asked.name, asked.container_id, asked.ifname)
 
 
 def _call(program: Program, asked: request.Request) -> Result | None:
