@@ -21,7 +21,7 @@ from filelock import FileLock
 from build import entry
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("bridge", "cli", "cni", "conf", "ipam", "kernel", "lease", "loopback", "meta", "overlay")
+PACKAGES = ("agent", "bridge", "cli", "cni", "conf", "ipam", "kernel", "lease", "loopback", "meta", "overlay")
 EXECUTABLE = "tulle"
 """The one executable, below dist/lib."""
 

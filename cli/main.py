@@ -1,6 +1,6 @@
 """The command `tulle`: shows people what the programs and the daemon work with.
 
-Reads and prints; must not change anything but the file `docker-opts` is asked for. Exit codes: 0 shown, 1 not
+Reads and prints; must not change anything but the file `docker-opts` is asked for, and what `agent` serves. Exit codes: 0 shown, 1 not
 available (with the reason) or, of lint, mistakes found, 2 wrong usage.
 """
 
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
+from agent import main as agent
 from cli import docker_opts, lint
 from lease import file as lease_file
 
@@ -36,6 +37,9 @@ def _parser() -> argparse.ArgumentParser:
     docker = commands.add_parser("docker-opts", help="write dockerd's options for this host's share of the network")
     docker_opts.declare(docker)
     docker.set_defaults(show=_write_docker_opts)
+    warm = commands.add_parser("agent", help="serve CNI requests warm, or tell how that goes (status)")
+    agent.declare(warm)
+    warm.set_defaults(show=_run_agent)
     return parser
 
 
@@ -65,6 +69,10 @@ def _show_lease(options: argparse.Namespace) -> int:
 
 def _write_docker_opts(options: argparse.Namespace) -> int:
     return docker_opts.run(options, os.environ)  # noqa: TID251 - the command's one reader of the environment
+
+
+def _run_agent(options: argparse.Namespace) -> int:
+    return agent.run(options, os.environ)  # noqa: TID251 - the command's one reader of the environment
 
 
 def _next_step() -> str:

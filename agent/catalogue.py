@@ -1,0 +1,38 @@
+"""The programs a worker serves, by the name they are started under. Must not know what they do."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import bridge.program
+import ipam.host_local
+import ipam.static
+import loopback.program
+import meta.flannel.program
+from cni.program import Program
+from cni.siblings import Siblings
+
+PROGRAMS: Mapping[str, Program] = {
+    program.name: program
+    for program in (
+        bridge.program.PROGRAM,
+        meta.flannel.program.PROGRAM,
+        ipam.host_local.PROGRAM,
+        loopback.program.PROGRAM,
+        ipam.static.PROGRAM,
+    )
+}
+
+EXECUTABLES = ("tulle", "launcher")
+"""What starts these programs, beside the file that holds the build's number: links in the plugin directory lead to one of them."""
+
+
+def siblings(folder: Path) -> Siblings:
+    """Return the programs that need no process of their own when one of them delegates to another; made before a request comes."""
+    return Siblings(
+        {name: _loader(program) for name, program in PROGRAMS.items()},
+        [str(folder / name) for name in EXECUTABLES],
+    )
+
+
+def _loader(program: Program) -> Callable[[], Program]:
+    return lambda: program

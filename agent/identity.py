@@ -1,0 +1,71 @@
+"""Knows which build this process runs, and whether its files have been replaced since.
+
+The number of a build is the hash that `make build` writes beside the executable. A replaced tree breaks the next import of a
+process that runs from it, so the agent starts anew. Must not know who asks.
+"""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+BUILD_BYTES = 32
+
+Stamp = tuple[int, int, int]
+
+
+class NoBuildError(Exception):
+    """This is no built program; the text says what is missing and what to do."""
+
+
+def build_file() -> Path:
+    """Return the file that holds the hash: beside a frozen executable, else what `make build` left in dist/."""
+    if getattr(sys, "frozen", False):
+        return Path(sys.executable).resolve().with_name("build-id")
+    return Path(__file__).resolve().parent.parent / "dist" / "lib" / "build-id"
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """The build that runs: its number, and the files that must stay what they were."""
+
+    number: bytes
+    files: tuple[str, ...]
+    stamps: tuple[Stamp | None, ...]
+
+    @classmethod
+    def read(cls, path: Path) -> "Build":
+        """Return the build whose hash `path` holds; NoBuildError when it holds none."""
+        files = (str(path), sys.executable)
+        stamps = tuple(map(_stamp, files))
+        try:
+            number = bytes.fromhex(path.read_text("ascii").strip())
+        except (OSError, ValueError) as wrong:
+            raise NoBuildError(f"{path}: {wrong}: `make build` writes it") from wrong
+        if len(number) != BUILD_BYTES:
+            raise NoBuildError(f"{path}: {len(number)} bytes instead of {BUILD_BYTES}: `make build` writes it")
+        return cls(number, files, stamps)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the executables."""
+        return Path(self.files[0]).parent
+
+    def is_replaced(self) -> bool:
+        """Tell whether another file stands where one of ours was; in the moment of an installation there may be none."""
+        return any(
+            now is not None and now != then for now, then in zip(map(_stamp, self.files), self.stamps, strict=True)
+        )
+
+
+def _stamp(path: str) -> Stamp | None:
+    try:
+        status = os.stat(path)  # noqa: PTH116 - at every request; pathlib takes four times as long
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns
+
+
+def command() -> list[str]:
+    """Return the command line that starts this process anew; a frozen executable is its own interpreter."""
+    return list(sys.argv if getattr(sys, "frozen", False) else sys.orig_argv)

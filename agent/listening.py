@@ -1,0 +1,106 @@
+"""The socket that all workers accept from: handed over by systemd (sd_listen_fds(3)) or by the agent's former self, or made here.
+
+Mode 0600: who may not even connect need not be judged. Must not read anything from it.
+"""
+
+import os
+import socket
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+FIRST = 3
+"""SD_LISTEN_FDS_START: where inherited sockets begin."""
+
+OWN = "tulle-agent-own"
+"""The name (LISTEN_FDNAMES) of a socket that a former self of this process made, and that is ours to remove."""
+
+BACKLOG = 4096
+
+
+class UnusableError(Exception):
+    """There is no socket to listen on; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """The listening socket, and whether its path is ours to remove."""
+
+    socket: socket.socket
+    path: Path
+    own: bool
+
+    def close(self) -> None:
+        """Stop listening for good."""
+        self.socket.close()
+        if self.own:
+            self.path.unlink(missing_ok=True)
+
+    def handed_on(self) -> dict[str, str]:
+        """Move the socket to where a successor in this process expects it, and return the variables that tell it so."""
+        os.dup2(self.socket.fileno(), FIRST)
+        os.set_inheritable(FIRST, True)
+        return {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": OWN if self.own else "tulle-agent"}
+
+
+def listen(path: Path, environ: Mapping[str, str]) -> Listener:
+    """Return the socket this process was handed, or a new one at `path`; UnusableError when neither can be."""
+    if environ.get("LISTEN_PID") == str(os.getpid()) and environ.get("LISTEN_FDS", "0") != "0":
+        return _inherited(path, own=environ.get("LISTEN_FDNAMES") == OWN)
+    return Listener(bind(path), path, own=True)
+
+
+def bind(path: Path) -> socket.socket:
+    """Return a new socket listening at `path`, in place of one that nobody listens to any more."""
+    door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_stale(path)
+        before = os.umask(0o177)
+        try:
+            door.bind(str(path))
+        finally:
+            os.umask(before)
+        door.listen(BACKLOG)
+    except OSError as refused:
+        door.close()
+        raise UnusableError(
+            f"cannot listen on {path}: {refused.strerror or refused}: choose another --socket"
+        ) from refused
+    except UnusableError:
+        door.close()
+        raise
+    return door
+
+
+def _inherited(path: Path, *, own: bool) -> Listener:
+    try:
+        door = socket.socket(fileno=FIRST)
+    except OSError as absent:
+        raise UnusableError(f"LISTEN_FDS promises a socket as descriptor {FIRST}: {absent.strerror}") from absent
+    door.set_inheritable(False)
+    if (door.family, door.type) != (socket.AF_UNIX, socket.SOCK_SEQPACKET):
+        door.close()
+        raise UnusableError(
+            "the socket handed over is no SEQPACKET Unix socket: ListenSequentialPacket= in the socket unit"
+        )
+    name = door.getsockname()
+    return Listener(door, Path(name) if isinstance(name, str) and name else path, own)
+
+
+def _remove_stale(path: Path) -> None:
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise UnusableError(f"{path} is there and no socket: remove it, or choose another --socket")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+            return
+        except OSError:
+            pass
+    raise UnusableError(f"another agent listens on {path}: stop it, or choose another --socket")

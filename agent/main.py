@@ -1,0 +1,70 @@
+"""`tulle agent`: runs the supervisor, or asks a running one for its status. Must not import what only the supervisor needs."""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from agent import identity, listening, protocol, status
+
+WORKERS = 8
+PATIENCE = 60.0
+GROWTH_MIB = 32
+HIGHEST_WORKERS = 256
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    """Add the options to `parser`."""
+    parser.add_argument("action", nargs="?", choices=("status",), help="tell what a running agent is doing")
+    parser.add_argument(
+        "--socket", type=Path, default=Path(protocol.PATH), help="where it listens (default %(default)s)"
+    )
+    parser.add_argument("--workers", type=_workers, default=WORKERS, help="warm processes (default %(default)s)")
+    parser.add_argument(
+        "--patience", type=float, default=PATIENCE, help="seconds after which a worker is stuck (default %(default).0f)"
+    )
+    parser.add_argument(
+        "--growth",
+        type=int,
+        default=GROWTH_MIB,
+        help="MiB by which a worker may grow before it is replaced (default %(default)s)",
+    )
+    parser.add_argument("--json", action="store_true", help="print the status as one JSON object")
+
+
+def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Do as asked; return the exit code: 1 when there is no agent to ask, or nothing to listen on."""
+    return _show(options) if options.action == "status" else _serve(options, environ)
+
+
+def _workers(text: str) -> int:
+    number = int(text)
+    if not 0 < number <= HIGHEST_WORKERS:
+        raise argparse.ArgumentTypeError(f"{number} is not between 1 and {HIGHEST_WORKERS}")
+    return number
+
+
+def _show(options: argparse.Namespace) -> int:
+    try:
+        found = status.ask(options.socket)
+    except OSError as absent:
+        print(f"tulle agent: no agent listens on {options.socket}: {absent.strerror or absent}", file=sys.stderr)
+        return 1
+    print(found.encode().decode() if options.json else "\n".join(found.lines()))
+    return 0
+
+
+def _serve(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from agent import warmth  # noqa: PLC0415 - the status must not pay for all programs
+    from agent.supervisor import Options, Supervisor  # noqa: PLC0415
+
+    chosen = Options(options.workers, options.socket, options.patience, options.growth << 20)
+    try:
+        build = identity.Build.read(identity.build_file())
+        listener = listening.listen(chosen.path, environ)
+        warmth.import_everything()
+        keeper = Supervisor(chosen, build, listener, command=identity.command(), environ=environ)
+    except (identity.NoBuildError, listening.UnusableError) as unusable:
+        print(f"tulle agent: {unusable}", file=sys.stderr)
+        return 1
+    return keeper.run()

@@ -1,0 +1,148 @@
+"""What launcher and worker say to each other: one datagram with ten descriptors, then short answers (docs/agent.md).
+
+Pure but for the sending and receiving. Must not judge who asks or what is asked.
+"""
+
+import array
+import os
+import socket
+import struct
+from dataclasses import dataclass
+from enum import Enum
+
+PATH = "/run/tulle/agent.sock"
+MAGIC = b"tulle\0"
+PROTOCOL = 1
+HEADER = struct.Struct(f"<{len(MAGIC)}sH32s")
+ARGUMENT_BYTES = 4096
+"""The longest argv[0]: PATH_MAX of linux/limits.h."""
+
+TAKEN, ANSWERED, DECLINED = b"T", b"A", b"D"
+
+
+class Reason(Enum):
+    """Why a request is not served here; the launcher runs the cold program instead, and `status` counts them."""
+
+    MALFORMED = "malformed request"
+    BUILD = "another build"
+    REPLACED = "the agent's files were replaced"
+    PROGRAM = "unknown program"
+    GONE = "the caller is gone"
+    MOUNTS = "another mount namespace"
+    USERS = "another user namespace"
+    PROCESSES = "another pid namespace"
+    ROOT = "another root directory"
+    CLAIMS = "descriptors that are not the caller's"
+    RIGHTS = "no CAP_NET_ADMIN and CAP_SYS_ADMIN"
+    RELATIVE = "a relative CNI_NETNS"
+    OWN = "CNI_NETNS under /proc/self"
+
+
+class DeclinedError(Exception):
+    """Nothing was started; the launcher goes its own way."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptors:
+    """What the launcher hands over, in the order of the datagram."""
+
+    stdin: int
+    environ: int
+    token: int
+    stderr: int
+    net: int
+    mnt: int
+    user: int
+    pid: int
+    root: int
+    cwd: int
+
+
+COUNT = len(Descriptors.__slots__)
+ROOM = socket.CMSG_SPACE((COUNT + 1) * array.array("i").itemsize)
+"""One more than there should be, so that a datagram with too many is seen to have them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The datagram's text: which build sent it, and the name it was started under."""
+
+    build: bytes
+    argument: str
+
+    @property
+    def program(self) -> str:
+        """The program meant, as a multi-call executable would choose it."""
+        return self.argument.rpartition("/")[2]
+
+
+def parse(data: bytes) -> Head:
+    """Return what the datagram says; DeclinedError for anything else."""
+    if not HEADER.size < len(data) <= HEADER.size + ARGUMENT_BYTES:
+        raise DeclinedError(Reason.MALFORMED)
+    magic, number, build = HEADER.unpack_from(data)
+    argument = data[HEADER.size :]
+    if (magic, number) != (MAGIC, PROTOCOL) or b"\0" in argument:
+        raise DeclinedError(Reason.MALFORMED)
+    return Head(build, os.fsdecode(argument))
+
+
+def compose(build: bytes, argument: str) -> bytes:
+    """Return the datagram that `parse` reads."""
+    return HEADER.pack(MAGIC, PROTOCOL, build) + os.fsencode(argument)
+
+
+def receive(connection: socket.socket, received: list[int]) -> bytes:
+    """Return one datagram and append its descriptors to `received`, whoever calls closes them.
+
+    Raises DeclinedError when it was cut, OSError when none came.
+    """
+    data, ancillary, flags, _ = connection.recvmsg(HEADER.size + ARGUMENT_BYTES + 1, ROOM, socket.MSG_CMSG_CLOEXEC)
+    for level, kind, content in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            numbers = array.array("i")
+            numbers.frombytes(content[: len(content) - len(content) % numbers.itemsize])
+            received.extend(numbers)
+    if not data:
+        raise DeclinedError(Reason.GONE)
+    if flags & (socket.MSG_CTRUNC | socket.MSG_TRUNC):
+        raise DeclinedError(Reason.MALFORMED)
+    return data
+
+
+def decline(connection: socket.socket, reason: Reason) -> None:
+    """Tell the launcher to go its own way; one that has gone already needs no telling."""
+    _send(connection, DECLINED + reason.value.encode())
+
+
+def take(connection: socket.socket) -> bool:
+    """Tell the launcher that its request is ours now; False when nobody is there to hear it."""
+    return _send(connection, TAKEN)
+
+
+def answer(connection: socket.socket, status: int, document: int) -> bool:
+    """Send the exit status and the file that holds stdout; False when nobody is there any more."""
+    return _send(connection, ANSWERED + bytes([status]), document)
+
+
+def has_hung_up(connection: socket.socket) -> bool:
+    """Tell whether the launcher has ended, perhaps killed by its runtime: it sends nothing after its one datagram."""
+    try:
+        return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+def _send(connection: socket.socket, data: bytes, *descriptors: int) -> bool:
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
+    try:
+        connection.sendmsg([data], rights, socket.MSG_NOSIGNAL)
+    except OSError:
+        return False
+    return True

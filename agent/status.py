@@ -1,0 +1,88 @@
+"""What the agent says of itself: put together by the supervisor, read and shown by `tulle agent status`.
+
+It has a socket of its own beside the agent's, so that it answers when every worker is busy. Must not change anything.
+"""
+
+import json
+import socket
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+ANSWER_BYTES = 1 << 17
+PATIENCE = 5.0
+"""Seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """One worker: its process, for how long it has had a request in hand (None: idle), and its share of the memory."""
+
+    pid: int
+    busy_seconds: float | None
+    memory_kib: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What there is to know; counts are since `uptime_seconds` ago. `cold` is withdrawn and declined together."""
+
+    build: str
+    uptime_seconds: float
+    warm: int
+    cold: int
+    withdrawn: int
+    declined: dict[str, int]
+    restarts: dict[str, int]
+    late_modules: int
+    memory_kib: int
+    workers: list[WorkerStatus]
+
+    def encode(self) -> bytes:
+        """Return it as the JSON object that `--json` prints."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Status":
+        """Return what `encode` wrote."""
+        members = json.loads(data)
+        return cls(**{**members, "workers": [WorkerStatus(**each) for each in members["workers"]]})
+
+    def lines(self) -> list[str]:
+        """Return it for people."""
+        rows = [
+            ("build", self.build[:12]),
+            ("up for", f"{self.uptime_seconds:.0f} s"),
+            ("served warm", str(self.warm)),
+            ("left to cold programs", str(self.cold)),
+            *((f"  {reason}", str(count)) for reason, count in self._causes()),
+            *((f"workers {cause}", str(count)) for cause, count in self.restarts.items()),
+            ("memory", f"{self.memory_kib / 1024:.1f} MiB"),
+        ]
+        workers = [
+            ("worker", f"{each.pid}: {_activity(each)}, {each.memory_kib / 1024:.1f} MiB") for each in self.workers
+        ]
+        return [f"{label:<40}{value}" for label, value in (*rows, *workers)]
+
+    def _causes(self) -> list[tuple[str, int]]:
+        withdrawn = [("nobody took it within 200 ms", self.withdrawn)] if self.withdrawn else []
+        return [*withdrawn, *self.declined.items()]
+
+
+def _activity(worker: WorkerStatus) -> str:
+    return "idle" if worker.busy_seconds is None else f"busy for {worker.busy_seconds:.1f} s"
+
+
+def place(agent: Path) -> Path:
+    """Return where the status socket of the agent at `agent` is."""
+    return agent.with_suffix(".status")
+
+
+def ask(agent: Path) -> Status:
+    """Return the status of the agent that listens at `agent`; OSError when there is none."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door:
+        door.settimeout(PATIENCE)
+        door.connect(str(place(agent)))
+        data = door.recv(ANSWER_BYTES)
+    if not data:
+        raise ConnectionResetError("the agent has just ended")
+    return Status.decode(data)

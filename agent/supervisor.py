@@ -1,0 +1,245 @@
+"""Keeps the workers: starts them from one warm image, replaces them, ends a stuck one, and starts anew when its files change.
+
+Never touches a request: workers accept from the shared socket themselves. Must not import what a program imports by name.
+"""
+
+import ctypes
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent import catalogue, listening, processes, status
+from agent.identity import Build
+from agent.listening import Listener
+from agent.status import Status, WorkerStatus
+from agent.table import Table
+from agent.worker import End, Worker
+from overlay.notify import Notifier
+
+TICK = 1.0
+"""Seconds between two looks at what tells no event; also how soon a worker that died young is replaced."""
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+CAUSES = {End.ASKED: "asked to end", End.GROWN: "grown", End.UNCLEAN: "unclean", End.REPLACED: "replaced files"}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a person can set: `patience` in seconds, `growth` in bytes."""
+
+    workers: int
+    path: Path
+    patience: float
+    growth: int
+
+
+@dataclass(slots=True)
+class Member:
+    """One living worker, and how long its present request (told by its start) waited for programs."""
+
+    pid: int
+    request: int = 0
+    waited: float = 0.0
+    stuck: bool = False
+
+
+class Supervisor:
+    """Runs until a signal; `command` and `environ` are what it starts itself anew with."""
+
+    def __init__(
+        self, options: Options, build: Build, listener: Listener, *, command: list[str], environ: Mapping[str, str]
+    ) -> None:
+        self._options = options
+        self._build = build
+        self._listener = listener
+        self._siblings = catalogue.siblings(build.folder)
+        self._command = command
+        self._environ = environ
+        self._notifier = Notifier(environ)
+        self._table = Table(options.workers)
+        self._members: dict[int, Member] = {}
+        self._births: dict[int, float] = {}
+        self._restarts: Counter[str] = Counter()
+        self._began = self._looked = time.monotonic()
+        self._leaving = False
+        self._again = False
+        self._door = listening.bind(status.place(options.path))
+        self._wakeup = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+
+    def run(self) -> int:
+        """Serve until asked to end; return the exit code. Does not return when the files were replaced."""
+        self._hear_signals()
+        self._fill()
+        self._notifier.ready()
+        say(f"{self._options.workers} workers on {self._listener.path}, build {self._build.number.hex()[:12]}")
+        while not self._leaving or self._members:
+            self._wait()
+            self._reap()
+            self._watch()
+            if self._leaving:
+                self._tell_workers()
+            else:
+                self._look_at_files()
+                self._fill()
+        self._close()
+        return 0
+
+    def _hear_signals(self) -> None:
+        signal.set_wakeup_fd(self._wakeup[1], warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, lambda *_: self._leave())
+        signal.signal(signal.SIGINT, lambda *_: self._leave())
+        signal.signal(signal.SIGHUP, lambda *_: self._leave(again=True))
+
+    def _leave(self, *, again: bool = False) -> None:
+        """Begin no further request; a wish to end outweighs one to start anew."""
+        self._again = again and (self._again or not self._leaving)
+        self._leaving = True
+
+    def _wait(self) -> None:
+        """Sleep until a signal, a question for the status, or the next look; answer the question."""
+        watch = select.poll()
+        watch.register(self._wakeup[0], select.POLLIN)
+        watch.register(self._door, select.POLLIN)
+        ready = [descriptor for descriptor, _ in watch.poll(TICK * 1000)]
+        if self._wakeup[0] in ready:
+            os.read(self._wakeup[0], 4096)
+        if self._door.fileno() in ready:
+            self._tell_status()
+        if self._notifier.heartbeat:
+            self._notifier.alive()
+
+    def _reap(self) -> None:
+        while self._members:
+            pid, code = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                return
+            for row in [row for row, member in self._members.items() if member.pid == pid]:
+                self._bury(row, os.waitstatus_to_exitcode(code))
+
+    def _bury(self, row: int, code: int) -> None:
+        member = self._members.pop(row)
+        self._table.rows[row].end()
+        cause = "stuck" if member.stuck else CAUSES.get(End(code), "died") if code in set(End) else "died"
+        if not (self._leaving and code == End.ASKED):
+            self._restarts[cause] += 1
+            say(f"worker {member.pid} has ended: {cause} ({code})")
+
+    def _fill(self) -> None:
+        """Start a worker for every row without one; one that died young waits for the next look."""
+        for row in range(self._options.workers):
+            if row not in self._members and time.monotonic() >= self._births.get(row, 0.0) + TICK:
+                self._start(row)
+
+    def _start(self, row: int) -> None:
+        parent = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError as refused:
+            say(f"cannot start a worker: {refused.strerror}; the next look tries again")
+            return
+        if pid == 0:
+            self._become_worker(row, parent)
+        self._members[row] = Member(pid)
+        self._births[row] = time.monotonic()
+
+    def _become_worker(self, row: int, parent: int) -> None:
+        """Turn this process, a copy of the supervisor, into a worker; it ends with the supervisor, what is in hand finished."""
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGTERM, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(End.ASKED)
+        for descriptor in (*self._wakeup, self._door.fileno()):
+            os.close(descriptor)
+        Worker(
+            self._listener.socket, self._table.rows[row], self._build, self._siblings, growth=self._options.growth
+        ).run()
+
+    def _watch(self) -> None:
+        """End workers whose request takes too long, the time they waited for other programs taken off."""
+        now = time.monotonic()
+        passed, self._looked = now - self._looked, now
+        slow = [row for row in self._members if self._busy(row, now) > TICK]
+        waiting = processes.children([self._members[row].pid for row in slow]) if slow else ()
+        for row in slow:
+            member = self._members[row]
+            if member.request != self._table.rows[row].busy_since:
+                member.request, member.waited = self._table.rows[row].busy_since, 0.0
+            if member.pid in waiting:
+                member.waited += passed
+            if self._busy(row, now) - member.waited > self._options.patience and not member.stuck:
+                member.stuck = True
+                say(f"worker {member.pid} has been stuck for {self._options.patience:.0f} s")
+                os.kill(member.pid, signal.SIGKILL)
+
+    def _busy(self, row: int, now: float) -> float:
+        since = self._table.rows[row].busy_since
+        return now - since / 1e9 if since else 0.0
+
+    def _look_at_files(self) -> None:
+        if self._build.is_replaced():
+            say("the files were replaced: finishing what is in hand, then starting anew")
+            self._leave(again=True)
+
+    def _tell_workers(self) -> None:
+        """Ask the workers to end, at every look: one that was just being born may have missed it."""
+        for member in self._members.values():
+            os.kill(member.pid, signal.SIGTERM)
+
+    def _tell_status(self) -> None:
+        try:
+            connection, _ = self._door.accept()
+            with connection:
+                connection.send(self._status().encode(), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        except OSError as gone:
+            say(f"nobody to tell the status to: {gone}")
+
+    def _status(self) -> Status:
+        now, totals = time.monotonic(), self._table.totals()
+        workers = [
+            WorkerStatus(
+                member.pid,
+                round(self._busy(row, now), 3) if self._table.rows[row].busy_since else None,
+                processes.memory(member.pid),
+            )
+            for row, member in sorted(self._members.items())
+        ]
+        return Status(
+            build=self._build.number.hex(),
+            uptime_seconds=round(now - self._began, 1),
+            warm=totals.warm,
+            cold=totals.cold,
+            withdrawn=totals.withdrawn,
+            declined=totals.declined,
+            restarts=dict(self._restarts),
+            late_modules=totals.late_modules,
+            memory_kib=processes.memory(os.getpid()) + sum(each.memory_kib for each in workers),
+            workers=workers,
+        )
+
+    def _close(self) -> None:
+        """Let go of everything, or of the process itself: a successor listens on the same socket and misses nobody."""
+        self._door.close()
+        status.place(self._options.path).unlink(missing_ok=True)
+        if self._again:
+            environ = {**self._environ, **self._listener.handed_on()}
+            os.execve(sys.executable, self._command, environ)  # noqa: S606 - ourselves
+        self._notifier.stopping()
+        self._listener.close()
+
+
+def say(*words: str) -> None:
+    """Write a line to the log."""
+    os.write(2, f"tulle agent: {' '.join(words)}\n".encode(errors="replace"))

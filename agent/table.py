@@ -1,0 +1,94 @@
+"""What supervisor and workers know of each other: one row a worker in memory they share, written by that worker alone.
+
+A row outlives its worker, so counts survive a replacement. Must not know what the numbers lead to.
+"""
+
+import mmap
+import time
+from dataclasses import dataclass
+
+from agent.protocol import Reason
+
+REASONS = tuple(Reason)
+COLUMNS = ("busy_since", "warm", "withdrawn", "late_modules", *(reason.name for reason in REASONS))
+NUMBER_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What all workers have counted since the agent started."""
+
+    warm: int
+    withdrawn: int
+    late_modules: int
+    declined: dict[str, int]
+
+    @property
+    def cold(self) -> int:
+        """Requests that came here and were not served: withdrawn after 200 ms, or declined."""
+        return self.withdrawn + sum(self.declined.values())
+
+
+class Row:
+    """The row of one worker; times are nanoseconds of the monotonic clock, 0 means idle."""
+
+    __slots__ = ("_cells",)
+
+    def __init__(self, cells: memoryview) -> None:
+        self._cells = cells
+
+    def begin(self) -> None:
+        """Note that a request is in hand from now on."""
+        self._cells[_BUSY] = time.monotonic_ns()
+
+    def end(self) -> None:
+        """Note that no request is in hand."""
+        self._cells[_BUSY] = 0
+
+    @property
+    def busy_since(self) -> int:
+        """When the request in hand began, 0 when there is none."""
+        return int(self._cells[_BUSY])
+
+    @property
+    def warm(self) -> int:
+        """How many requests were served."""
+        return int(self._cells[_WARM])
+
+    def count_warm(self) -> None:
+        """Count a request that was served."""
+        self._cells[_WARM] += 1
+
+    def count_withdrawn(self) -> None:
+        """Count a request whose launcher had gone its own way when it was looked at."""
+        self._cells[_WITHDRAWN] += 1
+
+    def count_declined(self, reason: Reason) -> None:
+        """Count a request that was declined."""
+        self._cells[_DECLINED + REASONS.index(reason)] += 1
+
+    def count_late(self, modules: int) -> None:
+        """Count modules that were loaded by a request."""
+        self._cells[_LATE] += modules
+
+    def __getitem__(self, column: int) -> int:
+        return int(self._cells[column])
+
+
+_BUSY, _WARM, _WITHDRAWN, _LATE, _DECLINED = range(5)
+
+
+class Table:
+    """All rows, in anonymous shared memory."""
+
+    def __init__(self, rows: int) -> None:
+        width = len(COLUMNS) * NUMBER_BYTES
+        self._memory = mmap.mmap(-1, rows * width)
+        cells = memoryview(self._memory)
+        self.rows = tuple(Row(cells[start : start + width].cast("q")) for start in range(0, rows * width, width))
+
+    def totals(self) -> Totals:
+        """Return the sums over all rows; reasons that never occurred are left out."""
+        sums = [sum(row[column] for row in self.rows) for column in range(len(COLUMNS))]
+        declined = {reason.value: count for reason, count in zip(REASONS, sums[_DECLINED:], strict=True) if count}
+        return Totals(sums[_WARM], sums[_WITHDRAWN], sums[_LATE], declined)

@@ -1,0 +1,32 @@
+"""Imports all that any request may need before the first one comes: no module loads afterwards.
+
+A directory of programs that is replaced under a running process breaks its next import. Must not run anything.
+"""
+
+import gc
+import importlib
+import io
+
+from agent.catalogue import PROGRAMS
+
+LAZY = (
+    "cni.dispatch",
+    "ctypes",
+    "kernel.decoding",
+    "kernel.encoding",
+    "shlex",
+    "subprocess",
+    "traceback",
+)
+"""What the programs import only when it is needed, lest a cold start pay for it."""
+
+
+def import_everything() -> None:
+    """Load the verbs of every program and what they load in turn; then set all of it apart from garbage collection."""
+    for program in PROGRAMS.values():
+        program.load()
+    for name in LAZY:
+        importlib.import_module(name)
+    io.TextIOWrapper(io.BytesIO(), "ascii").write("the codecs load with the first use")
+    gc.collect()
+    gc.freeze()

@@ -1,0 +1,120 @@
+"""Asks a warm agent as the launcher does, and says word for word what came back; tests bend single pieces of it.
+
+Speaks docs/agent.md's protocol from the caller's side. Must not fall back to a cold program: that is the launcher's business.
+"""
+
+import array
+import os
+import socket
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent import protocol, serving
+
+NAMESPACES = ("net", "mnt", "user", "pid")
+PATIENCE = 60.0
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What an agent did: `taken`, then `status` and `stdout`, or the `reason` it declined for; all empty when it hung up."""
+
+    taken: bool = False
+    status: int | None = None
+    stdout: bytes = b""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One request; `withdrawn` takes the token back before it is sent, `instead` replaces descriptors by number.
+
+    `dropped` leaves out as many descriptors, `root` is where this process changes its root directory to before it asks.
+    """
+
+    program: str
+    environ: Mapping[str, str]
+    stdin: bytes = b""
+    stderr: int = 2
+    withdrawn: bool = False
+    instead: Mapping[int, int] = field(default_factory=dict)
+    dropped: int = 0
+    root: str = ""
+
+
+def ask(agent: Path, build: bytes, question: Question) -> Reply:
+    """Send `question` and return the reply; OSError when nobody listens."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door:
+        door.settimeout(PATIENCE)
+        door.connect(str(agent))
+        send(door, build, question)
+        return _reply(door)
+
+
+def send(door: socket.socket, build: bytes, question: Question) -> None:
+    """Send the one datagram of a request."""
+    with descriptors(question) as numbers:
+        sent = [question.instead.get(place, number) for place, number in enumerate(numbers)]
+        rights = array.array("i", sent[: len(sent) - question.dropped])
+        if question.root:
+            os.chroot(question.root)
+        door.sendmsg([protocol.compose(build, question.program)], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+
+
+@contextmanager
+def descriptors(question: Question) -> Iterator[Sequence[int]]:
+    """Open what goes with a request, in the order of the protocol."""
+    with ExitStack() as opened:
+
+        def keep(number: int) -> int:
+            opened.callback(os.close, number)
+            return number
+
+        stdin = keep(serving.sealed("stdin", question.stdin))
+        environ = keep(serving.sealed("environ", block(question.environ)))
+        token, filler = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        keep(token)
+        os.write(filler, b"" if question.withdrawn else b"!")
+        os.close(filler)
+        spaces = [keep(os.open(f"/proc/self/ns/{name}", os.O_RDONLY)) for name in NAMESPACES]
+        places = [keep(os.open(path, os.O_PATH | os.O_DIRECTORY)) for path in ("/", ".")]
+        yield [stdin, environ, token, question.stderr, *spaces, *places]
+
+
+def block(environ: Mapping[str, str]) -> bytes:
+    """Return an environment as the launcher sends it: every string with its NUL."""
+    return b"".join(os.fsencode(f"{name}={value}") + b"\0" for name, value in environ.items())
+
+
+def _reply(door: socket.socket) -> Reply:
+    """Read datagrams until the last one that can come."""
+    taken = False
+    while True:
+        try:
+            data, files, _, _ = socket.recv_fds(door, 4096, 1)
+        except ConnectionResetError:
+            data, files = b"", []
+        if data == protocol.TAKEN:
+            taken = True
+        elif data[:1] == protocol.DECLINED:
+            return Reply(taken, reason=data[1:].decode())
+        elif data[:1] == protocol.ANSWERED:
+            with os.fdopen(files[0], "rb") as document:
+                return Reply(taken, data[1], document.read())
+        else:
+            return Reply(taken)
+
+
+def main() -> None:
+    """Ask for host-local with this process's own environment and stdin: AGENT BUILD [ROOT]."""
+    agent, build, *root = sys.argv[1:]
+    question = Question("host-local", dict(os.environ), sys.stdin.buffer.read(), root="".join(root))
+    reply = ask(Path(agent), bytes.fromhex(build), question)
+    print(f"declined: {reply.reason}" if reply.reason else f"answered: {reply.status}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""Claims about the programs a worker serves:
+
+- they are those the frozen executable holds
+- a link to the executable is a sibling, another file of the same name is not
+"""
+
+from pathlib import Path
+
+from agent import catalogue
+from build import entry
+
+
+def test_they_are_those_of_the_executable() -> None:
+    assert set(catalogue.PROGRAMS) == set(entry.CNI)
+
+
+def test_a_link_to_the_executable_is_a_sibling(tmp_path: Path) -> None:
+    (tmp_path / "tulle").touch()
+    (tmp_path / "cni").mkdir()
+    (tmp_path / "cni" / "bridge").symlink_to(tmp_path / "tulle")
+    (tmp_path / "cni" / "static").touch()
+
+    siblings = catalogue.siblings(tmp_path)
+
+    assert siblings.program(str(tmp_path / "cni" / "bridge")) is catalogue.PROGRAMS["bridge"]
+    assert siblings.program(str(tmp_path / "cni" / "static")) is None

@@ -1,0 +1,82 @@
+"""Claims about the listening socket:
+
+- a new one has mode 0600 and is removed when it is closed; one nobody listens on any more is taken over
+- one that somebody listens on, and a file that is no socket, are left alone, and named
+- one handed over is taken; a successor in the same process finds it and knows whether its path is ours
+- what is handed over must be a SEQPACKET Unix socket
+"""
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent import listening
+from agent.listening import Listener, UnusableError
+
+
+@pytest.fixture
+def third() -> Iterator[None]:
+    """Keep whatever is descriptor 3 of this process safe."""
+    kept = os.dup(3) if Path("/proc/self/fd/3").exists() else -1
+    yield
+    if kept >= 0:
+        os.dup2(kept, 3)
+        os.close(kept)
+
+
+def test_a_new_one_is_private_and_removed(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "agent.sock"
+    listener = listening.listen(path, {})
+    assert path.stat().st_mode & 0o777 == 0o600
+    listener.close()
+    assert not path.exists()
+
+
+def test_one_that_somebody_listens_on_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "agent.sock"
+    with listening.bind(path), pytest.raises(UnusableError, match=f"another agent listens on {path}"):
+        listening.bind(path)
+    listening.bind(path).close()
+
+
+def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "agent.sock"
+    path.write_text("precious")
+    with pytest.raises(UnusableError, match="no socket: remove it"):
+        listening.bind(path)
+    assert path.read_text() == "precious"
+
+
+def test_a_path_too_long_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UnusableError, match="path too long"):
+        listening.bind(tmp_path / ("x" * 200))
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_successor_finds_it(tmp_path: Path, third: None, own: bool) -> None:
+    path = tmp_path / "agent.sock"
+    former = Listener(listening.bind(path), path, own)
+
+    found = listening.listen(Path("/elsewhere"), former.handed_on())
+
+    assert (found.path, found.own, found.socket.fileno()) == (path, own, listening.FIRST)
+    assert not os.get_inheritable(listening.FIRST)
+    found.socket.detach()
+    former.socket.close()
+
+
+def test_a_socket_meant_for_another_process_is_not_taken(tmp_path: Path) -> None:
+    path = tmp_path / "agent.sock"
+    listener = listening.listen(path, {"LISTEN_PID": "1", "LISTEN_FDS": "1"})
+    assert (listener.path, listener.own) == (path, True)
+    listener.close()
+
+
+def test_another_kind_of_socket_is_refused(tmp_path: Path, third: None) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
+        given = Listener(other, tmp_path / "x", own=False).handed_on()
+        with pytest.raises(UnusableError, match="ListenSequentialPacket="):
+            listening.listen(tmp_path / "x", given)
