@@ -17,7 +17,7 @@ from filelock import FileLock
 from build.programs import PROGRAMS, ROOT, BuildError, Program, answer, link
 
 CONFLIST = "10-tulle.conflist"
-UNIT = "tulled.service"
+UNITS = ("tulled.service", "tulle-agent.socket", "tulle-agent.service")
 UNIT_MARK = "# Part of tulle:"
 """How a unit of ours begins."""
 
@@ -26,7 +26,7 @@ UNIT_MARK = "# Part of tulle:"
 class Target:
     """Where things go: `destdir` is put before every path that is written, never into what is written.
 
-    `systemd` asks for the daemon's unit; where PREFIX has a folder of units already, it is installed unasked.
+    `systemd` asks for the units; where PREFIX has a folder of units already, they are installed unasked.
     """
 
     prefix: Path
@@ -40,10 +40,10 @@ class Target:
         return self.prefix / "lib" / "tulle"
 
     @property
-    def unit(self) -> Path | None:
-        """Where the daemon's unit goes, None for nowhere."""
+    def units(self) -> list[Path]:
+        """Where the units go; empty for nowhere."""
         folder = self.prefix / "lib" / "systemd" / "system"
-        return folder / UNIT if self.systemd or self.staged(folder).is_dir() else None
+        return [folder / name for name in UNITS] if self.systemd or self.staged(folder).is_dir() else []
 
     def staged(self, path: Path) -> Path:
         """Return where a path lies during the installation."""
@@ -60,16 +60,14 @@ class Target:
 
 
 def foreign(target: Target) -> list[Path]:
-    """Return what stands in the way and was not made here: anything but a link into our tree, or our unit."""
+    """Return what stands in the way and was not made here: anything but a link into our tree, or a unit of ours."""
     found = []
     for place in target.links():
         staged = target.staged(place)
         mine = staged.is_symlink() and staged.readlink().is_relative_to(target.tree)
         if not mine and os.path.lexists(staged):
             found.append(place)
-    if target.unit and not _is_our_unit(target.staged(target.unit)):
-        found.append(target.unit)
-    return found
+    return [*found, *(unit for unit in target.units if not _is_our_unit(target.staged(unit)))]
 
 
 def _is_our_unit(path: Path) -> bool:
@@ -100,18 +98,21 @@ def make_links(target: Target) -> None:
         print(f"install: {place} -> {program}")
 
 
-def make_unit(target: Target) -> None:
-    """Write the daemon's unit for this PREFIX, with a sample of its settings; starting it is not our business."""
-    if target.unit is None:
-        return
-    staged = target.staged(target.unit)
-    staged.parent.mkdir(parents=True, exist_ok=True)
-    fresh = staged.with_name(f".{staged.name}.new")
-    fresh.write_text((ROOT / "build" / "systemd" / UNIT).read_text().replace("/usr/local/", f"{target.prefix}/"))
-    fresh.chmod(0o644)
-    fresh.replace(staged)
-    print(f"install: {target.unit}; systemctl daemon-reload && systemctl enable --now tulled starts it")
-    offer(target, ROOT / "build" / "systemd" / "tulled.default", Path("/etc/default/tulled"))
+def make_units(target: Target) -> None:
+    """Write the units for this PREFIX, with a sample of the daemon's settings; starting them is not our business."""
+    for unit in target.units:
+        staged = target.staged(unit)
+        staged.parent.mkdir(parents=True, exist_ok=True)
+        fresh = staged.with_name(f".{staged.name}.new")
+        fresh.write_text(
+            (ROOT / "build" / "systemd" / unit.name).read_text().replace("/usr/local/", f"{target.prefix}/")
+        )
+        fresh.chmod(0o644)
+        fresh.replace(staged)
+        print(f"install: {unit}")
+    if target.units:
+        print("install: systemctl daemon-reload && systemctl enable --now tulled tulle-agent starts daemon and agent")
+        offer(target, ROOT / "build" / "systemd" / "tulled.default", Path("/etc/default/tulled"))
 
 
 def offer(target: Target, sample: Path, place: Path) -> None:
@@ -138,7 +139,7 @@ def install(target: Target, *, replace: bool) -> None:
     with FileLock(parent / ".tulle.lock"):
         make_tree(target)
         make_links(target)
-        make_unit(target)
+        make_units(target)
         offer(target, ROOT / "conf" / CONFLIST, Path("/etc/cni/net.d", CONFLIST))
     (parent / ".tulle.lock").unlink(missing_ok=True)
     if not target.destdir.relative_to("/").parts:

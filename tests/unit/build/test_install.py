@@ -3,7 +3,7 @@
 - a link into our own tree may be replaced, anything else is in the way and named before anything is written
 - REPLACE takes it over; links point at the final place, not into DESTDIR
 - a conflist of our name that is there already stays as it is, and so do the daemon's settings
-- a systemd unit is written when asked for or where PREFIX has units already, and names the final place; another's is in the way
+- systemd units are written when asked for or where PREFIX has units already, and name the final place; another's is in the way
 - the tree is swapped as a whole: nothing of an earlier one remains
 """
 
@@ -78,23 +78,28 @@ def test_a_conflist_that_is_there_stays(target: Target) -> None:
 def test_a_unit_is_written_when_asked_for(target: Target) -> None:
     asked = replace(target, prefix=Path("/opt/here"), systemd=True)
 
-    install.make_unit(asked)
+    install.make_units(asked)
 
-    unit = asked.staged(Path("/opt/here/lib/systemd/system/tulled.service"))
-    assert "\nExecStart=/opt/here/bin/tulled\n" in unit.read_text()
-    assert "/usr/local" not in unit.read_text()
+    units = asked.staged(Path("/opt/here/lib/systemd/system"))
+    assert "\nExecStart=/opt/here/bin/tulled\n" in (units / "tulled.service").read_text()
+    assert "\nExecStart=/opt/here/bin/tulle agent\n" in (units / "tulle-agent.service").read_text()
+    assert not any("/usr/local" in unit.read_text() for unit in units.iterdir())
     assert asked.staged(Path("/etc/default/tulled")).is_file()
     assert install.foreign(asked) == []
 
 
 def test_a_unit_is_written_where_units_are(target: Target) -> None:
     folder = target.staged(Path("/usr/local/lib/systemd/system"))
-    install.make_unit(target)
+    install.make_units(target)
     assert not folder.exists()
 
     folder.mkdir(parents=True)
-    install.make_unit(target)
-    assert [path.name for path in folder.iterdir()] == ["tulled.service"]
+    install.make_units(target)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "tulle-agent.service",
+        "tulle-agent.socket",
+        "tulled.service",
+    ]
 
 
 def test_a_unit_of_others_is_in_the_way_and_edited_settings_stay(target: Target) -> None:
@@ -102,7 +107,7 @@ def test_a_unit_of_others_is_in_the_way_and_edited_settings_stay(target: Target)
     occupy(target, "/usr/local/lib/systemd/system/tulled.service")
 
     assert install.foreign(target) == [Path("/usr/local/lib/systemd/system/tulled.service")]
-    install.make_unit(target)
+    install.make_units(target)
     assert settings.read_text() == "someone else's"
 
 

@@ -4,6 +4,7 @@
 - ready, watchdog and exit codes are what the daemon keeps: notify, a heartbeat, 2 for a person
 - what the daemon has to write stays writable, and the lease file and a forwarder outlive it
 - every setting of the sample is one the daemon knows
+- the agent's unit changes nothing of where the agent stands, and asks for what the agent needs
 """
 
 import os
@@ -14,25 +15,32 @@ from pathlib import Path
 
 import pytest
 
+from agent import protocol
 from build.programs import ROOT
 from overlay.settings import OPTIONS
 
 UNITS = ROOT / "build" / "systemd"
 
 
-def values(key: str) -> list[str]:
-    lines = (UNITS / "tulled.service").read_text().splitlines()
+def values(key: str, unit: str = "tulled.service") -> list[str]:
+    lines = (UNITS / unit).read_text().splitlines()
     return [line.partition("=")[2] for line in lines if line.startswith(f"{key}=")]
 
 
 @pytest.mark.parametrize(
-    ("unit", "program"), [("tulled.service", "/usr/local/bin/tulled"), ("etcd.service", "/usr/bin/etcd")]
+    ("unit", "program"),
+    [
+        ("tulled.service", "/usr/local/bin/tulled"),
+        ("etcd.service", "/usr/bin/etcd"),
+        ("tulle-agent.service", "/usr/local/bin/tulle"),
+    ],
 )
 def test_systemd_finds_nothing_wrong(unit: str, program: str, tmp_path: Path) -> None:
     verifier = shutil.which("systemd-analyze")
     if verifier is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)("systemd-analyze (package systemd) is absent")
     stand_in = shutil.copy("/bin/true", tmp_path / "program")
+    shutil.copy(UNITS / "tulle-agent.socket", tmp_path)
     (tmp_path / unit).write_text((UNITS / unit).read_text().replace(program, str(stand_in)))
 
     said = subprocess.run(
@@ -70,3 +78,21 @@ def test_every_setting_of_the_sample_is_known() -> None:
     named = re.findall("^#?(TULLED_[A-Z_]+)=", (UNITS / "tulled.default").read_text(), re.MULTILINE)
     assert named
     assert set(named) <= known
+
+
+def test_the_agents_unit_leaves_it_where_it_is() -> None:
+    lines = (UNITS / "tulle-agent.service").read_text().splitlines()
+    keys = {line.partition("=")[0] for line in lines if "=" in line and not line.startswith("#")}
+
+    assert not [
+        key for key in keys if re.match("Private|Protect|Root|Bind|Temporary|.*Paths|Restrict|Capab|NoNew|User", key)
+    ]
+
+
+def test_the_agents_unit_asks_for_what_it_needs() -> None:
+    unit = "tulle-agent.service"
+    told = {key: values(key, unit) for key in ("Type", "KillMode", "OOMScoreAdjust", "Restart")}
+
+    assert told == {"Type": ["notify"], "KillMode": ["mixed"], "OOMScoreAdjust": ["-900"], "Restart": ["always"]}
+    assert values("ListenSequentialPacket", "tulle-agent.socket") == [protocol.PATH]
+    assert values("SocketMode", "tulle-agent.socket") == ["0600"]
