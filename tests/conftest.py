@@ -1,12 +1,16 @@
-"""What every test leaves as it was: the host's /run/tulle, where programs serialise the requests for one attachment."""
+"""What holds for every test: no deadline for a drawn example, and the host's /run/tulle is left as it was."""
 
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from cni import serial
+
+settings.register_profile("busy", deadline=None)  # a loaded machine is slow, not wrong
+settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,13 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import settings
 
 from cni import skel
 from cni.program import Program
-
-settings.register_profile("busy", deadline=None)  # a loaded machine is slow, not wrong
-settings.load_profile("busy")
 
 BASE: Mapping[str, str] = {
     "CNI_COMMAND": "ADD",
