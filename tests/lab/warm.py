@@ -75,6 +75,8 @@ def agent(
         until(lambda: process.poll() is not None or running.listens(), "the agent listens", within=60)
         assert process.poll() is None, log.read_text()
         yield running
+    except BaseException:
+        sys.stderr.write(log.read_text())
+        raise
     finally:
         running.stop()
-        sys.stderr.write(log.read_text())
