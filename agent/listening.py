@@ -48,15 +48,19 @@ def listen(path: Path, environ: Mapping[str, str]) -> Listener:
     """Return the socket this process was handed, or a new one at `path`; UnusableError when neither can be."""
     if environ.get("LISTEN_PID") == str(os.getpid()) and environ.get("LISTEN_FDS", "0") != "0":
         return _inherited(path, own=environ.get("LISTEN_FDNAMES") == OWN)
-    return Listener(bind(path), path, own=True)
+    return Listener(bind(path, over_orphans=True), path, own=True)
 
 
-def bind(path: Path) -> socket.socket:
-    """Return a new socket listening at `path`, in place of one that nobody listens to any more."""
+def bind(path: Path, *, over_orphans: bool = False) -> socket.socket:
+    """Return a new socket listening at `path`, in place of one that nobody listens to any more.
+
+    `over_orphans`: also in place of one whose supervisor has died. Its workers finish what is in hand and end, which may take
+    a while; who knows that there is no supervisor need not wait for them.
+    """
     door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_stale(path)
+        _remove_stale(path, over_orphans=over_orphans)
         before = os.umask(0o177)
         try:
             door.bind(str(path))
@@ -89,11 +93,14 @@ def _inherited(path: Path, *, own: bool) -> Listener:
     return Listener(door, Path(name) if isinstance(name, str) and name else path, own)
 
 
-def _remove_stale(path: Path) -> None:
+def _remove_stale(path: Path, *, over_orphans: bool) -> None:
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
             raise UnusableError(f"{path} is there and no socket: remove it, or choose another --socket")
     except FileNotFoundError:
+        return
+    if over_orphans:
+        path.unlink(missing_ok=True)
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK) as probe:
         try:

@@ -61,9 +61,10 @@ def _serve(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     chosen = Options(options.workers, options.socket, options.patience, options.growth << 20)
     try:
         build = identity.Build.read(identity.build_file())
+        door = listening.bind(status.place(chosen.path))  # first: nobody but a living supervisor answers there
         listener = listening.listen(chosen.path, environ)
         warmth.import_everything()
-        keeper = Supervisor(chosen, build, listener, command=identity.command(), environ=environ)
+        keeper = Supervisor(chosen, build, listener, door, command=identity.command(), environ=environ)
     except (identity.NoBuildError, listening.UnusableError) as unusable:
         print(f"tulle agent: {unusable}", file=sys.stderr)
         return 1

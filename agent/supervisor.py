@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent import catalogue, listening, processes, status
+from agent import catalogue, processes, status
 from agent.identity import Build
 from agent.listening import Listener
 from agent.status import Status, WorkerStatus
@@ -52,10 +52,17 @@ class Member:
 
 
 class Supervisor:
-    """Runs until a signal; `command` and `environ` are what it starts itself anew with."""
+    """Runs until a signal; it tells its status at `door`; `command` and `environ` are what it starts itself anew with."""
 
     def __init__(
-        self, options: Options, build: Build, listener: Listener, *, command: list[str], environ: Mapping[str, str]
+        self,
+        options: Options,
+        build: Build,
+        listener: Listener,
+        door: socket.socket,
+        *,
+        command: list[str],
+        environ: Mapping[str, str],
     ) -> None:
         self._options = options
         self._build = build
@@ -71,7 +78,7 @@ class Supervisor:
         self._began = self._looked = time.monotonic()
         self._leaving = False
         self._again = False
-        self._door = listening.bind(status.place(options.path))
+        self._door = door
         self._wakeup = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def run(self) -> int:

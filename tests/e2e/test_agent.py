@@ -4,7 +4,7 @@
 - a program it starts gets the caller's environment, and nothing of ours
 - no module loads after the first request could come, whatever program and verb is asked
 - a withdrawn request is dropped, and one whose caller has ended; a request cut in half, or of another build, is declined
-- 5,000 requests leave its memory as it was, and 4 workers take less than 150 MiB together
+- 5,000 requests leave its memory as it was, 4 workers take less than 150 MiB together, and one that has grown is replaced
 - a stuck worker is ended, the time it waits for another program not counted
 - it finishes what is in hand when it is told to end, and starts anew when its files are replaced, on the same socket
 - a second agent refuses the socket of the first; a socket nobody listens on is taken over
@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import protocol
+from agent import protocol, status
 from kernel import namespaces
 from tests.e2e.conftest import DIST
 from tests.lab import warm
@@ -311,7 +311,7 @@ def test_a_second_agent_refuses_the_socket_of_the_first(agent: Agent) -> None:
     done = subprocess.run([warm.TULLE, "agent", "--socket", agent.path], capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stderr) == (
-        1, f"tulle agent: another agent listens on {agent.path}: stop it, or choose another --socket\n"
+        1, f"tulle agent: another agent listens on {status.place(agent.path)}: stop it, or choose another --socket\n"
     )  # fmt: skip
     assert agent.listens()
 
@@ -335,3 +335,11 @@ def test_a_request_whose_caller_was_killed_is_not_begun(tmp_path: Path) -> None:
         until(lambda: agent.status().cold == 1, "it is counted")
         assert agent.status().declined == {"the caller is gone": 1}
     assert not (tmp_path / "book").exists()
+
+
+def test_a_worker_that_has_grown_is_replaced(tmp_path: Path) -> None:
+    with warm.agent(tmp_path, "--workers", "1", "--growth", "0") as agent:
+        for number in range(32):
+            assert agent.ask(Question("host-local", environment("ADD", f"c{number}"), host_local(tmp_path))).status == 0
+        until(lambda: agent.status().restarts == {"grown": 1} and agent.status().workers, "another worker is there")
+        assert agent.ask(Question("host-local", environment("DEL", "c1"), host_local(tmp_path))).status == 0

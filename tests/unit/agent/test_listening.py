@@ -1,6 +1,6 @@
 """Claims about the listening socket:
 
-- a new one has mode 0600 and is removed when it is closed; one nobody listens on any more is taken over
+- a new one has mode 0600 and is removed when it is closed; one that is left of a dead agent is taken over
 - one that somebody listens on, and a file that is no socket, are left alone, and named
 - one handed over is taken; a successor in the same process finds it and knows whether its path is ours
 - what is handed over must be a SEQPACKET Unix socket
@@ -40,6 +40,12 @@ def test_one_that_somebody_listens_on_is_left_alone(tmp_path: Path) -> None:
     with listening.bind(path), pytest.raises(UnusableError, match=f"another agent listens on {path}"):
         listening.bind(path)
     listening.bind(path).close()
+
+
+def test_one_of_orphaned_workers_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "agent.sock"
+    with listening.bind(path), listening.listen(path, {}).socket as door:
+        assert door.getsockname() == str(path)
 
 
 def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:

@@ -33,8 +33,9 @@ def supervisor(path: Path, tmp_path: Path) -> Iterator[int]:
     if child == 0:
         os.dup2(os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT), 2)
         options = Options(workers=2, path=path, patience=60.0, growth=1 << 30)
-        build, listener = Build.read(tmp_path / "build-id"), listening.listen(path, {})
-        os._exit(Supervisor(options, build, listener, command=[], environ=environ).run())
+        build = Build.read(tmp_path / "build-id")
+        door, listener = listening.bind(status.place(path)), listening.listen(path, {})
+        os._exit(Supervisor(options, build, listener, door, command=[], environ=environ).run())
     until(lambda: workers(path), "the workers are there")
     yield child
     if processes.memory(child):
