@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from agent import protocol
 from build.programs import BuildError
 from cni import dispatch, skel, versions
 from cni.errors import Code
@@ -16,11 +17,6 @@ from cni.program import Program
 HOME = Path(__file__).resolve().parent
 SOURCES = tuple(HOME / f"{name}.c" for name in ("cold", "commit", "main", "memory", "request", "version", "words"))
 HEADER = "facts.h"
-
-PROTOCOL = 1
-"""The version of the hand-over that docs/agent.md tells; one byte is all the launcher has for it."""
-
-AGENT_SOCKET = "/run/tulle/agent.sock"
 
 WARNINGS = (
     *("-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wcast-qual", "-Wconversion", "-Wsign-conversion", "-Wformat=2"),
@@ -49,8 +45,8 @@ def facts(programs: Iterable[Program], build_id: str) -> str:
         "STDIN_BYTES": f"((size_t){dispatch.STDIN_BYTES})",
         "IO_FAILURE": int(Code.IO_FAILURE),
         "TRY_AGAIN_LATER": int(Code.TRY_AGAIN_LATER),
-        "PROTOCOL": PROTOCOL,
-        "AGENT_SOCKET": literal(AGENT_SOCKET),
+        "PROTOCOL": protocol.PROTOCOL,
+        "AGENT_SOCKET": literal(protocol.PATH),
     }
     lines = "".join(f"#define {name} {value}\n" for name, value in defined.items())
     return f"/* Written by build/launcher/make.py from the Python programs. */\n{lines}"

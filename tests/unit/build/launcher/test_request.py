@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from build.launcher import make
+from agent import protocol
 from tests.lab import agents
 from tests.lab.agents import Meeting
 from tests.lab.launchers import BUILD_ID, CONFIG, Launcher
@@ -35,7 +35,7 @@ def same(descriptor: int, path: str) -> bool:
 def test_the_datagram_tells_protocol_build_and_name(launcher: Launcher, play: Play) -> None:
     def part(meeting: Meeting) -> None:
         head, name = meeting.data[: agents.HEAD.size], meeting.data[agents.HEAD.size :]
-        assert agents.HEAD.unpack(head) == (b"tulle\0", make.PROTOCOL, bytes.fromhex(BUILD_ID))
+        assert agents.HEAD.unpack(head) == (b"tulle\0", protocol.PROTOCOL, bytes.fromhex(BUILD_ID))
         assert name == str(launcher.bridge).encode()
         meeting.answer(b"{}")
 
