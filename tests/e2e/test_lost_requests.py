@@ -5,7 +5,7 @@
 - a DEL whose worker dies is finished by the cold program
 - an agent that is stopped is not waited for, and starts nothing when it goes on
 
-Each death is brought about by an IPAM plugin in the middle of the request, so it falls where it is meant to. Deaths at random
+Each death is brought about by a delegate in the middle of the request, so it falls where it is meant to. Deaths at random
 moments, under a crowd: test_agent_crashes.py.
 """
 
@@ -30,8 +30,8 @@ PROGRAMS = DIST / "cni"
 PATIENCE = 60
 
 FATAL = """#!/bin/sh
-# an IPAM plugin that does its work and then kills who started it, once
-"{programs}/host-local" || exit
+# a delegate that does its work and then kills who started it, once
+"{programs}/{program}" || exit
 [ "$CNI_COMMAND" = "{verb}" ] && mkdir "{folder}/once" 2>/dev/null || exit 0
 {kill}
 """
@@ -47,14 +47,12 @@ class Caller:
     folder: Path
     agent: str
 
-    def call(self, verb: str, config: bytes, netns: str) -> tuple[int, Mapping[str, object]]:
-        """Call bridge as a runtime does; return the exit code and the document."""
+    def call(self, verb: str, config: bytes, netns: str, program: str = "bridge") -> tuple[int, Mapping[str, object]]:
+        """Call a program as a runtime does; return the exit code and the document."""
         environ = {"CNI_COMMAND": verb, "CNI_CONTAINERID": "c0", "CNI_NETNS": netns, "CNI_IFNAME": "eth0"}
         environ |= {"CNI_PATH": f"{self.folder}:{PROGRAMS}", "TULLE_AGENT": self.agent, "PATH": os.defpath}
         with namespaces.inside(self.host.namespace):
-            process = subprocess.Popen(
-                [PROGRAMS / "bridge"], env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-            )
+            process = subprocess.Popen([PROGRAMS / program], env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         with process:
             stdout, _ = process.communicate(config, timeout=PATIENCE)
         return process.returncode, json.loads(stdout or b"{}")
@@ -88,11 +86,31 @@ def config(folder: Path, ipam: str = "host-local") -> bytes:
     return json.dumps(whole).encode()
 
 
-def fatal(folder: Path, verb: str, kill: str) -> bytes:
+def put_fatal(folder: Path, verb: str, kill: str, program: str = "host-local") -> None:
     plugin = folder / "fatal"
-    plugin.write_text(FATAL.format(programs=PROGRAMS, verb=verb, folder=folder, kill=kill))
+    plugin.write_text(FATAL.format(programs=PROGRAMS, program=program, verb=verb, folder=folder, kill=kill))
     plugin.chmod(0o755)
+
+
+def fatal(folder: Path, verb: str, kill: str) -> bytes:
+    put_fatal(folder, verb, kill)
     return config(folder, "fatal")
+
+
+def flannel(folder: Path) -> bytes:
+    """Return a configuration of flannel whose delegate is the fatal one; the host's lease lies beside it."""
+    lease = folder / "subnet.env"
+    lease.write_text(
+        "FLANNEL_NETWORK=10.77.0.0/16\nFLANNEL_SUBNET=10.77.1.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n"
+    )
+    whole = {
+        "cniVersion": "1.0.0",
+        "name": "net",
+        "type": "flannel",
+        "subnetFile": str(lease),
+        "dataDir": f"{folder}/kept",
+    }
+    return json.dumps({**whole, "delegate": {"type": "fatal"}, "ipam": {"dataDir": f"{folder}/books"}}).encode()
 
 
 def reserved(folder: Path) -> dict[str, str]:
@@ -129,6 +147,16 @@ def test_a_lost_add_is_undone(everybody: bool, caller: Caller, agent: Agent, net
     assert (reserved(tmp_path), veths(caller.host)) == ({}, [])
     status, answer = caller.call("ADD", config(tmp_path, "fatal"), netns)
     assert (status, list(reserved(tmp_path).values())) == (0, ["c0"])
+
+
+def test_a_lost_add_takes_its_links_along(caller: Caller, netns: str, tmp_path: Path) -> None:
+    put_fatal(tmp_path, "ADD", "ip -o link show type veth >$0.links; " + KILL_WORKER, program="bridge")
+
+    _, answer = caller.call("ADD", flannel(tmp_path), netns, "flannel")
+
+    assert answer["code"] == 11
+    assert "veth" in (tmp_path / "fatal.links").read_text()
+    assert (reserved(tmp_path), veths(caller.host), list((tmp_path / "kept").iterdir())) == ({}, [], [])
 
 
 def test_a_lost_del_is_finished_cold(caller: Caller, agent: Agent, netns: str, tmp_path: Path) -> None:
