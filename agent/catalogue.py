@@ -8,6 +8,7 @@ import ipam.host_local
 import ipam.static
 import loopback.program
 import meta.flannel.program
+import meta.portmap.program
 from cni.program import Program
 from cni.siblings import Siblings
 
@@ -18,6 +19,7 @@ PROGRAMS: Mapping[str, Program] = {
         meta.flannel.program.PROGRAM,
         ipam.host_local.PROGRAM,
         loopback.program.PROGRAM,
+        meta.portmap.program.PROGRAM,
         ipam.static.PROGRAM,
     )
 }
