@@ -36,27 +36,33 @@ def mode(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def begin(mode: str, make_space: Callable[[str], Space], start: Start, tmp_path: Path) -> Iterator[Begin]:
-    """Start the daemon of a host, 0 or 1."""
+def wired(make_space: Callable[[str], Space]) -> Iterator[tuple[Space, Space]]:
+    """Two hosts on one wire with both families; what daemons left behind ends with it, so it must outlive them."""
     spaces = make_space("one"), make_space("two")
     cable(spaces[0], "eth0=10.99.0.1/24", spaces[1], "eth0=10.99.0.2/24")
+    for number, space in enumerate(spaces):
+        space.run("ip", "address", "add", f"2001:db8::{number + 1}/64", "dev", "eth0", "nodad")
+    yield spaces
+    for space in spaces:  # a userspace carrier ends with its device
+        space.network.attempt(DeleteLink(name) for name in CARRIED)
+
+
+@pytest.fixture
+def begin(mode: str, wired: tuple[Space, Space], start: Start, tmp_path: Path) -> Iterator[Begin]:
+    """Start the daemon of a host, 0 or 1."""
     backend = {"Type": "wireguard", "Mode": mode, "PSK": PSK, "PersistentKeepaliveInterval": 7}
     network = {"Network": "10.42.0.0/16", "EnableIPv6": True, "IPv6Network": "fd00:42::/48", "Backend": backend}
     config = tmp_path / "net.json"
     config.write_text(json.dumps(network))
     with ExitStack() as stack:
-        runs = [stack.enter_context(own_run()) for _ in spaces]
-        for number, space in enumerate(spaces):
-            space.run("ip", "address", "add", f"2001:db8::{number + 1}/64", "dev", "eth0", "nodad")
+        runs = [stack.enter_context(own_run()) for _ in wired]
         store = ("--store", f"sqlite:{tmp_path / 'net.db'}", "--net-config", str(config), "--iface", "eth0")
 
         def one(number: int) -> Tulled:
             key = ("--wireguard-key-file", str(tmp_path / f"key{number}"))
-            return start(spaces[number], *store, *key, "--bridge", "tulle0", within=runs[number])
+            return start(wired[number], *store, *key, "--bridge", "tulle0", within=runs[number])
 
         yield one
-        for space in spaces:  # a userspace carrier ends with its device
-            space.network.attempt(DeleteLink(name) for name in CARRIED)
 
 
 def gateways(daemon: Tulled) -> tuple[str, str]:
