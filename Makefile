@@ -7,10 +7,10 @@ GUEST_TESTS := tests/guest tests/netns/bridge tests/netns/kernel
 CACHES := .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-clean test soak test-guest fuzz check fmt build install bench clean ready-run ready-test ready-guest ready-reference
+.PHONY: help setup demo demo-clean test soak test-guest fuzz check fmt build install bench bench-leases bench-datapath clean ready-run ready-test ready-guest ready-reference
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ready-run ## system packages and .venv to build and run (FOR=test: also what the tests need)
 	@if [ '$(FOR)' = test ]; then sh build/setup.sh test; fi
@@ -64,6 +64,12 @@ install: build ## install below PREFIX, links in CNI_BIN (PREFIX=/usr/local CNI_
 
 bench: build ## time a cold ADD and show where the time goes
 	@$(PYTHON) bench/cold.py
+
+bench-leases: ready-test build ## time a tulled that programs 1 to 5,000 peers out of an etcd (ARGS='--peers N --json')
+	@$(PYTHON) bench/leases.py $(ARGS)
+
+bench-datapath: ready-test build ## iperf3 through each backend beside a hand-made vxlan (ARGS='--rounds N --json')
+	@$(PYTHON) bench/datapath.py $(ARGS)
 
 clean: ## remove dist, .build, the guest, caches and compiled files (not .venv)
 	@rm -rf dist .build .guest $(CACHES)

@@ -22,6 +22,7 @@ wg wireguard-tools
 wireguard-go wireguard-go
 etcd etcd-server
 etcdctl etcd-client
+iperf3 iperf3
 openssl openssl
 /usr/lib/cni/bridge containernetworking-plugins
 /var/lib/dpkg/info/busybox-static.list busybox-static"

@@ -61,6 +61,11 @@ class Network:
         """Close the socket; twice is fine."""
         self._transport.close()
 
+    @property
+    def sent(self) -> int:
+        """How many messages went to the kernel since this was opened."""
+        return self._transport.sent
+
     def apply(self, *requests: Request) -> None:
         """Have the requests carried out in order, in one send; raise KernelError for the first refused one.
 

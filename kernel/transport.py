@@ -104,10 +104,11 @@ def _prepare(door: socket.socket, groups: int) -> None:
 class Transport:
     """Sends requests and collects what the kernel says of them; OSError (ENOBUFS, ...) when the socket itself fails."""
 
-    __slots__ = ("_sequence", "_socket")
+    __slots__ = ("_sequence", "_socket", "sent")
 
     def __init__(self, namespace: Namespace | None, protocol: int = socket.NETLINK_ROUTE) -> None:
         self._socket = open_socket(namespace, protocol=protocol)
+        self.sent = 0
         self._sequence = 0
 
     def close(self) -> None:
@@ -162,6 +163,7 @@ class Transport:
         for sequence, message in enumerate(batch, first):
             SEQUENCE.pack_into(message, SEQUENCE_OFFSET, sequence)
         self._sequence += len(batch)
+        self.sent += len(batch)
         return first
 
     def _answers(self, first: int, last: int) -> Iterator[Answer]:

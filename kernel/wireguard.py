@@ -69,6 +69,12 @@ def sync(device: str, settings: Settings) -> None:
     _wg(["syncconf", device, "/dev/stdin"], f"setting WireGuard device {device}", text(settings))
 
 
+def transfer(device: str) -> dict[str, tuple[int, int]]:
+    """Read the bytes received from and sent to each peer, by public key; raises KernelError."""
+    lines = _wg(["show", device, "transfer"], f"reading the counters of WireGuard device {device}").splitlines()
+    return {key: (int(received), int(sent)) for key, received, sent in (line.split("\t") for line in lines)}
+
+
 def parse(dump: str) -> Settings:
     """Read `wg show DEVICE dump`: a line for the device, a line a peer, tabs between (wg(8))."""
     first, *rest = [line.split("\t") for line in dump.splitlines()]

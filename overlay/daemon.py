@@ -5,6 +5,7 @@ in which nothing was heard. Blind spot: what the kernel does between two passes 
 """
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +13,7 @@ from kernel.errors import KernelError
 from kernel.events import Events
 from overlay.backends import Desired
 from overlay.errors import Refused, StoreError
+from overlay.figures import Figures
 from overlay.ground import Ground
 from overlay.health import Health
 from overlay.keeper import Keeper, Ward
@@ -27,6 +29,8 @@ PERIOD = 5.0
 """Seconds after which a pass is made though nothing was heard."""
 GATHERING = 0.02
 """Seconds a pass waits for more news of the same kind, so that a burst costs one pass."""
+SILENT = 300.0
+"""Seconds a store may be silent while the daemon is ready: what changed since is not known here."""
 WATCH_BACKOFF, WATCH_CEILING = 0.1, 5.0
 """Seconds between attempts to watch a store that fails, doubling (flannel-contract.md 2.7)."""
 
@@ -68,7 +72,8 @@ class Daemon:
         self._own: Lease | None = None
         self._due = asyncio.Event()
         self._ward: Ward | None = None
-        self._last_pass = float("-inf")
+        self._last_pass = outside.chance.now()
+        self._renewed: float | None = None
         self._announced = False
         self._doubtful = True
         """Whether the kernel may be another than after the last pass."""
@@ -94,6 +99,12 @@ class Daemon:
         """Say what is missing for readiness, and facts."""
         progress, own = self._upkeep.progress, self._own
         missing = [f"lease: {self._tenant.problem}"] if own is None or self._tenant.problem else []
+        silent = time.monotonic() - self._outside.store.heard
+        if silent >= SILENT:
+            missing.append(f"store: not heard for {silent:.0f} s")
+        alive = self.lively(0.0)
+        if not alive:
+            missing.append(f"loop: no comparison for {4 * PERIOD:.0f} s or more")
         if not self._peers.known:
             missing.append("peers: the store has not listed them yet")
         missing += [f"{part}: {problem}" for part, problem in progress.failed.items()]
@@ -101,7 +112,26 @@ class Daemon:
         if not progress.written:
             missing.append("lease file: not written yet")
         facts: dict[str, object] = {"subnet": str(own.subnet) if own else None, "peers": progress.peers}
-        return Health(tuple(missing), {**facts, "repairs": progress.repairs, "passes": progress.passes})
+        facts |= {"repairs": progress.repairs, "passes": progress.passes}
+        return Health(tuple(missing), facts, alive=alive)
+
+    @property
+    def network(self) -> str:
+        """The CIDR by which people tell networks apart."""
+        return self._upkeep.cidr
+
+    async def figures(self) -> Figures:
+        """Give what can be counted; in a thread what other programs count."""
+        progress, own = self._upkeep.progress, self._own
+        devices, peers = await asyncio.to_thread(self._upkeep.traffic)
+        return Figures(
+            *(len(self._peers), progress.peers, progress.peers - progress.unprogrammed, progress.refused),
+            *(progress.repairs, progress.drift, progress.passes, self._upkeep.messages),
+            store_age=time.monotonic() - self._outside.store.heard,
+            renewal_age=None if own is None or self._renewed is None else self._outside.chance.now() - self._renewed,
+            devices=devices,
+            bytes_of_peers=peers,
+        )
 
     def published(self, lease: Lease) -> None:
         """Take over the lease the tenant got; the next pass programs and publishes it."""
@@ -109,7 +139,7 @@ class Daemon:
             self._outside.log.info("lease acquired", subnet=lease.subnet, public_ip=lease.attributes.public_ip)
         else:
             self._outside.log.detail("lease renewed", subnet=lease.subnet)
-        self._own = lease
+        self._own, self._renewed = lease, self._outside.chance.now()
         self._due.set()
 
     def withdrawn(self, lease: Lease, reason: str) -> None:

@@ -1,13 +1,13 @@
-"""A tiny HTTP server for /healthz and /readyz whose answer says what is missing.
+"""A tiny HTTP server for /healthz, /readyz, whose answers say what is missing, and /metrics.
 
-Speaks just enough HTTP/1.x for probes: one request a connection, any method, the body is JSON (flannel-contract.md 4.4 has
-the paths and codes). Must not know what readiness is made of: it is handed a function that says.
+Speaks just enough HTTP/1.x for probes: one request a connection, any method, the body is JSON but that of /metrics
+(flannel-contract.md 4.4 has paths and codes). Must not know what readiness is made of: it is handed functions that say.
 """
 
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 PATIENCE = 5.0
@@ -15,56 +15,71 @@ PATIENCE = 5.0
 LARGEST = 8192
 """Bytes of a request's head."""
 
+Measure = Callable[[], Awaitable[tuple[str, bytes]]]
+
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How the daemon does: what is missing for readiness (empty means ready) and facts worth a look."""
+    """How the daemon does: what is missing for readiness (empty means ready), facts worth a look, and whether it works at all."""
 
     missing: tuple[str, ...]
     facts: Mapping[str, object]
+    alive: bool = True
 
 
 def answer(path: str, health: Health) -> tuple[int, dict[str, object]]:
     """Give status code and body for a path."""
+    if path == "/healthz" and not health.alive:
+        return 503, {"status": "stuck", "missing": list(health.missing), **health.facts}
     if path == "/healthz":
         return 200, {"status": "running", **health.facts}
     if path == "/readyz" and health.missing:
         return 503, {"status": "not ready", "missing": list(health.missing), **health.facts}
     if path == "/readyz":
         return 200, {"status": "ready", **health.facts}
-    return 404, {"status": "unknown path", "paths": ["/healthz", "/readyz"]}
+    return 404, {"status": "unknown path", "paths": ["/healthz", "/readyz", "/metrics"]}
 
 
-async def serve(address: str, port: int, look: Callable[[], Health]) -> asyncio.Server:
-    """Start answering; raises OSError when the address cannot be had."""
+async def serve(address: str, port: int, look: Callable[[], Health], measure: Measure) -> asyncio.Server:
+    """Start answering; raises OSError when the address cannot be had. `measure` gives the type and body of /metrics."""
 
     async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             async with asyncio.timeout(PATIENCE):
-                await _exchange(reader, writer, look)
+                await _exchange(reader, writer, look, measure)
         writer.close()
 
     return await asyncio.start_server(meet, address, port, limit=LARGEST)
 
 
-async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, look: Callable[[], Health]) -> None:
+async def _exchange(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, look: Callable[[], Health], measure: Measure
+) -> None:
     head = await reader.readuntil(b"\r\n\r\n")
     words = head.split(b"\r\n", 1)[0].split()
     if len(words) != 3 or not words[2].startswith(b"HTTP/1."):
-        writer.write(_response(400, {"status": "not an HTTP/1 request"}))
+        writer.write(_response(400, *_json({"status": "not an HTTP/1 request"})))
     else:
         path = words[1].decode("ascii", "replace").partition("?")[0]
-        writer.write(_response(*answer(path, look()), head_only=words[0] == b"HEAD"))
+        if path == "/metrics":
+            code, said = 200, await measure()
+        else:
+            code, document = answer(path, look())
+            said = _json(document)
+        writer.write(_response(code, *said, head_only=words[0] == b"HEAD"))
     await writer.drain()
 
 
 _REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 503: "Service Unavailable"}
 
 
-def _response(code: int, document: dict[str, object], *, head_only: bool = False) -> bytes:
-    body = json.dumps(document).encode()
+def _json(document: dict[str, object]) -> tuple[str, bytes]:
+    return "application/json", json.dumps(document).encode()
+
+
+def _response(code: int, kind: str, body: bytes, *, head_only: bool = False) -> bytes:
     head = (
-        f"HTTP/1.1 {code} {_REASONS[code]}\r\nContent-Type: application/json\r\n"
+        f"HTTP/1.1 {code} {_REASONS[code]}\r\nContent-Type: {kind}\r\n"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )
     return head.encode() + (b"" if head_only else body)

@@ -15,6 +15,7 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from kernel.errors import KernelError
@@ -81,9 +82,17 @@ async def _work(chosen: Settings, notifier: Notifier, log: Log, stack: contextli
     shared = assembly.share(chosen, stack, Chance(clock.now, random.random), clock)
     supervisor = Supervisor(chosen, shared, notifier, log)
     if chosen.healthz_port:
-        server = await health.serve(chosen.healthz_ip, chosen.healthz_port, supervisor.health)
+        measure = partial(_metrics, supervisor)
+        server = await health.serve(chosen.healthz_ip, chosen.healthz_port, supervisor.health, measure)
         stack.callback(server.close)
     await supervisor.run()
+
+
+async def _metrics(supervisor: Supervisor) -> tuple[str, bytes]:
+    """Write the figures of what runs; prometheus_client is imported here, so that only who asks pays for it."""
+    from overlay import metrics  # noqa: PLC0415 - see above
+
+    return metrics.CONTENT_TYPE, metrics.render(await supervisor.figures())
 
 
 def _last_words(log: Log, failure: BaseException) -> int:

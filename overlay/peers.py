@@ -30,6 +30,10 @@ class Peers:
             case Delta(written, gone, _):
                 return (*self._forget(gone), *self._learn(written))
 
+    def __len__(self) -> int:
+        """Count the leases of all hosts."""
+        return len(self._leases)
+
     def others(self, own: Subnet, public_ip: IPv4Address) -> tuple[Lease, ...]:
         """Give the leases of other hosts, by IPv4 subnet; this host's, also earlier ones, are left out."""
         theirs = (one for one in self._leases.values() if one.subnet != own and one.attributes.public_ip != public_ip)

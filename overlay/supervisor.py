@@ -14,6 +14,7 @@ from kernel.errors import KernelError
 from overlay import assembly
 from overlay.assembly import Shared
 from overlay.errors import Refused, Unavailable
+from overlay.figures import Figures
 from overlay.health import Health
 from overlay.logs import Log
 from overlay.notify import Notifier
@@ -81,7 +82,13 @@ class Supervisor:
         if len(each) == 1:
             return next(iter(each.values()))
         missing = tuple(f"{name}: {what}" for name, one in each.items() for what in one.missing)
-        return Health(missing, {"networks": {name: dict(one.facts) for name, one in each.items()}})
+        facts = {"networks": {name: dict(one.facts) for name, one in each.items()}}
+        return Health(missing, facts, alive=all(one.alive for one in each.values()))
+
+    async def figures(self) -> dict[str, Figures]:
+        """Give the figures of every network whose daemon runs, by its CIDR."""
+        running = [member.daemon for member in self.members if member.daemon]
+        return {daemon.network: await daemon.figures() for daemon in running}
 
     async def _serve(self, member: Member) -> None:
         """Build a network's daemon and run it; whatever it opened is closed after it."""

@@ -6,12 +6,13 @@ devices and firewall stand: whoever reads it may start containers at once. Must 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from kernel import traffic, wireguard
 from kernel.errors import KernelError
 from kernel.network import Network
 from overlay import gateway, guard, leasefile, reconcile
-from overlay.backends import Backend, Desired, IPNetwork
+from overlay.backends import Backend, Desired, Encryption, IPNetwork
 from overlay.carriers import Carriers
 from overlay.enforcing import Outcome
 from overlay.errors import Unavailable
@@ -49,7 +50,10 @@ class Progress:
     failed: dict[str, str] = field(default_factory=dict)
     written: bool = False
     peers: int = 0
+    refused: int = 0
+    unprogrammed: int = 0
     repairs: int = 0
+    drift: int = 0
     passes: int = 0
 
 
@@ -78,7 +82,7 @@ class Upkeep:
     def plan(self, own: Lease, peers: Sequence[Lease]) -> Desired:
         """Decide what the kernel should have for these peers, and say which of them had to be left out."""
         desired = self._backend.desired(own, peers, reconcile.reach(self._network))
-        self.progress.peers = len(peers) - len(desired.unusable)
+        self.progress.peers, self.progress.refused = len(peers) - len(desired.unusable), len(desired.unusable)
         self._judge("peers", "; ".join(desired.unusable[:_MANY]), fatal=False)
         return desired
 
@@ -109,12 +113,44 @@ class Upkeep:
         `trusting` says that the kernel told of no change: what stood after the last pass still stands, and only what is wanted
         differently now is done.
         """
-        report = reconcile.advance(self._network, self._stands, desired) if trusting and self._stands else None
-        report = report or reconcile.converge(self._network, desired, self._carriers)
+        report = reconcile.advance(self._network, self._stands, desired) if self._stands else None
+        if report is None or report.failed or not trusting:
+            report = self._compared(desired, report)
         self._stands = None if report.failed else desired
+        self.progress.unprogrammed = min(self.progress.peers, len(report.failed))
         self._say_changes(report.changed)
         self._judge("tunnel", "; ".join(report.failed[:_MANY]))
         return min(self._backend.mtu, report.mtu)
+
+    def _compared(self, desired: Desired, done: reconcile.Report | None) -> reconcile.Report:
+        """Compare with all the kernel has; after what was to be done anyway, what is changed now had drifted."""
+        report = reconcile.converge(self._network, desired, self._carriers)
+        self.progress.drift += len(report.changed) if done else 0
+        return replace(report, changed=(*(done.changed if done else ()), *report.changed))
+
+    @property
+    def cidr(self) -> str:
+        """The range of the network's IPv4 addresses."""
+        return str(self._duties.config.ipv4.network)
+
+    @property
+    def messages(self) -> int:
+        """How many messages went to the kernel."""
+        return self._network.sent
+
+    def traffic(self) -> tuple[dict[str, tuple[int, int]], dict[str, tuple[int, int]]]:
+        """Count the bytes (received, sent) of our devices, and of peers by subnet where the backend does; it takes a while."""
+        wanted = self._stands or Desired()
+        names = {one.device.name for one in wanted.tunnels} | {one.name for one in wanted.pipes}
+        found = {name: counted for name, counted in traffic.devices().items() if name in names}
+        encrypted = {pipe.name: pipe.carrier for pipe in wanted.pipes if isinstance(pipe.carrier, Encryption)}
+        by_peer: dict[str, tuple[int, int]] = {}
+        for name, carrier in encrypted.items():
+            counts = wireguard.transfer(name)
+            by_peer |= {
+                str(min(peer.allowed, key=_family)): counts.get(peer.public_key, (0, 0)) for peer in carrier.peers
+            }
+        return found, by_peer
 
     def rules(self, own: Lease) -> tuple[Rules, ...]:
         """Give the firewall rules the lease asks for, a family each."""
@@ -193,3 +229,7 @@ class Upkeep:
             self.progress.failed[part] = problem
         else:
             self.progress.failed.pop(part, None)
+
+
+def _family(network: IPNetwork) -> int:
+    return network.version

@@ -43,6 +43,11 @@ class Store(Protocol):
         """Let go of connections: this host has another address, and those made from the old one may be dead."""
         ...
 
+    @property
+    def heard(self) -> float:
+        """Give time.monotonic() of the engine's last answer, or of the opening before there is one."""
+        ...
+
     async def read_config(self) -> str:
         """Give the network config's JSON text; raises Refused when the store has none."""
         ...

@@ -47,6 +47,11 @@ class EtcdStore:
         self._own: Subnet | None = None
         self._due: float | None = None
 
+    @property
+    def heard(self) -> float:
+        """When the last answer came, of any member."""
+        return self._client.heard
+
     def close(self) -> None:
         """Let go of the connection; nothing is revoked (contract 2.3)."""
         self._client.close()

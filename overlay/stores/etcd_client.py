@@ -8,6 +8,7 @@ is stored, and never says or logs a password or a token.
 import asyncio
 import contextlib
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -100,6 +101,7 @@ class Client:
         self._channel: Channel | None = None
         self._line: H2Protocol | None = None
         self._token: str | None = None
+        self.heard = time.monotonic()
 
     def close(self) -> None:
         """Let go of the connection at once: a member that hangs would never hear a farewell."""
@@ -149,7 +151,7 @@ class Client:
                     await stream.send_message(request)
                 breathing = asyncio.create_task(_breathe(stream))
                 try:
-                    yield _received(stream)
+                    yield self._received(stream)
                     await stream.cancel()
                 finally:
                     breathing.cancel()
@@ -210,7 +212,19 @@ class Client:
                 await stream.recv_trailing_metadata()
         if answer is None:
             raise ProtocolError("an answer without a message")
+        self.heard = time.monotonic()
         return answer
+
+    async def _received(self, stream: Stream[bytes, bytes]) -> AsyncIterator[News]:
+        while True:
+            async with asyncio.timeout(SILENCE):
+                answer = await stream.recv_message()
+            self.heard = time.monotonic()
+            if answer is None:
+                await stream.end()
+                await stream.recv_trailing_metadata()
+                raise ProtocolError("the member ended it")
+            yield News.parse(answer)
 
     def _said(self, problem: BaseException, turns: int) -> str:
         """Say what went wrong and where, without a word of what was sent."""
@@ -236,14 +250,3 @@ async def _breathe(stream: Stream[bytes, bytes]) -> None:
         while True:
             await asyncio.sleep(BREATH)
             await stream.send_message(messages.ask_progress())
-
-
-async def _received(stream: Stream[bytes, bytes]) -> AsyncIterator[News]:
-    while True:
-        async with asyncio.timeout(SILENCE):
-            answer = await stream.recv_message()
-        if answer is None:
-            await stream.end()
-            await stream.recv_trailing_metadata()
-            raise ProtocolError("the member ended it")
-        yield News.parse(answer)

@@ -11,6 +11,7 @@ is told whether the file already says so. Blind spot: it cannot see that the cop
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
@@ -120,6 +121,7 @@ class FileStore:
         self._mark = _look(path)
         self._hosts = _read(path)
         self._cursor = 1
+        self.heard = time.monotonic()
 
     @property
     def known(self) -> tuple[IPv4Address, ...]:
@@ -170,6 +172,7 @@ class FileStore:
         """Take over a changed file; one that is gone or does not parse is reported, and the last good one kept."""
         try:
             mark = _look(self._path)
+            self.heard = time.monotonic()
             if mark == self._mark:
                 return
             self._mark = mark

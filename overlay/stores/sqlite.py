@@ -8,6 +8,7 @@ time is this boot's clock, which no change of the date moves.
 import asyncio
 import contextlib
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,7 @@ class SqliteStore:
         """Open or create the file at `path`; raises Refused when that is impossible or it holds something else."""
         self._path, self._clock, self._report, self._ttl = path, clock, report, ttl
         self._kept = KEPT_TOMBSTONES
+        self.heard = time.monotonic()
         try:
             Path(path).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             self._base = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
@@ -214,6 +216,7 @@ class SqliteStore:
             yield self._base
         except sqlite3.Error as problem:
             raise StoreError(f"{self._path}: {problem}") from problem
+        self.heard = time.monotonic()
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:

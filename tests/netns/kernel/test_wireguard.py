@@ -52,6 +52,13 @@ def test_a_device_reads_back_what_it_was_set_to(device: Space) -> None:
     assert wireguard.show(DEVICE) == fewer
 
 
+def test_a_new_peer_has_carried_nothing(device: Space) -> None:
+    key = wireguard.public_key(wireguard.generate_key())
+    peer = wireguard.Peer(key, None, frozenset())
+    wireguard.sync(DEVICE, wireguard.Settings(wireguard.generate_key(), 51820, frozenset({peer})))
+    assert wireguard.transfer(DEVICE) == {key: (0, 0)}
+
+
 def test_what_is_no_key_has_no_public_key() -> None:
     with pytest.raises(KernelError, match="deriving a WireGuard public key"):
         wireguard.public_key("nonsense")

@@ -271,6 +271,19 @@ def test_dual_stack_carries_both_families(hosts: tuple[Space, Space], start: Sta
     assert re.search("1 received", one.space.run("ping", "-6", "-c1", "-W2", base))
 
 
+def test_metrics_count_peers_bytes_and_what_had_drifted(two: tuple[Tulled, Tulled]) -> None:
+    one, other = two
+    before = one.metrics()
+    assert (before["tulle_leases"], before["tulle_peers"], before["tulle_peers_programmed"]) == (2, 1, 1)
+    assert before["tulle_store_age_seconds"] < 5
+    assert before["tulle_drift_repaired_total"] == 0
+    one.space.run("ip", "route", "del", str(other.subnet))
+    waiting.until(lambda: one.knows(other), "the route again", namespace=one.space.namespace)
+    one.ping(other)
+    waiting.until(lambda: one.metrics()["tulle_drift_repaired_total"] == 1, "one repair counted")
+    assert one.metrics()['tulle_device_transmit_bytes_total{device="flannel.1",}'] >= 84
+
+
 def test_nothing_is_written_while_nothing_changes(two: tuple[Tulled, Tulled]) -> None:
     one, _ = two
     lines, passes = len(one.log.read_text().splitlines()), one.health("/healthz")[1]["passes"]

@@ -98,7 +98,7 @@ class ScriptedSocket:
 
 def _transport(socket: Any, sequence: int = 0) -> transport.Transport:
     ready = transport.Transport.__new__(transport.Transport)
-    ready._socket, ready._sequence = socket, sequence
+    ready._socket, ready._sequence, ready.sent = socket, sequence, 0
     return ready
 
 

@@ -1,5 +1,5 @@
 """Claims: /healthz is 200, /readyz 503 with what is missing until nothing is, all else 404; over a real socket, with any method,
-a HEAD without body, and what is not HTTP answered 400.
+a HEAD without body, and what is not HTTP answered 400; a loop that hangs is 503 on both paths; /metrics is what it is handed.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from overlay import health
 from overlay.health import Health
 
 READY = Health((), {"peers": 2})
+STUCK = Health(("loop: no pass",), {"peers": 2}, alive=False)
 WAITING = Health(("lease: out of subnets",), {"peers": 0})
 
 
@@ -21,15 +22,21 @@ WAITING = Health(("lease: out of subnets",), {"peers": 0})
         ("/healthz", WAITING, 200, {"status": "running", "peers": 0}),
         ("/readyz", WAITING, 503, {"status": "not ready", "missing": ["lease: out of subnets"], "peers": 0}),
         ("/readyz", READY, 200, {"status": "ready", "peers": 2}),
-        ("/", READY, 404, {"status": "unknown path", "paths": ["/healthz", "/readyz"]}),
+        ("/healthz", STUCK, 503, {"status": "stuck", "missing": ["loop: no pass"], "peers": 2}),
+        ("/readyz", STUCK, 503, {"status": "not ready", "missing": ["loop: no pass"], "peers": 2}),
+        ("/", READY, 404, {"status": "unknown path", "paths": ["/healthz", "/readyz", "/metrics"]}),
     ],
 )
 def test_each_path_has_its_answer(path: str, state: Health, code: int, body: dict[str, Any]) -> None:
     assert health.answer(path, state) == (code, body)
 
 
+async def measure() -> tuple[str, bytes]:
+    return "text/plain", b"tulle_peers 2.0\n"
+
+
 async def ask(request: bytes) -> tuple[bytes, bytes]:
-    server = await health.serve("127.0.0.1", 0, lambda: WAITING)
+    server = await health.serve("127.0.0.1", 0, lambda: WAITING, measure)
     async with server:
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         writer.write(request)
@@ -44,6 +51,12 @@ def test_a_probe_gets_code_and_json(method: bytes) -> None:
     assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
     assert f"Content-Length: {len(body)}".encode() in head
     assert json.loads(body)["missing"] == ["lease: out of subnets"]
+
+
+def test_metrics_are_what_it_is_handed() -> None:
+    head, body = asyncio.run(ask(b"GET /metrics HTTP/1.1\r\n\r\n"))
+    assert b"Content-Type: text/plain\r\n" in head
+    assert body == b"tulle_peers 2.0\n"
 
 
 def test_a_head_request_gets_no_body() -> None:

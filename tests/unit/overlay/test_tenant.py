@@ -35,6 +35,7 @@ class MemoryStore:
     lost: int = 0
     writes: int = 0
     exchanges: bool = True
+    heard: float = 0.0
 
     def moved(self) -> None:
         raise AssertionError("the daemon's to say, not the tenant's")
