@@ -25,10 +25,10 @@ DAD_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """The two ends of the container's cable as the kernel made them."""
+    """The two ends of the container's cable: the host's as the kernel made it, which knows the other one's index, and that MAC."""
 
     host_end: Link
-    container_end: Link
+    mac: str
 
 
 def wire(plan: Attachment, host: Network, container: Network) -> Result:
@@ -42,7 +42,7 @@ def wire(plan: Attachment, host: Network, container: Network) -> Result:
         gateway.ensure(plan, host, bridge, carrier)
         ends = _cable(plan, host, container, bridge, undo)
         _watch(plan, ends, undo)
-        _configure(plan, container, ends.container_end)
+        _configure(plan, container, ends.host_end.peer)
         _translate(plan, undo)
         _await_traffic(plan, host, container, ends)
         undo.pop_all()
@@ -98,28 +98,29 @@ def _new_bridge(plan: Attachment, host: Network) -> Link:
 
 def _cable(plan: Attachment, host: Network, container: Network, bridge: Link, undo: ExitStack) -> Ends:
     """Make both ends in one request, the peer in the container; the host end is attributed and a port in the same send."""
+    mac = plan.mac or links.random_mac()  # as the kernel would draw one, but known without asking
     for _ in range(NAME_ATTEMPTS):
         name = links.random_name()
         try:
-            host.apply(*_cable_requests(plan, container, bridge, name))
+            host.apply(*_cable_requests(plan, container, bridge, name, mac))
         except KernelError as refused:
             _explain_clash(refused, plan, host, container, name)
             continue
         undo.callback(_unplug, host, name)
         links.ignore_router_advertisements(name)
         _join(plan, host, bridge, name)
-        return Ends(links.present(host, name), links.present(container, plan.owner.ifname))
+        return Ends(links.present(host, name), mac)
     raise CniError(Code.TRY_AGAIN_LATER, f"no free name for the host end after {NAME_ATTEMPTS} attempts", "try again")
 
 
-def _cable_requests(plan: Attachment, container: Network, bridge: Link, name: str) -> tuple[Request, ...]:
-    """Return the cable; a port that is to be in VLANs stays down until it is."""
+def _cable_requests(plan: Attachment, container: Network, bridge: Link, name: str, mac: str) -> tuple[Request, ...]:
+    """Return the cable with `mac` at the container's end; a port that is to be in VLANs stays down until it is."""
     veth = AddVeth(
         name,
         peer=plan.owner.ifname,
         peer_namespace=container.namespace,
         mtu=plan.mtu,
-        peer_mac=plan.mac,
+        peer_mac=mac,
         master=bridge.index,
         up=not plan.members,
     )
@@ -155,7 +156,7 @@ def _watch(plan: Attachment, ends: Ends, undo: ExitStack) -> None:
     """Guard the port before the container can send through it."""
     if plan.spoof_check:
         undo.callback(_watch_no_more, plan)
-        guard.watch(plan.owner, ends.host_end.name, ends.container_end.mac)
+        guard.watch(plan.owner, ends.host_end.name, ends.mac)
 
 
 def _watch_no_more(plan: Attachment) -> None:
@@ -163,15 +164,15 @@ def _watch_no_more(plan: Attachment) -> None:
         guard.forget(plan.owner)
 
 
-def _configure(plan: Attachment, container: Network, end: Link) -> None:
+def _configure(plan: Attachment, container: Network, end: int) -> None:
     """Give the container end its addresses and routes, in one send."""
     if plan.container_down:
         return
-    _prepare_families(plan, container, end.name)
+    _prepare_families(plan, container, plan.owner.ifname)
     container.apply(
-        *(AddAddress(end.index, entry.address) for entry in plan.addresses),
-        SetLink(end.index, up=True),
-        *_route_requests(plan, end.index),
+        *(AddAddress(end, entry.address) for entry in plan.addresses),
+        SetLink(end, up=True),
+        *_route_requests(plan, end),
     )
 
 
@@ -238,7 +239,7 @@ def _await_traffic(plan: Attachment, host: Network, container: Network, ends: En
             f"link {port.name} of {plan.bridge}: see its state with ip link show {port.name}",
         )
     if 6 in plan.families:
-        events.wait_for_dad(container, ends.container_end.index, DAD_SECONDS)
+        events.wait_for_dad(container, ends.host_end.peer, DAD_SECONDS)
 
 
 def _result(plan: Attachment, host: Network, ends: Ends) -> Result:
@@ -249,7 +250,7 @@ def _result(plan: Attachment, host: Network, ends: Ends) -> Result:
     interfaces: tuple[Interface, ...] = (
         Interface(plan.bridge, mac=links.present(host, plan.bridge).mac),
         Interface(ends.host_end.name, mac=ends.host_end.mac),
-        Interface(plan.owner.ifname, mac=ends.container_end.mac, sandbox=plan.sandbox),
+        Interface(plan.owner.ifname, mac=ends.mac, sandbox=plan.sandbox),
     )
     if plan.gateway_vlan:
         interfaces += (Interface(plan.gateway_link, mac=links.present(host, plan.gateway_link).mac),)

@@ -18,7 +18,7 @@ import stat
 
 from cni import addresses
 from cni.errors import CniError, Code
-from ipam import boot, index
+from ipam import boot, index, notes
 from ipam.claims import Reservation
 
 TYPE_CHECKING = False
@@ -109,10 +109,8 @@ class Directory:
 
     def remember(self, index: int, address: IPAddress) -> None:
         """Overwrite the cursor of set `index`."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | QUIET
         try:
-            with os.fdopen(os.open(CURSOR + str(index), flags, 0o600, dir_fd=self._descriptor), "wb") as cursor:
-                cursor.write(str(address).encode())
+            notes.overwrite(CURSOR + str(index), str(address).encode(), self._descriptor)
         except OSError as error:
             self._log(f"cannot write {self.location}/{CURSOR}{index}: {error.strerror}")
 

@@ -12,7 +12,7 @@ import contextlib
 import os
 import time
 
-from ipam import boot
+from ipam import boot, notes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -110,9 +110,7 @@ def save(index: Index, path: str, directory: int) -> None:
         if lines == b"\n":
             os.unlink(path, dir_fd=directory)
             return
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | QUIET
-        with os.fdopen(os.open(path, flags, 0o600, dir_fd=directory), "wb") as file:
-            file.write(_header(moment, lines) + lines)
+        notes.overwrite(path, _header(moment, lines) + lines, directory)
         os.utime(directory, ns=(moment, moment))
 
 

@@ -14,13 +14,14 @@ from typing import Any
 
 from kernel import requests, rows
 from kernel.errors import KernelError
+from kernel.links import checked_name
 from kernel.messages import ifaddrmsg, ifinfmsg, ndmsg, rtmsg
 from kernel.requests import IPAddress, Request
 from kernel.rows import AF_BRIDGE, CREATE, EXCL, NLM_F_REQUEST, REPLACE
 
 # linux/netlink.h, linux/rtnetlink.h
 NLM_F_ACK, NLM_F_DUMP = 0x4, 0x300
-RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
+RTM_NEWLINK, RTM_DELLINK, RTM_SETLINK = 16, 17, 19
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_GETROUTE, RTM_GETNEIGH = 26, 30
 
@@ -28,9 +29,7 @@ IFF_UP, IFF_PROMISC = 0x1, 0x100
 IFA_F_NODAD = 0x2
 VLAN_PVID, VLAN_UNTAGGED = 0x2, 0x4  # linux/if_bridge.h
 VIDS = range(1, 4095)
-SKIP_STATS = 8  # RTEXT_FILTER_SKIP_STATS: counters are half of every link message
 
-NAME_BYTES = 15  # IFNAMSIZ - 1
 ALIAS_BYTES = 255  # IFALIASZ - 1
 
 MAC = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}")
@@ -70,16 +69,7 @@ def link_selector(link: int | str) -> tuple[dict[str, int], Attributes]:
     """Return the fields and attributes that name one link."""
     if isinstance(link, int):
         return {"index": link}, []
-    return {}, [("IFLA_IFNAME", _name(link))]
-
-
-def _name(text: str) -> str:
-    """Check a link name by the kernel's own rule (dev_valid_name)."""
-    if not 0 < len(text.encode()) <= NAME_BYTES:
-        raise ValueError(f'"{text}" is no link name: a name has 1 to {NAME_BYTES} bytes')
-    if text in {".", ".."} or re.search(r"[/:\s\0]", text):
-        raise ValueError(f'"{text}" is no link name: no "/", ":", blank, "." or ".."')
-    return text
+    return {}, [("IFLA_IFNAME", checked_name(link))]
 
 
 def _mac(text: str) -> str:
@@ -114,7 +104,7 @@ def _new_link(up: bool, attributes: Attributes) -> list[Message]:  # noqa: FBT00
 
 
 def _add_bridge(request: requests.AddBridge) -> list[Message]:
-    name = ("IFLA_IFNAME", _name(request.name))
+    name = ("IFLA_IFNAME", checked_name(request.name))
     return _new_link(request.up, [name, *_common(request.mtu, request.mac), _bridge(request.vlan_filtering or None)])
 
 
@@ -124,10 +114,10 @@ def _bridge(vlan_filtering: bool | None) -> tuple[str, Any]:  # noqa: FBT001 - p
 
 
 def _add_veth(request: requests.AddVeth) -> list[Message]:
-    peer: Attributes = [("IFLA_IFNAME", _name(request.peer)), *_common(request.mtu, request.peer_mac)]
+    peer: Attributes = [("IFLA_IFNAME", checked_name(request.peer)), *_common(request.mtu, request.peer_mac)]
     if request.peer_namespace is not None:
         peer.append(("IFLA_NET_NS_FD", request.peer_namespace.fd))
-    near: Attributes = [("IFLA_IFNAME", _name(request.name)), *_common(request.mtu, "")]
+    near: Attributes = [("IFLA_IFNAME", checked_name(request.name)), *_common(request.mtu, "")]
     if request.master:
         near.append(("IFLA_MASTER", request.master))
     return _new_link(request.up, [*near, _info("veth", [("VETH_INFO_PEER", {"attrs": peer})])])
@@ -151,12 +141,12 @@ def _add_vxlan(request: requests.AddVxlan) -> list[Message]:
     ]
     if request.port:
         device.append(("IFLA_VXLAN_PORT", request.port))
-    named: Attributes = [("IFLA_IFNAME", _name(request.name)), ("IFLA_TXQLEN", 0)]
+    named: Attributes = [("IFLA_IFNAME", checked_name(request.name)), ("IFLA_TXQLEN", 0)]
     return _new_link(False, [*named, *_common(request.mtu, request.mac), _info("vxlan", device)])
 
 
 def _add_wireguard(request: requests.AddWireguard) -> list[Message]:
-    return _new_link(False, [("IFLA_IFNAME", _name(request.name)), _info("wireguard", [])])
+    return _new_link(False, [("IFLA_IFNAME", checked_name(request.name)), _info("wireguard", [])])
 
 
 def _flags(wanted: Mapping[int, bool | None]) -> dict[str, int]:
@@ -244,17 +234,6 @@ def _address(request: requests.AddAddress | requests.DeleteAddress) -> tuple[dic
         "index": request.link,
     }
     return fields, [("IFA_LOCAL", text), ("IFA_ADDRESS", text)]
-
-
-def get_link(link: int | str) -> Message:
-    """Ask for one link."""
-    fields, selector = link_selector(link)
-    return message(ifinfmsg, RTM_GETLINK, 0, fields, [*selector, ("IFLA_EXT_MASK", SKIP_STATS)])
-
-
-def dump_links() -> Message:
-    """Ask for all links."""
-    return message(ifinfmsg, RTM_GETLINK, NLM_F_DUMP, {}, [("IFLA_EXT_MASK", SKIP_STATS)])
 
 
 def dump_addresses(link: int) -> Message:

@@ -8,9 +8,10 @@ Must not know what is done inside.
 import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fcntl import ioctl
+from functools import cache
 from typing import Self
 
 from kernel.errors import KernelError, NamespaceGone
@@ -23,12 +24,18 @@ if sys.version_info >= (3, 12):
     _setns = os.setns
 else:
 
-    def _setns(fd: int, nstype: int) -> None:
-        """Stand in for os.setns, which Python 3.12 brought; ctypes costs 2 ms and is imported only here."""
+    @cache
+    def _libc() -> tuple[Callable[[int, int], int], Callable[[], int]]:
+        """Return setns(2) and errno of the C library; ctypes costs 2 ms and is imported only here."""
         import ctypes  # noqa: PLC0415 - only when a namespace is really entered
 
-        if ctypes.CDLL(None, use_errno=True).setns(fd, nstype) != 0:
-            number = ctypes.get_errno()
+        return ctypes.CDLL(None, use_errno=True).setns, ctypes.get_errno
+
+    def _setns(fd: int, nstype: int) -> None:
+        """Stand in for os.setns, which Python 3.12 brought."""
+        setns, last_errno = _libc()
+        if setns(fd, nstype) != 0:
+            number = last_errno()
             raise OSError(number, os.strerror(number))
 
 

@@ -11,7 +11,7 @@ from socket import AF_INET, AF_INET6
 from types import ModuleType
 from typing import Self, TypeVar
 
-from kernel import rows
+from kernel import links, rows
 from kernel.entries import BridgeInfo, FdbEntry, IPAddress, Link, LinkAddress, Neighbour, RouteEntry, VxlanInfo
 from kernel.errors import KernelError
 from kernel.namespaces import Namespace
@@ -109,14 +109,14 @@ class Network:
         """Return one link by name or index; None when there is none (also for what cannot be a name)."""
         return self._ask(
             f"reading link {name}",
-            lambda: self._encoding.get_link(name),
-            self._decoding.link,
+            lambda: links.get(name),
+            links.read,
             nothing={errno.ENODEV, errno.EINVAL},
         )
 
     def links(self) -> tuple[Link, ...]:
         """Return all links."""
-        return self._dump("reading links", self._encoding.dump_links, self._decoding.link)
+        return self._dump("reading links", links.dump, links.read)
 
     def addresses(self, link: int | None = None) -> tuple[LinkAddress, ...]:
         """Return the addresses of both families on all links, or on the one with this index (none if it is gone)."""

@@ -61,9 +61,9 @@ def add_route(request: AddRoute) -> bytearray:
     manner = REPLACE if request.replace else ((APPEND if six else 0) if request.append else EXCL)
     scope = SCOPE_LINK if request.gateway is None and not six and not request.blackhole else SCOPE_UNIVERSE
     head = _route_head(request, request.protocol, scope if request.scope is None else request.scope)
-    more = b"" if request.source is None else _attribute(RTA_PREFSRC, _octets(request.source))
+    more = b"" if request.source is None else attribute(RTA_PREFSRC, _octets(request.source))
     metrics = b"".join(_number(kind, value) for kind, value in _metrics(request) if value)
-    more += _attribute(RTA_METRICS, metrics) if metrics else b""
+    more += attribute(RTA_METRICS, metrics) if metrics else b""
     flags = RTNH_F_ONLINK if request.onlink else 0
     return _message(RTM_NEWROUTE, CREATE | manner, _pack(ROUTE, *head, flags), _way(request), more)
 
@@ -77,14 +77,14 @@ def delete_route(request: DeleteRoute) -> bytearray:
 def add_neighbour(request: AddNeighbour, mac: bytes) -> bytearray:
     """Write a permanent neighbour; `mac` is the checked one of the request."""
     body = _pack(NEIGHBOUR, _family(request.address), request.link, NUD_PERMANENT, 0, RTN_UNICAST)
-    where = _attribute(NDA_DST, _octets(request.address))
-    return _message(RTM_NEWNEIGH, CREATE | REPLACE, body, where, _attribute(NDA_LLADDR, mac))
+    where = attribute(NDA_DST, _octets(request.address))
+    return _message(RTM_NEWNEIGH, CREATE | REPLACE, body, where, attribute(NDA_LLADDR, mac))
 
 
 def delete_neighbour(request: DeleteNeighbour) -> bytearray:
     """Name a neighbour by link and address."""
     body = _pack(NEIGHBOUR, _family(request.address), request.link, 0, 0, 0)
-    return _message(RTM_DELNEIGH, 0, body, _attribute(NDA_DST, _octets(request.address)))
+    return _message(RTM_DELNEIGH, 0, body, attribute(NDA_DST, _octets(request.address)))
 
 
 def add_fdb(request: AddFdb, mac: bytes) -> bytearray:
@@ -102,8 +102,8 @@ def route(data: bytes) -> RouteEntry | None:
     family, length, _, _, table, protocol, scope, kind, flags = ROUTE.unpack_from(data, HEADER.size)
     if family not in {AF_INET, AF_INET6}:
         return None
-    found = _attributes(data, HEADER.size + ROUTE.size)
-    metrics = _attributes(found[RTA_METRICS]) if RTA_METRICS in found else {}
+    found = attributes(data, HEADER.size + ROUTE.size)
+    metrics = attributes(found[RTA_METRICS]) if RTA_METRICS in found else {}
     return RouteEntry(
         dst=_network(family, found.get(RTA_DST), length),
         gateway=_address(found.get(RTA_GATEWAY)),
@@ -130,7 +130,7 @@ def configured_route(data: bytes) -> RouteEntry | None:
 def neighbour(data: bytes) -> Neighbour | None:
     """Read RTM_NEWNEIGH of an address family; None for another one, and for an entry without an address."""
     family, link, state, _, _ = NEIGHBOUR.unpack_from(data, HEADER.size)
-    found = _attributes(data, HEADER.size + NEIGHBOUR.size)
+    found = attributes(data, HEADER.size + NEIGHBOUR.size)
     where = _address(found.get(NDA_DST))
     if family not in {AF_INET, AF_INET6} or where is None:
         return None
@@ -142,7 +142,7 @@ def fdb(data: bytes) -> FdbEntry | None:
     family, link, state, _, _ = NEIGHBOUR.unpack_from(data, HEADER.size)
     if family != AF_BRIDGE:
         return None
-    found = _attributes(data, HEADER.size + NEIGHBOUR.size)
+    found = attributes(data, HEADER.size + NEIGHBOUR.size)
     mac = found.get(NDA_LLADDR, b"").hex(":")
     return FdbEntry(link, mac, _address(found.get(NDA_DST)), bool(state & NUD_PERMANENT))
 
@@ -152,12 +152,13 @@ def _message(kind: int, flags: int, *parts: bytes) -> bytearray:
     return bytearray(b"".join((HEADER.pack(length, kind, NLM_F_REQUEST | flags, 0, 0), *parts)))
 
 
-def _attribute(kind: int, value: bytes) -> bytes:
+def attribute(kind: int, value: bytes) -> bytes:
+    """Return an attribute, padded to the 4 bytes netlink aligns to."""
     return ATTRIBUTE.pack(ATTRIBUTE.size + len(value), kind) + value + bytes(-len(value) % 4)
 
 
 def _number(kind: int, value: int) -> bytes:
-    return _attribute(kind, _pack(NUMBER, value))
+    return attribute(kind, _pack(NUMBER, value))
 
 
 def _pack(layout: struct.Struct, *values: int) -> bytes:
@@ -181,11 +182,11 @@ def _way(request: AddRoute | DeleteRoute) -> bytes:
     """Say which route: table, destination, gateway, link and priority, as far as they are given."""
     parts = [_number(RTA_TABLE, request.table)]
     if request.dst.prefixlen:
-        parts.append(_attribute(RTA_DST, request.dst.network_address.packed))
+        parts.append(attribute(RTA_DST, request.dst.network_address.packed))
     if request.gateway is not None:
         if request.gateway.version != request.dst.version:
             raise ValueError(f"gateway {request.gateway} is not of the family of {request.dst}")
-        parts.append(_attribute(RTA_GATEWAY, _octets(request.gateway)))
+        parts.append(attribute(RTA_GATEWAY, _octets(request.gateway)))
     if request.link:
         parts.append(_number(RTA_OIF, request.link))
     if request.priority:
@@ -195,7 +196,7 @@ def _way(request: AddRoute | DeleteRoute) -> bytes:
 
 def _fdb(request: AddFdb | DeleteFdb, mac: bytes) -> tuple[bytes, bytes, bytes]:
     body = _pack(NEIGHBOUR, AF_BRIDGE, request.link, NUD_PERMANENT, NTF_SELF, 0)
-    return body, _attribute(NDA_LLADDR, mac), _attribute(NDA_DST, _octets(request.dst))
+    return body, attribute(NDA_LLADDR, mac), attribute(NDA_DST, _octets(request.dst))
 
 
 def _octets(address: IPAddress) -> bytes:
@@ -208,7 +209,8 @@ def _family(address: IPAddress | IPNetwork) -> int:
     return AF_INET if address.version == 4 else AF_INET6
 
 
-def _attributes(data: bytes, offset: int = 0) -> Attributes:
+def attributes(data: bytes, offset: int = 0) -> Attributes:
+    """Return kind -> value of the attributes from `offset` to the end; ValueError or struct.error when one is cut short."""
     found = {}
     while offset < len(data):
         length, kind = ATTRIBUTE.unpack_from(data, offset)
@@ -240,7 +242,7 @@ def _hops(data: bytes) -> tuple[Hop, ...]:
         length, flags, hops, link = HOP.unpack_from(data, offset)
         if length < HOP.size:
             raise ValueError("next hop cut short")
-        inner = _attributes(data[offset + HOP.size : offset + length])
+        inner = attributes(data[offset + HOP.size : offset + length])
         gateway = _address(inner.get(RTA_GATEWAY))
         found.append(Hop(gateway=gateway, link=link, onlink=bool(flags & RTNH_F_ONLINK), weight=hops + 1))
         offset += (length + 3) & ~3

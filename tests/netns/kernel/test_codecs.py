@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from kernel import decoding, encoding, rows
+from kernel import decoding, encoding, links, rows
 from kernel.errors import KernelError, NamespaceGone
 from kernel.messages import ifaddrmsg, ifinfmsg, ndmsg, rtmsg
 from kernel.requests import AddFdb, SetLink
@@ -36,7 +36,7 @@ def test_a_value_that_does_not_fit_is_a_kernel_error() -> None:
 
 @pytest.mark.parametrize("data", [b"", bytes(8), bytes(16) + b"\xff" * 3], ids=["empty", "short", "cut"])
 @pytest.mark.parametrize(
-    "reader", [decoding.link, decoding.address, rows.route, rows.configured_route, rows.neighbour, rows.fdb]
+    "reader", [links.read, decoding.address, rows.route, rows.configured_route, rows.neighbour, rows.fdb]
 )
 def test_an_answer_that_cannot_be_read_is_a_kernel_error(
     host: Space, reader: Callable[[bytes], object], data: bytes
@@ -54,7 +54,7 @@ def test_a_question_that_does_not_fit_is_a_kernel_error(host: Space) -> None:
 def test_a_link_without_a_mac_has_none() -> None:
     attributes = [("IFLA_IFNAME", "tunl0"), ("IFLA_ADDRESS", "0a:00:00:01:00:00")]
     data = encoding.message(ifinfmsg, 16, 0, {"ifi_type": 768, "index": 4}, attributes)
-    link = decoding.link(bytes(data))
+    link = links.read(bytes(data))
     assert (link.name, link.mac) == ("tunl0", "")
 
 
