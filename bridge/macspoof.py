@@ -28,17 +28,15 @@ def identity(owner: Owner) -> str:
 
 
 def addition(owner: Owner, host_end: str, mac: str, existing: Objects) -> list[Command]:
-    """Return one transaction that leaves exactly one set of rules for this attachment, whatever `existing` is there."""
+    """Return one transaction that leaves exactly one set of rules for this attachment, whatever `existing` is there.
+
+    What stands is not declared again: that, a flush or a deletion makes the kernel wait for 16-20 ms.
+    """
     watch, verdict = chains(identity(owner))
+    there = _chains_in(existing)
     return [
-        {"add": {"table": _table()}},
-        {
-            "add": {
-                "chain": {**_chain(HOOK), "type": "filter", "hook": "prerouting", "prio": PRIORITY, "policy": "accept"}
-            }
-        },
-        *({"add": {"chain": _chain(name)}} for name in (watch, verdict)),
-        *({"flush": {"chain": _chain(name)}} for name in (watch, verdict)),
+        *([] if HOOK in there else _frame()),
+        *({"flush" if name in there else "add": {"chain": _chain(name)}} for name in (watch, verdict)),
         *_without_jumps(existing, {_comment(owner)}),
         _rule(owner, HOOK, _match({"meta": {"key": "iifname"}}, host_end), {"jump": {"target": watch}}),
         _rule(owner, watch, {"jump": {"target": verdict}}),
@@ -81,13 +79,23 @@ def chains(name: str) -> tuple[str, str]:
 
 def _removal(names: Collection[str], existing: Objects) -> list[Command]:
     """Jumps first, then the chains, each before the one it jumps to."""
-    there = {item["chain"]["name"] for item in existing if "chain" in item}
+    there = _chains_in(existing)
     doomed = [chain for name in sorted(names) for chain in chains(name) if chain in there]
     return [
         *_without_jumps(existing, {f"{COMMENT_START}{name}" for name in names}),
         *({"flush": {"chain": _chain(chain)}} for chain in doomed),
         *({"delete": {"chain": _chain(chain)}} for chain in doomed),
     ]
+
+
+def _chains_in(existing: Objects) -> set[str]:
+    return {item["chain"]["name"] for item in existing if "chain" in item}
+
+
+def _frame() -> list[Command]:
+    """Return the table and the chain every bridged packet comes through."""
+    hook = {"type": "filter", "hook": "prerouting", "prio": PRIORITY, "policy": "accept"}
+    return [{"add": {"table": _table()}}, {"add": {"chain": {**_chain(HOOK), **hook}}}]
 
 
 def _without_jumps(existing: Objects, comments: Collection[str]) -> list[Command]:

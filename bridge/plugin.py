@@ -58,19 +58,28 @@ def check_attachment(request: Request) -> None:
 
 
 def delete(request: Request) -> None:
-    """Remove what names the attachment; every step is attempted, an absent thing is success (contract 1.11)."""
+    """Remove what names the attachment; every step is attempted, an absent thing is success (contract 1.11).
+
+    While the kernel takes the link down its masquerade goes; its address and its guard only when it is down.
+    """
     left = config.parse_leftovers(request)
     owner = _owner(request)
-    addresses = _recorded_addresses(request)
-    steps: list[Callable[[], object]] = [lambda: addresses.update(unwire.unplug(owner, request.netns))]
-    if left.ipam_type:
-        steps.append(lambda: invoke.delegate(request, left.ipam_type, "DEL"))
-    if left.spoof_check:
-        steps.append(lambda: _unguard(request, owner))
-    if left.may_masquerade:
-        steps.append(lambda: translation.forget_modern(owner))
-        steps.append(lambda: translation.forget_legacy(owner, addresses if unwire.siblings(owner) else None))
-    _attempt_all(steps)
+
+    def shared() -> set[IPAddress] | None:
+        """Return the addresses whose rules go alone, when another interface of the container stays."""
+        return {*_recorded_addresses(request), *removal.addresses} if unwire.siblings(owner) else None
+
+    with unwire.Removal(owner, request.netns) as removal:
+        steps: list[Callable[[], object]] = [removal.begin]
+        if left.may_masquerade:
+            steps.append(lambda: translation.forget_modern(owner))
+            steps.append(lambda: translation.forget_legacy(owner, shared))
+        steps.append(removal.finish)
+        if left.ipam_type:
+            steps.append(lambda: invoke.delegate(request, left.ipam_type, "DEL"))
+        if left.spoof_check:
+            steps.append(lambda: _unguard(request, owner))
+        _attempt_all(steps)
 
 
 def collect(request: Request) -> None:

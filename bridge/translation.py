@@ -34,10 +34,20 @@ def add(plan: Attachment) -> None:
     if not plan.masquerade:
         return
     if backends.choose(plan.masquerade_backend, _families(plan.masquerade)) == "nftables":
-        nft.run(modern.addition(plan.owner, plan.masquerade, _modern_rules()))
+        _add_modern(plan)
         return
     for family, rules in _by_family(plan.masquerade):
         _carry_out(family, legacy.addition(plan.owner, rules, iptables.listing(family, legacy.TABLE)))
+
+
+def _add_modern(plan: Attachment) -> None:
+    """Add to what is there, and look again when another program removed that in between."""
+    try:
+        nft.run(modern.addition(plan.owner, plan.masquerade, _modern_rules()))
+    except KernelError as refused:
+        if not refused.gone:
+            raise
+        nft.run(modern.addition(plan.owner, plan.masquerade, _modern_rules()))
 
 
 def missing(plan: Attachment) -> bool:
@@ -67,13 +77,16 @@ def forget_modern(owner: Owner) -> None:
     _attempt(lambda: nft.run(modern.removal(_modern_rules(), owner.mark)))
 
 
-def forget_legacy(owner: Owner, addresses: Collection[IPAddress] | None) -> None:
-    """Remove the container's iptables rules: all, or (`addresses` given) those for them; none is success.
+def forget_legacy(owner: Owner, own_addresses: Callable[[], Collection[IPAddress] | None]) -> None:
+    """Remove the container's iptables rules: all, or (`own_addresses` returns some) those for them; none is success.
 
-    The listing finds what refers to the container's chain, so no address has to be known (contract 6, row 2).
+    The listing finds what refers to the container's chain, so no address has to be known (contract 6, row 2), nor asked
+    for where there is no such chain.
     """
     for family in FAMILIES:
-        _carry_out(family, legacy.removal(owner, iptables.listing(family, legacy.TABLE), addresses))
+        existing = iptables.listing(family, legacy.TABLE)
+        if legacy.present(owner, existing):
+            _carry_out(family, legacy.removal(owner, existing, own_addresses()))
 
 
 def forget_modern_strangers(network: str, known: Collection[Owner]) -> None:

@@ -224,7 +224,7 @@ def _translate_no_more(plan: Attachment) -> None:
     with suppress(KernelError):
         translation.forget_modern(plan.owner)
     with suppress(KernelError):
-        translation.forget_legacy(plan.owner, {rule.address for rule in plan.masquerade})
+        translation.forget_legacy(plan.owner, lambda: {rule.address for rule in plan.masquerade})
 
 
 def _await_traffic(plan: Attachment, host: Network, container: Network, ends: Ends) -> None:

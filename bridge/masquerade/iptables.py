@@ -59,6 +59,11 @@ def complete(owner: Owner, wanted: Iterable[Masquerade], existing: Sequence[Rule
     return addition(owner, wanted, existing) == Change()
 
 
+def present(owner: Owner, existing: Sequence[Rule]) -> bool:
+    """Tell whether the container has a chain, without which there is nothing to remove."""
+    return ("-N", chain_name(owner.network, owner.container_id)) in existing
+
+
 def removal(owner: Owner, existing: Sequence[Rule], addresses: Collection[IPAddress] | None) -> Change:
     """Return what removes the container's rules: all of them, or (`addresses` given) only the jumps from those.
 

@@ -19,13 +19,12 @@ Command = dict[str, Any]
 
 
 def addition(owner: Owner, rules: Iterable[Masquerade], existing: Sequence[Mapping[str, Any]]) -> list[Command]:
-    """Return one transaction that leaves exactly `rules` for this attachment, whatever `existing` objects are there."""
+    """Return one transaction that leaves exactly `rules` for this attachment, whatever `existing` objects are there.
+
+    In a table that stands it only adds: a chain declared again, a flush or a deletion makes the kernel wait for 16-20 ms.
+    """
     return [
-        {"add": {"table": {"family": FAMILY, "name": TABLE}}},
-        {"add": {"chain": {**_in_table(), "name": RULES}}},
-        {"add": {"chain": {**_in_table(), "name": HOOK, "type": "nat", "hook": HOOK, "prio": 100, "policy": "accept"}}},
-        {"flush": {"chain": {**_in_table(), "name": HOOK}}},
-        *(_hook_rule(expression) for expression in _hook_expressions()),
+        *([] if _stands(existing) else _frame()),
         *removal(existing, owner.mark),
         *(_masquerade_rule(rule, owner.comment) for rule in rules),
     ]
@@ -44,6 +43,24 @@ def rules_of(existing: Sequence[Mapping[str, Any]], mark: str) -> list[Mapping[s
     """Return the rules in `masq_checks` whose comment starts with `mark`."""
     rules = (item["rule"] for item in existing if "rule" in item)
     return [rule for rule in rules if rule["chain"] == RULES and str(rule.get("comment", "")).startswith(mark)]
+
+
+def _stands(existing: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether both chains are there, and in the hook exactly what sends packets to the rules."""
+    chains = {item["chain"]["name"] for item in existing if "chain" in item}
+    hooked = [item["rule"].get("expr") for item in existing if "rule" in item and item["rule"]["chain"] == HOOK]
+    return chains >= {RULES, HOOK} and hooked == _hook_expressions()
+
+
+def _frame() -> list[Command]:
+    """Return the table with its chains, which the first ADD makes and any other would mend."""
+    return [
+        {"add": {"table": {"family": FAMILY, "name": TABLE}}},
+        {"add": {"chain": {**_in_table(), "name": RULES}}},
+        {"add": {"chain": {**_in_table(), "name": HOOK, "type": "nat", "hook": HOOK, "prio": 100, "policy": "accept"}}},
+        {"flush": {"chain": {**_in_table(), "name": HOOK}}},
+        *(_hook_rule(expression) for expression in _hook_expressions()),
+    ]
 
 
 def _in_table() -> Command:

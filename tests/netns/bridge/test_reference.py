@@ -99,9 +99,9 @@ def _exact_addresses_and_defaults(container: Space, subnets: tuple[str, ...]) ->
     present = container.network.addresses(container.index("eth0"))
     six = [subnet for subnet in subnets if ":" in subnet]
     assert sum(entry.address.version == 4 for entry in present) == len(subnets) - len(six)
-    if six:
+    if six:  # only then ADD waits for the kernel to be sure of them
         assert sum(entry.address.version == 6 for entry in present) == len(six) + 1  # and the link-local one
-    assert not any(entry.tentative for entry in present)
+        assert not any(entry.tentative for entry in present)
     defaults = [route for route in container.network.routes() if route.dst.prefixlen == 0]
     first = {ip_interface(subnet).version: gateway_of(subnet).split("/")[0] for subnet in reversed(subnets)}
     assert {route.dst.version: str(route.gateway) for route in defaults} == first

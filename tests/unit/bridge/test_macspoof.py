@@ -1,6 +1,7 @@
 """Claims about bridge.macspoof (contract 2.6).
 
 * Chains, comments and the order of rules are the reference's: one jump to watch a port, one to decide, two verdicts.
+* What stands is not declared again.
 * Adding again replaces the attachment's own jump and nothing else.
 * A removal finds jumps by comment whatever nft put into the rule, and takes the chains in an order the kernel accepts.
 * Orphans are sets whose host end is gone; a set that does not say what it watches is kept.
@@ -53,6 +54,14 @@ def test_the_rules_are_the_references() -> None:
     )
     comments = {command["add"]["rule"]["comment"] for command in commands if "rule" in command.get("add", {})}
     assert comments == {"macspoofchk-c1-eth0"}
+
+
+def test_what_stands_is_not_declared_again() -> None:
+    commands = macspoof.addition(OWNER, "veth7", MAC, listed(OTHER, "veth2", 30))
+    assert [command["add"]["chain"]["name"] for command in commands if "chain" in command.get("add", {})] == [
+        *(WATCH, VERDICT),
+    ]
+    assert not any("flush" in command for command in commands)
 
 
 def test_adding_again_replaces_only_its_own_jump() -> None:

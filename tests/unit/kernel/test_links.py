@@ -33,8 +33,8 @@ def test_what_every_link_says_is_read() -> None:
     attributes: Attributes = [("IFLA_IFNAME", "veth1"), ("IFLA_ADDRESS", "02:00:00:00:00:0a"), ("IFLA_MTU", 1450)]
     attributes += [("IFLA_LINK", 2), ("IFLA_MASTER", 3), ("IFLA_OPERSTATE", "UP"), ("IFLA_IFALIAS", "net/id/eth0")]
     attributes += [("IFLA_PROMISCUITY", 1), nest("veth", [])]
-    settings = {"up": True, "operstate": "up", "master": 3, "peer": 2, "alias": "net/id/eth0", "promiscuous": 1}
-    expected = replace(Link(7, "veth1", "02:00:00:00:00:0a", 1450, "veth"), **settings)
+    expected = Link(7, "veth1", "02:00:00:00:00:0a", 1450, "veth", up=True, operstate="up", master=3, peer=2)
+    expected = replace(expected, alias="net/id/eth0", promiscuous=1)
     assert links.read(told(attributes, flags=1)) == expected
 
 

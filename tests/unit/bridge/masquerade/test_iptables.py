@@ -98,3 +98,8 @@ def test_chains_of_other_networks_and_programs_are_nobodys_strangers() -> None:
     foreign = ("-A", "POSTROUTING", "-m", "comment", "--comment", 'name: "test" id: "9"', "-j", "CNI-DN-0123456789")
     there = [*listing(iptables.addition(Owner("other", "1234", "eth0"), [FOUR], [])), foreign]
     assert iptables.strangers("test", [], there) == Change()
+
+
+def test_a_container_is_present_by_its_chain() -> None:
+    assert iptables.present(OWNER, (("-N", CHAIN),))
+    assert not iptables.present(OWNER, listing())
