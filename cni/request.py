@@ -127,6 +127,8 @@ def _check_ifname(text: str) -> None:
         msg, details = "interface name is too long", "interface name should be less than 16 characters"
     elif text in (".", ".."):
         msg, details = "interface name is . or ..", ""
+    elif any("\ud800" <= letter <= "\udfff" for letter in text):  # how Python keeps bytes that are none (PEP 383)
+        msg, details = "interface name is not UTF-8", "no result could name it: choose a name of letters and digits"
     elif any(letter in "/:" or letter.isspace() for letter in text):
         msg, details = "interface name contains / or : or whitespace characters", ""
     else:
