@@ -62,8 +62,8 @@ install: build ## install below PREFIX, links in CNI_BIN (PREFIX=/usr/local CNI_
 	@$(PYTHON) -m build.install --prefix '$(or $(PREFIX),/usr/local)' --cni-bin '$(or $(CNI_BIN),/opt/cni/bin)' \
 	    --destdir '$(DESTDIR)' $(if $(filter 1,$(REPLACE)),--replace) $(if $(filter 1,$(SYSTEMD)),--systemd)
 
-bench: build ## time a cold ADD and show where the time goes
-	@$(PYTHON) bench/cold.py
+bench: build ## medians and ratios beside the reference programs (REFERENCE=/usr/lib/cni ROUNDS=25 JSON=FILE)
+	@$(PYTHON) -m bench $(if $(REFERENCE),--reference '$(REFERENCE)') $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(JSON),--json '$(JSON)')
 
 bench-leases: ready-test build ## time a tulled that programs 1 to 5,000 peers out of an etcd (ARGS='--peers N --json')
 	@$(PYTHON) bench/leases.py $(ARGS)

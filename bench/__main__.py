@@ -1,0 +1,146 @@
+"""Times our programs beside the reference ones, call by call in turn, in private namespaces, and prints medians, p95 and ratios.
+
+Machines are noisy; the ratio of calls made in turn is not. An agent of the bench's own serves what is to be served warm, and the
+bench fails where it did not. Blind spot: the reference is whatever the directory REFERENCE holds.
+
+    python -m bench [--rounds N] [--reference DIR] [--ours DIR] [--json FILE] [--only WORDS]
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bench import report, warm
+from bench.calls import Asked, RefusedError, Side, call
+from bench.containers import containers
+from bench.report import Row
+from bench.scenarios import PLAIN, Bench, Scenario, network, scenarios
+
+ROOT = Path(__file__).resolve().parent.parent
+INSIDE = "TULLE_BENCH_FOLDER"
+"""Names the folder of a bench that has its own namespaces already."""
+PAIRS = 40
+"""ADDs and DELs over which processor time is counted."""
+
+
+def main() -> int:
+    """Run every scenario, print the table; return 1 when what was to be warm was not, or one of our programs failed."""
+    options = _options()
+    if INSIDE not in os.environ:
+        return _again_inside()
+    command = options.ours.parent / "bin" / "tulle"
+    try:
+        folder = Path(os.environ[INSIDE])
+        ready = warm.agent(command, folder) if warm.exists(command) else nullcontext()
+        with ready as agent:
+            rows = list(_rows(options, folder, agent))
+            costs = list(_costs(options, folder, agent))
+    except (RefusedError, warm.ServedColdError) as failure:
+        print(f"bench: {failure}", file=sys.stderr)
+        return 1
+    print(report.table(rows), *costs, sep="\n")
+    if options.json:
+        report.write(rows, options.json)
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="time the programs beside the reference ones")
+    parser.add_argument(
+        "--rounds", type=int, default=25, help="calls of each program per scenario (default %(default)s)"
+    )
+    parser.add_argument("--reference", type=Path, default=Path("/usr/lib/cni"), help="default %(default)s")
+    parser.add_argument("--ours", type=Path, default=ROOT / "dist" / "cni", help="default %(default)s")
+    parser.add_argument("--json", type=Path, help="also write a list of {scenario, ours_ms, reference_ms, ratio}")
+    parser.add_argument("--only", default="", help="only scenarios whose name holds these words")
+    return parser.parse_args()
+
+
+def _again_inside() -> int:
+    """Start this again in network and mount namespaces of its own; the folder it works in goes after them."""
+    command = ["unshare", "--net", "--mount", "--propagation", "private", sys.executable, "-m", "bench", *sys.argv[1:]]
+    with TemporaryDirectory(prefix="tulle-bench-") as folder:
+        return subprocess.run(command, env={**os.environ, INSIDE: folder}, check=False).returncode
+
+
+def _sides(options: argparse.Namespace, agent: warm.Agent | None, *, served_warm: bool) -> tuple[Side, Side]:
+    socket = str(agent.socket) if agent and served_warm else ""
+    return Side("ours", options.ours, {"TULLE_AGENT": socket}), Side("ref", options.reference, {})
+
+
+def _rows(options: argparse.Namespace, folder: Path, agent: warm.Agent | None) -> Iterator[Row]:
+    (folder / "netns").mkdir()
+    bench = Bench(containers(folder / "netns"), folder)
+    for scenario in scenarios():
+        if options.only in scenario.name:
+            print(f"bench: {scenario.name} ...", file=sys.stderr, flush=True)
+            ours, reference = _sides(options, agent, served_warm=scenario.warm)
+            if not ours.has(*scenario.needs):
+                print(f"bench: {options.ours} lacks one of {', '.join(scenario.needs)}", file=sys.stderr)
+                continue
+            before = agent.counts() if agent else None
+            rounds = max(5, options.rounds // scenario.share)
+            yield from _compared(scenario, bench, ours, reference, rounds)
+            if agent and before and scenario.warm:
+                agent.insist_on(before, scenario.calls * (rounds + 1), scenario.name)
+
+
+def _compared(scenario: Scenario, bench: Bench, ours: Side, reference: Side, rounds: int) -> list[Row]:
+    """Run a scenario on both sides in turn, once unmeasured; where the reference cannot do it, on ours alone."""
+    why = _lacking(scenario, reference)
+    times: dict[str, tuple[list[float], list[float]]] = {}
+    for number in range(rounds + 1):
+        steps = scenario.run(bench, ours, number)
+        theirs = {} if why else scenario.run(bench, reference, number)
+        if number:
+            for step, taken in steps.items():
+                mine, others = times.setdefault(step, ([], []))
+                mine.append(taken)
+                others.extend([theirs[step]] if step in theirs else [])
+    return [Row(f"{scenario.name} {step}".strip(), *each, why) for step, each in times.items()]
+
+
+def _lacking(scenario: Scenario, reference: Side) -> str:
+    """Return why the reference cannot take part, empty when it can."""
+    if not reference.has(*scenario.needs):
+        return "the reference lacks a program"
+    if scenario.key.encode() not in (reference.plugins / scenario.needs[0]).read_bytes():
+        return f"the reference knows no {scenario.key}"
+    return ""
+
+
+def _costs(options: argparse.Namespace, folder: Path, agent: warm.Agent | None) -> Iterator[str]:
+    """Tell what an ADD and its DEL cost in processor time, and what the agent costs in memory."""
+    (folder / "costs").mkdir()
+    bench = Bench(containers(folder / "costs"), folder)
+    ours, reference = _sides(options, agent, served_warm=True)
+    before = agent.processor() if agent else 0.0
+    spent = _processor(bench, ours)
+    if agent:
+        spent += (agent.processor() - before) / PAIRS
+    yield f"\nprocessor time of an ADD with its DEL: ours {spent:.1f} ms, reference {_processor(bench, reference):.1f} ms"
+    if agent:
+        yield f"agent with {warm.WORKERS} workers: {agent.memory():.0f} MiB proportional set size"
+    else:
+        yield "no agent in this build: everything was served cold"
+
+
+def _processor(bench: Bench, side: Side) -> float:
+    """Return the processor time in ms that the programs of one ADD and DEL take, on average."""
+    config = network(bench, side, {}, PLAIN)
+    spent = 0.0
+    for _ in range(PAIRS):
+        container = next(bench.containers)
+        added = call(side, Asked("bridge", "ADD", container, config))
+        deleted = call(side, Asked("bridge", "DEL", container, {**config, "prevResult": added.document}))
+        spent += added.processor + deleted.processor
+    return spent / PAIRS
+
+
+if __name__ == "__main__":
+    sys.exit(main())
