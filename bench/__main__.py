@@ -24,6 +24,9 @@ from bench.scenarios import PLAIN, Bench, Scenario, network, scenarios
 ROOT = Path(__file__).resolve().parent.parent
 INSIDE = "TULLE_BENCH_FOLDER"
 """Names the folder of a bench that has its own namespaces already."""
+FEW = 4
+"""Workers of the agent whose memory is told."""
+
 PAIRS = 40
 """ADDs and DELs over which processor time is counted."""
 
@@ -125,9 +128,18 @@ def _costs(options: argparse.Namespace, folder: Path, agent: warm.Agent | None) 
         spent += (agent.processor() - before) / PAIRS
     yield f"\nprocessor time of an ADD with its DEL: ours {spent:.1f} ms, reference {_processor(bench, reference):.1f} ms"
     if agent:
-        yield f"agent with {warm.WORKERS} workers: {agent.memory():.0f} MiB proportional set size"
+        yield _memory(options, folder)
     else:
         yield "no agent in this build: everything was served cold"
+
+
+def _memory(options: argparse.Namespace, folder: Path) -> str:
+    """Tell what an agent with a few workers takes, when each of them has served some requests."""
+    (folder / "small").mkdir()
+    bench = Bench(containers(folder / "small"), folder)
+    with warm.agent(options.ours.parent / "bin" / "tulle", folder / "small", FEW) as agent:
+        _processor(bench, _sides(options, agent, served_warm=True)[0])
+        return f"agent with {FEW} workers: {agent.memory():.0f} MiB proportional set size"
 
 
 def _processor(bench: Bench, side: Side) -> float:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-WORKERS = 4
+WORKERS = 8
+"""As many as `tulle agent` has unless it is told otherwise."""
 START_SECONDS = 30.0
 CLOCK = os.sysconf("SC_CLK_TCK")
 
@@ -49,8 +50,8 @@ class Agent:
         now = self.counts()
         if (now.warm - before.warm, now.cold - before.cold) != (calls, 0):
             raise ServedColdError(
-                f"{what}: of {calls} calls {now.warm - before.warm} were served warm and {now.cold - before.cold} declined: "
-                f"`{self._command} agent status --socket {self.socket}` tells why"
+                f"{what}: of {calls} calls {now.warm - before.warm} were served warm and {now.cold - before.cold} left to "
+                f"cold programs: {self._status()['declined']}"
             )
 
     def memory(self) -> float:
@@ -76,13 +77,13 @@ def exists(command: Path) -> bool:
 
 
 @contextmanager
-def agent(command: Path, folder: Path) -> Iterator[Agent]:
-    """Run an agent with WORKERS workers for the time of the block; its log goes to `folder`."""
+def agent(command: Path, folder: Path, workers: int = WORKERS) -> Iterator[Agent]:
+    """Run an agent for the time of the block; its log goes to `folder`."""
     socket, ready = folder / "agent.sock", folder / "notify"
     listener = _notified(ready)
     environ = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "NOTIFY_SOCKET": str(ready)}
     with (folder / "agent.log").open("wb") as log:
-        arguments = [command, "agent", "--workers", str(WORKERS), "--socket", socket]
+        arguments = [command, "agent", "--workers", str(workers), "--socket", socket]
         process = subprocess.Popen(arguments, env=environ, stderr=log, stdout=log)
     try:
         if not select.select([listener], [], [], START_SECONDS)[0]:
