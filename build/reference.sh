@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the reference programs that tests stand beside from their Go modules into .reference/bin, each once for its version.
-# Everything stays below .reference; what was needed to build is removed again. Without a Go toolchain nothing is done: the tests
-# that need a program say so (in CI they fail).
+# The programs stay below .reference; modules and compiled packages lie where Go keeps them for its user, so that the next checkout
+# builds in seconds. Without a Go toolchain nothing is done: the tests that need a program say so (in CI they fail).
 # usage: build/reference.sh [NAME...]
 set -eu
 
@@ -14,12 +14,13 @@ PATH="$PATH:/usr/local/go/bin"
 say() { printf 'reference: %s\n' "$*"; }
 
 compile() { # name module version package import
-    export GOBIN="$PWD/.reference/bin" GOMODCACHE="$PWD/.reference/modules" GOCACHE="$PWD/.reference/cache" GOFLAGS='-modcacherw -buildvcs=false'
+    export GOBIN="$PWD/.reference/bin" GOFLAGS='-modcacherw -buildvcs=false'
     mkdir -p .reference/bin
     rm -rf .reference/source
     here=$(cd .reference && go mod download -json "$2@$3" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
     [ -n "$here" ] || return 1
     cp -r "$here" .reference/source
+    chmod -R u+w .reference/source
     (
         cd ".reference/source/$4"
         [ "$5" = - ] || grep -vF "\"$5\"" main.go >main.go.kept
@@ -34,7 +35,7 @@ build() { # name module version package import
         say "no Go toolchain here, so no $1; the tests beside it are left out (golang.org has one, for /usr/local/go)"
         return
     }
-    say "building $1 $3 (about two minutes)"
+    say "building $1 $3 (two minutes the first time)"
     log=$(mktemp)
     if compile "$@" >"$log" 2>&1; then
         printf '%s\n' "$*" >".reference/$1.made"
@@ -48,4 +49,4 @@ cd "$(dirname "$0")/.."
 printf '%s\n' "$TABLE" | while read -r name module version package import; do
     case " ${*:-$name} " in *" $name "*) build "$name" "$module" "$version" "$package" "$import" </dev/null ;; esac
 done
-rm -rf .reference/source .reference/modules .reference/cache
+rm -rf .reference/source
