@@ -3,7 +3,7 @@
 # The host's side (build/guest/run.py) counts a guest that ends without a code as failed, so nothing here needs to be caught.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
 export CI=1 # a component that is missing here is a failure
-modules='8021q bridge dummy wireguard vrf ipvlan veth vxlan tun'
+modules='8021q bridge dummy wireguard vrf ipvlan veth vxlan tun sctp'
 
 busybox mount -t proc proc /proc
 busybox mount -t devtmpfs devtmpfs /dev
