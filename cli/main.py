@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 from agent import main as agent
-from cli import docker_opts, lint
+from cli import docker_opts, lint, status
 from lease import file as lease_file
 
 CONFLIST = "/etc/cni/net.d/10-tulle.conflist"
@@ -37,6 +37,9 @@ def _parser() -> argparse.ArgumentParser:
     docker = commands.add_parser("docker-opts", help="write dockerd's options for this host's share of the network")
     docker_opts.declare(docker)
     docker.set_defaults(show=_write_docker_opts)
+    shown = commands.add_parser("status", help="the network as this host sees it: lease, peers, tunnels")
+    status.declare(shown)
+    shown.set_defaults(show=_show_status)
     warm = commands.add_parser("agent", help="serve CNI requests warm, or tell how that goes (status)")
     agent.declare(warm)
     warm.set_defaults(show=_run_agent)
@@ -69,6 +72,10 @@ def _show_lease(options: argparse.Namespace) -> int:
 
 def _write_docker_opts(options: argparse.Namespace) -> int:
     return docker_opts.run(options, os.environ)  # noqa: TID251 - the command's one reader of the environment
+
+
+def _show_status(options: argparse.Namespace) -> int:
+    return status.run(options, os.environ)  # noqa: TID251 - the command's one reader of the environment
 
 
 def _run_agent(options: argparse.Namespace) -> int:

@@ -66,7 +66,7 @@ async def assemble(chosen: Settings, stack: ExitStack, shared: Shared, listener:
     stack.callback(file.release)
     kernel = stack.enter_context(Network())
     events = stack.enter_context(Events())
-    store = _open_store(chosen, kernel, shared.clock, stack, log)
+    store = open_store(chosen, kernel, shared.clock, stack, log)
     config = network.parse(await _read_config(store, log), f"network config in {chosen.store}")
     catalogue.require_known(config)
     shared.register.enter(chosen.name, claims.claim(config))
@@ -133,7 +133,8 @@ async def _read_config(store: Store, log: Log) -> str:
             return text
 
 
-def _open_store(chosen: Settings, kernel: Network, clock: Clock, stack: ExitStack, log: Log) -> "Store":
+def open_store(chosen: Settings, kernel: Network, clock: Clock, stack: ExitStack, log: Log) -> "Store":
+    """Open the store of these settings, to be closed with `stack`; raises Refused. It founds the network they describe, if any."""
     report = partial(_report, log)
     if chosen.store_kind == "etcd":
         return _open_etcd(chosen, stack, log)

@@ -1,0 +1,49 @@
+"""How the command learns what tulled goes by: from the very settings tulled has, read by tulled's own parser.
+
+They come from the file that its unit hands to it, from the environment over that, and over both from the words after `--`. The
+daemon itself is not asked: what it does is seen in the kernel and the store, which also answer when it is gone. Must not open any
+store.
+"""
+
+import argparse
+import io
+import shlex
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from overlay import settings
+from overlay.errors import Refused
+from overlay.settings import Settings
+
+FILE = "/etc/default/tulled"
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    """Add what says where the settings are to `parser`."""
+    parser.add_argument(
+        "--settings-file", default=FILE, metavar="FILE", help="the settings tulled runs with (default %(default)s)"
+    )
+    parser.add_argument("settings", nargs="*", metavar="SETTING", help="after --: flags of tulled that count before it")
+
+
+def read(options: argparse.Namespace, environ: Mapping[str, str]) -> tuple[Settings, ...]:
+    """Return the settings of every network tulled keeps here; raises Refused. They found no network."""
+    variables = {**_file(options.settings_file), **environ}
+    try:
+        chosen = settings.parse(options.settings, variables, io.StringIO())
+    except SystemExit:
+        raise Refused("--help is tulled's own", remedy="run tulled --help") from None
+    return replace(chosen, network="", net_config="").each
+
+
+def _file(path: str) -> dict[str, str]:
+    """Return the assignments of an EnvironmentFile (systemd.exec(5)); a file that is absent has none."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        words = shlex.split(text, comments=True)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as problem:
+        raise Refused(f"cannot be read: {problem}", where=path, remedy="write lines NAME=VALUE") from None
+    return dict(word.split("=", 1) for word in words if "=" in word)

@@ -1,0 +1,173 @@
+"""`tulle status`: one network as this host sees it, as a table with a map of hosts and tunnels, as JSON, or as commands.
+
+Must not judge: that is `tulle doctor`. Blind spot: an echo answers for a peer's host, not for its containers.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import Any
+
+from cli import daemon, entries, probes, survey
+from cli.survey import Survey
+from kernel.errors import KernelError
+from overlay.backends import hostgw
+from overlay.errors import Refused
+from overlay.leases import Lease
+
+SMALL = 84
+"""Bytes of a packet for which every way is wide enough: ping's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Another host: its lease's subnet, where packets to it go, whether the kernel has the way, and its echo in seconds."""
+
+    subnet: str
+    public_ip: str
+    problem: str
+    seconds: float | None
+
+    @property
+    def health(self) -> str:
+        """In words."""
+        if self.problem:
+            return f"left out: {self.problem}"
+        return "silent" if self.seconds is None else f"answers in {self.seconds * 1000:.1f} ms"
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    """Add the options to `parser`."""
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--json", action="store_true", help="print one JSON object: a list of networks")
+    shown.add_argument(
+        "--entries", action="store_true", help="print what each lease is in the kernel, as the commands that make it"
+    )
+    daemon.declare(parser)
+
+
+def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Show every network of the settings; return 0, or 1 when one of them is not there."""
+    try:
+        found = [survey.look(each) for each in daemon.read(options, environ)]
+        if options.entries:
+            print("\n".join(line for each in found for line in commands(each)))
+        else:
+            told = [(each, heard(each)) for each in found]
+            print(
+                json.dumps([members(*each) for each in told]) if options.json else "\n\n".join(table(*t) for t in told)
+            )
+    except (Refused, KernelError) as problem:
+        print(f"tulle status: {problem}", file=sys.stderr)
+        return 1
+    for text in (text for each in found for text in (each.lease_problem, each.store_problem) if text):
+        print(f"tulle status: {text}", file=sys.stderr)
+    return int(any(each.own is None for each in found))
+
+
+def heard(found: Survey) -> tuple[Peer, ...]:
+    """Ask every other host through the tunnel, all at once, and return what came of it."""
+    ends = {peer: target(found, peer) for peer in found.peers}
+    try:
+        answers = probes.echo(dict.fromkeys(ends.values(), SMALL))
+    except OSError:
+        answers = {}
+    return tuple(
+        Peer(str(peer.subnet), str(peer.attributes.public_ip), _left_out(found, peer), answers.get(end))
+        for peer, end in ends.items()
+    )
+
+
+def target(found: Survey, peer: Lease) -> IPv4Address:
+    """Return the address that only the way of the backend leads to: the far end of a tunnel, or the host itself."""
+    if found.plan is not None and found.devices and found.config and found.config.backend_type != hostgw.TYPE:
+        return peer.subnet.ipv4.network_address
+    return peer.attributes.public_ip
+
+
+def _left_out(found: Survey, peer: Lease) -> str:
+    reasons = found.plan.desired.unusable if found.plan else (found.plan_problem,)
+    start = f"{peer.subnet}: "
+    return next((reason.removeprefix(start) for reason in reasons if reason.startswith(start) or not found.plan), "")
+
+
+def members(found: Survey, peers: tuple[Peer, ...]) -> dict[str, Any]:
+    """Return the network as the JSON object that `--json` prints."""
+    lease, own = found.lease, found.own
+    return {
+        "store": found.settings.name,
+        "networks": list(map(str, found.config.networks)) if found.config else [],
+        "backend": found.config.backend_type if found.config else None,
+        "subnets": list(map(str, lease.subnets)) if lease else [],
+        "gateways": list(map(str, lease.gateways)) if lease else [],
+        "mtu": lease.mtu if lease else None,
+        "publicIP": str(own.attributes.public_ip) if own else None,
+        "leaseSeconds": own.ttl if own else None,
+        "interface": found.plan.underlay.interface if found.plan else None,
+        "devices": list(found.devices),
+        "peers": [
+            {"subnet": one.subnet, "publicIP": one.public_ip, "problem": one.problem, "seconds": one.seconds}
+            for one in peers
+        ],
+        "book": {"path": found.book.path, "held": len(found.book.held), "size": _size(found)} if found.book else None,
+        "agent": {"warm": found.agent.warm, "cold": found.agent.cold} if found.agent else None,
+        "problems": [text for text in (found.lease_problem, found.store_problem, found.plan_problem) if text],
+    }
+
+
+def table(found: Survey, peers: tuple[Peer, ...]) -> str:
+    """Return the network for people: what is there, then a map of hosts and tunnels."""
+    told = members(found, peers)
+    rows = {
+        "network": " ".join(told["networks"]) or "unknown",
+        "store": told["store"],
+        "backend": told["backend"] or "unknown",
+        "subnet of this host": " ".join(told["subnets"]) or "none",
+        "lease": _term(found),
+        "MTU": told["mtu"] or "unknown",
+        "interface": told["interface"] or "unknown",
+        "address book": f"{told['book']['held']} of {told['book']['size']} addresses held" if told["book"] else "none",
+        "agent": _agent(found),
+        "peers": f"{len(peers)}, {sum(one.seconds is not None for one in peers)} of them answer",
+    }
+    lines = [f"{label:<22}{value}" for label, value in rows.items()]
+    return "\n".join([*lines, "", *_map(found, peers)])
+
+
+def _term(found: Survey) -> str:
+    if found.own is None:
+        return "none"
+    return "for good" if found.own.ttl is None else f"for another {found.own.ttl / 3600:.1f} h"
+
+
+def _agent(found: Survey) -> str:
+    return f"{found.agent.warm} served warm, {found.agent.cold} cold" if found.agent else "none runs"
+
+
+def _size(found: Survey) -> int:
+    """Return how many addresses containers of this host can have: all but the subnet's first, its last and the gateway."""
+    return max(0, found.lease.subnets[0].num_addresses - 3) if found.lease else 0
+
+
+def _map(found: Survey, peers: tuple[Peer, ...]) -> Iterator[str]:
+    """Yield this host and, below it, a line for the tunnel to each other one."""
+    if found.own is None:
+        return
+    yield f"this host  {found.own.attributes.public_ip}  {found.own.subnet}"
+    through = " ".join(found.devices) or "plain routes"
+    for number, peer in enumerate(peers, start=1):
+        corner = "└" if number == len(peers) else "├"
+        line = "──" if peer.seconds is not None else "╌╌"
+        yield f"  {corner}{line} {through} {line}▶ {peer.public_ip}  {peer.subnet}  {peer.health}"
+
+
+def commands(found: Survey) -> Iterator[str]:
+    """Yield the commands of every lease, each after a comment with its subnet."""
+    for peer in found.peers if found.plan else ():
+        reason = _left_out(found, peer)
+        yield f"# {peer.subnet} of {peer.attributes.public_ip}" + (f" is left out: {reason}" if reason else "")
+        if found.plan is not None:
+            yield from entries.commands(found.plan.desired, peer)
