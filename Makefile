@@ -2,12 +2,12 @@
 
 SHELL := /bin/sh
 PYTHON := .venv/bin/python
-CODE := agent bridge build cli cni ipam kernel lease loopback meta overlay tests $(wildcard bench)
+CODE := agent bridge build cli cni driver ipam kernel lease loopback meta overlay tests $(wildcard bench)
 GUEST_TESTS := tests/guest tests/netns/bridge tests/netns/kernel
 CACHES := .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-clean test soak test-guest fuzz check fmt build install bench bench-leases bench-datapath clean ready-run ready-test ready-guest ready-reference
+.PHONY: help setup demo demo-clean test soak test-guest fuzz check fmt build install bench bench-leases bench-datapath clean ready-run ready-test ready-guest ready-newer ready-reference
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

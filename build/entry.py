@@ -32,6 +32,9 @@ CNI = {
 COMMANDS = {"tulle": "cli.main", "tulled": "overlay.main"}
 """What people start: name -> the module with its main()."""
 
+DRIVER = ("create", "setup", "teardown", "info")
+"""What netavark and Podman ask of their plugin `tulle`; the command of that name has no such commands, so one file is both."""
+
 HELPERS = {"tulle-forwarder": "overlay.forwarder.process"}
 """What only our programs start: name -> the module with its main()."""
 
@@ -56,17 +59,28 @@ def start(name: str, *, siblings: bool) -> NoReturn:
     With `siblings`, delegates that are links to this executable, or to the launcher beside it, are served in this process.
     """
     if name in CNI:
-        gc.disable()  # a process that ends in a tenth of a second makes no garbage worth looking for: 4 ms
-        postpone("inspect")  # what dataclasses wants it for, only classes without a docstring need: 6 ms
+        _hurry()
         from cni.skel import main  # noqa: PLC0415 - one program's imports, not every program's
 
         main(_program(name), _siblings() if siblings else None)
+    if name == "tulle" and sys.argv[1:2] and sys.argv[1] in DRIVER:
+        _hurry()
+        from driver.main import main as serve  # noqa: PLC0415 - the same
+
+        programs = f"{_folder()}/cni" if siblings else ""
+        raise SystemExit(serve(sys.argv[1:], programs, _siblings() if siblings else None))
     module = COMMANDS.get(name) or HELPERS.get(name)
     if module is None:
         known = ", ".join([*CNI, *COMMANDS])
         sys.stderr.write(f"{name or 'an empty name'}: not a program of tulle; call it by the name of one: {known}\n")
         raise SystemExit(2)
     raise SystemExit(__import__(module, fromlist=["main"]).main())
+
+
+def _hurry() -> None:
+    """Leave out what a process that ends in a tenth of a second does not need."""
+    gc.disable()  # there is no garbage worth looking for: 4 ms
+    postpone("inspect")  # what dataclasses wants it for, only classes without a docstring need: 6 ms
 
 
 def postpone(name: str) -> None:
@@ -93,8 +107,12 @@ def _program(name: str) -> Program:
 def _siblings() -> Siblings:
     from cni.siblings import Siblings  # noqa: PLC0415 - the checkout's programs need none
 
-    launcher = f"{sys.executable.rpartition('/')[0]}/launcher"
-    return Siblings({name: _loader(name) for name in CNI}, (sys.executable, launcher))
+    return Siblings({name: _loader(name) for name in CNI}, (sys.executable, f"{_folder()}/launcher"))
+
+
+def _folder() -> str:
+    """Return where the executable lies."""
+    return sys.executable.rpartition("/")[0]
 
 
 def _loader(name: str) -> Callable[[], Program]:

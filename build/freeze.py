@@ -123,7 +123,10 @@ def _freeze(fresh: Path) -> None:
 
 
 def _finish(fresh: Path) -> None:
-    """Add what PyInstaller does not make: the helpers' names, the id, and the launcher that knows it."""
+    """Add what PyInstaller does not make: the helpers' names, the CNI programs for the driver, the id, and the launcher that knows it."""
+    (fresh / "cni").mkdir()
+    for name in entry.CNI:
+        (fresh / "cni" / name).symlink_to(f"../{EXECUTABLE}")
     for program in PROGRAMS:
         if program.folder == "lib":
             (fresh / program.name).symlink_to(EXECUTABLE)

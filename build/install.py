@@ -51,11 +51,16 @@ class Target:
 
     def path(self, program: Program) -> Path:
         """Return where people and runtimes find a program."""
-        folders = {"cni": self.cni_bin, "bin": self.prefix / "bin", "lib": self.tree}
+        folders = {
+            "cni": self.cni_bin,
+            "bin": self.prefix / "bin",
+            "netavark": self.prefix / "libexec" / "netavark",
+            "lib": self.tree,
+        }
         return folders[program.folder] / program.name
 
     def links(self) -> dict[Path, Path]:
-        """Return link -> program: CNI programs in the plugin directory, commands in PREFIX/bin."""
+        """Return link -> program: CNI programs in the plugin directory, commands in PREFIX/bin, the driver where Podman looks."""
         return {self.path(program): self.tree / program.target for program in PROGRAMS if program.folder != "lib"}
 
 

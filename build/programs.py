@@ -1,4 +1,4 @@
-"""Makes the programs people and runtimes start: dist/cni/NAME and dist/bin/NAME (`make build`).
+"""Makes the programs people and runtimes start: dist/cni/NAME, dist/bin/NAME and dist/netavark/tulle (`make build`).
 
 Each is a link: a command to the frozen executable, which build/freeze.py makes and build/entry.py tells its programs apart in; a CNI
 program to the launcher beside it. Each is then tried where a runtime would start it, with no Python in reach. Must not know what a
@@ -21,7 +21,7 @@ from filelock import FileLock
 from build import entry
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("agent", "bridge", "cli", "cni", "conf", "ipam", "kernel", "lease", "loopback", "meta", "overlay")
+PACKAGES = ("agent", "bridge", "cli", "cni", "conf", "driver", "ipam", "kernel", "lease", "loopback", "meta", "overlay")
 EXECUTABLE = "tulle"
 """The one executable, below dist/lib."""
 
@@ -31,7 +31,7 @@ LAUNCHER = "launcher"
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One name of the executable: `folder` is cni, bin, or lib for what only our programs start."""
+    """One name of the executable: `folder` is cni, bin, netavark, or lib for what only our programs start."""
 
     folder: str
     name: str
@@ -50,6 +50,7 @@ class Program:
 PROGRAMS = (
     *(Program("cni", name) for name in entry.CNI),
     *(Program("bin", name) for name in entry.COMMANDS),
+    Program("netavark", "tulle"),
     *(Program("lib", name) for name in entry.HELPERS),
 )
 
@@ -88,6 +89,8 @@ def answer(program: Program, executable: Path, within: Sequence[str] = ()) -> st
     if program.folder == "cni":
         _said(command)
         return versions(_said(command, CNI_COMMAND="VERSION"))
+    if program.folder == "netavark":
+        return f"netavark plugin API {json.loads(_said(command, 'info'))['api_version']}"
     if program.folder == "lib":
         return _said(command, status=1).splitlines()[0]
     return _said(command, "--help").splitlines()[0]

@@ -16,6 +16,7 @@ from agent import main as agent
 from cli import docker_opts, lint, status
 from lease import file as lease_file
 
+DRIVER = "Podman calls it too, as a network driver, with create, setup, teardown and info: see docs/podman.md."
 CONFLIST = "/etc/cni/net.d/10-tulle.conflist"
 
 
@@ -26,7 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tulle", description="Shows what tulle's programs and daemon work with.")
+    parser = argparse.ArgumentParser(
+        prog="tulle", description="Shows what tulle's programs and daemon work with.", epilog=DRIVER
+    )
     parser.add_argument("--version", action="version", version=f"tulle {_version()}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     lease = commands.add_parser("lease", help="this host's share of the network, and what to run next")

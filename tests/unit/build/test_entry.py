@@ -2,7 +2,7 @@
 
 - what the bootloader put into the environment is taken back, and a caller's own library path returns
 - a name of the table starts that program, from the checkout too, and an unknown one is refused with the names there are
-- no two tables share a name
+- no two tables share a name; the words Podman calls its plugin with are no commands of people's
 - nothing but the program's own modules is imported on the way to VERSION, and inspect with its dozen of modules for no verb
 - a postponed module is the real one as soon as it is used
 """
@@ -14,6 +14,7 @@ import pytest
 
 from build import entry
 from build.programs import ROOT
+from cli.main import main as people
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,14 @@ def test_another_name_is_refused_with_the_names_there_are(words: tuple[str, ...]
 
 def test_no_two_tables_share_a_name() -> None:
     assert len(entry.CNI | entry.COMMANDS | entry.HELPERS) == sum(map(len, (entry.CNI, entry.COMMANDS, entry.HELPERS)))
+
+
+def test_podman_and_people_call_the_same_name_with_different_words() -> None:
+    assert '"api_version": "1.0.0"' in from_checkout("tulle", "info").stdout
+    for word in entry.DRIVER:
+        with pytest.raises(SystemExit) as refused:
+            people([word])
+        assert refused.value.code == 2
 
 
 def test_version_imports_nothing_but_the_program() -> None:

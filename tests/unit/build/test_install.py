@@ -2,6 +2,7 @@
 
 - a link into our own tree may be replaced, anything else is in the way and named before anything is written
 - REPLACE takes it over; links point at the final place, not into DESTDIR
+- the Podman driver is where netavark looks for plugins
 - a conflist of our name that is there already stays as it is, and so do the daemon's settings
 - systemd units are written when asked for or where PREFIX has units already, and name the final place; another's is in the way
 - the tree is swapped as a whole: nothing of an earlier one remains
@@ -65,6 +66,13 @@ def test_replace_takes_the_name_over(target: Target) -> None:
     install.make_links(target)
 
     assert theirs.readlink() == Path("/usr/local/lib/tulle/launcher")
+
+
+def test_podman_finds_the_driver_where_it_looks(target: Target) -> None:
+    install.make_links(target)
+
+    driver = target.staged(Path("/usr/local/libexec/netavark/tulle"))
+    assert driver.readlink() == Path("/usr/local/lib/tulle/tulle")
 
 
 def test_a_conflist_that_is_there_stays(target: Target) -> None:

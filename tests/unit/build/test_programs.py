@@ -83,4 +83,4 @@ def test_every_program_has_a_place_of_its_own() -> None:
     places = [program.place for program in programs.PROGRAMS]
 
     assert len(set(places)) == len(places)
-    assert {program.folder for program in programs.PROGRAMS} == {"cni", "bin", "lib"}
+    assert {program.folder for program in programs.PROGRAMS} == {"cni", "bin", "netavark", "lib"}

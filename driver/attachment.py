@@ -1,0 +1,95 @@
+"""Reads what netavark tells of one container on one network: its names, what was wished for it, the ports to publish.
+
+Two readings, because a teardown goes by names alone: what setup would refuse can still be removed. Must not decide anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cni.errors import CniError, Code
+from driver import network
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cni.config import Section
+    from driver.network import Network
+
+PREFIX = "podman-"
+"""Set before a network's name: a conflist may bear the same one, and its runtime's GC must not take Podman's containers away."""
+
+HIGHEST_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What an attachment is known by on this host. `network` is the name the CNI programs are told, `is_mapped` whether to look for ports."""
+
+    network: str
+    container_id: str
+    ifname: str
+    is_mapped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """One published port; an empty `host_ip` is every address of the host."""
+
+    host_ip: str
+    host_port: int
+    container_port: int
+    protocol: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """One container on one network; `ips` are the addresses asked for, one a family, `mac` is empty for any."""
+
+    names: Names
+    network: Network
+    ips: tuple[str, ...]
+    mac: str
+    aliases: tuple[str, ...]
+    ports: tuple[Port, ...]
+
+
+def parse_names(document: Section) -> Names:
+    """Return the names in `document` (netavark's per-network options; runtimes.md C.2). Raises CniError 7."""
+    return Names(
+        network=f"{PREFIX}{_required(document, 'network').text('name')}",
+        container_id=document.text("container_id"),
+        ifname=_required(document, "network_options").text("interface_name"),
+        is_mapped=bool(document.raw("port_mappings")),
+    )
+
+
+def parse(document: Section) -> Attachment:
+    """Return all that `document` asks for. Raises CniError 7 naming the key, its value and what is expected."""
+    wishes = _required(document, "network_options")
+    return Attachment(
+        names=parse_names(document),
+        network=network.parse(_required(document, "network")),
+        ips=wishes.texts("static_ips"),
+        mac=wishes.text("static_mac"),
+        aliases=wishes.texts("aliases"),
+        ports=tuple(port for entry in document.sections("port_mappings") or () for port in _ports(entry)),
+    )
+
+
+def _required(document: Section, key: str) -> Section:
+    found = document.section(key)
+    if found is None:
+        raise CniError(Code.INVALID_CONFIG, f'missing "{document.where(key)}"', "netavark tells it on stdin")
+    return found
+
+
+def _ports(entry: Section) -> tuple[Port, ...]:
+    """Return one port a protocol and a number of the range; Podman writes `tcp,udp`, and 0 or 1 for a single port."""
+    length = entry.number("range", 1, lowest=0, highest=HIGHEST_PORT) or 1
+    host, container = (entry.number(key, lowest=1, highest=HIGHEST_PORT) for key in ("host_port", "container_port"))
+    protocols = (entry.text("protocol") or "tcp").split(",")
+    return tuple(
+        Port(entry.text("host_ip"), host + step, container + step, protocol)
+        for protocol in protocols
+        for step in range(length)
+    )

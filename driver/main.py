@@ -1,0 +1,101 @@
+"""The edge of the driver: what netavark and Podman start, `tulle create`, `setup NETNS`, `teardown NETNS` and `info`.
+
+One JSON document comes on stdin and at most one leaves on stdout; a refusal is exactly {"error": TEXT} and exit code 1
+(runtimes.md C.2). The only place of the driver that touches streams and environment. Must not know what a verb does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from importlib import metadata
+
+from cni import config, dispatch
+from cni.errors import CniError, Code
+from driver import plugin
+from driver.plugin import Surroundings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any, BinaryIO, TextIO
+
+    from cni.siblings import Siblings
+
+API_VERSION = "1.0.0"
+"""Of netavark's plugin API."""
+
+
+def main(words: Sequence[str], path: str = "", siblings: Siblings | None = None) -> int:
+    """Serve the one call this process was started for; `path` holds the CNI programs, by default CNI_PATH does."""
+    environ = dict(os.environ)
+    found = path or environ.get("CNI_PATH", "")
+    with open(0, "rb", closefd=False) as stdin:
+        return run(
+            words, environ=environ, stdin=stdin, stdout=sys.stdout, stderr=sys.stderr, path=found, siblings=siblings
+        )
+
+
+def run(  # noqa: PLR0913 - what a process is given, each named
+    words: Sequence[str],
+    *,
+    environ: Mapping[str, str],
+    stdin: BinaryIO,
+    stdout: TextIO,
+    stderr: TextIO,
+    path: str,
+    siblings: Siblings | None = None,
+) -> int:
+    """Serve one call over the streams handed in and return the exit code."""
+
+    def log(text: str) -> None:
+        stderr.write(f"{text}\n")
+
+    try:
+        answer = _serve(words, stdin, Surroundings(path, environ, log, siblings))
+        status = 0
+    except Exception as failure:  # noqa: BLE001 - whatever happens, netavark gets one error document
+        if environ.get("TULLE_DEBUG") == "1":
+            log(_traceback(failure))
+        status, answer = 1, {"error": _told(dispatch.refusal(failure))}
+    if answer is not None:
+        stdout.write(f"{json.dumps(answer)}\n")
+    stdout.flush()
+    return status
+
+
+def _serve(words: Sequence[str], stdin: BinaryIO, around: Surroundings) -> dict[str, Any] | None:
+    verb, *rest = words
+    if verb == "info":
+        return {"version": _version(), "api_version": API_VERSION}
+    if verb == "create" and not rest:
+        return plugin.create(config.decode(stdin.read()), around)
+    if verb == "setup" and len(rest) == 1:
+        return plugin.setup(config.decode(stdin.read()), rest[0], around)
+    if verb == "teardown" and len(rest) == 1:
+        plugin.teardown(config.decode(stdin.read()), rest[0], around)
+        return None
+    raise CniError(
+        Code.INVALID_ENVIRONMENT,
+        f"wrong usage: tulle {' '.join(words)}",
+        "netavark calls create, setup NETNS, teardown NETNS or info, with its JSON on stdin",
+    )
+
+
+def _told(refused: CniError) -> str:
+    """Return the text for people; the advice to lint a file is for those who have one."""
+    return str(refused).replace(f"; {dispatch.ADVICE}", "").replace(f": {dispatch.ADVICE}", "")
+
+
+def _version() -> str:
+    try:
+        return metadata.version("tulle")
+    except metadata.PackageNotFoundError:
+        return "unknown (from a checkout)"
+
+
+def _traceback(failure: Exception) -> str:
+    import traceback  # noqa: PLC0415 - only for who debugs
+
+    return "".join(traceback.format_exception(failure))

@@ -1,0 +1,139 @@
+"""Reads a network of Podman's into values that are already valid, and writes what Podman is to keep of it.
+
+A network names no subnet, because that differs from host to host: it names the lease file, and the lease has everything else.
+Must not read the lease, and must not know containers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cni.errors import CniError, Code, quoted
+from cni.types import Route
+from lease.file import DEFAULT_PATH, HIGHEST_MTU, LOWEST_MTU
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from cni.config import Section
+
+BRIDGE = "tulle0"
+"""The bridge of the conflists we ship: a lease has one bridge, whichever runtime asks."""
+
+NO_BOOK = {"driver": "none"}
+"""Podman is to give no addresses: the lease's one address book does, which it shares with the CNI programs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """One door to the overlay network of a lease; `mtu` 0 is the lease's, an `internal` one leads nowhere else.
+
+    `ipv6` insists on a lease with an IPv6 subnet; with one, containers have an address of it either way.
+    """
+
+    name: str
+    bridge: str
+    lease: str
+    mtu: int
+    internal: bool
+    ipv6: bool
+    routes: tuple[Route, ...]
+
+
+def parse(document: Section) -> Network:
+    """Return the network of `document` (network JSON; runtimes.md C.2 and C.3). Raises CniError 7 naming key and remedy."""
+    _refuse_foreign_addresses(document)
+    options = document.section("options")
+    return Network(
+        name=document.text("name"),
+        bridge=document.text("network_interface") or BRIDGE,
+        lease=_lease(options),
+        mtu=_mtu(options),
+        internal=document.flag("internal"),
+        ipv6=document.flag("ipv6_enabled"),
+        routes=tuple(_route(entry) for entry in document.sections("routes") or ()),
+    )
+
+
+def kept(network: Network, document: Section) -> dict[str, Any]:
+    """Return what Podman is to keep: what it told, without subnets, and with what was decided written out."""
+    told = {key: value for key, value in document.members.items() if key != "subnets"}
+    options = {**document.mapping("options"), "lease": network.lease}
+    decided = {"network_interface": network.bridge, "dns_enabled": False, "ipam_options": NO_BOOK, "options": options}
+    return {**told, **decided}
+
+
+def notice(network: Network) -> str:
+    """Return what whoever creates the network has to know."""
+    return (
+        f"network {network.name} is a door to the overlay network of {network.lease}: containers of every network on that "
+        "lease reach each other, so two of them are not isolated from each other"
+    )
+
+
+def _refuse_foreign_addresses(document: Section) -> None:
+    if document.sections("subnets"):
+        raise CniError(
+            Code.INVALID_CONFIG,
+            "a network of this driver has no subnet of its own",
+            "leave --subnet, --gateway and --ip-range out: every host's subnet comes from its lease file, "
+            "which -o lease=PATH names",
+        )
+    ipam = document.section("ipam_options")
+    if ipam is not None and ipam.text("driver", "none") != "none":
+        raise CniError(
+            Code.INVALID_CONFIG,
+            f"IPAM driver {quoted(ipam.text('driver'))} cannot serve this network",
+            "leave --ipam-driver out: the addresses of a lease live in one book, for all runtimes of the host",
+        )
+    if document.texts("network_dns_servers"):
+        raise CniError(
+            Code.INVALID_CONFIG,
+            "this driver runs no name server that could ask others",
+            "leave --dns out here, and give it to podman run",
+        )
+
+
+OPTIONS = ("lease", "mtu")
+
+
+def _lease(options: Section | None) -> str:
+    """Return the path of the lease file; other options than ours are refused with the ones there are."""
+    if options is None:
+        return DEFAULT_PATH
+    unknown = sorted(set(options.members) - set(OPTIONS))
+    if unknown:
+        raise CniError(
+            Code.INVALID_CONFIG,
+            f"unsupported network option {quoted(unknown[0])}",
+            f"-o takes {' and '.join(OPTIONS)}: lease=PATH is the lease file, mtu=BYTES is for containers",
+        )
+    path = options.text("lease")
+    if path and not path.startswith("/"):
+        options.refuse("lease", path, "an absolute path")
+    return path or DEFAULT_PATH
+
+
+def _mtu(options: Section | None) -> int:
+    text = options.text("mtu") if options else ""
+    if options is None or not text:
+        return 0
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and LOWEST_MTU <= int(text) <= HIGHEST_MTU):
+        options.refuse("mtu", text, f"a number of bytes between {LOWEST_MTU} and {HIGHEST_MTU}")
+    return int(text)
+
+
+def _route(entry: Section) -> Route:
+    kind = entry.text("route_type", "unicast")
+    if kind != "unicast":
+        entry.refuse("route_type", kind, "unicast: this driver knows no other routes")
+    metric = entry.number("metric", lowest=0, highest=2**32 - 1)
+    return Route(entry.required_interface("destination"), entry.address("gateway"), priority=metric)
+
+
+def mapping_of(route: Route) -> Mapping[str, Any]:
+    """Return a route as the configuration of IPAM writes it."""
+    told = {"dst": str(route.dst), "gw": str(route.gw) if route.gw else "", "priority": route.priority}
+    return {key: value for key, value in told.items() if value}

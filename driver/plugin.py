@@ -1,0 +1,142 @@
+"""The verbs of the driver, each a short story told with network, attachment and plan.
+
+netavark does not tear down what it could not set up, so a refused setup removes what it made. A teardown attempts every step.
+Must not know streams, and what a program does to the kernel.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+from cni import invoke, request, skel
+from cni.errors import CniError, Code
+from driver import attachment, network, plan
+from kernel import namespaces
+from kernel.errors import KernelError
+from kernel.network import Network
+from lease import file as lease_file
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from cni.config import Section
+    from cni.siblings import Siblings
+    from cni.types import Result
+    from driver.attachment import Attachment, Names
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a call happens in: `path` is where the CNI programs are (CNI_PATH), `log` takes lines for people."""
+
+    path: str
+    environ: Mapping[str, str]
+    log: Callable[[str], object]
+    siblings: Siblings | None = None
+
+
+def create(document: Section, around: Surroundings) -> dict[str, Any]:
+    """Return the network that Podman is to keep. Raises CniError 7 for what no host could do."""
+    wanted = network.parse(document)
+    around.log(f"tulle: {network.notice(wanted)}")
+    try:
+        lease_file.read(wanted.lease)
+    except lease_file.Unavailable as missing:
+        around.log(f"tulle: containers cannot start on it yet: {missing}")
+    return network.kept(wanted, document)
+
+
+def setup(document: Section, netns: str, around: Surroundings) -> dict[str, Any]:
+    """Attach the container and publish its ports; return netavark's status block. Undone as a whole when a part fails."""
+    asked = attachment.parse(document)
+    _require_families(asked)
+    with ExitStack() as undo:
+        attached = _attach(asked, netns, around)
+        undo.callback(_take_back, asked.names, netns, around)
+        ports = plan.portmap(asked, attached)
+        if ports is not None:
+            _call(around, asked.names, netns, "portmap", "ADD", ports)
+        elif asked.ports:
+            around.log(f"tulle: no port is published through {asked.network.name}, which is internal")
+        told = plan.status(attached, asked.names, netns)
+        undo.pop_all()
+    return told
+
+
+def teardown(document: Section, netns: str, around: Surroundings) -> None:
+    """Remove all that names the attachment, be the namespace there or not. Raises all failures as one group."""
+    _remove(attachment.parse_names(document), netns, around)
+
+
+def _attach(asked: Attachment, netns: str, around: Surroundings) -> Result:
+    """Return what `bridge` made; traces of a setup of the same container that was killed are removed first.
+
+    They are in the way only then, and dead for certain: the container has no interface of that name.
+    """
+    told = plan.bridge(asked)
+    try:
+        return _call(around, asked.names, netns, "bridge", "ADD", told)
+    except CniError as refused:
+        if refused.code != Code.CONFLICT or _is_attached(asked.names, netns):
+            raise
+        _remove(asked.names, netns, around)
+        return _call(around, asked.names, netns, "bridge", "ADD", told)
+
+
+def _is_attached(names: Names, netns: str) -> bool:
+    with namespaces.open_path(netns) as namespace, Network(namespace) as container:
+        return container.link(names.ifname) is not None
+
+
+def _require_families(asked: Attachment) -> None:
+    """Insist on the IPv6 subnet that `--ipv6` promised; what else may be wrong with a lease is told by `bridge`."""
+    if not asked.network.ipv6:
+        return
+    try:
+        lease = lease_file.read(asked.network.lease)
+    except lease_file.Unavailable:
+        return
+    if lease.ipv6_subnet is None:
+        raise CniError(
+            Code.INVALID_CONFIG,
+            f"network {asked.network.name} was created with --ipv6, and the lease {asked.network.lease} has no IPv6 subnet",
+            'give the overlay "EnableIPv6" and "IPv6Network", or create the network without --ipv6',
+        )
+
+
+def _take_back(names: Names, netns: str, around: Surroundings) -> None:
+    """Remove what a refused setup made; what cannot be removed is told besides the refusal."""
+    try:
+        _remove(replace(names, is_mapped=True), netns, around)
+    except (ExceptionGroup, CniError, KernelError) as failure:
+        around.log(f"tulle: not everything of {names.container_id} could be removed: {failure!r}")
+
+
+def _remove(names: Names, netns: str, around: Surroundings) -> None:
+    failures: list[CniError] = []
+    for program, told in plan.removals(names):
+        try:
+            _call(around, names, netns, program, "DEL", told)
+        except CniError as failure:
+            failures.append(failure)
+    if failures:
+        raise ExceptionGroup(f"teardown of {names.container_id}", failures)
+
+
+def _call(around: Surroundings, names: Names, netns: str, program: str, verb: str, told: bytes) -> Result:
+    """Run one program as a runtime does. Raises its refusal."""
+    environ = {
+        **around.environ,
+        "CNI_COMMAND": verb,
+        "CNI_CONTAINERID": names.container_id,
+        "CNI_NETNS": netns,
+        "CNI_IFNAME": names.ifname,
+        "CNI_ARGS": "",
+        "CNI_PATH": around.path,
+    }
+    asked = request.compose(environ, told, around.log)
+    asked = replace(asked, own_netns=skel.OWN_NETNS, siblings=around.siblings)
+    return invoke.delegate(asked, program, verb)

@@ -1,0 +1,74 @@
+"""Claims about a network of Podman's:
+
+- what Podman keeps says everything it told but subnets, and has the bridge, the lease file and an address book that is not Podman's
+- what was kept reads as what was created
+- a subnet, an address book of Podman's, a name server and an unknown option are refused with what to do instead
+- whoever creates a network learns that it is not isolated from others on its lease
+"""
+
+import json
+from typing import Any
+
+import pytest
+
+from cni.config import Section
+from cni.errors import CniError
+from driver import network
+from tests.unit.driver.recorded import CREATE, SETUP
+
+
+def kept(**given: Any) -> dict[str, Any]:
+    document = Section({**CREATE, **given})
+    return json.loads(json.dumps(network.kept(network.parse(document), document)))  # type: ignore[no-any-return]
+
+
+def test_podman_keeps_what_it_told_with_what_was_decided() -> None:
+    assert kept() == {
+        **CREATE,
+        "network_interface": "tulle0",
+        "dns_enabled": False,
+        "ipam_options": {"driver": "none"},
+        "options": {"lease": "/run/flannel/subnet.env"},
+    }
+
+
+def test_what_was_kept_is_read_back_the_same() -> None:
+    given = kept(network_interface="br9", options={"lease": "/run/other.env", "mtu": "1400"}, internal=True)
+
+    assert network.parse(Section(given)) == network.parse(Section({**given, "created": "2026-11-21T08:39:31Z"}))
+    assert (given["network_interface"], given["options"]) == ("br9", {"lease": "/run/other.env", "mtu": "1400"})
+
+
+def test_netavark_hands_back_the_network_that_was_created() -> None:
+    assert network.parse(Section(SETUP["network"])) == network.parse(Section(CREATE))
+
+
+def test_an_empty_list_of_subnets_is_none() -> None:
+    assert "subnets" not in kept(subnets=[])
+
+
+@pytest.mark.parametrize(
+    ("given", "remedy"),
+    [
+        ({"subnets": [{"subnet": "10.9.0.0/24"}]}, "leave --subnet"),
+        ({"ipam_options": {"driver": "host-local"}}, "leave --ipam-driver out"),
+        ({"network_dns_servers": ["192.0.2.53"]}, "give it to podman run"),
+        ({"options": {"isolate": "true"}}, "-o takes lease and mtu"),
+        ({"options": {"lease": "subnet.env"}}, "an absolute path"),
+        ({"options": {"mtu": "big"}}, "a number of bytes between 68 and 65535"),
+        ({"options": {"mtu": "67"}}, "a number of bytes between 68 and 65535"),
+        ({"routes": [{"destination": "10.9.0.0/16", "route_type": "blackhole"}]}, "unicast"),
+        ({"routes": [{"gateway": "10.42.7.1"}]}, "expected an address/length"),
+    ],
+)
+def test_what_no_host_could_do_is_refused_with_a_remedy(given: dict[str, Any], remedy: str) -> None:
+    with pytest.raises(CniError, match=remedy) as refused:
+        kept(**given)
+    assert refused.value.code == 7
+
+
+def test_the_creator_learns_that_nothing_isolates_networks_on_a_lease() -> None:
+    said = network.notice(network.parse(Section(CREATE)))
+
+    assert "network tulle is a door to the overlay network of /run/flannel/subnet.env" in said
+    assert "two of them are not isolated from each other" in said
