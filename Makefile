@@ -24,6 +24,9 @@ ready-test:
 ready-reference: ready-test
 	@sh build/reference.sh
 
+ready-newer: ready-test
+	@sh build/newer.sh
+
 ready-guest: ready-test
 	@sh build/setup.sh guest
 
@@ -36,7 +39,7 @@ demo: build ## three pretend hosts, six containers, every path tried, nothing le
 demo-clean: ready-run ## remove what `make demo KEEP=1` left up
 	@$(PYTHON) -m tests.lab.demo clean
 
-test: ready-reference build ## all tests on the built programs (ARGS='-k name' picks)
+test: ready-reference ready-newer build ## all tests on the built programs (ARGS='-k name' picks)
 	@$(PYTHON) -m pytest $(ARGS)
 
 soak: ready-test build ## 10,000 ADD/DEL pairs of host-local and 500 of bridge leave nothing (SOAK=N scales both)
