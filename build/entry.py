@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 CNI = {
     "bridge": "bridge.program",
+    "firewall": "meta.firewall.program",
     "flannel": "meta.flannel.program",
     "host-local": "ipam.host_local",
     "loopback": "loopback.program",

@@ -1,0 +1,47 @@
+"""Compares the kernel with a plan; what is missing ends CHECK, named rule by rule (contract 4.2, CHECK).
+
+Reads only: unlike the reference it makes no chain. Other attachments' rules are none of its business.
+"""
+
+from __future__ import annotations
+
+from cni.errors import CniError, Code
+from meta.firewall import passages
+from meta.firewall.rules import iptables as legacy
+from meta.firewall.rules import nftables as modern
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cni.types import Result
+    from kernel.network import Network
+    from meta.firewall.plan import Passage
+
+PROGRAMS = {4: "iptables", 6: "ip6tables"}
+
+
+def check(plan: Passage, backend: str, earlier: Result, host: Network) -> None:
+    """Raise CniError 102 naming every rule of `plan` that does not stand in `backend`."""
+    missing = (_missing_modern if backend == "nftables" else _missing_legacy)(plan)
+    missing += [f"isolated on port {link.name}" for link in passages.open_ports(plan, earlier, host)]
+    if missing:
+        raise CniError(
+            Code.CHECK_FAILED,
+            f"firewall rules of {plan.owner.alias} are incomplete, missing: {'; '.join(missing)}",
+            "a firewall reload may have flushed them: an ADD of the same attachment makes them again",
+        )
+
+
+def _missing_legacy(plan: Passage) -> list[str]:
+    return [
+        f"{PROGRAMS[family]} {_shown(rule)}"
+        for family in plan.families
+        for rule in legacy.missing(plan, family, passages.read_legacy(family))
+    ]
+
+
+def _missing_modern(plan: Passage) -> list[str]:
+    return [f"nftables {modern.shown(rule)}" for rule in modern.missing(plan, passages.read_modern())]
+
+
+def _shown(rule: legacy.Rule) -> str:
+    return " ".join(f'"{word}"' if " " in word else word for word in rule)

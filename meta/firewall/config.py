@@ -1,0 +1,71 @@
+"""Reads the configuration of `firewall` into values that are already valid (contract 4.2).
+
+Must not know the kernel, prevResult or which backend works.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from cni.errors import CniError, Code, quoted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cni.config import Section
+    from cni.request import Request
+
+BACKENDS = ("iptables", "nftables")
+POLICIES = ("open", "same-bridge", "isolated")
+ADMIN_CHAIN = "CNI-ADMIN"
+
+CHAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,27}")
+"""What iptables and nftables both take for a chain's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What one attachment asks of `firewall`; `backend` is empty for what works here."""
+
+    backend: str
+    admin_chain: str
+    policy: str
+
+
+def parse(request: Request) -> Settings:
+    """Return the settings of `request`. Raises CniError 7 naming the key, its value and what is expected."""
+    root = request.config
+    return Settings(_backend(root), _admin_chain(root), _policy(root))
+
+
+def left_in(request: Request) -> str:
+    """Return the backend in which an attachment of this configuration left its rules, empty for either."""
+    backend = request.config.raw("backend")
+    return backend if backend in BACKENDS else ""
+
+
+def _backend(root: Section) -> str:
+    backend = root.text("backend")
+    if backend and backend not in BACKENDS:
+        raise CniError(
+            Code.INVALID_CONFIG,
+            f"unrecognized backend {quoted(backend)}",
+            'invalid value of "backend": expected "iptables" or "nftables"; absent: what works here',
+        )
+    return backend
+
+
+def _admin_chain(root: Section) -> str:
+    chain = root.text("iptablesAdminChainName") or ADMIN_CHAIN
+    if not CHAIN.fullmatch(chain):
+        root.refuse(
+            "iptablesAdminChainName", chain, "the name of a chain: a letter, then letters, digits, - and _, at most 28"
+        )
+    return chain
+
+
+def _policy(root: Section) -> str:
+    policy = root.text("ingressPolicy") or "open"
+    if policy not in POLICIES:
+        root.refuse("ingressPolicy", policy, f"one of {', '.join(POLICIES)}")
+    return policy

@@ -1,0 +1,147 @@
+"""Keeps passages in the kernel: reads, and writes in one transaction (contract 4.2).
+
+Whoever writes holds the namespace's turn; other programs are met by reading again. What rules say is rules'.
+"""
+
+from __future__ import annotations
+
+import errno
+from contextlib import ExitStack
+from functools import partial
+
+from kernel import backends, iptables, nft, sysctl, turns
+from kernel.errors import KernelError
+from kernel.requests import SetLink
+from meta.firewall.plan import FAMILIES
+from meta.firewall.rules import iptables as legacy
+from meta.firewall.rules import nftables as modern
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+    from typing import Any
+
+    from cni.owner import Owner
+    from cni.types import IPAddress, Result
+    from kernel.network import Link, Network
+    from meta.firewall.plan import Passage
+
+ATTEMPTS = 5
+
+BRIDGED = {4: "net/bridge/bridge-nf-call-iptables", 6: "net/bridge/bridge-nf-call-ip6tables"}
+"""Whether packets that stay on a bridge pass the rules of IP; without br_netfilter they never do."""
+
+
+def choose(configured: str, families: Collection[int]) -> str:
+    """Return the backend: the configured one, else what works here."""
+    return backends.choose(configured, families)
+
+
+def grant(plan: Passage, backend: str) -> None:
+    """Have the plan's rules stand. On any failure nothing that is the attachment's own stays. Raises KernelError."""
+    with ExitStack() as undo:
+        undo.callback(withdraw, plan.owner, backend, ())
+        with turns.turn():
+            _retrying(partial(_grant_modern if backend == "nftables" else _grant_legacy, plan))
+        undo.pop_all()
+
+
+def _grant_modern(plan: Passage) -> None:
+    existing = read_modern()
+    if not existing:
+        nft.add_table(modern.FAMILY, modern.TABLE, modern.TABLE_COMMENT)
+    nft.run(modern.addition(plan, existing))
+
+
+def _grant_legacy(plan: Passage) -> None:
+    for family in plan.families:
+        iptables.restore(family, legacy.TABLE, (), legacy.addition(plan, family, read_legacy(family)))
+
+
+def withdraw(owner: Owner, backend: str, known: Collection[IPAddress]) -> None:
+    """Remove the attachment's rules in `backend` (empty: in both) with one deleting commit each; none is success.
+
+    Of the reference's rules those for the `known` addresses are taken.
+    """
+    _remove(
+        backend,
+        lambda family, existing: legacy.removal(owner, family, known, existing),
+        lambda existing: modern.removal(owner, existing),
+    )
+
+
+def withdraw_strangers(network: str, known: Collection[Owner]) -> None:
+    """Remove the rules of every attachment of `network` that is none of the `known`, in both backends."""
+    _remove(
+        "",
+        lambda _, existing: legacy.strangers(network, known, existing),
+        lambda existing: modern.strangers(network, known, existing),
+    )
+
+
+def _remove(
+    backend: str,
+    from_legacy: Callable[[int, list[legacy.Rule]], list[legacy.Rule]],
+    from_modern: Callable[[list[dict[str, Any]]], list[modern.Command]],
+) -> None:
+    def in_legacy(family: int) -> None:
+        iptables.restore(family, legacy.TABLE, (), from_legacy(family, read_legacy(family)))
+
+    def in_modern() -> None:
+        nft.run(from_modern(read_modern()))
+
+    steps: list[Callable[[], None]] = []
+    if backend != "nftables":
+        steps += [partial(in_legacy, family) for family in FAMILIES]
+    if backend != "iptables":
+        steps.append(in_modern)
+    failures: list[Exception] = []
+    with turns.turn():
+        for step in steps:
+            try:
+                _retrying(step)
+            except KernelError as refused:
+                failures.append(refused)
+    if failures:
+        raise ExceptionGroup("not everything could be removed", failures)
+
+
+def read_legacy(family: int) -> list[legacy.Rule]:
+    """Return the filter table of iptables for one IP version."""
+    return iptables.listing(family, legacy.TABLE)
+
+
+def read_modern() -> list[dict[str, Any]]:
+    """Return the objects of our nftables table; none where nftables does not work."""
+    try:
+        return nft.listing(modern.FAMILY, modern.TABLE)
+    except KernelError as refused:
+        if refused.unsupported:
+            return []
+        raise
+
+
+def open_ports(plan: Passage, earlier: Result, host: Network) -> Iterator[Link]:
+    """Yield the attachment's ports of the bridge that a policy wants kept apart, where neither rules nor ports do it."""
+    if plan.policy == "isolated" and not all(sysctl.read(BRIDGED[family]) == "1" for family in plan.families):
+        links = (host.link(entry.name) for entry in earlier.interfaces if not entry.sandbox)
+        yield from (link for link in links if link is not None and link.isolated is False)
+
+
+def separate(plan: Passage, earlier: Result, host: Network) -> None:
+    """Keep the attachment's ports apart from others that are. Raises KernelError."""
+    for link in open_ports(plan, earlier, host):
+        host.apply(SetLink(link.index, isolated=True))
+
+
+def _retrying(step: Callable[[], None]) -> None:
+    """Read and write again when another program changed the rules in between."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            step()
+        except KernelError as refused:
+            overtaken = refused.gone or refused.exists or refused.errno in (errno.EIO, errno.EBUSY)
+            if not overtaken or attempt == ATTEMPTS:
+                raise
+        else:
+            return

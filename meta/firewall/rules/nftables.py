@@ -1,0 +1,193 @@
+"""Puts passages into nftables words and finds an attachment's rules again.
+
+The reference has no such backend: names are in its manner, one table `inet cni_firewall` for both families. Chains and
+order are those of the iptables backend: policies, then the administrator's chain, then the containers' addresses.
+An accept here does not overrule a drop in another table: who keeps a dropping chain there has to admit containers in it.
+Pure: builds and reads libnftables JSON; must not run nft.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cni.owner import network_mark
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+    from cni.owner import Owner
+    from meta.firewall.plan import Passage
+
+    Objects = Sequence[Mapping[str, Any]]
+
+Command = dict[str, Any]
+
+FAMILY = "inet"
+TABLE = "cni_firewall"
+TABLE_COMMENT = "CNI firewall plugin"
+HOOK = "forward"
+OWN = "containers"
+FIRST, SECOND = "isolation_stage_1", "isolation_stage_2"
+BASE = {"type": "filter", "hook": "forward", "prio": 0, "policy": "accept"}
+PROTOCOLS = {4: "ip", 6: "ip6"}
+
+PUBLISHED: Command = {"match": {"op": "in", "left": {"ct": {"key": "status"}}, "right": "dnat"}}
+ANSWERS: Command = {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": ["established", "related"]}}
+MARK_LENGTH = 33
+
+
+def addition(plan: Passage, existing: Objects) -> list[Command]:
+    """Return what has the rules stand; pure additions unless the attachment has others there. The table has to be there."""
+    present = _rules(existing)
+    own = own_rules(plan)
+    stale = [rule for rule in _marked(existing, plan.owner.mark.__eq__) if not any(_is(each, rule) for each in own)]
+    chains = {item["chain"]["name"] for item in existing if "chain" in item}
+    return [
+        *map(_deletion, stale),
+        *(_chain(name) for name in _chains(plan) if name not in chains),
+        *_inserted(plan, present),
+        *(rule for rule in own if not any(_is(rule, each) for each in present)),
+    ]
+
+
+def missing(plan: Passage, existing: Objects) -> list[Command]:
+    """Return the rules, shared ones included, that do not stand."""
+    present = _rules(existing)
+    wanted = [rule for rules in _frame(plan) for rule in rules] + own_rules(plan)
+    return [rule for rule in wanted if not any(_is(rule, each) for each in present)]
+
+
+def removal(owner: Owner, existing: Objects) -> list[Command]:
+    """Return the deletion of the attachment's rules."""
+    return [_deletion(rule) for rule in _marked(existing, owner.mark.__eq__)]
+
+
+def strangers(network: str, known: Collection[Owner], existing: Objects) -> list[Command]:
+    """Return the deletion of the rules of every attachment of `network` that is none of the `known`."""
+    start, keep = f"{network_mark(network)}-", {owner.mark for owner in known}
+    return [_deletion(rule) for rule in _marked(existing, lambda mark: mark.startswith(start) and mark not in keep)]
+
+
+def own_rules(plan: Passage) -> list[Command]:
+    """Return the rules of the attachment's addresses."""
+    rules = []
+    for address in plan.addresses:
+        to, by = (_is_at(PROTOCOLS[address.version], field, str(address)) for field in ("daddr", "saddr"))
+        rules += [_rule(OWN, to, ANSWERS, {"accept": None}, comment=plan.owner.comment)]
+        rules += [_rule(OWN, by, {"accept": None}, comment=plan.owner.comment)]
+    return rules
+
+
+def shown(command: Command) -> str:
+    """Return a wanted rule in words for people."""
+    rule = command["add"]["rule"]
+    return f"{FAMILY} {TABLE} {rule['chain']}: {' '.join(map(_word, rule['expr']))}"
+
+
+def _chains(plan: Passage) -> Iterator[str]:
+    """Yield the chains in an order in which each may jump to those before it."""
+    yield plan.admin_chain
+    yield OWN
+    if plan.bridge:
+        yield SECOND
+        yield FIRST
+    yield HOOK
+
+
+def _frame(plan: Passage) -> Iterator[list[Command]]:
+    """Yield what all containers share, by chain: rules in the order in which they have to stand."""
+    if plan.bridge:
+        inward, outward = _is_link("iifname", "==", plan.bridge), _is_link("oifname", "==", plan.bridge)
+        same = [_rule(FIRST, inward, outward, {"drop": None})] if plan.policy == "isolated" else []
+        leaves = _rule(FIRST, inward, _is_link("oifname", "!=", plan.bridge), _jump(SECOND))
+        yield [_rule(SECOND, outward, {"drop": None})]
+        yield [_rule(FIRST, PUBLISHED, {"return": None}), *same, leaves]
+        yield [_rule(HOOK, _jump(FIRST)), _rule(HOOK, _jump(OWN))]
+    else:
+        yield [_rule(HOOK, _jump(OWN))]
+    yield [_rule(OWN, _jump(plan.admin_chain))]
+
+
+def _inserted(plan: Passage, present: Sequence[Mapping[str, Any]]) -> Iterator[Command]:
+    """Yield the shared rules that do not stand: in front of what does, unless they are for after it."""
+    fenced = any(_is(_rule(HOOK, _jump(FIRST)), rule) for rule in present)
+    for rules in _frame(plan):
+        absent = [rule for rule in rules if not any(_is(rule, each) for each in present)]
+        behind = [rule for rule in absent if _stands_behind(rule, fenced=fenced)]
+        yield from behind
+        yield from ({"insert": rule["add"]} for rule in reversed(absent) if rule not in behind)
+
+
+def _stands_behind(command: Command, *, fenced: bool) -> bool:
+    """Tell what is appended: a bridge's rules, behind the exception; the way to the containers, behind the policies."""
+    rule = command["add"]["rule"]
+    of_bridge = rule["chain"] in (FIRST, SECOND) and rule["expr"][0] != PUBLISHED
+    return of_bridge or (fenced and command == _rule(HOOK, _jump(OWN)))
+
+
+def _marked(existing: Objects, is_meant: Callable[[str], bool]) -> list[Mapping[str, Any]]:
+    """Return the rules of addresses whose mark is meant."""
+    return [
+        rule
+        for rule in _rules(existing)
+        if rule["chain"] == OWN and is_meant(str(rule.get("comment", ""))[:MARK_LENGTH])
+    ]
+
+
+def _rules(existing: Objects) -> list[Mapping[str, Any]]:
+    return [item["rule"] for item in existing if "rule" in item]
+
+
+def _is(wanted: Command, present: Mapping[str, Any]) -> bool:
+    rule = wanted["add"]["rule"]
+    return (rule["chain"], rule.get("comment"), [_plain(each) for each in rule["expr"]]) == (
+        present["chain"],
+        present.get("comment"),
+        [_plain(each) for each in present["expr"]],
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Write a list of one as its element: versions of nft differ in that."""
+    if isinstance(value, dict):
+        return {key: _plain(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return value[0] if len(value) == 1 else sorted(value)
+    return value
+
+
+def _chain(name: str) -> Command:
+    return {"add": {"chain": {"family": FAMILY, "table": TABLE, "name": name, **(BASE if name == HOOK else {})}}}
+
+
+def _rule(chain: str, *statements: Command, comment: str = "") -> Command:
+    remark = {"comment": comment} if comment else {}
+    return {"add": {"rule": {"family": FAMILY, "table": TABLE, "chain": chain, "expr": list(statements), **remark}}}
+
+
+def _deletion(rule: Mapping[str, Any]) -> Command:
+    place = {"family": FAMILY, "table": TABLE, "chain": rule["chain"], "handle": rule["handle"]}
+    return {"delete": {"rule": place}}
+
+
+def _jump(chain: str) -> Command:
+    return {"jump": {"target": chain}}
+
+
+def _is_at(protocol: str, field: str, address: str) -> Command:
+    return {"match": {"op": "==", "left": {"payload": {"protocol": protocol, "field": field}}, "right": address}}
+
+
+def _is_link(key: str, operator: str, name: str) -> Command:
+    return {"match": {"op": operator, "left": {"meta": {"key": key}}, "right": name}}
+
+
+def _word(statement: Mapping[str, Any]) -> str:
+    ((kind, value),) = statement.items()
+    if kind != "match":
+        return f"{kind} {value['target']}" if value else str(kind)
+    ((door, left),) = value["left"].items()
+    name = f"{left['protocol']} {left['field']}" if door == "payload" else left["key"]
+    right = ",".join(value["right"]) if isinstance(value["right"], list) else value["right"]
+    return f"{'' if door != 'ct' else 'ct '}{name} {'!= ' if value['op'] == '!=' else ''}{right}"
