@@ -8,7 +8,8 @@ set -eu
 # name, Go module, version, package in it, import to leave out of its main.go (- for none).
 # flanneld is built without Tencent's cloud: that SDK is not in every module proxy, and no test goes there.
 TABLE='flanneld github.com/flannel-io/flannel v0.28.9 . github.com/flannel-io/flannel/pkg/backend/tencentvpc
-portmap github.com/containernetworking/plugins v1.9.0 plugins/meta/portmap -'
+portmap github.com/containernetworking/plugins v1.9.0 plugins/meta/portmap -
+firewall github.com/containernetworking/plugins v1.9.0 plugins/meta/firewall -'
 
 PATH="$PATH:/usr/local/go/bin"
 

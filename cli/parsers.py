@@ -59,6 +59,12 @@ def _portmap(asked: Request) -> None:
     config.parse(asked)
 
 
+def _firewall(asked: Request) -> None:
+    from meta.firewall import config  # noqa: PLC0415 - as above
+
+    config.parse(asked)
+
+
 def _host_local(asked: Request) -> None:
     from ipam import config  # noqa: PLC0415 - as above
 
@@ -72,7 +78,7 @@ def _static(asked: Request) -> None:
     fixed.add(asked)
 
 
-MAIN: Mapping[str, Parser] = {"bridge": _bridge, "portmap": _portmap}
+MAIN: Mapping[str, Parser] = {"bridge": _bridge, "firewall": _firewall, "portmap": _portmap}
 IPAM: Mapping[str, Parser] = {"host-local": _host_local, "static": _static}
 """The programs whose configuration can be wrong; loopback has none."""
 

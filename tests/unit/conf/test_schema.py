@@ -114,6 +114,15 @@ EXTERNAL: dict[str, Any] = {
     "externalSetMarkChain": "KUBE-MARK-MASQ",
 }
 
+FIREWALL: dict[str, Any] = {
+    "cniVersion": "1.0.0",
+    "name": "net",
+    "type": "firewall",
+    "backend": "nftables",
+    "iptablesAdminChainName": "MINE",
+    "ingressPolicy": "isolated",
+}
+
 Step = str | int
 
 
@@ -128,7 +137,7 @@ def places(value: Any, here: tuple[Step, ...] = ()) -> list[tuple[Step, ...]]:
 
 GOOD = [
     (good, [place for place in places(good) if place not in (("type",), ("ipam", "type"))])
-    for good in (FULL, STATIC, PORTMAP, EXTERNAL)
+    for good in (FULL, STATIC, PORTMAP, EXTERNAL, FIREWALL)
 ]
 """Good configurations, each with the places to change; the types decide who judges, so they stay."""
 
@@ -181,7 +190,7 @@ def test_lint_tells_of_every_configuration_that_is_refused(config: dict[str, Any
     assert bool(lint.of_one(config)) == bool(refusal(config))
 
 
-@pytest.mark.parametrize("config", [FULL, STATIC, PORTMAP, EXTERNAL])
+@pytest.mark.parametrize("config", [FULL, STATIC, PORTMAP, EXTERNAL, FIREWALL])
 def test_the_full_configurations_are_good_ones(config: dict[str, Any]) -> None:
     assert lint.of_one(config) == []
 

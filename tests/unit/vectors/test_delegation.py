@@ -15,6 +15,7 @@ import bridge.program
 import ipam.host_local
 import ipam.static
 import loopback.program
+import meta.firewall.program
 import meta.portmap.program
 from cni import invoke, skel
 from cni.program import Program
@@ -29,9 +30,9 @@ VERBS = ("ADD", "CHECK", "DEL", "GC", "STATUS")
 MULTICALL = """#!{python} -I
 import sys
 sys.path.insert(0, {root!r})
-import bridge.program, ipam.host_local, ipam.static, loopback.program, meta.portmap.program
+import bridge.program, ipam.host_local, ipam.static, loopback.program, meta.firewall.program, meta.portmap.program
 from cni.skel import main
-programs = (bridge.program, ipam.host_local, ipam.static, loopback.program, meta.portmap.program)
+programs = (bridge.program, ipam.host_local, ipam.static, loopback.program, meta.firewall.program, meta.portmap.program)
 main({{each.PROGRAM.name: each.PROGRAM for each in programs}}[sys.argv[0].rpartition("/")[2]])
 """
 
@@ -40,6 +41,7 @@ LOADS: Mapping[str, Callable[[], Program]] = {
     "host-local": lambda: ipam.host_local.PROGRAM,
     "static": lambda: ipam.static.PROGRAM,
     "loopback": lambda: loopback.program.PROGRAM,
+    "firewall": lambda: meta.firewall.program.PROGRAM,
     "portmap": lambda: meta.portmap.program.PROGRAM,
 }
 SHIPPED = [vector for vector in vectors() if vector.program in LOADS]
