@@ -10,18 +10,24 @@ from cni.types import Interface, Result, Route
 from kernel.network import Link, Network, RouteEntry
 
 MAIN_TABLE = 254
+FLUSHED = "a firewall reload may have flushed them: `tulle repair` makes them again"
 
 
 def check(plan: Attachment, earlier: Result, host: Network, container: Network) -> None:
     """Raise CniError 102 naming what differs from `earlier`, which ADD answered for `plan`."""
-    bridge = _bridge(plan, earlier, host)
-    end = _container_end(plan, earlier, container)
-    port = _host_end(plan, earlier, host, bridge, end)
+    port, end = cable(plan, earlier, host, container)
     if not plan.container_down:
         _addresses(plan, container, end)
         _routes(plan, container, end)
     _gateways(plan, host)
     _rules(plan, port)
+
+
+def cable(plan: Attachment, earlier: Result, host: Network, container: Network) -> tuple[Link, Link]:
+    """Return the attachment's port of the bridge and its end in the container; CniError 102 unless both are as ADD left them."""
+    bridge = _bridge(plan, earlier, host)
+    end = _container_end(plan, earlier, container)
+    return _host_end(plan, earlier, host, bridge, end), end
 
 
 def _differs(what: str, remedy: str = "delete the attachment and add it again") -> CniError:
@@ -120,6 +126,6 @@ def _gateways(plan: Attachment, host: Network) -> None:
 
 def _rules(plan: Attachment, port: Link) -> None:
     if translation.missing(plan):
-        raise _differs(f"masquerade rules of {plan.owner.alias} are missing")
+        raise _differs(f"masquerade rules of {plan.owner.alias} are missing", FLUSHED)
     if plan.spoof_check and not guard.stands(plan.owner, port.name):
-        raise _differs(f'the rules against forged MACs on "{port.name}" are missing')
+        raise _differs(f'the rules against forged MACs on "{port.name}" are missing', FLUSHED)

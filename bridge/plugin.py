@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
 from bridge import check, config, guard, translation, unwire, wire
-from bridge.plan import attachment, same_reading
+from bridge.plan import Attachment, attachment, same_reading
 from cni import attachments, invoke
 from cni.errors import CniError, Code
 from cni.owner import Owner
@@ -39,22 +39,22 @@ def check_attachment(request: Request) -> None:
     settings = config.parse(request)
     if settings.ipam_type:
         invoke.delegate(request, settings.ipam_type, "CHECK")
-    earlier = request.prev_result
-    if earlier is None:
-        raise CniError(
-            Code.INVALID_CONFIG,
-            "Required prevResult missing",
-            "CHECK compares with the result of ADD: pass it as prevResult",
-        )
-    with _doors(request) as (host, container):
-        plan = attachment(
-            settings,
-            _owner(request),
-            _lease_if_readable(settings),
-            _of_container(earlier, request),
-            sandbox=request.netns,
-        )
+    with _as_added(request, settings) as (plan, earlier, host, container):
         check.check(plan, earlier, host, container)
+
+
+def restore(request: Request) -> None:
+    """Have the rules of a standing attachment stand again, which something flushed: `tulle repair` asks for it, no runtime does.
+
+    Rules are all it adds: where the cable itself is not whole, CniError 102 says so. Takes what CHECK takes.
+    """
+    settings = config.parse(request)
+    with _as_added(request, settings) as (plan, earlier, host, container):
+        port, end = check.cable(plan, earlier, host, container)
+        if translation.missing(plan):
+            translation.add(plan)
+        if plan.spoof_check and not guard.stands(plan.owner, port.name):
+            guard.watch(plan.owner, port.name, end.mac)
 
 
 def delete(request: Request) -> None:
@@ -110,6 +110,23 @@ def status(request: Request) -> None:
         wire.require_bridge(settings.bridge, host, filtering=settings.vlan_filtering)
     if settings.ipam_type:
         invoke.delegate(request, settings.ipam_type, "STATUS")
+
+
+@contextmanager
+def _as_added(request: Request, settings: config.Settings) -> Iterator[tuple[Attachment, Result, Network, Network]]:
+    """Yield the plan that the earlier result stands for, that result, and the doors to the host and the container."""
+    earlier = request.prev_result
+    if earlier is None:
+        raise CniError(
+            Code.INVALID_CONFIG,
+            "Required prevResult missing",
+            "CHECK compares with the result of ADD: pass it as prevResult",
+        )
+    lease = _lease_if_readable(settings)
+    with _doors(request) as (host, container):
+        given = _of_container(earlier, request)
+        plan = attachment(settings, _owner(request), lease, given, sandbox=request.netns)
+        yield plan, earlier, host, container
 
 
 def _recorded_addresses(request: Request) -> set[IPAddress]:

@@ -1,7 +1,7 @@
 """The command `tulle`: shows people what the programs and the daemon work with.
 
-Reads and prints; must not change anything but the file `docker-opts` is asked for, and what `agent` serves. Exit codes: 0 shown, 1 not
-available (with the reason) or, of lint, mistakes found, 2 wrong usage.
+Reads and prints; must not change anything but the file `docker-opts` is asked for, what `agent` serves and what `repair` mends. Exit codes: 0 shown, 1 not
+available (with the reason) or, of lint and repair, something left to do, 2 wrong usage.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from agent import main as agent
 from cli import docker_opts, lint, status
+from cli.repair import command as repair
 from lease import file as lease_file
 
 DRIVER = "Podman calls it too, as a network driver, with create, setup, teardown and info: see docs/podman.md."
@@ -46,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     warm = commands.add_parser("agent", help="serve CNI requests warm, or tell how that goes (status)")
     agent.declare(warm)
     warm.set_defaults(show=_run_agent)
+    repair.add_command(commands).set_defaults(show=_repair)
     return parser
 
 
@@ -83,6 +85,10 @@ def _show_status(options: argparse.Namespace) -> int:
 
 def _run_agent(options: argparse.Namespace) -> int:
     return agent.run(options, os.environ)  # noqa: TID251 - the command's one reader of the environment
+
+
+def _repair(options: argparse.Namespace) -> int:
+    return repair.run(options, os.environ)  # noqa: TID251 - the command's one reader of the environment
 
 
 def _next_step() -> str:

@@ -1,9 +1,10 @@
 """Does what a container runtime does with a conflist (libcni; cni-contract.md 1.8): builds each request, runs the chain, remembers results.
 
 The requests are built by pure functions; only `Runtime` starts programs, with an environment that holds the CNI variables and nothing
-else. Must not know what a plugin does. Blind spot: results live in this process, not in /var/lib/cni.
+else. Must not know what a plugin does. Blind spot: results live in this process; `record` is what /var/lib/cni would hold.
 """
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,6 +43,11 @@ class Conflist:
         if previous is not None:
             document["prevResult"] = previous
         return json.dumps(document).encode()
+
+    @property
+    def document(self) -> Json:
+        """The list as a file holds it."""
+        return {"cniVersion": self.version, "name": self.name, "plugins": list(self.plugins)}
 
 
 class PluginError(Exception):
@@ -87,6 +93,8 @@ class Runtime:
     conflist: Conflist
     path: Path
     cache: dict[tuple[str, str], Json] = field(default_factory=dict)
+    capabilities: Json = field(default_factory=dict)
+    """What is handed to the plugins that declare it (capabilityArgs)."""
 
     def add(self, attachment: Attachment) -> Json:
         """Run ADD through the chain and return the last result; a refusal raises PluginError and leaves the DEL to the caller."""
@@ -123,6 +131,22 @@ class Runtime:
         for index in range(len(self.conflist.plugins)):
             self.call("GC", Attachment("-"), index, None, extra)
 
+    def record(self, attachment: Attachment) -> tuple[str, Json]:
+        """Return the file below results/ and what libcni writes to it after ADD."""
+        name, config = self.conflist.name, json.dumps(self.conflist.document).encode()
+        document = {
+            "kind": "cniCacheV1",
+            "containerId": attachment.container,
+            "config": base64.b64encode(config).decode(),
+            "ifName": attachment.ifname,
+            "networkName": name,
+            "netns": attachment.netns,
+            "cniArgs": [pair.split("=", 1) for pair in attachment.args.split(";") if pair],
+            "capabilityArgs": self.capabilities,
+            "result": self.cache[attachment.container, attachment.ifname],
+        }
+        return f"{name}-{attachment.container}-{attachment.ifname}", document
+
     def call(
         self,
         verb: str,
@@ -133,7 +157,10 @@ class Runtime:
     ) -> str:
         """Start one plugin of the chain and return its stdout; raise PluginError when it refuses."""
         plugin = self.conflist.plugins[index]["type"]
-        stdin = self.conflist.request(index, previous, extra or {}).decode()
+        declared = self.conflist.plugins[index].get("capabilities", {})
+        given = {name: value for name, value in self.capabilities.items() if declared.get(name)}
+        own = {"runtimeConfig": given} if given else {}
+        stdin = self.conflist.request(index, previous, {**own, **(extra or {})}).decode()
         done = self.place.attempt(self.path / plugin, stdin=stdin, env=attachment.environment(verb, self.path))
         if done.returncode:
             raise PluginError(plugin, verb, done)

@@ -1,0 +1,157 @@
+"""`tulle repair`: reads libcni's cache, finds what is missing of which container, has it made again, and tells all of it.
+
+Attachments are chosen by network and container. What nobody remembers is named and left alone. Must not know programs or rules.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from cli.repair import cache, host
+from cli.repair.mend import Part, Runner, State
+from cni.owner import Owner
+from kernel.errors import KernelError
+
+CACHE = "/var/lib/cni"
+DIRECTORIES = ("/opt/cni/bin", "/usr/local/libexec/cni", "/usr/libexec/cni", "/usr/local/lib/cni", "/usr/lib/cni")
+"""Where containerd and nerdctl, and then Podman, look for programs."""
+
+EPILOG = """exit codes: 0 every rule stands, repaired ones too; 1 something is left for a person (a part that is still missing, with
+--dry-run any missing part, a file of the cache that cannot be read, a container that is in no record); 2 wrong usage"""
+
+RESTART = "start its container again (Podman: podman network reload), or, if there is none: ip link delete {link}"
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """What is with one remembered attachment: `left_out` says why nothing was asked about it, else `parts` say what was found."""
+
+    owner: Owner
+    left_out: str = ""
+    failed: bool = False
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Tell whether nothing is left to do about it."""
+        return not self.failed and all(part.state in (State.STANDS, State.REPAIRED) for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything there is to tell; `unrecorded` are attachments nobody remembers, with the name of their host end."""
+
+    attachments: tuple[Attachment, ...]
+    unreadable: tuple[cache.Unreadable, ...]
+    unrecorded: Mapping[Owner, str]
+
+    @property
+    def whole(self) -> bool:
+        """Tell whether nothing is left for a person."""
+        return not (self.unreadable or self.unrecorded) and all(each.whole for each in self.attachments)
+
+
+def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
+    """Add the command to the command line of `tulle`, and return its parser."""
+    parser = commands.add_parser(
+        "repair", help="make the rules of containers again that a firewall reload flushed", epilog=EPILOG
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what is missing and change nothing")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
+    parser.add_argument("--cache", default=CACHE, metavar="DIR", help="libcni's cache (default %(default)s)")
+    parser.add_argument(
+        "--cni-path",
+        metavar="DIR[:DIR]",
+        help=f"where the programs are (default $CNI_PATH, else {':'.join(DIRECTORIES)})",
+    )
+    parser.add_argument("--network", metavar="NAME", action="append", help="this network only; repeated: these")
+    parser.add_argument(
+        "--container",
+        metavar="ID",
+        action="append",
+        help="this container only, by the start of its id; repeated: these",
+    )
+    return parser
+
+
+def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Repair what was chosen, print what became of it and return the exit code."""
+    path = options.cni_path or environ.get("CNI_PATH") or ":".join(DIRECTORIES)
+    inherited = {name: value for name, value in environ.items() if not name.startswith("CNI_")}
+    try:
+        report = _repair(options, Runner(inherited, path))
+    except (OSError, KernelError) as refused:
+        print(f"tulle repair: {refused}", file=sys.stderr)
+        return 1
+    print(json.dumps(_document(report))) if options.json else _print(report)
+    return 0 if report.whole else 1
+
+
+def chosen(owner: Owner, networks: Sequence[str] | None, containers: Sequence[str] | None) -> bool:
+    """Tell whether an attachment is one of those asked for; no names mean all."""
+    of_network = not networks or owner.network in networks
+    return of_network and (not containers or any(owner.container_id.startswith(start) for start in containers))
+
+
+def _repair(options: argparse.Namespace, runner: Runner) -> Report:
+    read = list(cache.read(Path(options.cache)))
+    records = [each for each in read if isinstance(each, cache.Record)]
+    unreadable = tuple(each for each in read if isinstance(each, cache.Unreadable))
+    known = {record.owner for record in records}
+    wanted = [each for each in records if chosen(each.owner, options.network, options.container)]
+    strangers = {
+        owner: link
+        for owner, link in host.attachments().items()
+        if owner not in known and chosen(owner, options.network, options.container)
+    }
+    judged = tuple(_judged(record, runner, change=not options.dry_run) for record in wanted)
+    return Report(judged, unreadable, strangers)
+
+
+def _judged(record: cache.Record, runner: Runner, *, change: bool) -> Attachment:
+    if not record.checked:
+        return Attachment(record.owner, "its list says disableCheck, so nothing can tell what is missing")
+    try:
+        dead = host.death(record)
+    except KernelError as refused:
+        return Attachment(record.owner, str(refused), failed=True)
+    if dead:
+        return Attachment(record.owner, f"{dead}: DEL or GC by its runtime removes what is left")
+    return Attachment(record.owner, parts=tuple(runner.parts(record, change=change)))
+
+
+def _document(report: Report) -> dict[str, object]:
+    return {
+        "attachments": [
+            {**_names(each.owner), "leftOut": each.left_out, "parts": [asdict(part) for part in each.parts]}
+            for each in report.attachments
+        ],
+        "unreadable": [asdict(each) for each in report.unreadable],
+        "unrecorded": [{**_names(owner), "link": link} for owner, link in report.unrecorded.items()],
+    }
+
+
+def _names(owner: Owner) -> dict[str, str]:
+    return {"network": owner.network, "containerId": owner.container_id, "ifname": owner.ifname}
+
+
+def _print(report: Report) -> None:
+    for line in _lines(report):
+        print(line)
+
+
+def _lines(report: Report) -> Iterator[str]:
+    for each in report.attachments:
+        if each.left_out:
+            yield f"{each.owner.alias}: left out: {each.left_out}"
+        for part in each.parts:
+            yield f"{each.owner.alias}: {part.program} {part.state}" + (f": {part.said}" if part.said else "")
+    for wrong in report.unreadable:
+        yield f"{wrong.file}: cannot be read: {wrong.problem}\n    its container's rules are not repaired: start it again, and remove the file"
+    for owner, link in report.unrecorded.items():
+        yield f"{owner.alias}: is in no record of the cache, so nothing can be repaired\n    {RESTART.format(link=link)}"
+    if not (report.attachments or report.unreadable or report.unrecorded):
+        yield "no attachments"

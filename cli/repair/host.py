@@ -1,0 +1,62 @@
+"""Looks at this host: which attachments are there, whatever anybody remembers of them, and whether a remembered one lives.
+
+Reads only. Every host end of tulle's carries its attachment's name as link alias. Blind spot: links of other programs carry none.
+"""
+
+from collections.abc import Iterable, Iterator
+from ipaddress import ip_interface
+
+from cli.repair.cache import Json, Record
+from cni.owner import Owner
+from kernel import namespaces
+from kernel.errors import KernelError, NamespaceGone
+from kernel.network import Link, Network
+
+
+def attachments() -> dict[Owner, str]:
+    """Return the attachments whose host end is here, and the name of that link. Raises KernelError."""
+    with Network() as host:
+        return dict(named(host.links()))
+
+
+def named(links: Iterable[Link]) -> Iterator[tuple[Owner, str]]:
+    """Yield each attachment that one of the links is the host end of."""
+    for link in links:
+        parts = (link.alias or "").split("/")
+        if link.kind == "veth" and len(parts) == 3 and all(parts):
+            yield Owner(*parts), link.name
+
+
+def death(record: Record) -> str:
+    """Return what proves that the remembered attachment is no more, empty while it lives. Raises KernelError.
+
+    A namespace may have been followed by another one of that path: it has to have the interface and one of its addresses.
+    """
+    if not record.netns:
+        return "its record names no network namespace"
+    ifname = record.owner.ifname
+    try:
+        with namespaces.open_path(record.netns) as namespace, Network(namespace) as container:
+            link = container.link(ifname)
+            present = {entry.address.ip for entry in container.addresses(link.index)} if link else set()
+    except NamespaceGone:
+        return f"its network namespace {record.netns} is gone"
+    except KernelError as refused:
+        if not refused.gone:
+            raise
+        link, present = None, set()
+    if link is None:
+        return f"{record.netns} has no interface {ifname}"
+    recorded = set(_addresses(record.result))
+    if recorded and not recorded & present:
+        return f"{ifname} in {record.netns} has none of its addresses"
+    return ""
+
+
+def _addresses(result: Json) -> Iterator[object]:
+    entries = result.get("ips")
+    for entry in entries if isinstance(entries, list) else ():
+        try:
+            yield ip_interface(entry["address"]).ip
+        except (KeyError, TypeError, ValueError):
+            continue
