@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cni.errors import CniError, Code
+from cni.owner import Owner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from cni.owner import Owner
     from cni.types import IPAddress
     from meta.portmap.config import PortMapping
     from meta.portmap.plan import Publication
@@ -25,12 +25,18 @@ if TYPE_CHECKING:
 class Holder:
     """Whose rules they are: `key` finds them in one backend (chain or comment), `name` is for people.
 
-    `mark` is the owner's (cni.owner), empty when the rules do not tell.
+    `mark` is the owner's (cni.owner), empty when the rules do not tell; `network` and `ifname` are its, where there is one.
     """
 
     key: str
     name: str
     mark: str = ""
+    network: str = ""
+    ifname: str = ""
+
+    def is_of(self, container_id: str) -> bool:
+        """Tell whether it is for certain an attachment of that container, on whatever network; ids in comments may be cut."""
+        return bool(self.mark) and self.mark == Owner(self.network, container_id, self.ifname).mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +63,10 @@ def evicted(plan: Publication, present: Iterable[Published], is_dead: Callable[[
         if each.holder.mark == plan.owner.mark or each.target in targets:
             gone.add(each.holder)
         elif wanted := _clash(plan, each):
-            if not (each.holder.mark and is_dead(each.holder.mark)):
+            if each.holder.mark and is_dead(each.holder.mark):
+                gone.add(each.holder)
+            elif not each.holder.is_of(plan.owner.container_id):  # runtimes publish on each network; the first serves
                 raise _conflict(plan.owner, wanted, each.holder)
-            gone.add(each.holder)
     return frozenset(gone)
 
 

@@ -224,7 +224,8 @@ def _holder(chain: str, text: str) -> Holder:
         return Holder(chain, f"the owner of {chain} ({text})")
     network, container_id, ifname = found.groups()
     owner = Owner(network, container_id, ESCAPED.sub(r"\1", ifname[1:-1]) if ifname else FIRST)
-    return Holder(chain, f"{network}/{container_id}", owner.mark if chain == chain_name(owner) else "")
+    mark = owner.mark if chain == chain_name(owner) else ""
+    return Holder(chain, f"{network}/{container_id}", mark, network, owner.ifname)
 
 
 def _host(address: IPAddress) -> str:

@@ -44,7 +44,7 @@ HOOKS = {
 }
 
 MARK = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}(?=, net: )")
-NAMES = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}, net: (\S+), if: \S+, id: (\S*)")
+NAMES = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}, net: (\S+), if: (\S+), id: (\S*)")
 
 
 def addition(plan: Publication, side: Side, existing: Objects, gone: Collection[Holder] = ()) -> list[Command]:
@@ -235,7 +235,10 @@ def _holder(text: str) -> Holder:
         return Holder(text, f"container {text}")
     found = NAMES.fullmatch(text)  # a long name is cut, the mark never
     cut = "..." if len(text.encode()) >= COMMENT_BYTES - 3 else ""
-    return Holder(_key(text), f"{'/'.join(found.groups())}{cut}" if found else text, _key(text))
+    if found is None:
+        return Holder(_key(text), text, _key(text))
+    network, ifname, container_id = found.groups()
+    return Holder(_key(text), f"{network}/{container_id}{cut}", _key(text), network, ifname)
 
 
 def _payloads(rule: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], Any]]:

@@ -1,6 +1,7 @@
 """Claims about meta.portmap.ports: who gets a host port, and what stays in the real kernel (contract 4.1; 6, rows 12 and 13).
 
-* A port of a live container is refused with both names, whichever backend has it; another address, protocol or port is not.
+* A port of a live container is refused with both names, whichever backend has it; another address, protocol or port is not,
+  nor one of the same container on another network.
 * A stale mapping makes room only on evidence: its link is gone, it is of another boot, its target is the new one's address.
 * Two interfaces of a container, and two networks of one, do not touch each other's rules.
 * A failure leaves nothing; another program that changes rules in between is met by reading again.
@@ -43,6 +44,21 @@ def test_other_ports_protocols_and_addresses_are_free(each: Runtime, outside: Sp
     each.add(each.container(6), tcp(8080, host_ip=SECOND), tcp(8081), udp(8080))
     answer = each.call("ADD", each.container(7), tcp(8080))
     assert "wanted by net/c3, is published by net/c" in answer["msg"]
+
+
+def test_the_same_port_may_be_published_on_each_network_of_a_container(each: Runtime) -> None:
+    container = each.container(5)
+    first, second = container.result, each.container(6).result
+    second["interfaces"][2]["name"] = "eth1"
+    each.add(container, tcp(8080), prevResult=first)
+    once = each.left()
+    each.add(container, tcp(8080), prevResult=second, name="other", ifname="eth1")
+
+    assert len(each.left()) > len(once)
+    assert each.call("DEL", container, tcp(8080), name="other", ifname="eth1") == {}
+    assert each.left() == once
+    assert each.call("DEL", container, tcp(8080)) == {}
+    assert each.left() == []
 
 
 def test_what_the_reference_published_is_live_too(runtime: Runtime) -> None:

@@ -2,6 +2,7 @@
 
 * Same protocol, port and an address in common make a clash; any of them different does not.
 * A clash with what is not proved dead is refused with both names; with the dead it evicts them.
+* Another attachment of the same container is no clash, as long as it lives; what the rules do not tell for certain proves nothing.
 * Our own earlier rules, and whatever sends packets to our address, go.
 """
 
@@ -61,6 +62,19 @@ def test_who_cannot_be_looked_up_is_alive() -> None:
     nameless = Holder("key", "container x")
     with pytest.raises(CniError, match="container x"):
         claims.evicted(wanting(), [held(holder=nameless)], lambda _: True)
+
+
+def test_another_network_of_the_container_may_publish_it_too() -> None:
+    other = Holder("key", "other/me", Owner("other", "me", "eth1").mark, "other", "eth1")
+
+    assert claims.evicted(wanting(), [held(holder=other)], lambda _: False) == frozenset()
+    assert claims.evicted(wanting(), [held(holder=other)], lambda _: True) == {other}
+
+
+@pytest.mark.parametrize("mark", ["", Owner("other", "me2", "eth1").mark], ids=["unknown", "cut"])
+def test_what_may_be_another_container_is_a_clash(mark: str) -> None:
+    with pytest.raises(CniError, match="is published by other/me"):
+        claims.evicted(wanting(), [held(holder=Holder("key", "other/me", mark, "other", "eth1"))], lambda _: False)
 
 
 def test_our_own_rules_and_those_to_our_address_go() -> None:
