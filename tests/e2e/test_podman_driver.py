@@ -3,7 +3,7 @@
 - `podman network create -d tulle` makes a network that is listed, and says what it is; a wrong one is refused in Podman's own words
 - a container fetches a page across the overlay and through a published port of the other host
 - --ip, --mac-address and aliases are kept; reload keeps the address too
-- connect and disconnect add and take away an interface
+- connect and disconnect add and take away an interface; a published port stays as long as one of the networks does
 - a removed container leaves no link and no claimed address
 
 Podman's files lie over the pretend host's /usr, whose other programs go on with the newer libc. Skipped only where they are not
@@ -123,6 +123,19 @@ def test_connect_and_disconnect_add_and_take_away_an_interface(podmans: tuple[Po
     own.run("network", "disconnect", "inner", "joiner")
     assert "eth1" not in own.run("exec", "joiner", "ip", "link")
     own.run("rm", "--force", "--time", "0", "joiner")
+
+
+def test_a_second_network_goes_on_serving_the_published_port(podmans: tuple[Podman, Podman]) -> None:
+    caller, own = podmans
+    published = f"http://{own.host.standing.address.ip}:8083/"
+    own.run("network", "create", "--driver", "tulle", "spare")
+    own.start("moved", "httpd", "-f", "-p", "80", "-h", "/www", options=("--publish", "8083:80"))
+
+    own.run("network", "connect", "spare", "moved")
+    assert caller.once("before", "wget", "-q", "-O", "-", published) == PAGE
+    own.run("network", "disconnect", "tulle", "moved")
+    assert caller.once("after", "wget", "-q", "-O", "-", published) == PAGE
+    own.run("rm", "--force", "--time", "0", "moved")
 
 
 def test_a_removed_container_leaves_no_link_and_no_claim(podmans: tuple[Podman, Podman]) -> None:
