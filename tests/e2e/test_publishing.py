@@ -1,4 +1,5 @@
-"""Claims about a service published on a second host address, on two pretend hosts with the shipped list `bridge` and `portmap` (story 2):
+"""Claims about a service published on a second host address, on two pretend hosts with the shipped list `bridge`, `portmap` and
+`firewall`, whose policy is same-bridge (story 2):
 
 - it is reached from outside the overlay, from the other host, from a container there, from its own host and its neighbours, and
   by itself; the stranger's own address arrives
@@ -40,7 +41,7 @@ def published() -> Iterator[Published]:
         made = Published(lab, here, there, {})
         for backend, address in ADDRESSES.items():
             here.place.ip(f"address add {address}/24 dev eth0")
-            document = json.loads((ROOT / "conf" / "20-tulle-ports.conflist").read_text())
+            document = json.loads((ROOT / "conf" / "30-tulle-fenced.conflist").read_text())
             mapping = {"hostPort": PORT, "containerPort": 8080, "protocol": "tcp", "hostIP": address}
             keys = {
                 "backend": backend,
@@ -48,6 +49,7 @@ def published() -> Iterator[Published]:
                 "runtimeConfig": {"portMappings": [mapping]},
             }
             document["plugins"][1] |= keys
+            document["plugins"][2] |= {"backend": backend}
             made.runtimes[backend] = here.conflist(document)
             here.add(backend, made.runtimes[backend]).serve()
         here.add("neighbour")
@@ -86,5 +88,5 @@ def test_del_closes_the_port_and_leaves_nothing(published: Published) -> None:
         published.here.remove(backend, runtime)
     assert [seen(published.lab.outside, address) for address in ADDRESSES.values()] == ["", ""]
     ruleset = published.here.place.run("nft", "list", "ruleset")
-    assert (str(PORT) in ruleset, "CNI-DN-" in ruleset) == (False, False)
+    assert (str(PORT) in ruleset, "CNI-DN-" in ruleset, "net: tulle" in ruleset) == (False, False, False)
     assert list((published.lab.workdir / "portmap").iterdir()) == []
