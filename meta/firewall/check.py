@@ -27,7 +27,7 @@ def check(plan: Passage, backend: str, earlier: Result, host: Network) -> None:
         raise CniError(
             Code.CHECK_FAILED,
             f"firewall rules of {plan.owner.alias} are incomplete, missing: {'; '.join(missing)}",
-            "a firewall reload may have flushed them: an ADD of the same attachment makes them again",
+            "a firewall reload may have flushed them: `tulle repair` makes them again",
         )
 
 
