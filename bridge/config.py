@@ -6,7 +6,7 @@ Knows keys and their rules; must not know the kernel, the lease file's content o
 from dataclasses import dataclass
 
 from bridge import vlans
-from cni import args
+from cni import addresses, args
 from cni.config import Section
 from cni.errors import CniError, Code, quoted
 from cni.request import Request
@@ -123,16 +123,10 @@ def _mac(request: Request) -> str:
 
 
 def _colons(mac: str) -> str:
-    """Return a MAC as the kernel prints it; hyphens and Cisco's dots are read as the reference's library does."""
-    separator = next((each for each in ":-." if each in mac), ":")
-    groups = mac.lower().split(separator)
-    digits = "".join(groups)
-    sizes = {len(group) for group in groups}
-    if sizes != {4 if separator == "." else 2} or len(digits) != 12 or not set(digits) <= set("0123456789abcdef"):
-        raise CniError(
-            Code.INVALID_CONFIG, f'invalid MAC address "{mac}"', "expected six hex pairs like 02:00:00:00:00:01"
-        )
-    return ":".join(digits[place : place + 2] for place in range(0, 12, 2))
+    try:
+        return addresses.parse_mac(mac)
+    except ValueError as wrong:
+        raise CniError(Code.INVALID_CONFIG, f'invalid MAC address "{mac}"', f"expected {addresses.MAC}") from wrong
 
 
 def _dns(root: Section) -> Dns | None:

@@ -1,4 +1,4 @@
-"""Reads IP addresses the way the reference's language does, so that both accept the same configuration.
+"""Reads IP and MAC addresses the way the reference's language does, so that both accept the same configuration.
 
 Python's ipaddress is laxer in three places (zones, netmasks after the slash, a missing prefix) and keeps IPv4-mapped
 addresses apart (contract 1.7, 8 trap 3). Must not know what an address is for.
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 MAPPED_BITS = 96
 """How much of an IPv6 address the prefix ::ffff:0:0 of IPv4-mapped ones takes (RFC 4291, 2.5.5.2)."""
+
+MAC = "six hex pairs like 02:00:00:00:00:01"
+HEX = frozenset("0123456789abcdef")
 
 
 def parse_address(text: str) -> IPAddress:
@@ -41,3 +44,14 @@ def parse_interface(text: str) -> IPInterface:
     if isinstance(address, IPv6Address):
         return IPv6Interface((address, int(length)))
     return IPv4Interface((address, int(length) - (MAPPED_BITS if ":" in host else 0)))
+
+
+def parse_mac(text: str) -> str:
+    """Return a MAC as the kernel prints it; hyphens, and dots between groups of four, are read as well. Raises ValueError."""
+    separator = next((each for each in ":-." if each in text), ":")
+    groups = text.lower().split(separator)
+    digits = "".join(groups)
+    sizes = {len(group) for group in groups}
+    if sizes != {4 if separator == "." else 2} or len(digits) != 12 or not HEX.issuperset(digits):
+        raise ValueError(f"{text!r} is no MAC address: {MAC}")
+    return ":".join(digits[place : place + 2] for place in range(0, 12, 2))

@@ -1,10 +1,10 @@
-"""Claims: addresses are read as the reference reads them: no zones, masks or leading zeros, mapped ones become IPv4."""
+"""Claims: addresses are read as the reference reads them: no zones, masks or leading zeros, mapped ones become IPv4; MACs in three spellings."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cni.addresses import parse_address, parse_interface
+from cni.addresses import parse_address, parse_interface, parse_mac
 from cni.types import IPAddress
 
 
@@ -69,3 +69,16 @@ def test_no_other_text_is_a_cidr(text: str) -> None:
 def test_what_is_printed_is_read_back(address: IPAddress) -> None:
     expected = getattr(address, "ipv4_mapped", None) or address
     assert parse_address(str(address)) == expected
+
+
+@pytest.mark.parametrize("text", ["02:00:00:00:00:0A", "02-00-00-00-00-0a", "0200.0000.000a"])
+def test_a_mac_is_read_as_the_kernel_prints_it(text: str) -> None:
+    assert parse_mac(text) == "02:00:00:00:00:0a"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "02:00:00:00:00", "02:00-00:00:00:0a", "0200:0000:000a", "02:00:00:00:00:0g", "02:00:00:00:00:0a\n"]
+)
+def test_what_is_no_mac_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="no MAC address"):
+        parse_mac(text)
