@@ -12,7 +12,7 @@ from ipaddress import IPv4Interface
 from socket import AF_INET, AF_INET6, AF_UNSPEC
 from typing import Any
 
-from kernel import requests, rows
+from kernel import qdiscs, requests, rows
 from kernel.errors import KernelError
 from kernel.links import checked_name
 from kernel.messages import ifaddrmsg, ifinfmsg, ndmsg, rtmsg
@@ -25,7 +25,7 @@ RTM_NEWLINK, RTM_DELLINK, RTM_SETLINK = 16, 17, 19
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_GETROUTE, RTM_GETNEIGH = 26, 30
 
-IFF_UP, IFF_PROMISC = 0x1, 0x100
+IFF_UP, IFF_PROMISC, IFF_ALLMULTI = 0x1, 0x100, 0x200
 IFA_F_NODAD = 0x2
 VLAN_PVID, VLAN_UNTAGGED = 0x2, 0x4  # linux/if_bridge.h
 VIDS = range(1, 4095)
@@ -149,6 +149,11 @@ def _add_wireguard(request: requests.AddWireguard) -> list[Message]:
     return _new_link(False, [("IFLA_IFNAME", checked_name(request.name)), _info("wireguard", [])])
 
 
+def _add_ifb(request: requests.AddIfb) -> list[Message]:
+    named: Attributes = [("IFLA_IFNAME", checked_name(request.name)), ("IFLA_TXQLEN", 0)]
+    return _new_link(True, [*named, *_common(request.mtu, ""), _info("ifb", [])])
+
+
 def _flags(wanted: Mapping[int, bool | None]) -> dict[str, int]:
     """Return the fields that switch the given flags on or off and leave the others (None) alone."""
     given = {flag: on for flag, on in wanted.items() if on is not None}
@@ -161,10 +166,12 @@ def _set_link(request: requests.SetLink) -> list[Message]:
     The kernel looks for the bridge before it applies the message (rtnl_newlink), so one message would be refused.
     """
     fields, selector = link_selector(request.link)
-    fields |= _flags({IFF_UP: request.up, IFF_PROMISC: request.promiscuous})
+    fields |= _flags({IFF_UP: request.up, IFF_PROMISC: request.promiscuous, IFF_ALLMULTI: request.all_multicast})
     changes = _common(request.mtu, request.mac)
     if request.alias is not None:
         changes.append(("IFLA_IFALIAS", _alias(request.alias)))
+    if request.queue is not None:
+        changes.append(("IFLA_TXQLEN", request.queue))
     if request.vlan_filtering is not None:
         changes.append(_bridge(request.vlan_filtering))
     port = _port(request)
@@ -268,6 +275,7 @@ _ENCODERS: dict[type, Callable[[Any], list[Message]]] = {
     requests.AddVeth: _add_veth,
     requests.AddVxlan: _add_vxlan,
     requests.AddWireguard: _add_wireguard,
+    requests.AddIfb: _add_ifb,
     requests.SetLink: _set_link,
     requests.DeleteLink: _delete_link,
     requests.AddVlans: _add_vlans,
@@ -280,4 +288,7 @@ _ENCODERS: dict[type, Callable[[Any], list[Message]]] = {
     requests.DeleteNeighbour: lambda request: [rows.delete_neighbour(request)],
     requests.AddFdb: lambda request: [rows.add_fdb(request, _packed(request.mac))],
     requests.DeleteFdb: lambda request: [rows.delete_fdb(request, _packed(request.mac))],
+    requests.AddTokenBucket: lambda request: [qdiscs.add_bucket(request)],
+    requests.AddRedirect: qdiscs.add_redirect,
+    requests.DeleteQdisc: lambda request: [qdiscs.delete(request)],
 }

@@ -37,7 +37,8 @@ class Link:
 
     `operstate` is RFC 2863's word in lower case ("up", "down", "lowerlayerdown", "unknown", ...); `master` is the bridge
     it is a port of, `peer` the index of a veth's other end in the other end's namespace, both 0 for none;
-    `promiscuous` is how often promiscuity was asked for; `hairpin` and `isolated` are None off a bridge.
+    `promiscuous` is how often promiscuity was asked for, `promisc` and `all_multicast` whether the flag of that name is
+    set; `queue` is the length of the transmit queue, in packets; `hairpin` and `isolated` are None off a bridge.
     """
 
     index: int
@@ -55,6 +56,9 @@ class Link:
     hairpin: bool | None = None
     isolated: bool | None = None
     bridge: BridgeInfo | None = None
+    promisc: bool = False
+    all_multicast: bool = False
+    queue: int = 0
 
     @property
     def running(self) -> bool:
@@ -137,3 +141,22 @@ class FdbEntry:
     mac: str
     dst: IPAddress | None
     permanent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBucket:
+    """What tc-tbf(8) lets pass: `rate` in bytes a second, `limit` in bytes that may wait, `buffer` in microseconds of `rate`."""
+
+    rate: int
+    limit: int
+    buffer: int
+
+
+@dataclass(frozen=True, slots=True)
+class Qdisc:
+    """A queueing discipline of a link; `parent` is ROOT or INGRESS of kernel.qdiscs, or a class; `bucket` is a tbf's."""
+
+    link: int
+    kind: str
+    parent: int
+    bucket: TokenBucket | None = None

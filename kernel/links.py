@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv6Address
 from kernel.entries import BridgeInfo, Link, VxlanInfo
 from kernel.rows import HEADER, NLM_F_REQUEST, NUMBER, Attributes, attribute, attributes
 
-IFF_UP = 0x1
+IFF_UP, IFF_PROMISC, IFF_ALLMULTI = 0x1, 0x100, 0x200
 ARPHRD_ETHER, ARPHRD_LOOPBACK = 1, 772  # linux/if_arp.h: the link types whose address is a MAC
 SKIP_STATS = 8  # RTEXT_FILTER_SKIP_STATS: counters are half of every link message
 
@@ -24,7 +24,7 @@ U16 = struct.Struct("=H")
 PORT = struct.Struct("!H")
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK = 1, 3, 4, 5
-IFLA_MASTER, IFLA_OPERSTATE, IFLA_LINKINFO, IFLA_IFALIAS = 10, 16, 18, 20
+IFLA_MASTER, IFLA_TXQLEN, IFLA_OPERSTATE, IFLA_LINKINFO, IFLA_IFALIAS = 10, 13, 16, 18, 20
 IFLA_EXT_MASK, IFLA_PROMISCUITY = 29, 30
 IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
 IFLA_BRPORT_MODE, IFLA_BRPORT_ISOLATED = 4, 33
@@ -83,6 +83,9 @@ def read(data: bytes) -> Link:
         hairpin=None if port is None else _flag(port, IFLA_BRPORT_MODE),
         isolated=None if port is None else _flag(port, IFLA_BRPORT_ISOLATED),
         bridge=_bridge(info) if kind == "bridge" else None,
+        promisc=bool(flags & IFF_PROMISC),
+        all_multicast=bool(flags & IFF_ALLMULTI),
+        queue=_number(told, IFLA_TXQLEN),
     )
 
 

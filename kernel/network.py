@@ -11,8 +11,8 @@ from socket import AF_INET, AF_INET6
 from types import ModuleType
 from typing import Self, TypeVar
 
-from kernel import links, rows
-from kernel.entries import BridgeInfo, FdbEntry, IPAddress, Link, LinkAddress, Neighbour, RouteEntry, VxlanInfo
+from kernel import links, qdiscs, rows
+from kernel.entries import BridgeInfo, FdbEntry, IPAddress, Link, LinkAddress, Neighbour, Qdisc, RouteEntry, VxlanInfo
 from kernel.errors import KernelError
 from kernel.namespaces import Namespace
 from kernel.requests import MAIN_TABLE, Request
@@ -178,6 +178,22 @@ class Network:
             nothing={errno.ENODEV},
         )
         return tuple(entry for entry in found if entry.link == link)
+
+    def qdiscs(self, link: int) -> tuple[Qdisc, ...]:
+        """Return the queueing disciplines of one link."""
+        found: tuple[Qdisc, ...] = self._dump(
+            f"reading qdiscs of link {link}", lambda: qdiscs.dump(link), qdiscs.read, nothing={errno.ENODEV}
+        )
+        return tuple(entry for entry in found if entry.link == link)
+
+    def redirects(self, link: int) -> tuple[int, ...]:
+        """Return the indexes of the links that what arrives on one link is redirected to, filter by filter."""
+        return self._dump(
+            f"reading filters of link {link}",
+            lambda: qdiscs.dump_redirects(link),
+            qdiscs.read_redirect,
+            nothing={errno.ENODEV, errno.EINVAL},
+        )
 
     def _ask(
         self,

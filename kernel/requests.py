@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 
+from kernel.entries import TokenBucket
 from kernel.namespaces import Namespace
 
 IPAddress = IPv4Address | IPv6Address
@@ -99,11 +100,23 @@ class AddWireguard:
 
 
 @dataclass(frozen=True, slots=True)
+class AddIfb:
+    """Create an intermediate functional block, up and without a queue of its own: what is redirected to it can be shaped."""
+
+    name: str
+    mtu: int = 0
+
+    def what(self) -> str:
+        """Say it in words, for errors."""
+        return f"creating ifb {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
 class SetLink:
     """Change a link; None (0 for `mtu`, "" for `mac`) leaves a property alone, `master` 0 detaches from the bridge.
 
     `hairpin` and `isolated` are properties of a bridge port: refused while the link has no master. `vlan_filtering` is a
-    property of a bridge.
+    property of a bridge. `queue` is the length of the transmit queue, in packets.
     """
 
     link: int | str
@@ -116,12 +129,14 @@ class SetLink:
     isolated: bool | None = None
     promiscuous: bool | None = None
     vlan_filtering: bool | None = None
+    all_multicast: bool | None = None
+    queue: int | None = None
 
     def what(self) -> str:
         """Say it in words, for errors."""
         wanted = {"up": self.up, "alias": self.alias, "master": self.master, "promiscuous": self.promiscuous}
         wanted |= {"hairpin": self.hairpin, "isolated": self.isolated, "mtu": self.mtu or None, "mac": self.mac or None}
-        wanted |= {"vlan_filtering": self.vlan_filtering}
+        wanted |= {"vlan_filtering": self.vlan_filtering, "all_multicast": self.all_multicast, "queue": self.queue}
         changes = ", ".join(f"{key} {value}" for key, value in wanted.items() if value is not None)
         return f"setting {changes or 'nothing'} on {_link(self.link)}"
 
@@ -308,11 +323,51 @@ class DeleteFdb:
         return f"deleting forwarding entry {self.mac} to {self.dst} on link {self.link}"
 
 
+@dataclass(frozen=True, slots=True)
+class AddTokenBucket:
+    """Let nothing leave a link, by index, faster than a token bucket fills: tc-tbf(8) at the root, handle 1:."""
+
+    link: int
+    bucket: TokenBucket
+
+    def what(self) -> str:
+        """Say it in words, for errors."""
+        return f"limiting link {self.link} to {self.bucket.rate} bytes a second"
+
+
+@dataclass(frozen=True, slots=True)
+class AddRedirect:
+    """Send everything that arrives on a link through another one, both by index, before the host sees it.
+
+    It needs the ingress qdisc that goes with it: tc-u32(8) with tc-mirred(8), priority 1, all protocols.
+    """
+
+    link: int
+    to: int
+
+    def what(self) -> str:
+        """Say it in words, for errors."""
+        return f"redirecting what arrives on link {self.link} to link {self.to}"
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteQdisc:
+    """Remove the qdisc at the root of a link, or with `arriving` the one that looks at what comes in."""
+
+    link: int
+    arriving: bool = False
+
+    def what(self) -> str:
+        """Say it in words, for errors."""
+        return f"removing the {'ingress' if self.arriving else 'root'} qdisc of link {self.link}"
+
+
 Request = (
     AddBridge
     | AddVeth
     | AddVxlan
     | AddWireguard
+    | AddIfb
     | SetLink
     | DeleteLink
     | AddVlans
@@ -325,5 +380,8 @@ Request = (
     | DeleteNeighbour
     | AddFdb
     | DeleteFdb
+    | AddTokenBucket
+    | AddRedirect
+    | DeleteQdisc
 )
 """Everything kernel.network.Network.apply takes."""

@@ -13,6 +13,7 @@ from typing import get_args
 import pytest
 
 from kernel import requests
+from kernel.entries import TokenBucket
 from kernel.requests import Request
 
 NET = ip_network("10.9.0.0/24")
@@ -31,6 +32,12 @@ WORDS: dict[str, Request] = {
     "setting vlan_filtering True on cni0": requests.SetLink("cni0", vlan_filtering=True),
     "adding link 3 to VLAN 1, 100": requests.AddVlans(3, (requests.Vlan(1), requests.Vlan(100, pvid=True))),
     "taking link 3 out of VLAN 1": requests.DeleteVlans(3, (1,)),
+    "creating ifb bwp0": requests.AddIfb("bwp0"),
+    "setting all_multicast False, queue 0 on v0": requests.SetLink("v0", all_multicast=False, queue=0),
+    "limiting link 3 to 1000 bytes a second": requests.AddTokenBucket(3, TokenBucket(1000, 35, 10_000)),
+    "redirecting what arrives on link 3 to link 5": requests.AddRedirect(3, to=5),
+    "removing the root qdisc of link 3": requests.DeleteQdisc(3),
+    "removing the ingress qdisc of link 3": requests.DeleteQdisc(3, arriving=True),
     "deleting v0": requests.DeleteLink("v0"),
     "deleting link 3": requests.DeleteLink(3),
     "adding address 10.9.0.5/24 to link 3": requests.AddAddress(3, ip_interface("10.9.0.5/24")),
