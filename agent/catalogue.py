@@ -7,6 +7,7 @@ import bridge.program
 import ipam.host_local
 import ipam.static
 import loopback.program
+import meta.bandwidth.program
 import meta.firewall.program
 import meta.flannel.program
 import meta.portmap.program
@@ -17,6 +18,7 @@ PROGRAMS: Mapping[str, Program] = {
     program.name: program
     for program in (
         bridge.program.PROGRAM,
+        meta.bandwidth.program.PROGRAM,
         meta.firewall.program.PROGRAM,
         meta.flannel.program.PROGRAM,
         ipam.host_local.PROGRAM,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cni.siblings import Siblings
 
 CNI = {
+    "bandwidth": "meta.bandwidth.program",
     "bridge": "bridge.program",
     "firewall": "meta.firewall.program",
     "flannel": "meta.flannel.program",

@@ -65,6 +65,13 @@ def _firewall(asked: Request) -> None:
     config.parse(asked)
 
 
+def _bandwidth(asked: Request) -> None:
+    from cni.owner import Owner  # noqa: PLC0415 - as above
+    from meta.bandwidth import config, plan  # noqa: PLC0415 - as above
+
+    plan.shaping(config.parse(asked), Owner("", "", ""))
+
+
 def _host_local(asked: Request) -> None:
     from ipam import config  # noqa: PLC0415 - as above
 
@@ -78,7 +85,7 @@ def _static(asked: Request) -> None:
     fixed.add(asked)
 
 
-MAIN: Mapping[str, Parser] = {"bridge": _bridge, "firewall": _firewall, "portmap": _portmap}
+MAIN: Mapping[str, Parser] = {"bandwidth": _bandwidth, "bridge": _bridge, "firewall": _firewall, "portmap": _portmap}
 IPAM: Mapping[str, Parser] = {"host-local": _host_local, "static": _static}
 """The programs whose configuration can be wrong; loopback has none."""
 

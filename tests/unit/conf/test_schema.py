@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 RELATIONS = re.compile(
     "not in network|overlap|mixed address families|another address family|more than 1 address per family"
-    "|no IP ranges specified|minID is greater than maxID|cannot read|-specific options"
+    "|no IP ranges specified|minID is greater than maxID|cannot read|-specific options|must also be set|kernel can count"
 )
 
 VALUES: list[Any] = [
@@ -113,6 +113,16 @@ EXTERNAL: dict[str, Any] = {
     "type": "portmap",
     "externalSetMarkChain": "KUBE-MARK-MASQ",
 }
+BANDWIDTH: dict[str, Any] = {
+    "cniVersion": "1.0.0",
+    "name": "net",
+    "type": "bandwidth",
+    "ingressRate": 8000,
+    "ingressBurst": 80,
+    "egressRate": 16,
+    "egressBurst": 8,
+    "runtimeConfig": {"bandwidth": {"ingressRate": 8000, "ingressBurst": 80, "egressRate": 0, "egressBurst": 0}},
+}
 
 FIREWALL: dict[str, Any] = {
     "cniVersion": "1.0.0",
@@ -137,7 +147,7 @@ def places(value: Any, here: tuple[Step, ...] = ()) -> list[tuple[Step, ...]]:
 
 GOOD = [
     (good, [place for place in places(good) if place not in (("type",), ("ipam", "type"))])
-    for good in (FULL, STATIC, PORTMAP, EXTERNAL, FIREWALL)
+    for good in (FULL, STATIC, PORTMAP, EXTERNAL, FIREWALL, BANDWIDTH)
 ]
 """Good configurations, each with the places to change; the types decide who judges, so they stay."""
 
@@ -190,7 +200,7 @@ def test_lint_tells_of_every_configuration_that_is_refused(config: dict[str, Any
     assert bool(lint.of_one(config)) == bool(refusal(config))
 
 
-@pytest.mark.parametrize("config", [FULL, STATIC, PORTMAP, EXTERNAL, FIREWALL])
+@pytest.mark.parametrize("config", [FULL, STATIC, PORTMAP, EXTERNAL, FIREWALL, BANDWIDTH])
 def test_the_full_configurations_are_good_ones(config: dict[str, Any]) -> None:
     assert lint.of_one(config) == []
 

@@ -16,6 +16,7 @@ import bridge.program
 import ipam.host_local
 import ipam.static
 import loopback.program
+import meta.bandwidth.program
 import meta.firewall.program
 import meta.portmap.program
 from cni import invoke, skel
@@ -41,6 +42,7 @@ PROGRAMS = {
     "host-local": ipam.host_local.PROGRAM,
     "static": ipam.static.PROGRAM,
     "loopback": loopback.program.PROGRAM,
+    "bandwidth": meta.bandwidth.program.PROGRAM,
     "firewall": meta.firewall.program.PROGRAM,
     "portmap": meta.portmap.program.PROGRAM,
     "echo": Program("echo", lambda: dict.fromkeys(VERBS, _hand_on)),

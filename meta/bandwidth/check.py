@@ -1,0 +1,53 @@
+"""Compares the kernel with a plan; the first difference ends CHECK, named with what was expected (contract 4.3, CHECK).
+
+Reads only.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from cni.errors import CniError, Code
+from kernel.qdiscs import ROOT
+from meta.bandwidth import wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kernel.network import Link, Network
+    from meta.bandwidth.plan import Bucket, Shaping
+
+
+def check(plan: Shaping, end: Link, host: Network) -> None:
+    """Raise CniError 102 unless `end` is limited, and what arrives there led through a limited ifb, as `plan` says."""
+    if plan.inward:
+        _bucket(plan, end, plan.inward, host)
+    if plan.outward:
+        device = wire.own_device(plan.devices, plan.owner.alias, host)
+        if device is None:
+            _differs(plan, f'the ifb "{plan.devices[0]}" is missing')
+        if not device.up:
+            _differs(plan, f'the ifb "{device.name}" is down')
+        _bucket(plan, device, plan.outward, host)
+        if device.index not in host.redirects(end.index)[:1]:
+            _differs(plan, f'what arrives on "{end.name}" is not redirected to "{device.name}"')
+
+
+def _bucket(plan: Shaping, link: Link, numbers: Bucket, host: Network) -> None:
+    found = next((each.bucket for each in host.qdiscs(link.index) if each.parent == ROOT and each.bucket), None)
+    if found is None:
+        _differs(plan, f'no token bucket limits "{link.name}"')
+    wanted = wire.bucket_of(numbers)
+    if found != wanted:
+        _differs(
+            plan,
+            f'"{link.name}" has rate {found.rate} B/s, limit {found.limit} B, buffer {found.buffer} us, '
+            f"expected {wanted.rate}, {wanted.limit}, {wanted.buffer}",
+        )
+
+
+def _differs(plan: Shaping, what: str) -> NoReturn:
+    raise CniError(
+        Code.CHECK_FAILED,
+        f"bandwidth of {plan.owner.alias}: {what}",
+        "remove the container's network and add it again",
+    )

@@ -1,0 +1,91 @@
+"""Decides what limiting an attachment consists of; ADD builds it, CHECK compares the kernel with it.
+
+Pure: knows limits and the attachment's name; must not see a namespace or a socket.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha512
+
+from cni.errors import CniError, Code
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cni.owner import Owner
+    from cni.types import Result
+    from meta.bandwidth.config import Limit, Settings
+
+DELAY = 40
+"""What may wait is what the rate sends in a fortieth of a second: 25 ms."""
+
+HIGHEST_LIMIT = 2**32 - 1
+HIGHEST_BUFFER = 2**28 - 1
+"""Microseconds; the kernel counts ticks of 64 ns in 32 bits."""
+
+PREFIX, DIGITS = "bwp", 12
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """The numbers of a token bucket: `rate` in bytes a second, `limit` in bytes, `buffer` in microseconds."""
+
+    rate: int
+    limit: int
+    buffer: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shaping:
+    """Everything one ADD limits; `devices` are the names its ifb may have, in the order they are tried."""
+
+    owner: Owner
+    devices: tuple[str, ...]
+    inward: Bucket | None
+    outward: Bucket | None
+
+    @property
+    def limits(self) -> bool:
+        """Whether there is anything to do."""
+        return self.inward is not None or self.outward is not None
+
+
+def shaping(settings: Settings, owner: Owner) -> Shaping:
+    """Return what `settings` mean for the attachment. Raises CniError 7 for a limit no kernel can keep."""
+    return Shaping(
+        owner=owner,
+        devices=devices(owner),
+        inward=_bucket(settings.ingress),
+        outward=_bucket(settings.egress),
+    )
+
+
+def devices(owner: Owner) -> tuple[str, ...]:
+    """Return the reference's name of the ifb, and one for a container's second interface on the network: the first is taken."""
+    texts = (f"{owner.network}{owner.container_id}", f"{owner.network}{owner.container_id}/{owner.ifname}")
+    return tuple(f"{PREFIX}{sha512(text.encode()).hexdigest()[:DIGITS]}" for text in texts)
+
+
+def host_ends(earlier: Result) -> frozenset[str]:
+    """Return the names that may be the host's end of the veth; CniError 7 when the result so far has no interfaces."""
+    if not earlier.interfaces:
+        raise CniError(
+            Code.INVALID_CONFIG, "no interfaces provided", "list bandwidth behind the program that makes the veth"
+        )
+    return frozenset(entry.name for entry in earlier.interfaces if not entry.sandbox)
+
+
+def _bucket(limit: Limit | None) -> Bucket | None:
+    """Count as the reference does (contract 4.3): the truncations are part of it."""
+    if limit is None:
+        return None
+    rate, burst = limit.rate // 8, limit.burst // 8
+    bucket = Bucket(rate, rate // DELAY + burst, burst * 10**6 // rate)
+    if bucket.limit > HIGHEST_LIMIT or bucket.buffer > HIGHEST_BUFFER:
+        raise CniError(
+            Code.INVALID_CONFIG,
+            f"a rate of {limit.rate} bit/s with a burst of {limit.burst} bits is beyond what the kernel can count",
+            f'invalid value of "{limit.key}": expected a burst of less than {HIGHEST_BUFFER // 10**6} seconds of it, '
+            "and both together below 4 GB",
+        )
+    return bucket

@@ -1,0 +1,144 @@
+"""Carries a plan out on the host, and takes back what it did when a later step fails; finds and removes what was left.
+
+The qdiscs of the host's end go when it goes; only the ifb outlives an attachment. Must not touch an ifb that names
+another attachment.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from os import urandom
+
+from cni.errors import CniError, Code
+from kernel.entries import TokenBucket
+from kernel.errors import KernelError
+from kernel.qdiscs import INGRESS
+from kernel.requests import AddIfb, AddRedirect, AddTokenBucket, DeleteLink, DeleteQdisc, SetLink
+from meta.bandwidth import plan as planning
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from kernel.network import Link, Network
+    from meta.bandwidth.plan import Bucket, Shaping
+
+KIND = "ifb"
+
+
+def host_end(names: Collection[str], container_end: Link, host: Network) -> Link:
+    """Return the other end of the container's interface; CniError 7 unless it is a veth that the earlier result names."""
+    link = host.link(container_end.peer) if container_end.peer else None
+    if link is None or link.peer != container_end.index or link.name not in names:
+        raise CniError(
+            Code.INVALID_CONFIG,
+            "no veth peer of container interface found in host ns",
+            f'"{container_end.name}" must be one end of a veth whose other end prevResult lists without a sandbox',
+        )
+    return link
+
+
+def wire(plan: Shaping, end: Link, host: Network) -> Link | None:
+    """Limit what passes `end`; return the ifb when one was made. Raises CniError 103 for an end that is limited already."""
+    if is_limited(end, host):
+        raise CniError(
+            Code.CONFLICT,
+            f'"{end.name}" of {plan.owner.alias} is limited already',
+            "delete the attachment before it is added again",
+        )
+    with ExitStack() as undo:
+        device = None
+        if plan.outward:
+            device = _device(plan, end, host, undo)
+            undo.callback(host.attempt, [DeleteQdisc(end.index, arriving=True)])
+            bucket, redirect = (
+                AddTokenBucket(device.index, bucket_of(plan.outward)),
+                AddRedirect(end.index, device.index),
+            )
+            host.apply(SetLink(device.index, alias=plan.owner.alias), bucket, redirect)
+        if plan.inward:
+            host.apply(AddTokenBucket(end.index, bucket_of(plan.inward)))
+        undo.pop_all()
+    return device
+
+
+def is_limited(end: Link, host: Network) -> bool:
+    """Tell whether a tbf, or anything that looks at arriving packets, stands on a link."""
+    return any(each.kind == "tbf" or each.parent == INGRESS for each in host.qdiscs(end.index))
+
+
+def bucket_of(numbers: Bucket) -> TokenBucket:
+    """Say a plan's numbers as the kernel package does."""
+    return TokenBucket(numbers.rate, numbers.limit, numbers.buffer)
+
+
+def unwire(plan_devices: tuple[str, ...], alias: str, host: Network) -> None:
+    """Delete the attachment's ifb. One without alias is the reference's, and by its name this container's."""
+    found = own_device(plan_devices, alias, host)
+    if found:
+        delete(found, host)
+
+
+def own_device(names: tuple[str, ...], alias: str, host: Network) -> Link | None:
+    """Return the attachment's ifb, None without one."""
+    links = [link for name in names if (link := host.link(name)) and link.kind == KIND]
+    return next((link for link in links if link.alias == alias), None) or next(
+        (link for link in links if link.name == names[0] and not link.alias), None
+    )
+
+
+def unwire_strangers(network: str, known: Collection[str], host: Network) -> None:
+    """Delete every ifb that an attachment of `network` has whose alias is not among the `known`."""
+    start = f"{network}/"
+    for link in host.links():
+        ours = link.kind == KIND and link.name.startswith(planning.PREFIX) and link.alias.startswith(start)
+        if ours and link.alias.count("/") == 2 and link.alias not in known:
+            delete(link, host)
+
+
+def delete(link: Link, host: Network) -> None:
+    """Delete a link; one that is gone is fine."""
+    try:
+        host.apply(DeleteLink(link.index))
+    except KernelError as refused:
+        if not refused.gone:
+            raise
+
+
+def trial(host: Network) -> None:
+    """Make a device with everything on it, down, and remove it. Raises KernelError for what this kernel cannot do."""
+    name = f"{planning.PREFIX}{urandom(6).hex()}"
+    with ExitStack() as undo:
+        device = _made(name, 0, host, undo)
+        undo.callback(delete, device, host)
+        host.apply(
+            AddTokenBucket(device.index, TokenBucket(125_000, 128_125, 1_000_000)),
+            AddRedirect(device.index, device.index),
+        )
+
+
+def _device(plan: Shaping, end: Link, host: Network, undo: ExitStack) -> Link:
+    """Make the ifb under the first name that is free; one this attachment left behind makes room."""
+    for name in plan.devices:
+        left = host.link(name)
+        if left and left.alias == plan.owner.alias and left.kind == KIND:
+            delete(left, host)
+        elif left:
+            continue
+        return _made(name, end.mtu, host, undo)
+    raise CniError(
+        Code.CONFLICT,
+        f"the devices {' and '.join(plan.devices)} for {plan.owner.alias} exist already",
+        "they belong to other attachments or programs: ip link delete the ones that nobody needs",
+    )
+
+
+def _made(name: str, mtu: int, host: Network, undo: ExitStack) -> Link:
+    host.apply(AddIfb(name, mtu))
+    link = host.link(name)
+    if link is None:
+        raise CniError(
+            Code.TRY_AGAIN_LATER, f'link "{name}" vanished while it was being set up', "another program removed it"
+        )
+    undo.callback(delete, link, host)
+    return link

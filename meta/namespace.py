@@ -1,0 +1,43 @@
+"""Opens the container's network for the programs that work there. Must not know what is done in it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+from cni.errors import CniError, Code
+from kernel import namespaces
+from kernel.errors import NamespaceGone
+from kernel.network import Network
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kernel.network import Link
+
+
+@contextmanager
+def container(netns: str) -> Iterator[Network]:
+    """Open a socket in the container's namespace; CniError 8 when there is none. `.namespace` stays open within."""
+    try:
+        namespace = namespaces.open_path(netns)
+    except NamespaceGone as gone:
+        raise CniError(
+            Code.INVALID_NETNS,
+            f'failed to open netns "{netns}": {gone}',
+            "pass the path of a network namespace in CNI_NETNS",
+        ) from gone
+    with namespace, Network(namespace) as network:
+        yield network
+
+
+def interface(network: Network, ifname: str, netns: str) -> Link:
+    """Return the container's interface; CniError 7 when it is not there."""
+    link = network.link(ifname)
+    if link is None:
+        raise CniError(
+            Code.INVALID_CONFIG,
+            f'no interface "{ifname}" in "{netns}"',
+            "list this program behind the one that makes the interface",
+        )
+    return link
