@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 from agent import main as agent
-from cli import docker_opts, lint, status
+from cli import docker_opts, doctor, lint, status
 from cli.repair import command as repair
 from lease import file as lease_file
 
@@ -44,6 +44,11 @@ def _parser() -> argparse.ArgumentParser:
     shown = commands.add_parser("status", help="the network as this host sees it: lease, peers, tunnels")
     status.declare(shown)
     shown.set_defaults(show=_show_status)
+    asked = commands.add_parser(
+        "doctor", help="what is wrong with the network here, why it matters, what to do about it"
+    )
+    doctor.declare(asked)
+    asked.set_defaults(show=_examine)
     warm = commands.add_parser("agent", help="serve CNI requests warm, or tell how that goes (status)")
     agent.declare(warm)
     warm.set_defaults(show=_run_agent)
@@ -81,6 +86,10 @@ def _write_docker_opts(options: argparse.Namespace) -> int:
 
 def _show_status(options: argparse.Namespace) -> int:
     return status.run(options, os.environ)  # noqa: TID251 - the command's one reader of the environment
+
+
+def _examine(options: argparse.Namespace) -> int:
+    return doctor.run(options, os.environ)  # noqa: TID251 - the command's one reader of the environment
 
 
 def _run_agent(options: argparse.Namespace) -> int:

@@ -15,6 +15,8 @@ from ipaddress import IPv4Address
 
 PATIENCE = 1.0
 """Seconds; also the time the whole call takes at most."""
+SMALL = 84
+"""Bytes of a packet for which every way is wide enough: ping's own."""
 DISCARD = 9
 """The port nobody listens on (RFC 863): a host whose packets arrive refuses, which is an answer."""
 HEADERS = 28
@@ -60,6 +62,28 @@ def tcp(targets: Collection[IPv4Address], patience: float = PATIENCE) -> frozens
                 line, address = waiting.pop(number)
                 poll.unregister(number)
                 if line.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) in {0, errno.ECONNREFUSED}:
+                    heard.add(address)
+    return frozenset(heard)
+
+
+def refusing(targets: Collection[IPv4Address], port: int, patience: float = PATIENCE) -> frozenset[IPv4Address]:
+    """Return those targets that say, to an empty datagram, that nobody listens on UDP `port` (RFC 1122, 4.1.3.1)."""
+    heard = set()
+    with contextlib.ExitStack() as stack:
+        poll, asked = select.poll(), {}
+        for address in targets:
+            line = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK))
+            with contextlib.suppress(OSError):
+                line.connect((str(address), port))
+                line.send(b"")
+                poll.register(line, 0)  # an error is always told
+                asked[line.fileno()] = (line, address)
+        until = time.monotonic() + patience
+        while asked and (rest := until - time.monotonic()) > 0:
+            for number, _ in poll.poll(rest * 1000):
+                line, address = asked.pop(number)
+                poll.unregister(number)
+                if line.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED:
                     heard.add(address)
     return frozenset(heard)
 

@@ -8,18 +8,14 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 from typing import Any
 
 from cli import daemon, entries, probes, survey
+from cli.probes import SMALL
 from cli.survey import Survey
 from kernel.errors import KernelError
-from overlay.backends import hostgw
 from overlay.errors import Refused
 from overlay.leases import Lease
-
-SMALL = 84
-"""Bytes of a packet for which every way is wide enough: ping's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +66,7 @@ def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 def heard(found: Survey) -> tuple[Peer, ...]:
     """Ask every other host through the tunnel, all at once, and return what came of it."""
-    ends = {peer: target(found, peer) for peer in found.peers}
+    ends = {peer: survey.target(found, peer) for peer in found.peers}
     try:
         answers = probes.echo(dict.fromkeys(ends.values(), SMALL))
     except OSError:
@@ -79,13 +75,6 @@ def heard(found: Survey) -> tuple[Peer, ...]:
         Peer(str(peer.subnet), str(peer.attributes.public_ip), _left_out(found, peer), answers.get(end))
         for peer, end in ends.items()
     )
-
-
-def target(found: Survey, peer: Lease) -> IPv4Address:
-    """Return the address that only the way of the backend leads to: the far end of a tunnel, or the host itself."""
-    if found.plan is not None and found.devices and found.config and found.config.backend_type != hostgw.TYPE:
-        return peer.subnet.ipv4.network_address
-    return peer.attributes.public_ip
 
 
 def _left_out(found: Survey, peer: Lease) -> str:

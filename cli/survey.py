@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from agent import protocol
@@ -24,7 +25,7 @@ from kernel.errors import KernelError
 from kernel.network import Network
 from lease import file as lease_file
 from overlay import assembly, drift, interfaces, network, reconcile
-from overlay.backends import Backend, Desired, Underlay, catalogue
+from overlay.backends import Backend, Desired, Underlay, catalogue, hostgw
 from overlay.drift import Entries
 from overlay.errors import Refused, Unavailable
 from overlay.leases import Lease
@@ -34,13 +35,13 @@ from overlay.peers import Peers
 from overlay.settings import Settings
 from overlay.stores import Snapshot, Store
 from overlay.stores.sqlite import Clock
+from overlay.subnets import Subnet
 
 ANSWERING = 8.0
 """Seconds a store may take; its own deadlines are shorter."""
 SYSCTLS = (
     "net/ipv4/ip_forward",
     "net/ipv6/conf/all/forwarding",
-    "net/ipv4/conf/all/rp_filter",
     "net/bridge/bridge-nf-call-iptables",
     "net/bridge/bridge-nf-call-ip6tables",
 )
@@ -48,12 +49,17 @@ SYSCTLS = (
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What tulled would want of the kernel now, and what it would still have to do, in the requests' words."""
+    """What tulled would want of the kernel now, and what it would still have to do, in the requests' words.
+
+    `ways` has the link by which packets to each other host's subnet leave, `filters` what rp_filter is on each device of ours.
+    """
 
     underlay: Underlay
     mtu: int
     desired: Desired
     differences: tuple[str, ...]
+    ways: Mapping[Subnet, str] = field(default_factory=dict)
+    filters: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +129,13 @@ def look(settings: Settings) -> Survey:
         return replace(_with_plan(found, kernel), agent=_agent())
 
 
+def target(found: Survey, peer: Lease) -> IPv4Address:
+    """Return the address that only the way of the backend leads to: the far end of a tunnel, or the host itself."""
+    if found.plan is not None and found.devices and found.config and found.config.backend_type != hostgw.TYPE:
+        return peer.subnet.ipv4.network_address
+    return peer.attributes.public_ip
+
+
 def _with_lease(found: Survey) -> Survey:
     try:
         lease = lease_file.read(found.settings.subnet_file)
@@ -179,7 +192,9 @@ def _with_plan(found: Survey, kernel: Network) -> Survey:
         underlay = interfaces.choose(kernel, _wish(found), dual=config.ipv6 is not None)
         backend: Backend = catalogue.build(config, underlay, {})
         desired = backend.desired(own, found.peers, reconcile.reach(kernel))
-        return replace(found, plan=Plan(underlay, backend.mtu, desired, tuple(_differences(found, desired, kernel))))
+        plan = Plan(underlay, backend.mtu, desired, tuple(_differences(found, desired, kernel)), _ways(found, kernel))
+        found = replace(found, plan=plan)
+        return replace(found, plan=replace(plan, filters={name: _filter(name) for name in found.devices}))
     except (Refused, Unavailable, KernelError) as problem:
         return replace(found, plan_problem=str(problem))
 
@@ -212,6 +227,18 @@ def _differences(found: Survey, desired: Desired, kernel: Network) -> list[str]:
     if desired.direct is not None:
         wanted += drift.direct_requests(desired.direct, {name: one.index for name, one in links.items()}, found.routes)
     return [*absent, *(_named(request.what(), links) for request in wanted)]
+
+
+def _ways(found: Survey, kernel: Network) -> dict[Subnet, str]:
+    """Look up the way to the first container of every other host."""
+    names = {link.index: link.name for link in found.links}
+    ways = {peer.subnet: kernel.route_to(peer.subnet.ipv4[1]) for peer in found.peers}
+    return {subnet: names.get(way.link, "") if way else "" for subnet, way in ways.items()}
+
+
+def _filter(device: str) -> str:
+    """Return rp_filter as the kernel applies it: the larger of the device's and everybody's (ip-sysctl)."""
+    return max(sysctl.read(f"net/ipv4/conf/{name}/rp_filter") or "0" for name in ("all", device))
 
 
 def _named(words: str, links: Mapping[str, Link]) -> str:

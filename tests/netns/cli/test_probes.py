@@ -48,3 +48,8 @@ def test_a_refused_connection_is_an_answer(near: Space) -> None:
 def test_nobody_asked_is_nobody_waited_for(near: Space) -> None:
     with namespaces.inside(near.namespace):
         assert (probes.echo({}), probes.tcp(())) == ({}, frozenset())
+
+
+def test_a_port_nobody_listens_on_is_told_apart_from_a_host_that_is_away(near: Space) -> None:
+    with namespaces.inside(near.namespace):
+        assert probes.refusing({THERE, NOBODY}, 8472, SHORT) == {THERE}

@@ -1,0 +1,89 @@
+"""Checks of what this host was given: the store, the lease file, the bridge's address. Must not look at tunnels."""
+
+from collections.abc import Iterator
+
+from cli.checks import Evidence, Finding, InapplicableError
+
+
+def store(seen: Evidence) -> Iterator[Finding]:
+    """Hold that the store answers, and all its entries can be read."""
+    found = seen.survey
+    if found.store_problem:
+        yield Finding(
+            found.store_problem,
+            "start the store, open the way to it, or give tulled's own settings after -- (see tulle doctor --help)",
+        )
+    for line in found.refused:
+        yield Finding(line.strip(), "correct or delete that entry; its host cannot be reached while it stands")
+
+
+def lease_file(seen: Evidence) -> Iterator[Finding]:
+    """Hold that the lease file is there and says what the store says."""
+    found = seen.survey
+    if found.lease is None:
+        yield Finding(found.lease_problem, "start tulled here and look at its log: systemctl status tulled")
+        return
+    if found.config is None:
+        raise InapplicableError("the store could not be read")
+    told = ", ".join(map(str, found.lease.subnets))
+    if found.own is None:
+        yield Finding(
+            f"{found.settings.subnet_file} has {told}, which is no lease in {found.settings.name}",
+            "restart tulled: it takes the lease again or writes the file anew; containers then need a restart, too",
+        )
+        return
+    networks = (*found.lease.networks, *found.lease.ipv6_networks)
+    if not set(found.config.networks) <= set(networks):
+        yield Finding(
+            f"{found.settings.subnet_file} is of {', '.join(map(str, networks))}, the store of {_listed(found.config.networks)}",
+            "restart tulled, which writes the file anew",
+        )
+    public, here = found.own.attributes.public_ip, {one.address.ip for one in found.addresses}
+    if public not in here and str(public) != found.settings.public_ip:
+        yield Finding(
+            f"the store says that {told} is at {public}, which is no address of this host",
+            "restart tulled if this host's address has changed; if two hosts have one lease file, remove the copy",
+        )
+
+
+def bridge_address(seen: Evidence) -> Iterator[Finding]:
+    """Hold that a bridge with an address of the network has the lease's gateway address."""
+    found = seen.survey
+    if found.lease is None:
+        raise InapplicableError("there is no lease file")
+    bridges = {link.index: link.name for link in found.links if link.kind == "bridge"}
+    gateways = dict(zip((one.version for one in found.lease.gateways), found.lease.gateways, strict=True))
+    for held in found.addresses:
+        v4, v6 = found.lease.networks, found.lease.ipv6_networks
+        ours = any(held.address.ip in one for one in v4) or any(held.address.ip in one for one in v6)
+        if held.link in bridges and ours and held.address.ip != gateways.get(held.address.version):
+            yield Finding(
+                f"{bridges[held.link]} has {held.address}, the lease's gateway is {gateways.get(held.address.version)}",
+                f"stop the containers on it and delete the bridge: ip link delete {bridges[held.link]}; the next one makes it anew",
+            )
+
+
+def rivals(seen: Evidence) -> Iterator[Finding]:
+    """Hold that no other daemon has our prefix or VNI on this host."""
+    found, own = seen.survey, seen.survey.own
+    if own is None or found.config is None:
+        raise InapplicableError("this host has no lease in the store")
+    if {"flanneld", "tulled"} <= set(seen.daemons):
+        yield Finding("flanneld and tulled both run here", "stop one of them: each undoes what the other does")
+    for lease in found.leases:
+        if lease.subnet != own.subnet and lease.attributes.public_ip == own.attributes.public_ip:
+            yield Finding(
+                f"the store has {lease.subnet} for this host's address {own.attributes.public_ip}, too",
+                "stop the other daemon that uses this store here, or give it another --public-ip; an old lease ends by itself",
+            )
+    for tunnel in found.plan.desired.tunnels if found.plan else ():
+        for link in found.links:
+            if link.vxlan is not None and link.vxlan.vni == tunnel.device.vni and link.name not in found.devices:
+                yield Finding(
+                    f"the device {link.name} also has VNI {tunnel.device.vni}",
+                    f"give one of the networks another VNI, or delete what is left: ip link delete {link.name}",
+                )
+
+
+def _listed(networks: tuple[object, ...]) -> str:
+    return ", ".join(map(str, networks))

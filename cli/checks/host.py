@@ -1,0 +1,87 @@
+"""Checks of the host itself: whether it forwards, filters and routes as the network needs. Must not look at other hosts."""
+
+from collections.abc import Iterator
+
+from cli.checks import Evidence, Finding, InapplicableError
+from cli.survey import Plan
+from kernel.entries import RouteEntry
+
+STRICT = "1"
+
+
+def forwarding(seen: Evidence) -> Iterator[Finding]:
+    """Hold that the host forwards, in every family of the network, and its FORWARD chain lets the network through."""
+    found = seen.survey
+    keys = ["net/ipv4/ip_forward", *(["net/ipv6/conf/all/forwarding"] if found.config and found.config.ipv6 else [])]
+    for key in keys:
+        if found.sysctls.get(key) != "1":
+            name = key.replace("/", ".")
+            yield Finding(
+                f"{name} is {found.sysctls.get(key)}",
+                f"sysctl -w {name}=1, and look for what sets it back in /etc/sysctl.d",
+            )
+    if seen.forward_drops:
+        yield Finding(
+            "iptables' FORWARD chain drops by policy, and no rule accepts the network",
+            "leave --iptables-forward-rules on and tulled running, or accept the network there yourself",
+        )
+
+
+def bridged(seen: Evidence) -> Iterator[Finding]:
+    """Hold that frames between containers of one bridge are not dropped on their way through iptables."""
+    on = [
+        key for key in ("iptables", "ip6tables") if seen.survey.sysctls.get(f"net/bridge/bridge-nf-call-{key}") == "1"
+    ]
+    if not on:
+        raise InapplicableError("br_netfilter is not at work here")
+    if seen.forward_drops:
+        yield Finding(
+            f"br_netfilter hands bridged frames to {' and '.join(on)}, whose FORWARD chain drops them",
+            "accept the network in FORWARD (tulled does), or sysctl -w net.bridge.bridge-nf-call-iptables=0",
+        )
+
+
+def reverse_path(seen: Evidence) -> Iterator[Finding]:
+    """Hold that where the kernel is strict about where packets come from, the way to a peer is the way from it."""
+    plan = _plan(seen)
+    for subnet, link in plan.ways.items():
+        for device in seen.survey.devices:
+            if link != device and plan.filters.get(device) == STRICT:
+                yield Finding(
+                    f"rp_filter is strict on {device}, and the route to {subnet} leaves by {link or 'no link'}: its packets are dropped",
+                    f"remove the route that leads elsewhere, or sysctl -w net.ipv4.conf.{device}.rp_filter=2 and ...all.rp_filter=2",
+                )
+
+
+def routes(seen: Evidence) -> Iterator[Finding]:
+    """Hold that no route or address of the host's own lies inside the network."""
+    plan, found = _plan(seen), seen.survey
+    names = {link.index: link.name for link in found.links}
+    ours = {*found.devices, *(link.name for link in found.links if link.kind == "bridge")}
+    direct = {(dst, gateway) for dst, gateway, _ in plan.desired.direct.routes} if plan.desired.direct else set()
+    for route in found.routes:
+        link = names.get(route.link, "")
+        if (
+            route.kind == "unicast"
+            and link not in ours
+            and (route.dst, route.gateway) not in direct
+            and _inside(route, seen)
+        ):
+            yield Finding(
+                f"the route {route.dst}{f' via {route.gateway}' if route.gateway else ''} dev {link} leads into the network",
+                "give the network a range this host does not use, or delete the route if it is an old one",
+            )
+
+
+def _inside(route: RouteEntry, seen: Evidence) -> bool:
+    networks = seen.survey.config.networks if seen.survey.config else ()
+    return any(
+        route.dst.version == one.version and route.dst.prefixlen >= one.prefixlen and route.dst.network_address in one
+        for one in networks
+    )
+
+
+def _plan(seen: Evidence) -> Plan:
+    if seen.survey.plan is None:
+        raise InapplicableError(seen.survey.plan_problem)
+    return seen.survey.plan

@@ -1,0 +1,165 @@
+"""`tulle doctor`: looks at everything a network needs on this host, and says of what is wrong why it matters and what to do.
+
+First all is seen (survey, probes, remains, runtimes), then every check of the table looks at what was seen. Must not change anything.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from cli import daemon, probes, remains, runtimes, survey
+from cli.checks import Answers, Check, Evidence, Finding, InapplicableError, agreed, host, leftovers, tunnel
+from cli.probes import SMALL
+from cli.runtimes import Seen
+from cli.survey import Survey
+from kernel import iptables
+from kernel.errors import KernelError
+from overlay.backends import IPNetwork
+from overlay.errors import Refused
+
+# fmt: off
+CHECKS = (
+    Check("store",          "hosts hear of each other through the store alone: without it nobody comes, goes or moves", agreed.store),
+    Check("lease-file",     "containers take their addresses from it: what the store gave to another host is a clash", agreed.lease_file),
+    Check("bridge-address", "the gateway of containers must be the lease's, or their packets have no way out", agreed.bridge_address),
+    Check("rivals",         "two daemons on one prefix or VNI undo each other's work", agreed.rivals),
+    Check("forwarding",     "a host that does not forward keeps the packets of its containers", host.forwarding),
+    Check("br-netfilter",   "with br_netfilter even frames between containers of one bridge pass iptables", host.bridged),
+    Check("rp-filter",      "a strict rp_filter drops what comes by another link than the answer would leave by", host.reverse_path),
+    Check("routes",         "a route of the host's own inside the network takes packets away from the tunnel", host.routes),
+    Check("entries",        "each lease is a neighbour, a forwarding entry and a route: without one of them a host is cut off", tunnel.entries),
+    Check("mac",            "others address frames to the MAC in the store; a device with another one drops them", tunnel.macs),
+    Check("tunnel",         "packets to other hosts travel in UDP, which must pass both ways", tunnel.reachable),
+    Check("mtu",            "a way narrower than the MTU loses large packets only: connections open and then hang", tunnel.widths),
+    Check("checksums",      "some cards miscount checksums inside tunnels: ping works, TCP does not", tunnel.checksums),
+    Check("reservations",   "addresses that nobody uses run out", leftovers.reservations),
+    Check("leaks",          "links and rules of containers that are gone catch the packets of later ones", leftovers.leaks),
+    Check("programs",       "a runtime joins a container to the network only with a configuration and every program it names", leftovers.programs),
+)
+# fmt: on
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one check: `ok` None when it had nothing to look at, then `skipped` says why."""
+
+    check: str
+    ok: bool | None
+    why: str
+    findings: tuple[Finding, ...] = ()
+    skipped: str = ""
+
+    def lines(self) -> list[str]:
+        """Return it for people."""
+        mark = {True: "ok     ", False: "FAILED ", None: "skipped"}[self.ok]
+        first = f"{mark}  {self.check:<15}  {self.skipped if self.ok is None else self.why}"
+        return [first, *(f"         {word} {text}" for one in self.findings for word, text in _parts(one))]
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    """Add the options to `parser`."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object: a list of checks a network")
+    declare_directories(parser)
+    daemon.declare(parser)
+
+
+def declare_directories(parser: argparse.ArgumentParser) -> None:
+    """Add what says where a runtime's configurations and programs are."""
+    parser.add_argument("--conf-dir", default="", metavar="DIR", help="where the runtime has its CNI configurations")
+    parser.add_argument(
+        "--bin-dir", action="append", default=[], metavar="DIR", help="where it has its CNI programs; may be repeated"
+    )
+
+
+def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Examine every network of the settings; return 1 when a check failed, else 0."""
+    try:
+        seen = {each.name: survey.look(each) for each in daemon.read(options, environ)}
+        looked = tuple(map(runtimes.look, runtimes.installed(options.conf_dir, options.bin_dir)))
+        told = {name: examine(gather(found, looked)) for name, found in seen.items()}
+    except (Refused, KernelError) as problem:
+        print(f"tulle doctor: {problem}", file=sys.stderr)
+        return 1
+    if options.json:
+        print(json.dumps({name: [asdict(one) for one in verdicts] for name, verdicts in told.items()}))
+    else:
+        print("\n\n".join(report(name, verdicts) for name, verdicts in told.items()))
+    return int(any(one.ok is False for verdicts in told.values() for one in verdicts))
+
+
+def report(name: str, verdicts: Collection[Verdict]) -> str:
+    """Return the verdicts on one network for people."""
+    failed = sum(one.ok is False for one in verdicts)
+    end = f"{failed} of {len(verdicts)} checks failed" if failed else "nothing is wrong here"
+    return "\n".join([f"network in {name}", *(line for one in verdicts for line in one.lines()), "", end])
+
+
+def examine(seen: Evidence, checks: Iterable[Check] = CHECKS) -> list[Verdict]:
+    """Have every check look at the evidence."""
+    return [_verdict(check, seen) for check in checks]
+
+
+def _verdict(check: Check, seen: Evidence) -> Verdict:
+    try:
+        findings = tuple(check.look(seen))
+    except InapplicableError as reason:
+        return Verdict(check.name, None, check.why, skipped=str(reason))
+    return Verdict(check.name, not findings, check.why, findings)
+
+
+def gather(found: Survey, looked: tuple[Seen, ...]) -> Evidence:
+    """See what a survey does not: other hosts' answers, what attachments left, the firewall, other daemons."""
+    conflists = [one for each in looked for one in each.conflists]
+    return Evidence(found, ask(found), remains.find(found, conflists), looked, _forward_drops(found), tuple(_daemons()))
+
+
+def ask(found: Survey) -> Answers:
+    """Ask all other hosts at once; who does not answer a small echo is asked nothing else."""
+    if found.lease is None or found.plan is None:
+        return Answers(problem=found.lease_problem or found.plan_problem)
+    targets = {peer: survey.target(found, peer) for peer in found.peers}
+    publics = {peer.attributes.public_ip for peer in found.peers}
+    try:
+        heard = frozenset(probes.echo(dict.fromkeys({*targets.values(), *publics}, SMALL)))
+        inside = heard & set(targets.values())
+        wide = frozenset(probes.echo(dict.fromkeys(inside, found.lease.mtu)))
+    except OSError as problem:
+        return Answers(problem=f"other hosts cannot be asked: {problem.strerror}; run this as root")
+    silent = {peer.attributes.public_ip for peer, end in targets.items() if end not in heard}
+    port = tunnel.port_of(Evidence(found))
+    refused = probes.refusing(silent, port) if port else frozenset()
+    return Answers(targets, inside, heard & publics, wide, probes.tcp(inside), refused)
+
+
+def _forward_drops(found: Survey) -> bool:
+    """Tell whether iptables' FORWARD drops by policy, without a rule that accepts what comes from the network."""
+    networks: tuple[IPNetwork, ...] = found.config.networks if found.config else ()
+    return any(_drops(network) for network in networks)
+
+
+def _drops(network: IPNetwork) -> bool:
+    tables = iptables.saved(network.version)
+    accepts = (line.split() for line in tables.get("filter", ()) if line.endswith("-j ACCEPT"))
+    accepted = any(str(network) in words for words in accepts)
+    return iptables.policy(tables, "filter", "FORWARD") == "DROP" and not accepted
+
+
+def _daemons() -> Iterable[str]:
+    """Yield the names of the overlay daemons in this network namespace."""
+    here = os.readlink("/proc/self/ns/net")  # noqa: PTH115 - as below
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            name = (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
+            if name in {"flanneld", "tulled"} and os.readlink(process / "ns" / "net") == here:  # noqa: PTH115 - no path
+                yield name
+        except OSError:
+            continue
+
+
+def _parts(finding: Finding) -> tuple[tuple[str, Any], ...]:
+    return ("saw:", finding.saw), ("do: ", finding.remedy)

@@ -1,0 +1,130 @@
+"""What attachments left on this host, whose it is, and whether they are dead: only positive evidence says so.
+
+Every link of ours carries `net/id/ifname`, every reservation and rule says the same; so what has lost its link is found by name.
+It is dead where the network's configuration says that our bridge gives each attachment a link, and no request for it is under way;
+a reservation also when it is of an earlier boot. Everything else is unknown. Must not remove anything.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+from cli.runtimes import Conflist
+from cli.survey import Survey
+from cni.errors import CniError
+from cni.owner import Owner
+from cni.serial import Turn
+from ipam.claims import SEPARATOR
+from kernel import iptables, nft
+from kernel.network import Network
+
+PROGRAM = "bridge"
+PATIENCE = 0.2
+"""Seconds an attachment's own request may take before it counts as under way."""
+TABLES = (("inet", "cni_plugins_masquerade"), ("ip", "cni_hostport"), ("ip6", "cni_hostport"))
+IN_NFTABLES = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}, net: (.+), if: (.+), id: (.+)")
+IN_IPTABLES = re.compile(r'(?:dnat )?name: "([^"]+)" id: "([^"]+)"')
+
+DEAD, UNKNOWN = "dead", "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One thing that names an attachment: what it is, whose; `ifname` of the owner is empty where that is not said."""
+
+    what: str
+    owner: Owner
+
+
+@dataclass(frozen=True, slots=True)
+class Remain:
+    """A trace of an attachment that has no link, with the verdict and its reason; `owner` None when nobody's."""
+
+    what: str
+    owner: Owner | None
+    verdict: str
+    reason: str
+    path: str = ""
+    """Of a reservation that is vacant: its file."""
+
+
+def find(found: Survey, conflists: Collection[Conflist]) -> tuple[Remain, ...]:
+    """Return what lies about, dead or unknown; raises KernelError when links or rules cannot be listed."""
+    wired = {each.name for each in conflists if each.wires_by_bridge}
+    known = {each.name for each in conflists if each.name}
+    with Network() as kernel:
+        linked = _linked(kernel)
+        lost = [one for one in (*_reserved(found), *_ruled()) if not _alive(one.owner, linked)]
+        remains = [_judged(one, wired, known, kernel) for one in lost]
+    held = {trace.owner.alias for trace in _reserved(found)}
+    return (*_vacant(found), *(one for one in remains if one is not None), *_unreserved(found, held, wired))
+
+
+def _linked(kernel: Network) -> frozenset[Owner]:
+    return frozenset(owner for link in kernel.links() if (owner := _signed(link.alias)))
+
+
+def _signed(alias: str) -> Owner | None:
+    """Read a link's alias; a network's name and a container's id hold no slash (specification, "Network configuration")."""
+    words = alias.split("/")
+    return Owner(*words) if len(words) == 3 and all(words) else None
+
+
+def _alive(owner: Owner, linked: Iterable[Owner]) -> bool:
+    return any(
+        (owner.network, owner.container_id) == (one.network, one.container_id) and owner.ifname in {"", one.ifname}
+        for one in linked
+    )
+
+
+def _reserved(found: Survey) -> Iterator[Trace]:
+    for each in found.book.held if found.book else ():
+        match (each.text or "").split(SEPARATOR):
+            case [container_id, ifname, network]:
+                yield Trace(f"address {each.address}", Owner(network, container_id, ifname))
+
+
+def _vacant(found: Survey) -> Iterator[Remain]:
+    for each in found.book.reservations if found.book else ():
+        if each.vacant and each.address is not None:
+            reason = "it is of an earlier boot" if each.text else "it is empty, an interrupted write"
+            yield Remain(f"address {each.address}", None, DEAD, reason, each.path)
+
+
+def _unreserved(found: Survey, held: Collection[str], wired: Collection[str]) -> Iterator[Remain]:
+    """Yield links of networks that live by the lease whose address is not in its book."""
+    for link in found.links if found.own else ():  # else the book may be another lease's
+        owner = _signed(link.alias)
+        if owner is not None and owner.network in wired and owner.alias not in held:
+            yield Remain(
+                f"link {link.name}", owner, UNKNOWN, "it has no address in the book, yet its container may run"
+            )
+
+
+def _ruled() -> Iterator[Trace]:
+    """Yield the rules of both kinds that name an attachment."""
+    for family, table in TABLES if nft.installed() else ():
+        for each in nft.listing(family, table):
+            told = IN_NFTABLES.fullmatch(str(each.get("rule", {}).get("comment", "")))
+            if told:
+                yield Trace(f"rule in nftables {family} {table}", Owner(told[1], told[3], told[2]))
+    for version in (4, 6):
+        for rule in iptables.listing(version, "nat"):
+            told = next((match for word in rule if (match := IN_IPTABLES.match(word))), None)
+            if told:
+                yield Trace(f"rule in iptables nat, IPv{version}", Owner(told[1], told[2], ""))
+
+
+def _judged(trace: Trace, wired: Collection[str], known: Collection[str], kernel: Network) -> Remain | None:
+    """Judge a trace without a link; None when it turns out to have one, or its request is still under way."""
+    owner = trace.owner
+    if owner.network not in wired:
+        what = "is not made by our bridge" if owner.network in known else "has no configuration here"
+        return Remain(trace.what, owner, UNKNOWN, f"the network {owner.network} {what}")
+    try:
+        with Turn(PROGRAM, owner.network, owner.container_id, owner.ifname, patience=PATIENCE):
+            if _alive(owner, _linked(kernel)):
+                return None
+    except CniError:
+        return None
+    return Remain(trace.what, owner, DEAD, "its link on the host is gone")

@@ -1,0 +1,105 @@
+"""Where container runtimes look for CNI configurations and programs, and what lies there.
+
+Must not judge it, nor change anything. Blind spot: a runtime told otherwise by its own settings; `--conf-dir` and `--bin-dir` say so.
+"""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CONF_DIR = "/etc/cni/net.d"
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """One runtime with its defaults: the directory of configurations, and those of programs in the order they are searched."""
+
+    name: str
+    conf_dir: str
+    bin_dirs: tuple[str, ...]
+
+
+KNOWN = {
+    "podman": Runtime(
+        "Podman",
+        CONF_DIR,
+        ("/usr/local/libexec/cni", "/usr/libexec/cni", "/usr/local/lib/cni", "/usr/lib/cni", "/opt/cni/bin"),
+    ),
+    "containerd": Runtime("containerd", CONF_DIR, ("/opt/cni/bin", "/usr/lib/cni")),
+    "nerdctl": Runtime("nerdctl", CONF_DIR, ("/opt/cni/bin",)),
+}
+"""By the program whose presence means that the runtime is installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conflist:
+    """One configuration: its file, the network's name, its plugins' objects; `problem` when it cannot be read."""
+
+    path: str
+    name: str = ""
+    version: str = ""
+    plugins: tuple[dict[str, Any], ...] = ()
+    problem: str = ""
+
+    @property
+    def lease_files(self) -> frozenset[str]:
+        """The lease files its plugins go by."""
+        return frozenset(str(each["subnetFile"]) for each in self.plugins if each.get("subnetFile"))
+
+    @property
+    def wires_by_bridge(self) -> bool:
+        """Whether every attachment has a link on the host that our bridge signed."""
+        kinds = {str(each.get("type", "")) for each in self.plugins[:1]}
+        return bool(kinds & {"bridge", "flannel"}) and bool(self.lease_files)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one runtime finds: the configurations, and where each program of those lies, "" for nowhere."""
+
+    runtime: Runtime
+    conflists: tuple[Conflist, ...]
+    programs: dict[str, str]
+
+
+def installed(conf_dir: str, bin_dirs: Sequence[str]) -> tuple[Runtime, ...]:
+    """Return the runtimes to look at: the one these directories describe, else those installed here."""
+    if conf_dir or bin_dirs:
+        return (Runtime("the runtime", conf_dir or CONF_DIR, tuple(bin_dirs) or ("/opt/cni/bin",)),)
+    return tuple(runtime for program, runtime in KNOWN.items() if shutil.which(program))
+
+
+def look(runtime: Runtime) -> Seen:
+    """Read a runtime's directory of configurations, in the order the runtime does."""
+    try:
+        files = sorted(one for one in Path(runtime.conf_dir).iterdir() if one.suffix in {".conf", ".conflist", ".json"})
+    except OSError:
+        files = []
+    conflists = tuple(map(read, files))
+    kinds = {kind for each in conflists if each.lease_files for plugin in each.plugins for kind in _types(plugin)}
+    return Seen(runtime, conflists, {kind: _found(kind, runtime.bin_dirs) for kind in sorted(kinds)})
+
+
+def read(path: Path) -> Conflist:
+    """Read one configuration, of one program or of several."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        plugins = document.get("plugins", [document])
+        name, version = str(document.get("name", "")), str(document.get("cniVersion", ""))
+        return Conflist(str(path), name, version, tuple(dict(one) for one in plugins))
+    except (OSError, ValueError, TypeError, AttributeError) as problem:
+        return Conflist(str(path), problem=f"it cannot be read: {problem}")
+
+
+def _types(plugin: dict[str, Any]) -> list[str]:
+    """Return the program of a plugin and those it runs itself."""
+    inner = [plugin.get("ipam"), plugin.get("delegate")]
+    kinds = [plugin.get("type"), *(each.get("type") for each in inner if isinstance(each, dict))]
+    return [str(kind) for kind in kinds if kind]
+
+
+def _found(kind: str, directories: Sequence[str]) -> str:
+    return next((f"{one}/{kind}" for one in directories if "/" not in kind and Path(one, kind).is_file()), "")

@@ -1,0 +1,44 @@
+"""Claims about the checks of what a host was given, where tests/e2e/test_doctor.py breaks nothing: the less usual mistakes."""
+
+from dataclasses import replace
+from ipaddress import IPv4Interface
+
+import pytest
+
+from cli.checks import Evidence, InapplicableError, agreed
+from kernel.entries import LinkAddress
+
+
+def test_a_host_that_is_well_has_no_finding(well: Evidence) -> None:
+    for check in (agreed.store, agreed.lease_file, agreed.bridge_address, agreed.rivals):
+        assert list(check(well)) == []
+
+
+def test_an_entry_that_cannot_be_read_is_a_finding(well: Evidence) -> None:
+    (found,) = agreed.store(replace(well, survey=replace(well.survey, refused=("10.42.9.0-24: no JSON",))))
+    assert found.saw == "10.42.9.0-24: no JSON"
+
+
+def test_a_published_address_that_is_not_this_host_s_is_a_finding(well: Evidence) -> None:
+    (found,) = agreed.lease_file(replace(well, survey=replace(well.survey, addresses=())))
+    assert "192.0.2.1, which is no address of this host" in found.saw
+
+
+def test_an_address_behind_nat_is_no_finding(well: Evidence) -> None:
+    natted = replace(well.survey, addresses=(), settings=replace(well.survey.settings, public_ip="192.0.2.1"))
+    assert list(agreed.lease_file(replace(well, survey=natted))) == []
+
+
+def test_an_address_of_the_network_on_no_bridge_is_not_the_bridge_s(well: Evidence) -> None:
+    held = LinkAddress(3, IPv4Interface("10.42.7.0/32"))
+    assert list(agreed.bridge_address(replace(well, survey=replace(well.survey, addresses=(held,))))) == []
+
+
+def test_flanneld_beside_tulled_is_a_finding(well: Evidence) -> None:
+    (found,) = agreed.rivals(replace(well, daemons=("tulled", "flanneld")))
+    assert found.saw == "flanneld and tulled both run here"
+
+
+def test_without_a_lease_in_the_store_there_are_no_rivals_to_look_for(well: Evidence) -> None:
+    with pytest.raises(InapplicableError, match="no lease in the store"):
+        list(agreed.rivals(replace(well, survey=replace(well.survey, leases=()))))

@@ -1,0 +1,56 @@
+"""Claims about the checks of ways to other hosts, where tests/e2e/test_doctor.py breaks nothing: who is asked, who cannot be."""
+
+from dataclasses import replace
+from ipaddress import IPv4Address
+
+import pytest
+
+from cli.checks import Answers, Evidence, InapplicableError, tunnel
+
+ALL = (tunnel.entries, tunnel.macs, tunnel.reachable, tunnel.widths, tunnel.checksums)
+
+
+def test_a_host_that_is_well_has_no_finding(well: Evidence) -> None:
+    assert [list(check(well)) for check in ALL] == [[]] * len(ALL)
+
+
+def test_a_host_that_refuses_the_port_has_no_tunnel(well: Evidence) -> None:
+    public = IPv4Address("192.0.2.2")
+    silent = replace(well.answers, tunnel=frozenset(), refused=frozenset([public]))
+    (found,) = tunnel.reachable(replace(well, answers=silent))
+    assert "nobody listens on UDP port 8472 there" in found.saw
+
+
+def test_a_lease_that_cannot_be_used_is_a_finding(well: Evidence) -> None:
+    plan = well.survey.plan
+    assert plan is not None
+    left = replace(plan, desired=replace(plan.desired, unusable=("10.42.9.0/24: no MAC",)))
+    (found,) = tunnel.entries(replace(well, survey=replace(well.survey, plan=left)))
+    assert found.saw == "a lease cannot be used: 10.42.9.0/24: no MAC"
+
+
+def test_a_wrong_mac_is_told_by_its_own_check_only(well: Evidence) -> None:
+    plan = well.survey.plan
+    assert plan is not None
+    other = replace(plan, differences=("setting mac 02:00:00:00:00:01 on link flannel.1",))
+    assert list(tunnel.entries(replace(well, survey=replace(well.survey, plan=other)))) == []
+
+
+def test_who_is_silent_is_not_also_said_to_lose_large_packets_or_tcp(well: Evidence) -> None:
+    silent = replace(well, answers=replace(well.answers, tunnel=frozenset(), wide=frozenset(), tcp=frozenset()))
+    assert (list(tunnel.widths(silent)), list(tunnel.checksums(silent))) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("answers", "reason"), [(Answers(problem="run this as root"), "run this as root"), (Answers(), "no other host")]
+)
+def test_without_answers_a_check_says_why(well: Evidence, answers: Answers, reason: str) -> None:
+    with pytest.raises(InapplicableError, match=reason):
+        list(tunnel.reachable(replace(well, answers=answers)))
+
+
+def test_a_device_that_carries_less_than_the_lease_allows_is_a_finding(well: Evidence) -> None:
+    eth, device, bridge = well.survey.links
+    narrow = replace(well.survey, links=(eth, replace(device, mtu=1400), bridge))
+    (found,) = tunnel.widths(replace(well, survey=narrow))
+    assert found.saw == "flannel.1 carries 1400 bytes, the lease file allows 1450"

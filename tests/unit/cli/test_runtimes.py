@@ -1,0 +1,44 @@
+"""Claims about what runtimes find: configurations in the order of their names, the programs of ours with those they run."""
+
+import json
+from pathlib import Path
+
+from build.programs import ROOT
+from cli import runtimes
+from cli.runtimes import Runtime
+
+
+def test_the_shipped_configuration_is_seen_with_its_lease_file_and_programs(tmp_path: Path) -> None:
+    for name in ("bridge", "host-local"):
+        (tmp_path / name).touch()
+    seen = runtimes.look(Runtime("x", str(ROOT / "conf"), ("/no/such", str(tmp_path))))
+    first = seen.conflists[0]
+    assert (first.name, first.lease_files, first.wires_by_bridge) == (
+        "tulle",
+        frozenset(["/run/flannel/subnet.env"]),
+        True,
+    )
+    assert (seen.programs["bridge"], seen.programs["portmap"]) == (str(tmp_path / "bridge"), "")
+
+
+def test_a_network_without_a_lease_file_is_somebody_else_s(tmp_path: Path) -> None:
+    document = {"name": "other", "plugins": [{"type": "bridge", "ipam": {"type": "host-local"}}]}
+    (tmp_path / "1.conflist").write_text(json.dumps(document))
+    seen = runtimes.look(Runtime("x", str(tmp_path), ()))
+    assert (seen.conflists[0].wires_by_bridge, seen.programs) == (False, {})
+
+
+def test_files_that_are_no_configuration_are_told_by_their_problem(tmp_path: Path) -> None:
+    for name, text in (("1.conflist", "{"), ("2.conf", "[]"), ("3.conflist", '{"plugins": 5}'), ("4.txt", "{}")):
+        (tmp_path / name).write_text(text)
+    found = runtimes.look(Runtime("x", str(tmp_path), ())).conflists
+    assert [bool(one.problem) for one in found] == [True, True, True]
+
+
+def test_a_directory_that_is_absent_is_an_empty_one() -> None:
+    assert runtimes.look(Runtime("x", "/no/such/directory", ())).conflists == ()
+
+
+def test_a_directory_that_is_named_stands_for_the_runtime() -> None:
+    (found,) = runtimes.installed("/x", ["/y"])
+    assert (found.conf_dir, found.bin_dirs) == ("/x", ("/y",))
