@@ -2,6 +2,8 @@
 
 Reads and prints; must not change anything but the file `docker-opts` is asked for, what `agent` serves and what `repair` mends. Exit codes: 0 shown, 1 not
 available (with the reason) or, of lint and repair, something left to do, 2 wrong usage.
+Reads and prints; must not change anything but the file `docker-opts` is asked for, what `gc` removes, and what `agent` serves. Exit codes: 0 shown, 1 not
+available (with the reason) or, of lint, mistakes found, 2 wrong usage.
 """
 
 import argparse
@@ -13,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 
 from agent import main as agent
-from cli import docker_opts, doctor, lint, status
+from cli import collect, docker_opts, doctor, lint, status
 from cli.repair import command as repair
 from lease import file as lease_file
 
@@ -49,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     doctor.declare(asked)
     asked.set_defaults(show=_examine)
+    swept = commands.add_parser("gc", help="remove what containers that are gone left here, and list what is kept")
+    collect.declare(swept)
+    swept.set_defaults(show=_collect)
     warm = commands.add_parser("agent", help="serve CNI requests warm, or tell how that goes (status)")
     agent.declare(warm)
     warm.set_defaults(show=_run_agent)
@@ -90,6 +95,10 @@ def _show_status(options: argparse.Namespace) -> int:
 
 def _examine(options: argparse.Namespace) -> int:
     return doctor.run(options, os.environ)  # noqa: TID251 - the command's one reader of the environment
+
+
+def _collect(options: argparse.Namespace) -> int:
+    return collect.run(options, os.environ)  # noqa: TID251 - the command's one reader of the environment
 
 
 def _run_agent(options: argparse.Namespace) -> int:

@@ -60,6 +60,11 @@ def find(found: Survey, conflists: Collection[Conflist]) -> tuple[Remain, ...]:
     return (*_vacant(found), *(one for one in remains if one is not None), *_unreserved(found, held, wired))
 
 
+def lives(owner: Owner, kernel: Network) -> bool:
+    """Tell whether an attachment has its link now; raises KernelError."""
+    return _alive(owner, _linked(kernel))
+
+
 def _linked(kernel: Network) -> frozenset[Owner]:
     return frozenset(owner for link in kernel.links() if (owner := _signed(link.alias)))
 
@@ -123,7 +128,7 @@ def _judged(trace: Trace, wired: Collection[str], known: Collection[str], kernel
         return Remain(trace.what, owner, UNKNOWN, f"the network {owner.network} {what}")
     try:
         with Turn(PROGRAM, owner.network, owner.container_id, owner.ifname, patience=PATIENCE):
-            if _alive(owner, _linked(kernel)):
+            if lives(owner, kernel):
                 return None
     except CniError:
         return None

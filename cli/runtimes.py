@@ -52,8 +52,7 @@ class Conflist:
     @property
     def wires_by_bridge(self) -> bool:
         """Whether every attachment has a link on the host that our bridge signed."""
-        kinds = {str(each.get("type", "")) for each in self.plugins[:1]}
-        return bool(kinds & {"bridge", "flannel"}) and bool(self.lease_files)
+        return bool(self.lease_files) and [one.get("type") for one in self.plugins[:1]] == ["bridge"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Checks of what attachments left, and of what runtimes will find. Must not remove anything."""
+"""Checks of what attachments left, and of what runtimes will find. Must not remove anything: that is `tulle gc`."""
 
 from collections.abc import Iterator
 
@@ -47,6 +47,6 @@ def programs(seen: Evidence) -> Iterator[Finding]:
 
 def _told(one: Remain) -> Finding:
     whose = f" of {one.owner.alias}" if one.owner else ""
-    detach = "have the runtime detach that container (DEL), which takes it away"
-    remedy = f"nothing uses it: {detach}" if one.verdict == DEAD else f"if its container is gone, {detach}"
+    unknown = "tulle gc keeps it; if its container is gone, have the runtime detach that (DEL), which takes it away"
+    remedy = "tulle gc removes it" if one.verdict == DEAD else unknown
     return Finding(f"{one.what}{whose}: {one.reason}", remedy)

@@ -25,7 +25,7 @@ def test_a_host_that_is_well_has_no_finding(well: Evidence) -> None:
     ]
 
 
-@pytest.mark.parametrize(("verdict", "words"), [(DEAD, "nothing uses it"), (UNKNOWN, "if its container is gone")])
+@pytest.mark.parametrize(("verdict", "words"), [(DEAD, "tulle gc removes it"), (UNKNOWN, "tulle gc keeps it")])
 def test_the_remedy_follows_the_verdict(well: Evidence, verdict: str, words: str) -> None:
     (found,) = leftovers.reservations(replace(well, remains=(Remain("address 10.42.7.9", OWNER, verdict, "why"),)))
     assert (found.saw, words in found.remedy) == ("address 10.42.7.9 of net/id/eth0: why", True)
