@@ -24,22 +24,38 @@ from overlay.errors import Refused
 
 # fmt: off
 CHECKS = (
-    Check("store",          "hosts hear of each other through the store alone: without it nobody comes, goes or moves", agreed.store),
-    Check("lease-file",     "containers take their addresses from it: what the store gave to another host is a clash", agreed.lease_file),
-    Check("bridge-address", "the gateway of containers must be the lease's, or their packets have no way out", agreed.bridge_address),
-    Check("rivals",         "two daemons on one prefix or VNI undo each other's work", agreed.rivals),
-    Check("forwarding",     "a host that does not forward keeps the packets of its containers", host.forwarding),
-    Check("br-netfilter",   "with br_netfilter even frames between containers of one bridge pass iptables", host.bridged),
-    Check("rp-filter",      "a strict rp_filter drops what comes by another link than the answer would leave by", host.reverse_path),
-    Check("routes",         "a route of the host's own inside the network takes packets away from the tunnel", host.routes),
-    Check("entries",        "each lease is a neighbour, a forwarding entry and a route: without one of them a host is cut off", tunnel.entries),
-    Check("mac",            "others address frames to the MAC in the store; a device with another one drops them", tunnel.macs),
-    Check("tunnel",         "packets to other hosts travel in UDP, which must pass both ways", tunnel.reachable),
-    Check("mtu",            "a way narrower than the MTU loses large packets only: connections open and then hang", tunnel.widths),
-    Check("checksums",      "some cards miscount checksums inside tunnels: ping works, TCP does not", tunnel.checksums),
-    Check("reservations",   "addresses that nobody uses run out", leftovers.reservations),
-    Check("leaks",          "links and rules of containers that are gone catch the packets of later ones", leftovers.leaks),
-    Check("programs",       "a runtime joins a container to the network only with a configuration and every program it names", leftovers.programs),
+    Check("store",          "hosts hear of each other through the store alone: without it nobody comes, goes or moves",
+          "the store's answer and every entry in it", agreed.store),
+    Check("lease-file",     "containers take their addresses from it: what the store gave to another host is a clash",
+          "the file's subnet and network against the store; the published address against this host's", agreed.lease_file),
+    Check("bridge-address", "the gateway of containers must be the lease's, or their packets have no way out",
+          "addresses of the network on bridges", agreed.bridge_address),
+    Check("rivals",         "two daemons on one prefix or VNI undo each other's work",
+          "flanneld beside tulled, a second lease with our address, a second device with our VNI", agreed.rivals),
+    Check("forwarding",     "a host that does not forward keeps the packets of its containers",
+          "ip_forward, for IPv6 too; the policy of iptables' FORWARD", host.forwarding),
+    Check("br-netfilter",   "with br_netfilter even frames between containers of one bridge pass iptables",
+          "bridge-nf-call-iptables together with that policy", host.bridged),
+    Check("rp-filter",      "a strict rp_filter drops what comes by another link than the answer would leave by",
+          "rp_filter of the tunnel's devices and the way the kernel would take to each host", host.reverse_path),
+    Check("routes",         "a route of the host's own inside the network takes packets away from the tunnel",
+          "the main table's routes inside the network that are not the tunnel's or a bridge's", host.routes),
+    Check("entries",        "each lease is a neighbour, a forwarding entry and a route: without one of them a host is cut off",
+          "what tulled would have to change now; leases that cannot be used", tunnel.entries),
+    Check("mac",            "others address frames to the MAC in the store; a device with another one drops them",
+          "the device's MAC against the store", tunnel.macs),
+    Check("tunnel",         "packets to other hosts travel in UDP, which must pass both ways",
+          "an echo through the tunnel to every other host at once, one beside it, and who refuses its UDP port", tunnel.reachable),
+    Check("mtu",            "a way narrower than the MTU loses large packets only: connections open and then hang",
+          "the lease's MTU against interface and device; an echo of that size through the tunnel, never cut", tunnel.widths),
+    Check("checksums",      "some cards miscount checksums inside tunnels: ping works, TCP does not",
+          "TCP to a port nobody listens on, through the tunnel: a refusal is an answer", tunnel.checksums),
+    Check("reservations",   "addresses that nobody uses run out",
+          "the address book against the links of containers and the boot", leftovers.reservations),
+    Check("leaks",          "links and rules of containers that are gone catch the packets of later ones",
+          "rules of iptables and nftables, and links, that name an attachment", leftovers.leaks),
+    Check("programs",       "a runtime joins a container to the network only with a configuration and every program it names",
+          "/etc/cni/net.d, the plugin directories and, for Podman, our network driver; of Podman, containerd and nerdctl", leftovers.programs),
 )
 # fmt: on
 
@@ -51,14 +67,16 @@ class Verdict:
     check: str
     ok: bool | None
     why: str
+    at: str
     findings: tuple[Finding, ...] = ()
     skipped: str = ""
 
     def lines(self) -> list[str]:
         """Return it for people."""
         mark = {True: "ok     ", False: "FAILED ", None: "skipped"}[self.ok]
-        first = f"{mark}  {self.check:<15}  {self.skipped if self.ok is None else self.why}"
-        return [first, *(f"         {word} {text}" for one in self.findings for word, text in _parts(one))]
+        first = f"{mark}  {self.check:<15}  {self.skipped or self.at}"
+        why = [f"         why: {self.why}"] if self.findings else []
+        return [first, *(f"         {word} {text}" for one in self.findings for word, text in _parts(one)), *why]
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -108,8 +126,8 @@ def _verdict(check: Check, seen: Evidence) -> Verdict:
     try:
         findings = tuple(check.look(seen))
     except InapplicableError as reason:
-        return Verdict(check.name, None, check.why, skipped=str(reason))
-    return Verdict(check.name, not findings, check.why, findings)
+        return Verdict(check.name, None, check.why, check.at, skipped=str(reason))
+    return Verdict(check.name, not findings, check.why, check.at, findings)
 
 
 def gather(found: Survey, looked: tuple[Seen, ...]) -> Evidence:

@@ -20,6 +20,8 @@ class Runtime:
     name: str
     conf_dir: str
     bin_dirs: tuple[str, ...]
+    driver_dirs: tuple[str, ...] = ()
+    """Where it would find our network driver, which needs no configuration."""
 
 
 KNOWN = {
@@ -27,6 +29,7 @@ KNOWN = {
         "Podman",
         CONF_DIR,
         ("/usr/local/libexec/cni", "/usr/libexec/cni", "/usr/local/lib/cni", "/usr/lib/cni", "/opt/cni/bin"),
+        tuple(f"{root}/{place}/netavark" for root in ("/usr/local", "/usr") for place in ("libexec", "lib")),
     ),
     "containerd": Runtime("containerd", CONF_DIR, ("/opt/cni/bin", "/usr/lib/cni")),
     "nerdctl": Runtime("nerdctl", CONF_DIR, ("/opt/cni/bin",)),
@@ -62,6 +65,8 @@ class Seen:
     runtime: Runtime
     conflists: tuple[Conflist, ...]
     programs: dict[str, str]
+    driver: str = ""
+    """Our network driver, where the runtime finds it."""
 
 
 def installed(conf_dir: str, bin_dirs: Sequence[str]) -> tuple[Runtime, ...]:
@@ -79,7 +84,8 @@ def look(runtime: Runtime) -> Seen:
         files = []
     conflists = tuple(map(read, files))
     kinds = {kind for each in conflists if each.lease_files for plugin in each.plugins for kind in _types(plugin)}
-    return Seen(runtime, conflists, {kind: _found(kind, runtime.bin_dirs) for kind in sorted(kinds)})
+    programs = {kind: _found(kind, runtime.bin_dirs) for kind in sorted(kinds)}
+    return Seen(runtime, conflists, programs, _found("tulle", runtime.driver_dirs))
 
 
 def read(path: Path) -> Conflist:

@@ -54,8 +54,9 @@ class InapplicableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check: `look` yields what is wrong, nothing when all is well, or raises InapplicableError."""
+    """One check: why it matters, what it looks `at`; `look` yields what is wrong, nothing when all is well, or raises InapplicableError."""
 
     name: str
     why: str
+    at: str
     look: Callable[[Evidence], Iterable[Finding]]

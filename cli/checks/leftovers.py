@@ -29,7 +29,7 @@ def programs(seen: Evidence) -> Iterator[Finding]:
     lease_file = seen.survey.settings.subnet_file
     for each in seen.runtimes:
         ours = [one for one in each.conflists if lease_file in one.lease_files]
-        if not ours:
+        if not ours and not each.driver:
             yield Finding(
                 f"{each.runtime.name} has no configuration in {each.runtime.conf_dir} that goes by {lease_file}",
                 f"put conf/10-tulle.conflist of this project into {each.runtime.conf_dir}, unchanged",

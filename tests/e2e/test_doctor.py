@@ -295,6 +295,7 @@ def test_people_read_what_was_seen_why_it_matters_and_what_to_do(still: Lab) -> 
     store = f"sqlite:{still.workdir / 'net.db'}"
     said = host.place.attempt(DIST / "bin" / "tulle", "doctor", "--", "--store", store, "--iface", "eth0").stdout
     host.place.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
-    assert "FAILED   forwarding       a host that does not forward keeps the packets of its containers" in said
+    assert "FAILED   forwarding       ip_forward, for IPv6 too; the policy of iptables' FORWARD" in said
+    assert "why: a host that does not forward keeps the packets of its containers" in said
     assert "saw: net.ipv4.ip_forward is 0" in said
     assert "do:  sysctl -w net.ipv4.ip_forward=1" in said

@@ -42,3 +42,9 @@ def test_a_directory_that_is_absent_is_an_empty_one() -> None:
 def test_a_directory_that_is_named_stands_for_the_runtime() -> None:
     (found,) = runtimes.installed("/x", ["/y"])
     assert (found.conf_dir, found.bin_dirs) == ("/x", ("/y",))
+
+
+def test_a_network_driver_is_seen_where_the_runtime_looks_for_it(tmp_path: Path) -> None:
+    (tmp_path / "tulle").touch()
+    seen = runtimes.look(Runtime("x", "/no/such/directory", (), ("/no/such", str(tmp_path))))
+    assert seen.driver == str(tmp_path / "tulle")

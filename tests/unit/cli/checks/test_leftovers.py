@@ -45,3 +45,8 @@ def test_a_configuration_that_cannot_be_read_is_named(well: Evidence) -> None:
 def test_without_a_runtime_there_is_nothing_to_look_at(well: Evidence) -> None:
     with pytest.raises(InapplicableError, match="--conf-dir"):
         list(leftovers.programs(well))
+
+
+def test_a_runtime_with_our_driver_needs_no_configuration(well: Evidence) -> None:
+    driven = Seen(RUNTIME, (), {}, "/usr/local/libexec/netavark/tulle")
+    assert list(leftovers.programs(replace(well, runtimes=(driven,)))) == []
