@@ -1,9 +1,7 @@
 """The command `tulle`: shows people what the programs and the daemon work with.
 
-Reads and prints; must not change anything but the file `docker-opts` is asked for, what `agent` serves and what `repair` mends. Exit codes: 0 shown, 1 not
-available (with the reason) or, of lint and repair, something left to do, 2 wrong usage.
-Reads and prints; must not change anything but the file `docker-opts` is asked for, what `gc` removes, and what `agent` serves. Exit codes: 0 shown, 1 not
-available (with the reason) or, of lint, mistakes found, 2 wrong usage.
+Reads and prints; must not change anything but the file `docker-opts` is asked for, what `agent` serves, what `gc` removes and what
+`repair` mends. Exit codes: 0 shown, 1 not available (with the reason) or, of lint, doctor, gc and repair, something left to do, 2 wrong usage.
 """
 
 import argparse
