@@ -5,17 +5,20 @@
 # usage: build/reference.sh [NAME...]
 set -eu
 
-# name, Go module, version, package in it, import to leave out of its main.go (- for none).
+# name, Go module, version, package in it, what to leave out: an import of its main.go, or a .go file (- for nothing).
 # flanneld is built without Tencent's cloud: that SDK is not in every module proxy, and no test goes there.
+# nerdctl is built without a file of its own tests that lies among the program's: it needs a module that is published nowhere.
 TABLE='flanneld github.com/flannel-io/flannel v0.28.9 . github.com/flannel-io/flannel/pkg/backend/tencentvpc
 portmap github.com/containernetworking/plugins v1.9.0 plugins/meta/portmap -
-firewall github.com/containernetworking/plugins v1.9.0 plugins/meta/firewall -'
+firewall github.com/containernetworking/plugins v1.9.0 plugins/meta/firewall -
+cnitool github.com/containernetworking/cni v1.3.0 cnitool -
+nerdctl github.com/containerd/nerdctl/v2 v2.3.5 cmd/nerdctl cmd/nerdctl/helpers/testing_linux.go'
 
 PATH="$PATH:/usr/local/go/bin"
 
 say() { printf 'reference: %s\n' "$*"; }
 
-compile() { # name module version package import
+compile() { # name module version package without
     export GOBIN="$PWD/.reference/bin" GOFLAGS='-modcacherw -buildvcs=false'
     mkdir -p .reference/bin
     rm -rf .reference/source
@@ -23,15 +26,15 @@ compile() { # name module version package import
     [ -n "$here" ] || return 1
     cp -r "$here" .reference/source
     chmod -R u+w .reference/source
-    (
-        cd ".reference/source/$4"
-        [ "$5" = - ] || grep -vF "\"$5\"" main.go >main.go.kept
-        [ "$5" = - ] || mv main.go.kept main.go
-        go build -trimpath -ldflags '-s -w' -o "$GOBIN/$1" .
-    )
+    case $5 in
+    -) ;;
+    *.go) rm ".reference/source/$5" ;;
+    *) sed -i "\\|\"$5\"|d" ".reference/source/$4/main.go" ;;
+    esac
+    (cd ".reference/source/$4" && go build -trimpath -ldflags '-s -w' -o "$GOBIN/$1" .)
 }
 
-build() { # name module version package import
+build() { # name module version package without
     printf '%s\n' "$*" | cmp -s - ".reference/$1.made" && [ -x ".reference/bin/$1" ] && return
     command -v go >/dev/null || {
         say "no Go toolchain here, so no $1; the tests beside it are left out (golang.org has one, for /usr/local/go)"
@@ -48,7 +51,7 @@ build() { # name module version package import
 }
 
 cd "$(dirname "$0")/.."
-printf '%s\n' "$TABLE" | while read -r name module version package import; do
-    case " ${*:-$name} " in *" $name "*) build "$name" "$module" "$version" "$package" "$import" </dev/null ;; esac
+printf '%s\n' "$TABLE" | while read -r name module version package without; do
+    case " ${*:-$name} " in *" $name "*) build "$name" "$module" "$version" "$package" "$without" </dev/null ;; esac
 done
 rm -rf .reference/source

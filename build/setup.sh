@@ -16,6 +16,7 @@ gcc gcc
 TEST="$RUN
 podman podman
 runc runc
+containerd containerd
 sysctl procps
 iptables iptables
 wg wireguard-tools
@@ -59,7 +60,7 @@ missing() {
     done
 }
 
-fetch() { # a package may bring a service (etcd-server does): none is started now or at the next boot
+fetch() { # a package may bring a service (etcd-server and containerd do): none is started now or at the next boot
     if [ ! -e /usr/sbin/policy-rc.d ]; then
         ban=/usr/sbin/policy-rc.d
         printf '#!/bin/sh\nexit 101\n' >"$ban"
@@ -68,9 +69,11 @@ fetch() { # a package may bring a service (etcd-server does): none is started no
     code=0
     DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >"$log" 2>&1 || code=$?
     [ -z "$ban" ] || rm -f "$ban"
-    case " $* " in
-    *' etcd-server '*) ! command -v systemctl >/dev/null || systemctl disable etcd >/dev/null 2>&1 || : ;;
-    esac
+    for package in etcd-server:etcd containerd:containerd; do
+        case " $* " in
+        *" ${package%:*} "*) ! command -v systemctl >/dev/null || systemctl disable "${package#*:}" >/dev/null 2>&1 || : ;;
+        esac
+    done
     return "$code"
 }
 

@@ -17,7 +17,8 @@ import pytest
 
 from tests.lab import netavark, podman
 from tests.lab.hosts import Host, Lab
-from tests.lab.podman import PAGE, Podman
+from tests.lab.image import PAGE
+from tests.lab.podman import Podman
 
 
 def make_podman(host: Host) -> Podman:

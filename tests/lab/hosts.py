@@ -28,6 +28,7 @@ from tests.lab.runtime import Attachment, Conflist, Runtime
 from tests.lab.world import LabError, Place, World, tool
 
 CONFLIST = ROOT / "conf" / "10-tulle.conflist"
+PORTS = ROOT / "conf" / "20-tulle-ports.conflist"
 LAB = ROOT / "tests" / "lab"
 DEVICE = "flannel.1"
 PORT = 8080

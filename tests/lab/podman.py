@@ -5,21 +5,15 @@ Must not know networks: the caller's settings say what there is.
 """
 
 import json
-import os
 import resource
-import shutil
-import tarfile
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from subprocess import CompletedProcess
 
+from tests.lab import cgroups, image
 from tests.lab.hosts import Host
 from tests.lab.world import PATH
 
-IMAGE = "localhost/busybox:1"
-PAGE = "from the other host"
-APPLETS = ("cat", "httpd", "ip", "ping", "sh", "wget")
 SETTINGS = """
 [containers]
 default_ulimits = ["nofile={nofile}:{nofile}", "nproc={nproc}:{nproc}"]
@@ -42,8 +36,8 @@ class Podman:
 
     @property
     def cgroup(self) -> str:
-        """The group its containers live below: cgroups are the machine's, so the name must not be anybody else's."""
-        return f"{self.home.parent.name}-{self.host.name}"
+        """The group its containers live below."""
+        return cgroups.parent(self.host)
 
     def attempt(self, *words: str) -> CompletedProcess[str]:
         """Run one podman command here."""
@@ -66,11 +60,19 @@ class Podman:
 
     def start(self, name: str, *command: str, options: tuple[str, ...] = ()) -> str:
         """Run a container on our network, detached, and return its id."""
-        return self.run("run", "--detach", "--name", name, *self._network, *options, IMAGE, *command)
+        return self.run("run", "--detach", "--name", name, *self._network, *options, image.IMAGE, *command)
 
     def once(self, name: str, *command: str) -> str:
         """Run a container on our network to its end and return what it printed."""
-        return self.run("run", "--name", name, *self._network, IMAGE, *command)
+        return self.run("run", "--name", name, *self._network, image.IMAGE, *command)
+
+    def execute(self, name: str, *command: str) -> str:
+        """Run a command in a container and return what it printed."""
+        return self.run("exec", name, *command)
+
+    def remove(self, name: str) -> None:
+        """Remove a container at once."""
+        self.run("rm", "--force", "--time", "0", name)
 
     @property
     def _network(self) -> tuple[str, ...]:
@@ -84,31 +86,13 @@ class Podman:
     def remove_containers(self) -> None:
         """Remove every container, and then the groups Podman made for them: cgroups are the machine's, not the world's."""
         self.attempt("rm", "--force", "--all", "--time", "0")
-        remove_cgroups(self.cgroup)
+        cgroups.remove(self.cgroup)
 
 
 def limit(kind: int) -> int:
     """Return what this machine lets a process have; Podman's own defaults may be more than that (runtimes.md, fact 1)."""
     hard = resource.getrlimit(kind)[1]
     return 32768 if hard == resource.RLIM_INFINITY else hard
-
-
-def image(target: Path) -> Path:
-    """Write an image's root file system: busybox, a page, and the names busybox answers to."""
-    with tarfile.open(target, "w") as archive:
-        archive.add(os.path.realpath(shutil.which("busybox", path=PATH) or "busybox"), "bin/busybox")
-        for applet in APPLETS:
-            link = tarfile.TarInfo(f"bin/{applet}")
-            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
-            archive.addfile(link)
-        for folder in ("proc", "sys", "dev", "tmp", "etc", "www"):
-            entry = tarfile.TarInfo(folder)
-            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
-            archive.addfile(entry)
-        page = tarfile.TarInfo("www/index.html")
-        page.size = len(PAGE)
-        archive.addfile(page, BytesIO(PAGE.encode()))
-    return target
 
 
 def make(host: Host, network: str) -> Podman:
@@ -121,13 +105,5 @@ def make(host: Host, network: str) -> Podman:
     (home / "containers.conf").write_text(settings)
     host.place.run("mount", "-t", "tmpfs", "tmpfs", "/dev/shm")  # podman's lock file
     podman = Podman(host, home)
-    podman.run("import", "--quiet", "--change", "ENV PATH=/bin", str(image(home / "image.tar")), IMAGE)
+    podman.run("load", "--quiet", "--input", str(image.write(home / "image.tar")))
     return podman
-
-
-def remove_cgroups(parent: str) -> None:
-    """Remove the groups below every `parent`, deepest first."""
-    for top in (*Path("/sys/fs/cgroup").glob(parent), *Path("/sys/fs/cgroup").glob(f"*/{parent}")):
-        for group in sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True):
-            group.rmdir()
-        top.rmdir()

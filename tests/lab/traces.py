@@ -63,3 +63,11 @@ def remains(identity: str, paths: Iterable[Path]) -> list[str]:
     """Return a line for every process still in (or waiting for) the world, and for every path that still exists."""
     processes = [f"process {pid}" for pid in members(identity)]
     return processes + [f"directory {path}" for path in paths if path.exists()]
+
+
+def attachments(place: Place) -> set[str]:
+    """Return what attachments leave on a host: claims, links and rules, line by line and without counters."""
+    claims = place.run("find", "/run", "-path", "*/tulle/*", "-type", "f", "!", "-name", "*lock*")
+    links = place.run("ip", "-brief", "link")
+    rules = place.run("nft", "--stateless", "list", "ruleset")
+    return {line for text in (claims, links, rules) for line in text.splitlines()}
