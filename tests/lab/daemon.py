@@ -102,8 +102,8 @@ def state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
-def start(place: Place, workdir: Path, *options: str) -> Daemon:
-    """Start tulled in a place with the lab's flags, the store all hosts share and these options."""
+def start(place: Place, workdir: Path, *options: str, program: Path = DIST / "bin" / "tulled") -> Daemon:
+    """Start tulled (the built one, or `program` of the place) with the lab's flags, the store all hosts share and these options."""
     address = workdir / f"{place.name}.ready"
     address.unlink(missing_ok=True)
     with contextlib.ExitStack() as undo:
@@ -113,6 +113,6 @@ def start(place: Place, workdir: Path, *options: str) -> Daemon:
         with log.open("a") as sink:
             environment = {"PATH": PATH, "NOTIFY_SOCKET": str(address)}
             store = f"sqlite:{workdir / 'net.db'}"
-            job = place.start(DIST / "bin" / "tulled", "--store", store, *FLAGS, *options, env=environment, log=sink)
+            job = place.start(program, "--store", store, *FLAGS, *options, env=environment, log=sink)
         undo.pop_all()
     return Daemon(place.name, job, readiness, log)

@@ -70,9 +70,9 @@ class Host:
     daemon: Daemon | None = None
     containers: dict[str, Container] = field(default_factory=dict)
 
-    def start_daemon(self, *options: str) -> Daemon:
+    def start_daemon(self, *options: str, program: Path = DIST / "bin" / "tulled") -> Daemon:
         """Start tulled here; the caller waits until it is ready."""
-        self.daemon = daemon.start(self.place, self.workdir, *options)
+        self.daemon = daemon.start(self.place, self.workdir, *options, program=program)
         return self.daemon
 
     def add(self, name: str, runtime: Runtime | None = None) -> Container:
