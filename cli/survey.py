@@ -119,10 +119,9 @@ class Survey:
 
 def look(settings: Settings) -> Survey:
     """Survey one network; raises KernelError when the kernel does not even list its links."""
-    with ExitStack() as stack:
-        kernel = stack.enter_context(Network())
+    with Network() as kernel:
         found = _with_lease(Survey(settings))
-        found = _with_store(found, kernel, stack)
+        found = _with_store(found, kernel)
         found = replace(
             found, links=kernel.links(), addresses=kernel.addresses(), routes=kernel.routes(), sysctls=_sysctls()
         )
@@ -154,12 +153,12 @@ def _book(path: str) -> Book:
         return Book(path, problem=f"{problem.msg}; {problem.details}")
 
 
-def _with_store(found: Survey, kernel: Network, stack: ExitStack) -> Survey:
+def _with_store(found: Survey, kernel: Network) -> Survey:
     said = io.StringIO()
     log = Log(said, clock=lambda: "")
     settings = found.settings
     try:
-        config, leases = asyncio.run(_ask(_open(settings, kernel, stack, log)))
+        config, leases = asyncio.run(_asked(settings, kernel, log))
         parsed = network.parse(config, f"network config in {settings.store}")
         catalogue.require_known(parsed)
     except TimeoutError:
@@ -168,6 +167,12 @@ def _with_store(found: Survey, kernel: Network, stack: ExitStack) -> Survey:
         return replace(found, store_problem=str(problem))
     refused = tuple(line for line in said.getvalue().splitlines() if "entry left out" in line)
     return replace(found, config=parsed, leases=leases, refused=refused)
+
+
+async def _asked(settings: Settings, kernel: Network, log: Log) -> tuple[str, tuple[Lease, ...]]:
+    """Open the store, ask it and close it, all in one event loop: a connection cannot be closed in another."""
+    with ExitStack() as stack:
+        return await _ask(_open(settings, kernel, stack, log))
 
 
 def _open(settings: Settings, kernel: Network, stack: ExitStack, log: Log) -> Store:

@@ -1,6 +1,7 @@
 """Claims about a network of real flannelds and one tulled on one etcd, for each backend both know:
 
 - every host reaches every other one's container addresses, the flanneld that was there before tulled and the one that came after
+- `tulle status` beside tulled shows both flannelds as peers that answer
 - etcd holds one perfect lease a host, tulled's in the very form of flanneld's
 - a flanneld that restarts keeps its subnet and reaches tulled again; tulled's lease is untouched
 - tulled's lease ends while it is away: the flannelds forget its subnet; it comes back and is reached again
@@ -127,6 +128,14 @@ def mixed(request: pytest.FixtureRequest) -> Iterator[Mixed]:
 
 def test_every_host_reaches_every_other_one(mixed: Mixed) -> None:
     mixed.all_reached()
+
+
+def test_tulle_status_shows_every_flanneld_as_a_peer(mixed: Mixed) -> None:
+    mixed.all_reached()
+    said = mixed.ours.place.run(daemon.DIST / "bin" / "tulle", "status", "--", "--etcd-endpoints", URL)
+    assert re.search(r"peers +2, 2 of them answer", said), said
+    assert subnet(mixed.first) in said
+    assert subnet(mixed.last) in said
 
 
 def test_etcd_holds_one_perfect_lease_a_host(mixed: Mixed) -> None:
