@@ -1,8 +1,8 @@
 """`tulle repair` as a person runs it after a firewall reload, on a pretend host with libcni's cache as libcni writes it. Claims:
 
 - after `nft flush ruleset` CHECK names what is missing and the command; --dry-run tells it and changes nothing
-- the command has masquerade, the guard against forged MACs and published ports stand again, in both backends: traffic works and CHECK
-  succeeds, with the same addresses and links
+- the command has masquerade, the guard against forged MACs, published ports and the firewall stand again, in both backends: traffic
+  works and CHECK succeeds, with the same addresses and links
 - a second run touches nothing at all
 - a container in no record is named with its link, one whose namespace is gone is left out, and a broken file stops nobody
 """
@@ -42,11 +42,9 @@ def conflist(backend: str, number: int, folder: Path) -> dict[str, Any]:
         "ipam": {"type": "host-local", "subnet": subnet, "dataDir": str(folder / "book")},
     }
     portmap = {"type": "portmap", "backend": backend, "capabilities": {"portMappings": True}}
-    return {
-        "cniVersion": "1.0.0",
-        "name": backend,
-        "plugins": [bridge, {**portmap, "dataDir": str(folder / "portmap")}],
-    }
+    portmap["dataDir"] = str(folder / "portmap")
+    firewall = {"type": "firewall", "backend": backend, "ingressPolicy": "same-bridge"}
+    return {"cniVersion": "1.0.0", "name": backend, "plugins": [bridge, portmap, firewall]}
 
 
 @dataclass
@@ -112,6 +110,7 @@ def test_check_and_a_dry_run_name_what_is_missing(reloaded: Reloaded) -> None:
         name = f"{backend}/{backend}/eth0"
         assert f"{name}: bridge missing: masquerade rules of {name} are missing" in said.stdout
         assert f"{name}: portmap missing: port mappings of {name} are incomplete, missing: " in said.stdout
+        assert f"{name}: firewall missing: firewall rules of {name} are incomplete, missing: " in said.stdout
     assert "dport" not in reloaded.rules()
     assert [reloaded.seen(each) for each in BACKENDS] == ["", ""]
 
@@ -137,7 +136,7 @@ def test_what_stands_is_not_touched(reloaded: Reloaded) -> None:
     before = reloaded.rules()
     said = reloaded.repair("--json")
     states = [part["state"] for each in json.loads(said.stdout)["attachments"] for part in each["parts"]]
-    assert (said.returncode, states) == (0, ["stands"] * 4)
+    assert (said.returncode, states) == (0, ["stands"] * 6)
     assert reloaded.rules() == before
 
 
