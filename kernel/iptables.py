@@ -24,7 +24,7 @@ LOCKED = 4
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A chain of ours, and the one jump to it at the end of a built-in chain (`parent`).
+    """A chain of ours, and the one jump to it from a built-in chain (`parent`): at its end, or `first` of all.
 
     `rules` are what follows `-A name` in iptables-save's spelling and order, without the comment, one word an entry,
     target last: `("-s", "10.42.0.0/16", "-j", "ACCEPT")`. Each gets the comment before its `-j`.
@@ -35,6 +35,7 @@ class Chain:
     parent: str
     comment: str
     rules: tuple[tuple[str, ...], ...]
+    first: bool = False
 
     def lines(self) -> list[str]:
         """Return the rules as iptables lists them."""
@@ -188,9 +189,11 @@ def settle(
 def _repair(found: Sequence[str], chain: Chain) -> list[str]:
     jumps = _jumps(found, chain)
     lines = [line for line in found if line.startswith(f"-A {chain.name} ")]
-    if (jumps, lines) == ([chain.jump()], chain.lines()) and _present(found, chain):
+    placed = jumps == [chain.jump()] and (not chain.first or _leads(found, chain))
+    if placed and lines == chain.lines() and _present(found, chain):
         return []
-    again = [] if jumps == [chain.jump()] else [*(_undone(line) for line in jumps), chain.jump()]
+    place = "-I" if chain.first else "-A"
+    again = [] if placed else [*(_undone(line) for line in jumps), chain.jump().replace("-A", place, 1)]
     return [f":{chain.name} - [0:0]", *chain.lines(), *again]
 
 
@@ -208,6 +211,11 @@ def _present(found: Sequence[str], chain: Chain) -> bool:
 def _jumps(found: Sequence[str], chain: Chain) -> list[str]:
     start, end = f"-A {chain.parent} ", f" -j {chain.name}"
     return [line for line in found if line.startswith(start) and line.endswith(end)]
+
+
+def _leads(found: Sequence[str], chain: Chain) -> bool:
+    """Tell whether the jump is what the built-in chain begins with."""
+    return next((line for line in found if line.startswith(f"-A {chain.parent} ")), "") == chain.jump()
 
 
 def _undone(line: str) -> str:

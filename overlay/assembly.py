@@ -207,7 +207,7 @@ def earlier_rules(chosen: Settings, boot: str) -> tuple[Rules, ...]:
     return tuple(
         Rules(
             *(network, subnet, chosen.ip_masq, chosen.iptables_forward_rules),
-            *(not chosen.ip_masq_fully_random_disable, _excluded(chosen, network.version), native),
+            *(not chosen.ip_masq_fully_random_disable, _excluded(chosen, network.version), native, chosen.keep_source),
         )
         for network, subnet, native in Record(chosen.subnet_file, boot).read().rules
     )
@@ -225,6 +225,7 @@ def _duties(chosen: Settings, config: NetworkConfig, private_key: str) -> Duties
         forward=chosen.iptables_forward_rules,
         fully_random=not chosen.ip_masq_fully_random_disable,
         excluded=tuple(map(ip_network, chosen.ip_masq_exclude)),
+        keep_source=chosen.keep_source,
         guarded=chosen.tunnel_guard,
         allowed=tuple(map(ip_network, chosen.tunnel_allow)),
         private_key=private_key,

@@ -136,18 +136,23 @@ class Enforcer:
         there could help.
         """
         version = plan.version
+        needed = bool(not plan.empty or plan.first or native.first)
         try:
             tables = iptables.saved(version)
         except KernelError:
-            if not plan.empty:
+            if needed:
                 raise
             return []  # an iptables that cannot list neither drops nor translates anything
         plans = [plan, native] if iptables.policy(tables, "filter", "FORWARD") == "DROP" else [plan]
-        if version not in self._legacy and not plan.empty:
+        if version not in self._legacy and needed:
             self._legacy[version] = iptables.legacy(version)
 
         def settle(one: Plan) -> tuple[str, ...]:
-            chains = (_translating(spelling.masquerading(one)), _accepting(spelling.forwarding(plans)))
+            chains = (
+                _translating(spelling.masquerading(one)),
+                _accepting(spelling.forwarding(plans)),
+                _keeping(spelling.keeping([one, native])),
+            )
             kept = [chain for chain in chains if chain.rules]
             return iptables.settle(version, tables, kept, [chain for chain in chains if not chain.rules])
 
@@ -171,6 +176,10 @@ def _translating(rules: tuple[spelling.Words, ...]) -> Chain:
 
 def _accepting(rules: tuple[spelling.Words, ...]) -> Chain:
     return Chain("filter", "FLANNEL-FWD", "FORWARD", "flanneld forward", rules)
+
+
+def _keeping(rules: tuple[spelling.Words, ...]) -> Chain:
+    return Chain("nat", "TULLE-KEEP-SOURCE", "POSTROUTING", "tulled keep-source", rules, first=True)
 
 
 def _reason(problem: KernelError) -> str:

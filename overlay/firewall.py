@@ -2,7 +2,7 @@
 
 flannel-contract.md 6.1's rules, also where nftables mode (6.2) has them wrong: the mark is tested with its mask, and a host's
 packet to a remote container is masqueraded. Several networks share the host's one set: what spares comes before what
-translates. overlay.nftables and overlay.iptables spell the rules. Nothing is removed at exit.
+translates. What must come before other programs' rules is apart. overlay.nftables and overlay.iptables spell the rules. Nothing is removed at exit.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,6 +25,7 @@ class Rules:
     """What one network asks for in one family: `network` of all hosts, own `subnet`, and what to do.
 
     What containers send to a network of `excluded` keeps its source address. `native` asks for nftables, not iptables.
+    `keep_source` holds that against other programs' masquerade, for the network and what is excluded.
     """
 
     network: IPNetwork
@@ -34,6 +35,7 @@ class Rules:
     fully_random: bool = True
     excluded: tuple[IPNetwork, ...] = ()
     native: bool = False
+    keep_source: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +64,12 @@ class Plan:
     masquerade: tuple[Rule, ...] = ()
     forward: tuple[Rule, ...] = ()
     fully_random: bool = True
+    first: tuple[Rule, ...] = ()
+    """What is accepted before any other program translates it: in iptables, where those programs do."""
 
     @property
     def empty(self) -> bool:
-        """True when there is no rule at all."""
+        """True when there is no rule of flannel's at all."""
         return not (self.masquerade or self.forward)
 
 
@@ -82,6 +86,7 @@ def plan(version: int, wanted: Sequence[Rules]) -> Plan:
         masquerade if translating else (),
         tuple(rule for one in wanted if one.forward for rule in _accepts(one)),
         all(one.fully_random for one in wanted),
+        tuple(rule for one in wanted if one.keep_source for rule in _kept(one)),
     )
 
 
@@ -91,6 +96,13 @@ def _spared(rules: Rules) -> Iterable[Rule]:
     yield Rule("return", everywhere, own)
     yield Rule("return", Side(rules.network, inside=False), own)
     yield from (Rule("return", everywhere, Side(one)) for one in rules.excluded)
+
+
+def _kept(rules: Rules) -> Iterable[Rule]:
+    """Yield what leaves this host's containers untranslated, but not what stays here: a hairpin needs its masquerade."""
+    own = Side(rules.subnet)
+    yield Rule("return", own, own)
+    yield from (Rule("accept", own, Side(one)) for one in (rules.network, *rules.excluded))
 
 
 def _translated(rules: Rules) -> Iterable[Rule]:

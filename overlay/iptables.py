@@ -22,6 +22,11 @@ def forwarding(plans: Sequence[Plan]) -> tuple[Words, ...]:
     return tuple(_words(rule) for plan in plans for rule in plan.forward)
 
 
+def keeping(plans: Sequence[Plan]) -> tuple[Words, ...]:
+    """Give the rules of the chain TULLE-KEEP-SOURCE for these plans."""
+    return tuple(_words(rule) for plan in plans for rule in plan.first)
+
+
 def _words(rule: Rule, *, fully_random: bool = False) -> Words:
     mark = ("-m", "mark", "--mark", f"{MARK:#x}/{MARK:#x}") if rule.marked else ()
     random = ("--random-fully",) if rule.verdict == "masquerade" and fully_random else ()

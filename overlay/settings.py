@@ -64,6 +64,7 @@ class Settings:
     tunnel_allow: tuple[str, ...]
     wireguard_key_file: str
     ip_masq_exclude: tuple[str, ...]
+    keep_source: bool
     iptables_resync: int
     iptables_forward_rules: bool
     ip_blackhole_route: bool
@@ -176,6 +177,7 @@ OPTIONS = (
     Option("ip-masq",                       readers.boolean,                False,        "",        "masquerade what containers send out of the network"),
     Option("ip-masq-fully-random-disable",  readers.boolean,                False,        "",        "let the kernel keep source ports when masquerading"),
     Option("ip-masq-exclude",               readers.cidr,                   (),           "CIDR",    "with --ip-masq: what containers send there keeps its source address; may be repeated", repeated=True),
+    Option("keep-source",                   readers.boolean,                False,        "",        "let what containers send to the network out first in POSTROUTING, before other programs (Podman's netavark) masquerade it"),
     Option("tunnel-guard",                  readers.boolean,                True,         "",        "drop packets of our VXLAN port and VNI from addresses that are no current peer's"),
     Option("tunnel-allow",                  readers.cidr,                   (),           "CIDR",    "let these send to the tunnel too (peers behind NAT); may be repeated", repeated=True),
     Option("wireguard-key-file",            str,                            KEY_PATH,     "FILE",    "private key of the backend wireguard, made at the first start and kept (also WIREGUARD_KEY_FILE)", also=("WIREGUARD_KEY_FILE",)),

@@ -40,6 +40,7 @@ class Duties:
     guarded: bool = True
     allowed: tuple[IPNetwork, ...] = ()
     blackhole: bool = False
+    keep_source: bool = False
     private_key: str = field(default="", repr=False)
 
 
@@ -159,7 +160,7 @@ class Upkeep:
         return tuple(
             Rules(
                 *(network, subnet, duties.masquerade, duties.forward, duties.fully_random),
-                *(outside[network.version], duties.config.nftables),
+                *(outside[network.version], duties.config.nftables, duties.keep_source),
             )
             for network, subnet in zip(duties.config.networks, own.subnet.networks, strict=False)
         )

@@ -2,6 +2,7 @@
 
 - the policy of FORWARD is read, for both families, and asking changes nothing
 - flannel's chains are made literally (flannel contract 6.1), in one change, once; order and doubles are repaired as the rest
+- a chain that must be first is, whatever was there, and is again after another came before it
 - rules given as words are carried out wholly or not at all, and listed as the same words
 - rules of others are kept; removal leaves no trace and may be repeated
 """
@@ -95,6 +96,19 @@ def test_rules_of_others_are_kept(host: Space) -> None:
     _keep(host, 4, _chain(4))
     _keep(host, 4, gone=(_chain(4),))
     assert _shown(host, 4) == [*EMPTY, "-A FORWARD -s 192.0.2.0/24 -j DROP"]
+
+
+def test_a_chain_that_must_be_first_stays_first(host: Space) -> None:
+    chain = replace(_chain(4), first=True)
+    other = ["FORWARD", "-s", "192.0.2.0/24", "-j", "DROP"]
+    host.run("iptables", "-A", *other)
+    assert [_keep(host, 4, chain) for _ in range(2)] == [("FLANNEL-FWD",), ()]
+    host.run("iptables", "-I", *other)
+    assert [_keep(host, 4, chain) for _ in range(2)] == [("FLANNEL-FWD",), ()]
+    assert [line for line in _shown(host, 4) if line.startswith("-A FORWARD")] == [
+        chain.jump(),
+        *["-A FORWARD -s 192.0.2.0/24 -j DROP"] * 2,
+    ]
 
 
 def test_chains_of_two_tables_are_one_change(host: Space) -> None:

@@ -1,7 +1,7 @@
 """Claims: the first look writes both tables and turns forwarding on, the next changes nothing, whatever nft lists; a changed rule is
 put right in either mode; masquerade that is switched off goes; a change of mode leaves nothing of the other; where iptables' FORWARD drops, and only there, the accepts go to FLANNEL-FWD; what a flanneld in
-iptables mode left is removed; excluded networks are spared; the guard
-is recognised when listed, follows its peers as elements, also over a table somebody damaged, and goes when it is off.
+iptables mode left is removed; excluded networks are spared; what keeps its source is first in POSTROUTING, in either mode, and again
+after another came before it, and goes when it is not wanted; the guard is recognised when listed, follows its peers as elements, also over a table somebody damaged, and goes when it is off.
 """
 
 from collections.abc import Iterator
@@ -66,6 +66,20 @@ def test_masquerade_that_is_switched_off_goes(inside: Space) -> None:
     Enforcer().enforce((FOUR,))
     Enforcer().enforce((replace(FOUR, masquerade=False),))
     assert "masquerade" not in inside.run("nft", "list", "table", "ip", "flannel-ipv4")
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_what_keeps_its_source_stays_first_and_goes_when_unwanted(inside: Space, native: bool) -> None:
+    enforcer, kept = Enforcer(), replace(FOUR, native=native, keep_source=True)
+    enforcer.enforce((kept,))
+    inside.run("iptables", "-t", "nat", "-I", "POSTROUTING", "-s", "10.42.1.0/24", "-j", "MASQUERADE")
+    assert enforcer.enforce((kept,)) == Outcome(("setting TULLE-KEEP-SOURCE of IPv4's iptables",), "")
+    assert enforcer.enforce((kept,)) == Outcome((), "")
+    listed = inside.run("iptables", "-t", "nat", "-S").splitlines()
+    jumps = [line for line in listed if line.startswith("-A POSTROUTING")]
+    assert jumps[0] == '-A POSTROUTING -m comment --comment "tulled keep-source" -j TULLE-KEEP-SOURCE'
+    enforcer.enforce((replace(kept, keep_source=False),))
+    assert "TULLE" not in inside.run("iptables", "-t", "nat", "-S")
 
 
 def test_where_iptables_drops_the_accepts_go_there_too(inside: Space) -> None:

@@ -1,5 +1,6 @@
 """Claims: the rules are flannel's in order; only what is asked for is there; of several networks everything that spares comes
-before anything that translates, and one that wants its ports in order has them so for all.
+before anything that translates, and one that wants its ports in order has them so for all; what keeps its source does so in either
+tool's plan, within the network and what is excluded, but not within the host.
 """
 
 from dataclasses import replace
@@ -54,3 +55,15 @@ def test_of_several_networks_all_that_spares_comes_first() -> None:
 
 def test_one_that_wants_its_ports_in_order_has_them_so_for_all() -> None:
     assert not firewall.plan(4, [RULES, replace(OTHER, fully_random=False)]).fully_random
+
+
+@pytest.mark.parametrize("masquerade", [True, False])
+def test_what_leaves_for_the_network_is_let_out_first_and_a_hairpin_is_not(masquerade: bool) -> None:
+    elsewhere = ip_network("192.168.0.0/16")
+    kept = replace(RULES, masquerade=masquerade, keep_source=True, excluded=(elsewhere,))
+    assert firewall.plan(4, [kept]).first == (
+        Rule("return", P, P),
+        Rule("accept", P, N),
+        Rule("accept", P, Side(elsewhere)),
+    )
+    assert firewall.plan(4, [RULES]).first == ()

@@ -1,4 +1,6 @@
-"""Claims: the words are those flannel's own tests compare (contract 6.1), for both families, with and without random ports."""
+"""Claims: the words are those flannel's own tests compare (contract 6.1), for both families, with and without random ports;
+what keeps its source is spelled the same way.
+"""
 
 from dataclasses import replace
 from ipaddress import ip_network
@@ -30,4 +32,11 @@ def test_forwarding_is_flannels() -> None:
     assert iptables.forwarding([firewall.plan(4, [RULES])]) == (
         ("-s", "10.42.0.0/16", "-j", "ACCEPT"),
         ("-d", "10.42.0.0/16", "-j", "ACCEPT"),
+    )
+
+
+def test_keeping_is_spelled_as_listed() -> None:
+    assert iptables.keeping([firewall.plan(4, [replace(RULES, keep_source=True)])]) == (
+        ("-s", "10.42.1.0/24", "-d", "10.42.1.0/24", "-j", "RETURN"),
+        ("-s", "10.42.1.0/24", "-d", "10.42.0.0/16", "-j", "ACCEPT"),
     )
