@@ -1,24 +1,25 @@
 """The command `tulle`: shows people what the programs and the daemon work with.
 
-Reads and prints; must not change anything but the file `docker-opts` is asked for, what `agent` serves, what `gc` removes and what
-`repair` mends. Exit codes: 0 shown, 1 not available (with the reason) or, of lint, doctor, gc and repair, something left to do, 2 wrong usage.
+Reads and prints; must not change anything but the file `docker-opts` is asked for, what `init` writes, what `agent` serves, what `gc`
+removes and what `repair` mends. Exit codes: 0 shown, 1 not available (with the reason) or, of lint, doctor, gc and repair, something left
+to do, 2 wrong usage.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import sys
 from collections.abc import Sequence
 from importlib import metadata
-from pathlib import Path
 
 from agent import main as agent
-from cli import collect, docker_opts, doctor, lint, status
+from cli import collect, docker_opts, doctor, init, lint, status
 from cli.repair import command as repair
+from cli.written import Written
 from lease import file as lease_file
 
 DRIVER = "Podman calls it too, as a network driver, with create, setup, teardown and info: see docs/podman.md."
-CONFLIST = "/etc/cni/net.d/10-tulle.conflist"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     lease.add_argument("--subnet-file", default=lease_file.DEFAULT_PATH, help="the lease file (default %(default)s)")
     lease.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     lease.set_defaults(show=_show_lease)
+    init.add_command(commands)
     lint.add_command(commands)
     docker = commands.add_parser("docker-opts", help="write dockerd's options for this host's share of the network")
     docker_opts.declare(docker)
@@ -108,9 +110,10 @@ def _repair(options: argparse.Namespace) -> int:
 
 
 def _next_step() -> str:
-    if Path(CONFLIST).exists():
-        return "start a container on the network tulle, like: podman run --rm -it --network tulle IMAGE"
-    return f"put conf/10-tulle.conflist of this project at {CONFLIST}, unchanged"
+    with contextlib.suppress(PermissionError):  # the record is root's
+        if Written().paths():
+            return "start a container on the network tulle, like: podman run --rm -it --network tulle IMAGE"
+    return "tulle init, which makes the network known to this host's container runtimes"
 
 
 def _rows(lease: lease_file.Lease) -> dict[str, tuple[str, object]]:

@@ -1,0 +1,197 @@
+"""Decides what each runtime needs to find the network `tulle`: files, what to know, and what to run next.
+
+Pure: given the machine and the lease it answers the same. Versions and places are runtimes.md's: 1.0.0, because Podman 4 refuses
+1.1.0. Must not read or write a file.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from cli.machine import CNI_CONFIGS, DROP_INS, NETWORKS, Machine
+from cli.written import File
+from lease.file import Lease
+
+NAME = "tulle"
+BRIDGE = "tulle0"
+"""The one bridge of the subnet, whoever starts containers."""
+
+DROP_IN = f"{DROP_INS}/50-tulle.conf"
+FIRST = ("10-tulle.conflist", "00-tulle.conflist", "00-00-tulle.conflist")
+LAST = ("10-tulle.conflist", "99-tulle.conflist", "zz-tulle.conflist")
+"""Names to try, for a file that is to be the first in its folder, and for one that must not be."""
+
+
+_TWO_BOOKS = (
+    "{there}: CNI programs and Podman's netavark keep addresses in books of their own, and would give the same one twice. Name one "
+    'runtime and undo the other (tulle init --undo), or have Podman use CNI: network_backend = "cni" in containers.conf'
+)
+
+
+class Impossible(Exception):  # noqa: N818 - a state of the machine
+    """What was asked for cannot be had here; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What one runtime needs."""
+
+    runtime: str
+    files: tuple[File, ...]
+    notes: tuple[str, ...] = ()
+    next: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What there is to go by: the machine, paths that are ours already, the conflist's text, and whether it is to be first."""
+
+    machine: Machine
+    ours: tuple[str, ...]
+    conflist: str
+    lease: Callable[[], Lease]
+    """Reads the lease; only the network of netavark has it written down."""
+
+    first: bool = False
+
+
+def home(runtime: str, wish: Wish) -> Home:
+    """Give what `runtime` needs; raises Impossible."""
+    return HOMES[runtime](wish)
+
+
+def found(machine: Machine) -> list[str]:
+    """Give the runtimes of this machine, in the table's order."""
+    return [one for one in HOMES if one in machine.runtimes]
+
+
+def refuse_two_books(wanted: Sequence[Home]) -> None:
+    """Raise Impossible when runtimes would give out one subnet's addresses by two books."""
+    paths = [file.path for each in wanted for file in each.files]
+    netavark, cni = ([path for path in paths if path.endswith(kind)] for kind in (".json", ".conflist"))
+    if netavark and cni:
+        raise Impossible(_TWO_BOOKS.format(there=cni[0]))
+
+
+def _containerd(wish: Wish) -> Home:
+    folder = wish.machine.containerd_configs
+    file, notes = _conflist(folder, wish)
+    programs = _programs(wish.machine.containerd_plugins, wish.machine)
+    remedy = (
+        "set bin_dir in /etc/containerd/config.toml to the folder of tulle's programs, or make install CNI_BIN={folder}"
+    )
+    return Home(
+        "containerd",
+        (file,),
+        (*notes, *_elsewhere(programs, wish.machine.containerd_plugins[0], remedy)),
+        ("ctr run --rm --cni IMAGE NAME    # takes the first configuration of the folder",),
+    )
+
+
+def _nerdctl(wish: Wish) -> Home:
+    file, notes = _conflist(CNI_CONFIGS, wish)
+    return Home("nerdctl", (file,), notes, (f"nerdctl run --rm -it --network {NAME} IMAGE",))
+
+
+def _podman(wish: Wish) -> Home:
+    if wish.machine.podman.backend == "netavark":
+        return _netavark(wish)
+    podman = wish.machine.podman
+    file, notes = _conflist(podman.networks or CNI_CONFIGS, wish)
+    programs = _programs(podman.plugins, wish.machine)
+    own = next((folder for folder, ours in wish.machine.bridges.items() if ours), "")
+    files = [file]
+    if own and (DROP_IN in wish.ours or not (programs or podman.told)):
+        files.append(File(DROP_IN, _drop_in(own, podman.plugins)))
+    else:
+        remedy = "put the folder of tulle's programs first in cni_plugin_dirs of /etc/containers/containers.conf"
+        notes = (*notes, *_elsewhere(programs, podman.plugins[0], remedy))
+    return Home("podman", tuple(files), notes, (f"podman run --rm -it --network {NAME} IMAGE",))
+
+
+def _netavark(wish: Wish) -> Home:
+    lists = [path for path in wish.ours if path.endswith(".conflist")]
+    if lists:
+        raise Impossible(_TWO_BOOKS.format(there=lists[0]))
+    path = f"{wish.machine.podman.networks or NETWORKS}/{NAME}.json"
+    return Home(
+        "netavark",
+        (File(path, network(wish.lease())),),
+        ("the lease is written down in this file: run tulle init again when tulled has taken another one",),
+        (
+            "echo TULLED_KEEP_SOURCE=true >> /etc/default/tulled    # or tulled --keep-source: else netavark masquerades",
+            "systemctl restart tulled",
+            f"podman run --rm -it --network {NAME} IMAGE",
+        ),
+    )
+
+
+def network(lease: Lease) -> str:
+    """Write Podman's network for netavark, which keeps the addresses itself (runtimes.md C.3 and C.4)."""
+    pairs = zip(lease.subnets, lease.gateways, strict=True)
+    document = {
+        "name": NAME,
+        "id": hashlib.sha256(NAME.encode()).hexdigest(),
+        "driver": "bridge",
+        "network_interface": BRIDGE,
+        "subnets": [{"subnet": str(subnet), "gateway": str(gateway)} for subnet, gateway in pairs],
+        "ipv6_enabled": any(subnet.version == 6 for subnet in lease.subnets),
+        "internal": False,
+        "dns_enabled": False,
+        "options": {"mtu": str(lease.mtu)},
+        "ipam_options": {"driver": "host-local"},
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
+def _conflist(folder: str, wish: Wish) -> tuple[File, tuple[str, ...]]:
+    """Give the conflist under the name that puts it where it belongs, with what there is to know about that."""
+    networks = [path for path in wish.ours if path.endswith(".json")]
+    if networks:
+        raise Impossible(_TWO_BOOKS.format(there=networks[0]))
+    others = [name for name in wish.machine.configs.get(folder, ()) if f"{folder}/{name}" not in wish.ours]
+    mine = next((path for path in wish.ours if path.startswith(f"{folder}/") and path.endswith(".conflist")), "")
+    name = mine.rpartition("/")[2] or _free(folder, others, wish)
+    leads = not others or name.encode() < others[0].encode()
+    if wish.first and not leads:
+        raise Impossible(f"{folder}/{others[0]} comes before {name}: tulle init --undo, then tulle init --first")
+    notes = (
+        ()
+        if leads
+        else (f"containerd takes {folder}/{others[0]}, the first; tulle init --first would put tulle there",)
+    )
+    return File(f"{folder}/{name}", wish.conflist), notes
+
+
+def _free(folder: str, others: list[str], wish: Wish) -> str:
+    for name in FIRST if wish.first else LAST:
+        leads = not others or name.encode() < others[0].encode()
+        if name not in others and (leads == wish.first or not others):
+            return name
+    raise Impossible(f"{folder}: no name for tulle's configuration is free; move {others[0]} away")
+
+
+def _programs(folders: tuple[str, ...], machine: Machine) -> bool:
+    """Tell whether the first `bridge` in these folders is ours."""
+    return next((machine.bridges[folder] for folder in folders if folder in machine.bridges), False)
+
+
+def _elsewhere(ours: bool, folder: str, remedy: str) -> tuple[str, ...]:  # noqa: FBT001 - the one fact it speaks of
+    if ours:
+        return ()
+    return (f"the program bridge this runtime finds is not tulle's: {remedy.format(folder=folder)}",)
+
+
+def _drop_in(own: str, folders: tuple[str, ...]) -> str:
+    order = json.dumps([own, *(folder for folder in folders if folder != own)])
+    return f"# Written by tulle init: tulle's programs come before others of the same names.\n[network]\ncni_plugin_dirs = {order}\n"
+
+
+HOMES: Mapping[str, Callable[[Wish], Home]] = {
+    "podman": _podman,
+    "netavark": _netavark,
+    "containerd": _containerd,
+    "nerdctl": _nerdctl,
+}
+"""Runtimes by the name a person gives; netavark is Podman whatever its settings say."""

@@ -1,0 +1,104 @@
+"""`tulle init [RUNTIME...]`: makes the network known to the runtimes of this host, and takes that back with --undo.
+
+Everything is decided and every file in the way found before the first is written. Must not start or restart anything.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from cli import homes, machine
+from cli.homes import Home, Wish
+from cli.written import Foreign, Written
+from lease import file as lease_file
+
+CONFLIST = Path(__file__).resolve().parent.parent / "conf" / "20-tulle-ports.conflist"
+
+
+def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the command line of `tulle`."""
+    parser = commands.add_parser("init", help="make the network known to this host's container runtimes")
+    parser.add_argument(
+        "runtimes", nargs="*", metavar="RUNTIME", help=f"{', '.join(homes.HOMES)}; without one all that are installed"
+    )
+    parser.add_argument(
+        "--first", action="store_true", help="put it before other configurations: containerd takes the first"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="show what would be done")
+    parser.add_argument("--undo", action="store_true", help="remove what init wrote, of all runtimes")
+    parser.add_argument(
+        "--subnet-file", default=lease_file.DEFAULT_PATH, help="the lease that netavark is told (default %(default)s)"
+    )
+    parser.set_defaults(show=run)
+
+
+def run(options: argparse.Namespace, root: Path = Path("/")) -> int:
+    """Do as asked below `root`; 0 when all is done, 1 when something is in the way, 2 for a name that is no runtime."""
+    strange = [name for name in options.runtimes if name not in homes.HOMES]
+    if strange or (options.undo and options.runtimes):
+        what = (
+            f"{strange[0]} is no runtime it knows: {', '.join(homes.HOMES)}"
+            if strange
+            else "--undo is for all runtimes"
+        )
+        print(f"tulle init: {what}", file=sys.stderr)
+        return 2
+    try:
+        ours = Written(root)
+        return undo(ours, dry=options.dry_run) if options.undo else _init(options, root, ours)
+    except (Foreign, homes.Impossible, machine.Unreadable, lease_file.Unavailable, OSError) as reason:
+        print(f"tulle init: {reason}", file=sys.stderr)
+        return 1
+
+
+def undo(ours: Written, *, dry: bool) -> int:
+    """Remove every file of ours that nobody has edited; 1 when one stays."""
+    kept = 0
+    for path in ours.paths():
+        if dry:
+            print(f"would remove {path}")
+        elif ours.remove(path):
+            print(f"removed {path}")
+        else:
+            print(f"tulle init: {path} was edited since and stays; remove it by hand", file=sys.stderr)
+            kept = 1
+    return kept
+
+
+def _init(options: argparse.Namespace, root: Path, ours: Written) -> int:
+    here = machine.look(root)
+    runtimes = options.runtimes or homes.found(here)
+    if not runtimes:
+        print(
+            f"tulle init: none of {', '.join(machine.PROGRAMS)} is installed; name one to prepare for it",
+            file=sys.stderr,
+        )
+        return 1
+    wish = Wish(here, ours.paths(), CONFLIST.read_text(), lambda: lease_file.read(options.subnet_file), options.first)
+    wanted = [homes.home(runtime, wish) for runtime in dict.fromkeys(runtimes)]
+    homes.refuse_two_books(wanted)
+    ours.refuse(file for each in wanted for file in each.files)
+    _write(wanted, ours, dry=options.dry_run)
+    _tell(wanted)
+    return 0
+
+
+def _write(wanted: Iterable[Home], ours: Written, *, dry: bool) -> None:
+    for file in dict.fromkeys(file for each in wanted for file in each.files):
+        if ours.stands(file):
+            print(f"{file.path} is as it should be")
+        elif dry:
+            print(f"would write {file.path}:\n{file.content}", end="")
+        else:
+            ours.write(file)
+            print(f"wrote {file.path}")
+
+
+def _tell(wanted: Iterable[Home]) -> None:
+    for each in wanted:
+        print(f"\n{each.runtime}:")
+        for note in each.notes:
+            print(f"  note: {note}")
+        for command in each.next:
+            print(f"  next: {command}")

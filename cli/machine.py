@@ -1,0 +1,154 @@
+"""Finds out what `tulle init` must know of this machine: which runtimes there are and what their settings say.
+
+Only looks. Must not decide what to write, nor start a runtime: Podman writes files whenever it is asked for anything.
+Every path is one of the machine; `root` is put before it where it is read, so that a staged tree can be looked at.
+"""
+
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+PROGRAMS = {"podman": "podman", "containerd": "containerd", "nerdctl": "nerdctl"}
+"""What is looked for -> the runtime it stands for."""
+
+PLACES = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+NETAVARK = tuple(
+    f"{folder}/podman/netavark" for folder in ("/usr/local/libexec", "/usr/local/lib", "/usr/libexec", "/usr/lib")
+)
+STORAGE = "/var/lib/containers/storage/defaultNetworkBackend"
+"""Where Podman wrote which backend it chose when nobody had said one."""
+
+CNI_CONFIGS = "/etc/cni/net.d"
+CNI_PLUGINS = "/opt/cni/bin"
+NETWORKS = "/etc/containers/networks"
+DROP_INS = "/etc/containers/containers.conf.d"
+PODMAN_PLUGINS = ("/usr/local/libexec/cni", "/usr/libexec/cni", "/usr/local/lib/cni", "/usr/lib/cni", "/opt/cni/bin")
+"""Where Podman 4 looks for CNI programs unless it is told."""
+
+CONTAINERD = "/etc/containerd/config.toml"
+CRI = ("io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime")
+"""The settings' tables of containerd 1 and 2 that have one of `cni`."""
+
+SUFFIXES = (".conf", ".conflist", ".json")
+"""What containerd takes for a configuration; the first by name wins."""
+
+
+class Unreadable(Exception):  # noqa: N818 - a state of the machine
+    """A runtime's settings that cannot be read; the text names the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Podman:
+    """Podman's side: its backend (cni or netavark), where it keeps networks and finds programs.
+
+    `plugins` are the folders in order; `told` when the settings name them. `networks` is None where they name no folder.
+    """
+
+    backend: str
+    plugins: tuple[str, ...] = PODMAN_PLUGINS
+    told: bool = False
+    networks: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What there is: runtimes by name, containerd's folders, files beside which ours would stand, programs by folder.
+
+    `bridges` tells of each plugin folder with a program `bridge` whether that is ours. `configs` are the names in a folder
+    of configurations, in the order containerd reads them.
+    """
+
+    runtimes: frozenset[str]
+    podman: Podman
+    containerd_configs: str = CNI_CONFIGS
+    containerd_plugins: tuple[str, ...] = (CNI_PLUGINS, "/usr/lib/cni")
+    bridges: dict[str, bool] = field(default_factory=dict)
+    configs: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def look(root: Path = Path("/")) -> Machine:
+    """Look at the machine below `root`; raises Unreadable."""
+    containerd = _containerd(root)
+    podman = _podman(root)
+    configs = str(containerd.get("conf_dir") or CNI_CONFIGS)
+    named = containerd.get("bin_dirs") or [containerd.get("bin_dir")]
+    plugins = tuple(str(one) for one in named if one) or (CNI_PLUGINS, "/usr/lib/cni")
+    folders = (CNI_CONFIGS, configs, podman.networks or CNI_CONFIGS)
+    return Machine(
+        frozenset(runtime for runtime, program in PROGRAMS.items() if _found(root, program)),
+        podman,
+        configs,
+        plugins,
+        {one: ours for one in (*podman.plugins, *plugins) if (ours := _bridge(root, one)) is not None},
+        {one: _names(root, one) for one in folders},
+    )
+
+
+def under(root: Path, path: str) -> Path:
+    """Return where a path of the machine lies."""
+    return root / path.lstrip("/")
+
+
+def _found(root: Path, program: str) -> bool:
+    return any(under(root, f"{place}/{program}").is_file() for place in PLACES)
+
+
+def _names(root: Path, folder: str) -> tuple[str, ...]:
+    found = under(root, folder)
+    names = [one.name for one in found.iterdir() if one.suffix in SUFFIXES] if found.is_dir() else []
+    return tuple(sorted(names, key=str.encode))
+
+
+def _bridge(root: Path, folder: str) -> bool | None:
+    """Tell whether a folder's `bridge` is ours; None when it has none."""
+    program = under(root, f"{folder}/bridge")
+    if program.is_symlink():
+        return program.readlink().parts[-2:] == ("tulle", "launcher")
+    return False if program.exists() else None
+
+
+def _podman(root: Path) -> Podman:
+    """Read Podman's settings, the later file over the earlier (containers.conf(5))."""
+    files = [
+        under(root, "/usr/share/containers/containers.conf"),
+        under(root, "/etc/containers/containers.conf"),
+        *sorted(under(root, DROP_INS).glob("*.conf")),
+    ]
+    network: dict[str, Any] = {}
+    for one in files:
+        network |= _table(_read(one), "network")
+    plugins = network.get("cni_plugin_dirs")
+    return Podman(
+        str(network.get("network_backend") or _chosen(root)),
+        tuple(map(str, plugins)) if plugins else PODMAN_PLUGINS,
+        bool(plugins),
+        str(network["network_config_dir"]) if network.get("network_config_dir") else None,
+    )
+
+
+def _chosen(root: Path) -> str:
+    """Give the backend Podman has chosen, or would."""
+    try:
+        return under(root, STORAGE).read_text().strip()
+    except OSError:
+        return "netavark" if any(under(root, one).is_file() for one in NETAVARK) else "cni"
+
+
+def _containerd(root: Path) -> dict[str, Any]:
+    plugins = _table(_read(under(root, CONTAINERD)), "plugins")
+    return next((found for one in CRI if (found := _table(_table(plugins, one), "cni"))), {})
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as problem:
+        raise Unreadable(f"{path} cannot be read: {problem}") from None
+
+
+def _table(document: dict[str, Any], name: str) -> dict[str, Any]:
+    found = document.get(name)
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,93 @@
+"""Writes and removes files in other programs' folders, and remembers which are ours: `/var/lib/tulle/init.json`.
+
+A file is ours while it is what was written; one that was edited since belongs to whoever edited it. The record goes first, so
+that a crash leaves a file that is known. Must not know what the files say.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.machine import under
+from lease import durable
+
+RECORD = "/var/lib/tulle/init.json"
+KICK = ".tulle-kick"
+"""Made and removed beside a configuration: containerd may miss a rename, but not this."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of the machine and its content."""
+
+    path: str
+    content: str
+
+
+class Foreign(Exception):  # noqa: N818 - a state of the machine
+    """A file that was not written here, or was edited since."""
+
+
+class Written:
+    """What is ours below `root`. Raises Foreign and OSError."""
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._root = root
+        self._record = under(root, RECORD)
+        self._sums: dict[str, str] = json.loads(self._record.read_text()) if self._record.exists() else {}
+
+    def paths(self) -> tuple[str, ...]:
+        """Return the recorded paths whose files are still there."""
+        return tuple(path for path in sorted(self._sums) if under(self._root, path).exists())
+
+    def refuse(self, files: Iterable[File]) -> None:
+        """Raise Foreign for the first file that would be written over somebody else's."""
+        for file in files:
+            if not self._may(file):
+                edited = "was edited since" if file.path in self._sums else "was not written by tulle init"
+                raise Foreign(f"{file.path} {edited} and stays as it is; move it away to have it written anew")
+
+    def stands(self, file: File) -> bool:
+        """Tell whether a file is there already, as it should be."""
+        found = under(self._root, file.path)
+        return found.is_file() and found.read_bytes() == file.content.encode()
+
+    def write(self, file: File) -> None:
+        """Put a file in place in one step, and have watchers notice."""
+        place = under(self._root, file.path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        self._remember({**self._sums, file.path: _sum(file.content.encode())})
+        durable.replace(str(place), file.content.encode(), 0o644, pending=str(place.with_name(f".{place.name}.new")))
+        kick = place.with_name(KICK)
+        kick.touch()
+        kick.unlink()
+
+    def remove(self, path: str) -> bool:
+        """Take a file away; False when it was edited since and stays. Folders stay: containerd loses sight of a new one."""
+        place = under(self._root, path)
+        if place.exists() and _sum(place.read_bytes()) != self._sums.get(path):
+            return False
+        place.unlink(missing_ok=True)
+        self._remember({known: each for known, each in self._sums.items() if known != path})
+        return True
+
+    def _may(self, file: File) -> bool:
+        place = under(self._root, file.path)
+        if not place.exists() and not place.is_symlink():
+            return True
+        return place.is_file() and not place.is_symlink() and _sum(place.read_bytes()) == self._sums.get(file.path)
+
+    def _remember(self, sums: dict[str, str]) -> None:
+        self._sums = sums
+        if not sums:
+            self._record.unlink(missing_ok=True)
+            return
+        self._record.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        text = json.dumps(sums, indent=1, sort_keys=True).encode()
+        durable.replace(str(self._record), text, 0o600, pending=f"{self._record}.new")
+
+
+def _sum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,118 @@
+"""Claims about what each runtime is given:
+
+- a conflist of version 1.0.0 where the runtime looks; in an empty folder it is the first, beside others never unless asked for
+- Podman is told to take tulle's programs where it would find others first, unless its settings name folders
+- a runtime that finds another's bridge is told so
+- netavark's network says the lease, both families; its book and CNI's never serve one subnet
+"""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from cli import homes
+from cli.homes import Impossible, Wish
+from cli.init import CONFLIST
+from cli.machine import Machine, Podman
+from lease import file
+
+LEASE = file.parse(
+    "FLANNEL_NETWORK=10.42.0.0/16\nFLANNEL_SUBNET=10.42.7.1/24\nFLANNEL_IPV6_NETWORK=fd42::/48\n"
+    "FLANNEL_IPV6_SUBNET=fd42:0:0:7::1/64\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n"
+)
+NET_D = "/etc/cni/net.d"
+OURS = {"/opt/cni/bin": True}
+BARE = Machine(frozenset(), Podman("cni"), bridges=OURS)
+
+
+def wish(machine: Machine = BARE, *ours: str, first: bool = False) -> Wish:
+    return Wish(machine, ours, CONFLIST.read_text(), lambda: LEASE, first)
+
+
+def beside(*names: str) -> Machine:
+    return replace(BARE, configs={NET_D: names})
+
+
+def path(asked: Wish) -> str:
+    return homes.home("containerd", asked).files[0].path
+
+
+def test_the_conflist_is_of_the_version_podman_4_takes() -> None:
+    document = json.loads(homes.home("podman", wish()).files[0].content)
+    assert (document["cniVersion"], document["name"]) == ("1.0.0", "tulle")
+    assert [plugin["type"] for plugin in document["plugins"]] == ["bridge", "portmap"]
+
+
+@pytest.mark.parametrize(
+    ("others", "first", "name"),
+    [
+        ((), False, "10-tulle.conflist"),
+        (("05-a.conf",), False, "10-tulle.conflist"),
+        (("87-podman-bridge.conflist",), False, "99-tulle.conflist"),
+        (("99-z.conflist",), False, "zz-tulle.conflist"),
+        (("87-podman-bridge.conflist",), True, "10-tulle.conflist"),
+        (("05-a.conf",), True, "00-tulle.conflist"),
+    ],
+)
+def test_it_is_first_only_alone_or_when_asked_for(others: tuple[str, ...], first: bool, name: str) -> None:
+    assert path(wish(beside(*others), first=first)) == f"{NET_D}/{name}"
+
+
+def test_who_is_first_instead_is_told() -> None:
+    notes = homes.home("containerd", wish(beside("05-a.conf"))).notes
+    assert notes == (f"containerd takes {NET_D}/05-a.conf, the first; tulle init --first would put tulle there",)
+
+
+def test_a_file_of_ours_keeps_its_name_and_is_moved_only_by_undoing() -> None:
+    mine = f"{NET_D}/99-tulle.conflist"
+    machine = beside("87-podman-bridge.conflist", "99-tulle.conflist")
+    assert path(wish(machine, mine)) == mine
+    with pytest.raises(
+        Impossible, match=r"87-podman-bridge.conflist comes before 99-tulle.conflist: tulle init --undo"
+    ):
+        path(wish(machine, mine, first=True))
+
+
+def test_no_free_name_is_told() -> None:
+    with pytest.raises(Impossible, match="no name for tulle's configuration is free"):
+        path(wish(beside("zzz.conflist", "zzzz.conf")))
+
+
+def test_podman_is_told_where_tulles_programs_are() -> None:
+    both = replace(BARE, bridges={"/usr/lib/cni": False, **OURS})
+    written = homes.home("podman", wish(both)).files[1]
+    assert written.path == "/etc/containers/containers.conf.d/50-tulle.conf"
+    assert 'cni_plugin_dirs = ["/opt/cni/bin", "/usr/local/libexec/cni",' in written.content
+    told = replace(both, podman=replace(both.podman, told=True))
+    assert len(homes.home("podman", wish(told)).files) == 1
+    assert "is not tulle's: put the folder" in homes.home("podman", wish(told)).notes[0]
+    assert len(homes.home("podman", wish()).files) == 1
+    again = replace(both, podman=Podman("cni", ("/opt/cni/bin", *both.podman.plugins), told=True))
+    assert len(homes.home("podman", wish(again, written.path)).files) == 2
+
+
+def test_containerd_that_finds_another_bridge_is_told() -> None:
+    debian = replace(BARE, containerd_plugins=("/usr/lib/cni",), bridges={"/usr/lib/cni": False, **OURS})
+    assert "make install CNI_BIN=/usr/lib/cni" in homes.home("containerd", wish(debian)).notes[-1]
+
+
+def test_netavarks_network_says_the_lease() -> None:
+    (written,) = homes.home("podman", wish(replace(BARE, podman=Podman("netavark")))).files
+    document = json.loads(written.content)
+    assert written.path == "/etc/containers/networks/tulle.json"
+    assert (len(document["id"]), document["driver"], document["network_interface"]) == (64, "bridge", "tulle0")
+    assert document["subnets"] == [
+        {"subnet": "10.42.7.0/24", "gateway": "10.42.7.1"},
+        {"subnet": "fd42:0:0:7::/64", "gateway": "fd42:0:0:7::1"},
+    ]
+    assert (document["options"], document["ipv6_enabled"], document["dns_enabled"]) == ({"mtu": "1450"}, True, False)
+
+
+def test_one_subnet_has_one_book() -> None:
+    with pytest.raises(Impossible, match="would give the same one twice"):
+        homes.home("netavark", wish(BARE, f"{NET_D}/10-tulle.conflist"))
+    with pytest.raises(Impossible, match="would give the same one twice"):
+        homes.home("nerdctl", wish(BARE, "/etc/containers/networks/tulle.json"))
+    with pytest.raises(Impossible, match="would give the same one twice"):
+        homes.refuse_two_books([homes.home("netavark", wish()), homes.home("containerd", wish())])

@@ -1,0 +1,78 @@
+"""Claims about what is found out, on staged machines:
+
+- runtimes by their programs; Podman's backend from its settings, from what it chose, or from what is installed
+- containerd's folders from its settings of either version; folders' configurations in containerd's order
+- our bridge is told from another's; settings that cannot be read are named
+"""
+
+from pathlib import Path
+
+import pytest
+
+from cli import machine
+from cli.machine import PODMAN_PLUGINS, Unreadable
+
+
+def put(root: Path, path: str, text: str = "") -> Path:
+    place = machine.under(root, path)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(text)
+    return place
+
+
+def test_a_bare_machine_has_nothing(tmp_path: Path) -> None:
+    found = machine.look(tmp_path)
+    assert (found.runtimes, found.podman.backend, found.podman.plugins) == (frozenset(), "cni", PODMAN_PLUGINS)
+    assert (found.bridges, found.configs) == ({}, {"/etc/cni/net.d": ()})
+
+
+def test_runtimes_are_known_by_their_programs(tmp_path: Path) -> None:
+    put(tmp_path, "/usr/bin/podman")
+    put(tmp_path, "/usr/local/bin/nerdctl")
+    assert machine.look(tmp_path).runtimes == {"podman", "nerdctl"}
+
+
+def test_podmans_backend_is_what_is_said_before_what_it_chose_before_what_is_there(tmp_path: Path) -> None:
+    put(tmp_path, "/usr/lib/podman/netavark")
+    assert machine.look(tmp_path).podman.backend == "netavark"
+    put(tmp_path, machine.STORAGE, "cni")
+    assert machine.look(tmp_path).podman.backend == "cni"
+    put(tmp_path, "/etc/containers/containers.conf", '[network]\nnetwork_backend = "netavark"\n')
+    assert machine.look(tmp_path).podman.backend == "netavark"
+    put(
+        tmp_path,
+        "/etc/containers/containers.conf.d/1.conf",
+        '[network]\nnetwork_backend = "cni"\ncni_plugin_dirs = ["/x"]\n',
+    )
+    found = machine.look(tmp_path).podman
+    assert (found.backend, found.plugins, found.told) == ("cni", ("/x",), True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'version = 2\n[plugins."io.containerd.grpc.v1.cri".cni]\nbin_dir = "/usr/lib/cni"\nconf_dir = "/x/net.d"\n',
+        'version = 3\n[plugins."io.containerd.cri.v1.runtime".cni]\nbin_dirs = ["/usr/lib/cni"]\nconf_dir = "/x/net.d"\n',
+    ],
+)
+def test_containerds_folders_are_its_settings(tmp_path: Path, text: str) -> None:
+    put(tmp_path, machine.CONTAINERD, text)
+    for name in ("b.conflist", "a.conf", "notes.txt", "Z.json"):
+        put(tmp_path, f"/x/net.d/{name}")
+    found = machine.look(tmp_path)
+    assert (found.containerd_configs, found.containerd_plugins) == ("/x/net.d", ("/usr/lib/cni",))
+    assert found.configs["/x/net.d"] == ("Z.json", "a.conf", "b.conflist")
+
+
+def test_our_bridge_is_told_from_anothers(tmp_path: Path) -> None:
+    put(tmp_path, "/usr/lib/cni/bridge")
+    ours = machine.under(tmp_path, "/opt/cni/bin/bridge")
+    ours.parent.mkdir(parents=True)
+    ours.symlink_to("/usr/local/lib/tulle/launcher")
+    assert machine.look(tmp_path).bridges == {"/usr/lib/cni": False, "/opt/cni/bin": True}
+
+
+def test_settings_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    put(tmp_path, machine.CONTAINERD, "no = toml = file")
+    with pytest.raises(Unreadable, match=r"config\.toml cannot be read"):
+        machine.look(tmp_path)

@@ -1,0 +1,61 @@
+"""Claims about files in other programs' folders:
+
+- what is written is ours, may be written again and is removed without a trace, but for folders that stand
+- a file of others, an edited one and a link are refused before anything is written, and are not removed
+- what a crash leaves between record and file does no harm
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cli.machine import under
+from cli.written import RECORD, File, Foreign, Written
+
+FILE = File("/etc/cni/net.d/10-tulle.conflist", "{}\n")
+
+
+def test_what_is_written_is_ours(tmp_path: Path) -> None:
+    Written(tmp_path).write(FILE)
+    again = Written(tmp_path)
+    assert (again.paths(), again.stands(FILE)) == ((FILE.path,), True)
+    changed = File(FILE.path, "[]\n")
+    again.refuse([changed])
+    again.write(changed)
+    assert under(tmp_path, FILE.path).read_text() == "[]\n"
+    assert Written(tmp_path).remove(FILE.path)
+    assert [path for path in tmp_path.rglob("*") if not path.is_dir()] == []
+    assert under(tmp_path, "/etc/cni/net.d").is_dir()
+
+
+@pytest.mark.parametrize("theirs", ["written", "linked"])
+def test_a_file_of_others_is_refused(tmp_path: Path, theirs: str) -> None:
+    place = under(tmp_path, FILE.path)
+    place.parent.mkdir(parents=True)
+    if theirs == "written":
+        place.write_text(FILE.content)
+    else:
+        place.symlink_to("elsewhere")
+    with pytest.raises(Foreign, match=r"10-tulle\.conflist was not written by tulle init and stays"):
+        Written(tmp_path).refuse([FILE])
+
+
+def test_an_edited_file_is_its_editors(tmp_path: Path) -> None:
+    Written(tmp_path).write(FILE)
+    under(tmp_path, FILE.path).write_text("{ }\n")
+    ours = Written(tmp_path)
+    with pytest.raises(Foreign, match="was edited since"):
+        ours.refuse([FILE])
+    assert not ours.remove(FILE.path)
+    assert under(tmp_path, FILE.path).read_text() == "{ }\n"
+
+
+def test_a_record_without_its_file_does_no_harm(tmp_path: Path) -> None:
+    under(tmp_path, RECORD).parent.mkdir(parents=True)
+    under(tmp_path, RECORD).write_text(json.dumps({FILE.path: "0" * 64}))
+    ours = Written(tmp_path)
+    ours.refuse([FILE])
+    assert ours.paths() == ()
+    assert ours.remove(FILE.path)
+    assert not under(tmp_path, RECORD).exists()
