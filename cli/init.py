@@ -55,7 +55,7 @@ def run(options: argparse.Namespace, root: Path = Path("/")) -> int:
 def undo(ours: Written, *, dry: bool) -> int:
     """Remove every file of ours that nobody has edited; 1 when one stays."""
     kept = 0
-    for path in ours.paths():
+    for path in ours.recorded():
         if dry:
             print(f"would remove {path}")
         elif ours.remove(path):

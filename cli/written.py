@@ -38,9 +38,13 @@ class Written:
         self._record = under(root, RECORD)
         self._sums: dict[str, str] = json.loads(self._record.read_text()) if self._record.exists() else {}
 
+    def recorded(self) -> tuple[str, ...]:
+        """Return every recorded path, whether or not its file is still there."""
+        return tuple(sorted(self._sums))
+
     def paths(self) -> tuple[str, ...]:
         """Return the recorded paths whose files are still there."""
-        return tuple(path for path in sorted(self._sums) if under(self._root, path).exists())
+        return tuple(path for path in self.recorded() if under(self._root, path).exists())
 
     def refuse(self, files: Iterable[File]) -> None:
         """Raise Foreign for the first file that would be written over somebody else's."""
