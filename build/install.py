@@ -1,7 +1,8 @@
 """Installs what people use without the checkout: the frozen tree as PREFIX/lib/tulle, links where programs are looked for.
 
 Decides first: every file in the way is found before anything is written, and a file this installer did not make is replaced only when
-told to. Must not start services or edit anybody's configuration; samples are copied only where none of their name is.
+told to. Must not start services or edit anybody's configuration; samples are copied only where none of their name is. What makes the
+network known to runtimes is `tulle init`. build/uninstall.py takes everything back.
 """
 
 import argparse
@@ -16,7 +17,11 @@ from filelock import FileLock
 
 from build.programs import PROGRAMS, ROOT, BuildError, Program, answer, link
 
-CONFLIST = "10-tulle.conflist"
+SETTINGS = Path("/etc/default/tulled")
+SAMPLE = ROOT / "build" / "systemd" / "tulled.default"
+FOLDERS = "folders"
+"""The file of our tree that lists the folders an installation made, so that they can go with it."""
+
 UNITS = ("tulled.service", "tulle-agent.socket", "tulle-agent.service")
 UNIT_MARK = "# Part of tulle:"
 """How a unit of ours begins."""
@@ -66,30 +71,44 @@ class Target:
 
 def foreign(target: Target) -> list[Path]:
     """Return what stands in the way and was not made here: anything but a link into our tree, or a unit of ours."""
-    found = []
-    for place in target.links():
-        staged = target.staged(place)
-        mine = staged.is_symlink() and staged.readlink().is_relative_to(target.tree)
-        if not mine and os.path.lexists(staged):
-            found.append(place)
-    return [*found, *(unit for unit in target.units if not _is_our_unit(target.staged(unit)))]
+    found = [
+        place for place in target.links() if os.path.lexists(target.staged(place)) and not is_our_link(target, place)
+    ]
+    return [*found, *(unit for unit in target.units if not is_our_unit(target.staged(unit)))]
 
 
-def _is_our_unit(path: Path) -> bool:
+def is_our_link(target: Target, place: Path) -> bool:
+    """Tell whether a link into our tree is at `place`."""
+    staged = target.staged(place)
+    return staged.is_symlink() and staged.readlink().is_relative_to(target.tree)
+
+
+def is_our_unit(path: Path) -> bool:
     """Tell whether a unit may be written to `path`: nothing is there, or what an earlier installation wrote."""
     if not os.path.lexists(path):
         return True
     return path.is_file() and not path.is_symlink() and path.read_text(errors="replace").startswith(UNIT_MARK)
 
 
-def make_tree(target: Target, lib: Path = ROOT / "dist" / "lib") -> None:
-    """Copy the frozen tree `lib` beside the old one and swap them: a runtime finds one or the other."""
+def made_folders(target: Target) -> list[Path]:
+    """Return the folders this installation makes or an earlier one made, the deepest first."""
+    files = [target.tree, *target.links(), *target.units, *([SETTINGS] if target.units else [])]
+    missing = {one for file in files for one in file.parents if not target.staged(one).exists()}
+    earlier = target.staged(target.tree) / FOLDERS
+    if earlier.is_file():
+        missing |= {Path(line) for line in earlier.read_text().splitlines()}
+    return sorted(missing, key=lambda one: len(one.parts), reverse=True)
+
+
+def make_tree(target: Target, folders: Sequence[Path] = (), lib: Path = ROOT / "dist" / "lib") -> None:
+    """Copy the frozen tree `lib` beside the old one and swap them: a runtime finds one or the other; keep the list of `folders`."""
     tree = target.staged(target.tree)
     fresh, old = tree.with_name("tulle.new"), tree.with_name("tulle.old")
     for leftover in (fresh, old):
         shutil.rmtree(leftover, ignore_errors=True)
     fresh.parent.mkdir(parents=True, exist_ok=True)
     shutil.copytree(lib, fresh, symlinks=True)
+    (fresh / FOLDERS).write_text("".join(f"{one}\n" for one in folders))
     if tree.exists():
         tree.rename(old)
     fresh.rename(tree)
@@ -117,7 +136,7 @@ def make_units(target: Target) -> None:
         print(f"install: {unit}")
     if target.units:
         print("install: systemctl daemon-reload && systemctl enable --now tulled tulle-agent starts daemon and agent")
-        offer(target, ROOT / "build" / "systemd" / "tulled.default", Path("/etc/default/tulled"))
+        offer(target, SAMPLE, SETTINGS)
 
 
 def offer(target: Target, sample: Path, place: Path) -> None:
@@ -139,22 +158,25 @@ def install(target: Target, *, replace: bool) -> None:
         raise BuildError(
             f"{names}: not made by this installer. REPLACE=1 replaces them; CNI_BIN=DIR installs elsewhere"
         )
+    folders = made_folders(target)
     parent = target.staged(target.tree).parent
     parent.mkdir(parents=True, exist_ok=True)
     with FileLock(parent / ".tulle.lock"):
-        make_tree(target)
+        make_tree(target, folders)
         make_links(target)
         make_units(target)
-        offer(target, ROOT / "conf" / CONFLIST, Path("/etc/cni/net.d", CONFLIST))
     (parent / ".tulle.lock").unlink(missing_ok=True)
     if not target.destdir.relative_to("/").parts:
         for program in PROGRAMS:
             answer(program, target.path(program))
+    print(
+        "install: next: start tulled (docs/daemon.md); tulle init makes the network known to this host's container runtimes"
+    )
 
 
-def parse(arguments: Sequence[str]) -> tuple[Target, bool]:
+def parse(arguments: Sequence[str], prog: str = "make install", about: str | None = __doc__) -> tuple[Target, bool]:
     """Return the target and whether foreign files may be replaced."""
-    parser = argparse.ArgumentParser(prog="make install", description=__doc__)
+    parser = argparse.ArgumentParser(prog=prog, description=about)
     parser.add_argument("--prefix", type=Path, default=Path("/usr/local"))
     parser.add_argument("--cni-bin", type=Path, default=Path("/opt/cni/bin"))
     parser.add_argument("--destdir", default="")

@@ -3,7 +3,7 @@
 - a link into our own tree may be replaced, anything else is in the way and named before anything is written
 - REPLACE takes it over; links point at the final place, not into DESTDIR
 - the Podman driver is where netavark looks for plugins
-- a conflist of our name that is there already stays as it is, and so do the daemon's settings
+- settings of the daemon that are there already stay as they are
 - systemd units are written when asked for or where PREFIX has units already, and name the final place; another's is in the way
 - the tree is swapped as a whole: nothing of an earlier one remains
 """
@@ -15,7 +15,7 @@ import pytest
 
 from build import install
 from build.install import Target
-from build.programs import ROOT, BuildError
+from build.programs import BuildError
 
 
 @pytest.fixture
@@ -75,14 +75,6 @@ def test_podman_finds_the_driver_where_it_looks(target: Target) -> None:
     assert driver.readlink() == Path("/usr/local/lib/tulle/tulle")
 
 
-def test_a_conflist_that_is_there_stays(target: Target) -> None:
-    theirs = occupy(target, "/etc/cni/net.d/10-tulle.conflist")
-
-    install.offer(target, ROOT / "conf" / "10-tulle.conflist", Path("/etc/cni/net.d/10-tulle.conflist"))
-
-    assert theirs.read_text() == "someone else's"
-
-
 def test_a_unit_is_written_when_asked_for(target: Target) -> None:
     asked = replace(target, prefix=Path("/opt/here"), systemd=True)
 
@@ -122,11 +114,11 @@ def test_a_unit_of_others_is_in_the_way_and_edited_settings_stay(target: Target)
 def test_the_tree_is_swapped_as_a_whole(target: Target, lib: Path) -> None:
     stale = occupy(target, "/usr/local/lib/tulle/_internal/stale.pyc")
 
-    install.make_tree(target, lib)
+    install.make_tree(target, [Path("/opt/cni")], lib)
 
     assert not stale.exists()
     tree = target.staged(target.tree)
-    assert {path.name for path in tree.iterdir()} == {"tulle", "tulle-forwarder"}
+    assert {path.name for path in tree.iterdir()} == {"tulle", "tulle-forwarder", "folders"}
     assert ((tree / "tulle").stat().st_mode & 0o777, (tree / "tulle-forwarder").readlink()) == (0o755, Path("tulle"))
     assert [path.name for path in tree.parent.iterdir()] == ["tulle"]
 
