@@ -96,7 +96,7 @@ def _nerdctl(wish: Wish) -> Home:
 
 def _podman(wish: Wish) -> Home:
     if wish.machine.podman.backend == "netavark":
-        return _netavark(wish)
+        return _driver() if wish.machine.podman.driven else _netavark(wish)
     podman = wish.machine.podman
     file, notes = _conflist(podman.networks or CNI_CONFIGS, wish)
     programs = _programs(podman.plugins, wish.machine)
@@ -108,6 +108,15 @@ def _podman(wish: Wish) -> Home:
         remedy = "put the folder of tulle's programs first in cni_plugin_dirs of /etc/containers/containers.conf"
         notes = (*notes, *_elsewhere(programs, podman.plugins[0], remedy))
     return Home("podman", tuple(files), notes, (f"podman run --rm -it --network {NAME} IMAGE",))
+
+
+def _driver() -> Home:
+    """Podman's own command makes the network where tulle's driver is: there is no file to write."""
+    return Home(
+        "podman",
+        (),
+        next=(f"podman network create -d tulle {NAME}    # once", f"podman run --rm -it --network {NAME} IMAGE"),
+    )
 
 
 def _netavark(wish: Wish) -> Home:

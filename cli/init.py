@@ -67,7 +67,7 @@ def undo(ours: Written, *, dry: bool) -> int:
 
 
 def _init(options: argparse.Namespace, root: Path, ours: Written) -> int:
-    here = machine.look(root)
+    here = machine.look(root, machine.podman_version() if root == Path("/") else ())
     runtimes = options.runtimes or homes.found(here)
     if not runtimes:
         print(

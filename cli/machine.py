@@ -1,13 +1,18 @@
 """Finds out what `tulle init` must know of this machine: which runtimes there are and what their settings say.
 
-Only looks. Must not decide what to write, nor start a runtime: Podman writes files whenever it is asked for anything.
+Only looks. Must not decide what to write, nor ask a runtime anything but its version: Podman writes files with every other answer.
 Every path is one of the machine; `root` is put before it where it is read, so that a staged tree can be looked at.
 """
 
+import os
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from kernel import tools
+from kernel.errors import KernelError
 
 PROGRAMS = {"podman": "podman", "containerd": "containerd", "nerdctl": "nerdctl"}
 """What is looked for -> the runtime it stands for."""
@@ -30,6 +35,10 @@ CONTAINERD = "/etc/containerd/config.toml"
 CRI = ("io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime")
 """The settings' tables of containerd 1 and 2 that have one of `cni`."""
 
+DRIVERS = tuple(f"/{folder}/netavark" for folder in ("usr/local/libexec", "usr/libexec", "usr/local/lib", "usr/lib"))
+"""Where Podman looks for drivers of others unless it is told, since DRIVEN."""
+
+DRIVEN = (4, 5)
 SUFFIXES = (".conf", ".conflist", ".json")
 """What containerd takes for a configuration; the first by name wins."""
 
@@ -49,6 +58,8 @@ class Podman:
     plugins: tuple[str, ...] = PODMAN_PLUGINS
     told: bool = False
     networks: str | None = None
+    driven: bool = False
+    """Whether it takes drivers of others, and would find tulle's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +78,10 @@ class Machine:
     configs: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def look(root: Path = Path("/")) -> Machine:
-    """Look at the machine below `root`; raises Unreadable."""
+def look(root: Path = Path("/"), version: tuple[int, ...] = ()) -> Machine:
+    """Look at the machine below `root`, whose Podman has this version; raises Unreadable."""
     containerd = _containerd(root)
-    podman = _podman(root)
+    podman = _podman(root, version)
     configs = str(containerd.get("conf_dir") or CNI_CONFIGS)
     named = containerd.get("bin_dirs") or [containerd.get("bin_dir")]
     plugins = tuple(str(one) for one in named if one) or (CNI_PLUGINS, "/usr/lib/cni")
@@ -108,7 +119,7 @@ def _bridge(root: Path, folder: str) -> bool | None:
     return False if program.exists() else None
 
 
-def _podman(root: Path) -> Podman:
+def _podman(root: Path, version: tuple[int, ...]) -> Podman:
     """Read Podman's settings, the later file over the earlier (containers.conf(5))."""
     files = [
         under(root, "/usr/share/containers/containers.conf"),
@@ -124,7 +135,23 @@ def _podman(root: Path) -> Podman:
         tuple(map(str, plugins)) if plugins else PODMAN_PLUGINS,
         bool(plugins),
         str(network["network_config_dir"]) if network.get("network_config_dir") else None,
+        _has_driver(root, tuple(network.get("netavark_plugin_dirs") or DRIVERS)) and version >= DRIVEN,
     )
+
+
+def _has_driver(root: Path, folders: tuple[str, ...]) -> bool:
+    """Tell whether there is a driver `tulle`; a link leads into the machine, not into the staged tree."""
+    return any(os.path.lexists(under(root, f"{folder}/tulle")) for folder in folders)
+
+
+def podman_version() -> tuple[int, ...]:
+    """Ask the running machine's Podman, () where there is none."""
+    try:
+        said = tools.run(["podman", "--version"]).stdout
+    except KernelError:
+        return ()
+    found = re.search(r"([0-9]+)\.([0-9]+)", said)
+    return tuple(map(int, found.groups())) if found else ()
 
 
 def _chosen(root: Path) -> str:

@@ -3,6 +3,7 @@
 - a conflist of version 1.0.0 where the runtime looks; in an empty folder it is the first, beside others never unless asked for
 - Podman is told to take tulle's programs where it would find others first, unless its settings name folders
 - a runtime that finds another's bridge is told so
+- a Podman that finds tulle's driver needs no file
 - netavark's network says the lease, both families; its book and CNI's never serve one subnet
 """
 
@@ -107,6 +108,11 @@ def test_netavarks_network_says_the_lease() -> None:
         {"subnet": "fd42:0:0:7::/64", "gateway": "fd42:0:0:7::1"},
     ]
     assert (document["options"], document["ipv6_enabled"], document["dns_enabled"]) == ({"mtu": "1450"}, True, False)
+
+
+def test_a_podman_that_finds_the_driver_needs_no_file() -> None:
+    driven = homes.home("podman", wish(replace(BARE, podman=Podman("netavark", driven=True))))
+    assert (driven.files, driven.next[0].partition("    ")[0]) == ((), "podman network create -d tulle tulle")
 
 
 def test_one_subnet_has_one_book() -> None:

@@ -2,6 +2,7 @@
 
 - runtimes by their programs; Podman's backend from its settings, from what it chose, or from what is installed
 - containerd's folders from its settings of either version; folders' configurations in containerd's order
+- tulle's driver counts from Podman 4.5 on
 - our bridge is told from another's; settings that cannot be read are named
 """
 
@@ -62,6 +63,15 @@ def test_containerds_folders_are_its_settings(tmp_path: Path, text: str) -> None
     found = machine.look(tmp_path)
     assert (found.containerd_configs, found.containerd_plugins) == ("/x/net.d", ("/usr/lib/cni",))
     assert found.configs["/x/net.d"] == ("Z.json", "a.conf", "b.conflist")
+
+
+@pytest.mark.parametrize(("version", "driven"), [((), False), ((4, 3), False), ((4, 5), True), ((6, 0), True)])
+def test_a_driver_counts_where_podman_takes_drivers(tmp_path: Path, version: tuple[int, ...], driven: bool) -> None:
+    assert not machine.look(tmp_path, version).podman.driven
+    driver = machine.under(tmp_path, "/usr/local/libexec/netavark/tulle")
+    driver.parent.mkdir(parents=True)
+    driver.symlink_to("/usr/local/lib/tulle/tulle")
+    assert machine.look(tmp_path, version).podman.driven is driven
 
 
 def test_our_bridge_is_told_from_anothers(tmp_path: Path) -> None:
