@@ -15,6 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from build import completions
 from build.programs import PROGRAMS, ROOT, BuildError, Program, answer, link
 
 SETTINGS = Path("/etc/default/tulled")
@@ -25,6 +26,9 @@ FOLDERS = "folders"
 UNITS = ("tulled.service", "tulle-agent.socket", "tulle-agent.service")
 UNIT_MARK = "# Part of tulle:"
 """How a unit of ours begins."""
+
+HEAD = 100
+"""How many characters of a file must have its mark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,11 @@ class Target:
         folder = self.prefix / "lib" / "systemd" / "system"
         return [folder / name for name in UNITS] if self.systemd or self.staged(folder).is_dir() else []
 
+    @property
+    def completions(self) -> dict[Path, str]:
+        """What the shells read, by place."""
+        return {self.prefix / place: spell(command) for place, (spell, command) in completions.places().items()}
+
     def staged(self, path: Path) -> Path:
         """Return where a path lies during the installation."""
         return self.destdir / path.relative_to("/")
@@ -74,7 +83,8 @@ def foreign(target: Target) -> list[Path]:
     found = [
         place for place in target.links() if os.path.lexists(target.staged(place)) and not is_our_link(target, place)
     ]
-    return [*found, *(unit for unit in target.units if not is_our_unit(target.staged(unit)))]
+    told = [place for place in target.completions if not is_our_completion(target.staged(place))]
+    return [*found, *told, *(unit for unit in target.units if not is_our_unit(target.staged(unit)))]
 
 
 def is_our_link(target: Target, place: Path) -> bool:
@@ -85,14 +95,23 @@ def is_our_link(target: Target, place: Path) -> bool:
 
 def is_our_unit(path: Path) -> bool:
     """Tell whether a unit may be written to `path`: nothing is there, or what an earlier installation wrote."""
+    return _is_ours(path, UNIT_MARK)
+
+
+def is_our_completion(path: Path) -> bool:
+    """Tell the same of what a shell reads."""
+    return _is_ours(path, completions.MARK)
+
+
+def _is_ours(path: Path, mark: str) -> bool:
     if not os.path.lexists(path):
         return True
-    return path.is_file() and not path.is_symlink() and path.read_text(errors="replace").startswith(UNIT_MARK)
+    return path.is_file() and not path.is_symlink() and mark in path.read_text(errors="replace")[:HEAD]
 
 
 def made_folders(target: Target) -> list[Path]:
     """Return the folders this installation makes or an earlier one made, the deepest first."""
-    files = [target.tree, *target.links(), *target.units, *([SETTINGS] if target.units else [])]
+    files = [target.tree, *target.links(), *target.completions, *target.units, *([SETTINGS] if target.units else [])]
     missing = {one for file in files for one in file.parents if not target.staged(one).exists()}
     earlier = target.staged(target.tree) / FOLDERS
     if earlier.is_file():
@@ -139,6 +158,18 @@ def make_units(target: Target) -> None:
         offer(target, SAMPLE, SETTINGS)
 
 
+def make_completions(target: Target) -> None:
+    """Write what the shells complete."""
+    for place, text in target.completions.items():
+        staged = target.staged(place)
+        staged.parent.mkdir(parents=True, exist_ok=True)
+        fresh = staged.with_name(f".{staged.name}.new")
+        fresh.write_text(text)
+        fresh.chmod(0o644)
+        fresh.replace(staged)
+    print(f"install: completions for bash, zsh and fish below {target.prefix}/share")
+
+
 def offer(target: Target, sample: Path, place: Path) -> None:
     """Copy a sample unless a file of that name is there; it may have been edited."""
     staged = target.staged(place)
@@ -164,6 +195,7 @@ def install(target: Target, *, replace: bool) -> None:
     with FileLock(parent / ".tulle.lock"):
         make_tree(target, folders)
         make_links(target)
+        make_completions(target)
         make_units(target)
     (parent / ".tulle.lock").unlink(missing_ok=True)
     if not target.destdir.relative_to("/").parts:

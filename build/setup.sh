@@ -25,6 +25,8 @@ etcd etcd-server
 etcdctl etcd-client
 iperf3 iperf3
 openssl openssl
+zsh zsh
+fish fish
 /usr/lib/cni/bridge containernetworking-plugins
 /var/lib/dpkg/info/busybox-static.list busybox-static"
 GUEST="$TEST

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from build.install import FOLDERS, SAMPLE, SETTINGS, UNITS, Target, is_our_link, is_our_unit, parse
+from build.install import FOLDERS, SAMPLE, SETTINGS, UNITS, Target, is_our_completion, is_our_link, is_our_unit, parse
 from build.programs import BuildError
 from cli import init
 from cli.written import Written
@@ -22,7 +22,7 @@ def uninstall(target: Target) -> bool:
     """Remove everything of ours; False when something edited stays. A second run finds nothing to do."""
     whole = init.undo(Written(target.destdir), dry=False) == 0
     folders = _folders(target)
-    for place in [*_links(target), *_units(target)]:
+    for place in [*_links(target), *_completions(target), *_units(target)]:
         target.staged(place).unlink()
         print(f"uninstall: {place}")
     whole = _settings(target) and whole
@@ -41,6 +41,12 @@ def _links(target: Target) -> Iterator[Path]:
         staged = target.staged(folder)
         names = sorted(one.name for one in staged.iterdir()) if staged.is_dir() else []
         yield from (folder / name for name in names if is_our_link(target, folder / name))
+
+
+def _completions(target: Target) -> Iterator[Path]:
+    for place in target.completions:
+        if target.staged(place).exists() and is_our_completion(target.staged(place)):
+            yield place
 
 
 def _units(target: Target) -> Iterator[Path]:

@@ -24,11 +24,12 @@ DRIVER = "Podman calls it too, as a network driver, with create, setup, teardown
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve one command line and return the exit code."""
-    options = _parser().parse_args(arguments)
+    options = command_line().parse_args(arguments)
     return int(options.show(options))
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="tulle", description="Shows what tulle's programs and daemon work with.", epilog=DRIVER
     )

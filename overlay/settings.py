@@ -206,7 +206,7 @@ UNUSED = {
 
 def parse(argv: Sequence[str], environ: Mapping[str, str], out: TextIO) -> Settings:
     """Read all options; raises Refused for a bad one, SystemExit(0) after writing --help to `out`."""
-    parser = _parser(out)
+    parser = command_line(out)
     given = vars(parser.parse_args([_doubled(word) for word in argv]))
     values = {option.field: _value(option, given[option.field], environ) for option in OPTIONS}
     if values["store"] is DEFAULT_STORE and any(values[name] for name in values if name.startswith("etcd_")):
@@ -307,7 +307,8 @@ class _Parser(argparse.ArgumentParser):
         super().print_help(file or self.out)
 
 
-def _parser(out: TextIO) -> _Parser:
+def command_line(out: TextIO) -> argparse.ArgumentParser:
+    """Return the parser of the command line; help goes to `out`."""
     parser = _Parser(
         prog="tulled",
         usage="tulled [--flag VALUE]...",

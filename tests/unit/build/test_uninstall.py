@@ -33,6 +33,7 @@ def put(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Target], None]:
     def put(target: Target) -> None:
         install.make_tree(target, install.made_folders(target), lib)
         install.make_links(target)
+        install.make_completions(target)
         install.make_units(target)
 
     return put
