@@ -47,7 +47,7 @@ def test_another_name_is_refused_with_the_names_there_are(words: tuple[str, ...]
     refused = from_checkout(*words)
 
     assert refused.returncode == 2
-    assert "not a program of tulle; call it by the name of one: bridge, " in refused.stderr
+    assert "not a program of tulle; call it by the name of one: bandwidth, bridge, " in refused.stderr
 
 
 def test_no_two_tables_share_a_name() -> None:
