@@ -119,7 +119,7 @@ def made_folders(target: Target) -> list[Path]:
     return sorted(missing, key=lambda one: len(one.parts), reverse=True)
 
 
-def make_tree(target: Target, folders: Sequence[Path] = (), lib: Path = ROOT / "dist" / "lib") -> None:
+def make_tree(target: Target, lib: Path = ROOT / "dist" / "lib", folders: Sequence[Path] = ()) -> None:
     """Copy the frozen tree `lib` beside the old one and swap them: a runtime finds one or the other; keep the list of `folders`."""
     tree = target.staged(target.tree)
     fresh, old = tree.with_name("tulle.new"), tree.with_name("tulle.old")
@@ -193,7 +193,7 @@ def install(target: Target, *, replace: bool) -> None:
     parent = target.staged(target.tree).parent
     parent.mkdir(parents=True, exist_ok=True)
     with FileLock(parent / ".tulle.lock"):
-        make_tree(target, folders)
+        make_tree(target, folders=folders)
         make_links(target)
         make_completions(target)
         make_units(target)

@@ -114,7 +114,7 @@ def test_a_unit_of_others_is_in_the_way_and_edited_settings_stay(target: Target)
 def test_the_tree_is_swapped_as_a_whole(target: Target, lib: Path) -> None:
     stale = occupy(target, "/usr/local/lib/tulle/_internal/stale.pyc")
 
-    install.make_tree(target, [Path("/opt/cni")], lib)
+    install.make_tree(target, lib)
 
     assert not stale.exists()
     tree = target.staged(target.tree)

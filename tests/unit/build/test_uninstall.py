@@ -31,7 +31,7 @@ def put(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Target], None]:
     (lib / "tulle").write_text("frozen")
 
     def put(target: Target) -> None:
-        install.make_tree(target, install.made_folders(target), lib)
+        install.make_tree(target, lib, install.made_folders(target))
         install.make_links(target)
         install.make_completions(target)
         install.make_units(target)
