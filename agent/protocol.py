@@ -36,6 +36,7 @@ class Reason(Enum):
     RIGHTS = "no CAP_NET_ADMIN and CAP_SYS_ADMIN"
     RELATIVE = "a relative CNI_NETNS"
     OWN = "CNI_NETNS under /proc/self"
+    CROWDED = "no worker was free"
 
 
 class DeclinedError(Exception):
@@ -89,6 +90,16 @@ def parse(data: bytes) -> Head:
     if (magic, number) != (MAGIC, PROTOCOL) or b"\0" in argument:
         raise DeclinedError(Reason.MALFORMED)
     return Head(build, os.fsdecode(argument))
+
+
+def check(data: bytes, received: list[int], build: bytes) -> Head:
+    """Return what a whole request of `build` says; DeclinedError for any other."""
+    head = parse(data)
+    if head.build != build:
+        raise DeclinedError(Reason.BUILD)
+    if len(received) != COUNT:
+        raise DeclinedError(Reason.MALFORMED)
+    return head
 
 
 def compose(build: bytes, argument: str) -> bytes:

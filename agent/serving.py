@@ -5,7 +5,7 @@ Runs in the caller's network namespace and working directory, and with its umask
 
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_WRITE, fcntl
@@ -33,8 +33,11 @@ class Wanted:
     umask: int
 
 
-def serve(wanted: Wanted, siblings: Siblings) -> tuple[int, bytes]:
-    """Run one request; return the exit status and what goes to stdout."""
+def serve(wanted: Wanted, siblings: Siblings, is_wanted: Callable[[], bool]) -> tuple[int, bytes]:
+    """Run one request; return the exit status and what goes to stdout.
+
+    A request that is not wanted any more when its turn comes is not begun: the runtime's DEL may have been served already.
+    """
     printed = io.BytesIO()
     stdout = io.TextIOWrapper(printed, "ascii", write_through=True)
     with _at_the_callers(wanted), _stderr(wanted.sent.stderr) as stderr:
@@ -45,6 +48,7 @@ def serve(wanted: Wanted, siblings: Siblings) -> tuple[int, bytes]:
             stdout=stdout,
             stderr=stderr,
             siblings=siblings,
+            is_wanted=is_wanted,
         )
     return status, printed.getvalue()
 

@@ -1,6 +1,7 @@
 """Keeps the workers: starts them from one warm image, replaces them, ends a stuck one, and starts anew when its files change.
 
-Never touches a request: workers accept from the shared socket themselves. Must not import what a program imports by name.
+Workers accept from the shared socket themselves. Only while all of them are busy the supervisor takes requests for them
+(agent.overflow), unread and unjudged. Must not import what a program imports by name.
 """
 
 import ctypes
@@ -15,12 +16,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent import catalogue, processes, status
+from agent import catalogue, processes, protocol, status
 from agent.identity import Build
 from agent.listening import Listener
+from agent.overflow import Overflow, take_ahead
+from agent.protocol import Reason
 from agent.status import Status, WorkerStatus
 from agent.table import Table
-from agent.worker import End, Worker
+from agent.worker import End, Sources, Worker
 from overlay.notify import Notifier
 
 TICK = 1.0
@@ -67,6 +70,8 @@ class Supervisor:
         self._options = options
         self._build = build
         self._listener = listener
+        self._listener.socket.setblocking(False)
+        self._overflow = Overflow()
         self._siblings = catalogue.siblings(build.folder)
         self._command = command
         self._environ = environ
@@ -87,12 +92,14 @@ class Supervisor:
         self._fill()
         self._notifier.ready()
         say(f"{self._options.workers} workers on {self._listener.path}, build {self._build.number.hex()[:12]}")
-        while not self._leaving or self._members:
+        while not self._leaving or self._members or not self._overflow.is_empty():
             self._wait()
             self._reap()
             self._watch()
+            self._send_on_the_late()
             if self._leaving:
                 self._tell_workers()
+                self._finish_what_was_taken()
             else:
                 self._look_at_files()
                 self._fill()
@@ -112,17 +119,47 @@ class Supervisor:
         self._leaving = True
 
     def _wait(self) -> None:
-        """Sleep until a signal, a question for the status, or the next look; answer the question."""
+        """Sleep until a signal, a question for the status, a request no worker is free for, or the next look; see to it."""
         watch = select.poll()
         watch.register(self._wakeup[0], select.POLLIN)
         watch.register(self._door, select.POLLIN)
+        if self._is_crowded():
+            watch.register(self._listener.socket, select.POLLIN)
         ready = [descriptor for descriptor, _ in watch.poll(TICK * 1000)]
         if self._wakeup[0] in ready:
             os.read(self._wakeup[0], 4096)
         if self._door.fileno() in ready:
             self._tell_status()
+        if self._listener.socket.fileno() in ready:
+            self._take_ahead()
         if self._notifier.heartbeat:
             self._notifier.alive()
+
+    def _is_crowded(self) -> bool:
+        """Tell whether requests that come now are to be taken here: workers there are, but none is free."""
+        ready = bool(self._members) and not self._leaving
+        return ready and self._table.all_busy() and self._overflow.has_room()
+
+    def _take_ahead(self) -> None:
+        while self._is_crowded():
+            try:
+                connection, _ = self._listener.socket.accept()
+                take_ahead(connection, self._build.number, self._table.supervisor, self._overflow)
+            except BlockingIOError:
+                return
+            except OSError as broken:
+                say(f"a request was dropped: {broken}")
+
+    def _send_on_the_late(self) -> None:
+        """Send the launchers on to the cold program that no worker got free for; nothing of theirs was begun."""
+        while self._overflow.is_late() and (arrival := self._overflow.get()):
+            protocol.decline(arrival.connection, Reason.CROWDED)
+            self._table.supervisor.count_declined(Reason.CROWDED)
+            arrival.close()
+
+    def _finish_what_was_taken(self) -> None:
+        if not self._members and not self._overflow.is_empty():
+            self._start(0)
 
     def _reap(self) -> None:
         while self._members:
@@ -134,7 +171,7 @@ class Supervisor:
 
     def _bury(self, row: int, code: int) -> None:
         member = self._members.pop(row)
-        self._table.rows[row].end()
+        self._table.rows[row].vacate()
         cause = "stuck" if member.stuck else CAUSES.get(End(code), "died") if code in set(End) else "died"
         if not (self._leaving and code == End.ASKED):
             self._restarts[cause] += 1
@@ -168,11 +205,11 @@ class Supervisor:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:
             os._exit(End.ASKED)
-        for descriptor in (*self._wakeup, self._door.fileno()):
+        for descriptor in (self._wakeup[0], self._door.fileno()):
             os.close(descriptor)
-        Worker(
-            self._listener.socket, self._table.rows[row], self._build, self._siblings, growth=self._options.growth
-        ).run()
+        self._overflow.close_entry()
+        sources = Sources(self._listener.socket, self._overflow, self._wakeup[1])
+        Worker(sources, self._table, row, self._build, self._siblings, growth=self._options.growth).run()
 
     def _watch(self) -> None:
         """End workers whose request takes too long, the time they waited for other programs taken off."""
@@ -239,6 +276,7 @@ class Supervisor:
     def _close(self) -> None:
         """Let go of everything, or of the process itself: a successor listens on the same socket and misses nobody."""
         self._door.close()
+        self._overflow.close()
         status.place(self._options.path).unlink(missing_ok=True)
         if self._again:
             environ = {**self._environ, **self._listener.handed_on()}

@@ -12,6 +12,8 @@ from agent.protocol import Reason
 REASONS = tuple(Reason)
 COLUMNS = ("busy_since", "warm", "withdrawn", "late_modules", *(reason.name for reason in REASONS))
 NUMBER_BYTES = 8
+VACANT = -1
+"""Stands where a request's start would: nobody has this row, or nobody yet, so no request can be begun either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Totals:
 
 
 class Row:
-    """The row of one worker; times are nanoseconds of the monotonic clock, 0 means idle."""
+    """The row of one worker, or the supervisor's; times are nanoseconds of the monotonic clock, 0 means idle."""
 
     __slots__ = ("_cells",)
 
@@ -45,10 +47,19 @@ class Row:
         """Note that no request is in hand."""
         self._cells[_BUSY] = 0
 
+    def vacate(self) -> None:
+        """Note that there is no worker."""
+        self._cells[_BUSY] = VACANT
+
+    @property
+    def is_free(self) -> bool:
+        """Tell whether a worker waits for a request."""
+        return not self._cells[_BUSY]
+
     @property
     def busy_since(self) -> int:
         """When the request in hand began, 0 when there is none."""
-        return int(self._cells[_BUSY])
+        return max(0, int(self._cells[_BUSY]))
 
     @property
     def warm(self) -> int:
@@ -79,16 +90,26 @@ _BUSY, _WARM, _WITHDRAWN, _LATE, _DECLINED = range(5)
 
 
 class Table:
-    """All rows, in anonymous shared memory."""
+    """All rows, in anonymous shared memory: `workers` of them, vacant at first, and one for the supervisor's counts."""
 
-    def __init__(self, rows: int) -> None:
+    def __init__(self, workers: int) -> None:
+        rows = workers + 1
         width = len(COLUMNS) * NUMBER_BYTES
         self._memory = mmap.mmap(-1, rows * width)
         cells = memoryview(self._memory)
-        self.rows = tuple(Row(cells[start : start + width].cast("q")) for start in range(0, rows * width, width))
+        *workers_rows, self.supervisor = (
+            Row(cells[start : start + width].cast("q")) for start in range(0, rows * width, width)
+        )
+        self.rows = tuple(workers_rows)
+        for row in self.rows:
+            row.vacate()
+
+    def all_busy(self) -> bool:
+        """Tell whether no worker could begin a request now."""
+        return not any(row.is_free for row in self.rows)
 
     def totals(self) -> Totals:
         """Return the sums over all rows; reasons that never occurred are left out."""
-        sums = [sum(row[column] for row in self.rows) for column in range(len(COLUMNS))]
+        sums = [sum(row[column] for row in (*self.rows, self.supervisor)) for column in range(len(COLUMNS))]
         declined = {reason.value: count for reason, count in zip(REASONS, sums[_DECLINED:], strict=True) if count}
         return Totals(sums[_WARM], sums[_WITHDRAWN], sums[_LATE], declined)

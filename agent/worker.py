@@ -1,13 +1,15 @@
-"""One warm process: takes requests off the shared socket one at a time, until it is told to stop or is no longer as good as new.
+"""One warm process: serves requests one at a time, until it is told to stop or is no longer as good as new.
 
 Ends by os._exit only, with a code that tells the supervisor why. Must not know how many of its kind there are.
 """
 
 import os
+import select
 import signal
 import socket
-import struct
 import traceback
+from contextlib import suppress
+from dataclasses import dataclass
 from enum import IntEnum
 from fcntl import F_GET_SEALS, fcntl
 from typing import NoReturn
@@ -16,14 +18,12 @@ from agent import admission, peer, protocol, serving
 from agent.catalogue import PROGRAMS
 from agent.home import Home
 from agent.identity import Build
-from agent.protocol import COUNT, DeclinedError, Descriptors, Head, Reason
+from agent.overflow import ARRIVAL, Arrival, Overflow, pass_commit_point
+from agent.protocol import DeclinedError, Descriptors, Head, Reason
 from agent.serving import Wanted
-from agent.table import Row
+from agent.table import Table
 from cni.program import Program
 from cni.siblings import Siblings
-
-ARRIVAL = struct.pack("@ll", 0, 200_000)  # struct timeval
-"""How long a launcher may take from connecting to its datagram: then it has gone its own way."""
 
 FILE_BYTES = 16 << 20
 """More than execve(2) lets any environment have, and than a program reads of a configuration (cni.dispatch)."""
@@ -46,19 +46,32 @@ class _Stop(BaseException):
     """The supervisor wants no further request to be begun."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where requests come from: the shared socket, and what was taken already. A byte in `bell` tells the supervisor that all are busy."""
+
+    listener: socket.socket
+    overflow: Overflow
+    bell: int
+
+
 class Worker:
     """Serves until there is a reason not to."""
 
-    def __init__(self, listener: socket.socket, row: Row, build: Build, siblings: Siblings, *, growth: int) -> None:
-        self._listener = listener
-        self._row = row
+    def __init__(
+        self, sources: Sources, table: Table, row: int, build: Build, siblings: Siblings, *, growth: int
+    ) -> None:
+        self._sources = sources
+        self._table = table
+        self._row = table.rows[row]
         self._build = build
         self._siblings = siblings
+        self._watch = _watch(sources)
         self._place = peer.own()
         self._process = f"/proc/{os.getpid()}"
         self._home = Home()
         self._limit = resident() + growth
-        self._busy = False
+        self._idle = False
         self._stopping = False
 
     def run(self) -> NoReturn:
@@ -66,8 +79,6 @@ class Worker:
         try:
             signal.signal(signal.SIGTERM, self._asked)
             end = self._serve_all()
-        except _Stop:
-            end = End.ASKED
         except BaseException:  # noqa: BLE001 - whatever happens, this process never runs the supervisor's code
             say(traceback.format_exc())
             end = End.FAILED
@@ -75,47 +86,67 @@ class Worker:
 
     def _asked(self, *_: object) -> None:
         self._stopping = True
-        if not self._busy:
+        if self._idle:
             raise _Stop
 
     def _serve_all(self) -> End:
-        while not self._stopping:
-            connection, _ = self._listener.accept()
-            with connection:
-                self._serve(connection)
-            self._busy = False
+        self._row.end()  # free from now on
+        while arrival := self._next():
+            self._row.begin()
+            if self._table.all_busy():
+                self._ring()
+            self._serve(arrival)
             if end := self._flaw():
                 return end
+            self._row.end()
         return End.ASKED
 
-    def _serve(self, connection: socket.socket) -> None:
+    def _next(self) -> Arrival | None:
+        """Wait for a request and return it; None when no further one is to be begun."""
+        while True:
+            if taken := self._sources.overflow.get():
+                return taken
+            if self._stopping:
+                return None
+            try:
+                connection, _ = self._sources.listener.accept()
+            except BlockingIOError:
+                self._sleep()
+            else:
+                return Arrival(connection, b"", [], taken=False)
+
+    def _sleep(self) -> None:
+        """Wait until there may be a request, or a wish to end: that is heard here alone, so that no request gets lost to it."""
+        with suppress(_Stop):
+            self._idle = True
+            if not self._stopping:
+                self._watch.poll()
+        self._idle = False
+
+    def _ring(self) -> None:
+        with suppress(OSError):  # a full pipe wakes the supervisor as well
+            os.write(self._sources.bell, b"\0")
+
+    def _serve(self, arrival: Arrival) -> None:
         """Serve, decline or drop one request, and close all that came with it."""
-        received: list[int] = []
         try:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, ARRIVAL)
-            wanted = self._admitted(connection, protocol.receive(connection, received), received)
-            self._busy = True
-            self._row.begin()
-            self._run(connection, wanted)
+            arrival.connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, ARRIVAL)
+            self._run(arrival, self._admitted(arrival))
         except DeclinedError as declined:
-            protocol.decline(connection, declined.reason)
+            protocol.decline(arrival.connection, declined.reason)
             self._row.count_declined(declined.reason)
         except OSError as broken:
             say(f"a request was dropped: {broken}")
         finally:
-            for descriptor in received:
-                os.close(descriptor)
-            self._row.end()
+            arrival.close()
 
-    def _admitted(self, connection: socket.socket, data: bytes, received: list[int]) -> Wanted:
+    def _admitted(self, arrival: Arrival) -> Wanted:
         """Return what is asked; DeclinedError when it may not be asked, or not here."""
-        head = protocol.parse(data)
-        if head.build != self._build.number:
-            raise DeclinedError(Reason.BUILD)
+        connection, received = arrival.connection, arrival.received
+        data = arrival.data or protocol.receive(connection, received)
+        head = protocol.check(data, received, self._build.number)
         if self._build.is_replaced():
             raise DeclinedError(Reason.REPLACED)
-        if len(received) != COUNT:
-            raise DeclinedError(Reason.MALFORMED)
         sent = Descriptors(*received)
         caller = peer.read(connection)
         if reason := admission.refusal(self._place, caller, peer.claims(sent)):
@@ -132,20 +163,15 @@ class Worker:
         if reason := admission.misplaced(path, resolved, self._process):
             raise DeclinedError(reason)
 
-    def _run(self, connection: socket.socket, wanted: Wanted) -> None:
+    def _run(self, arrival: Arrival, wanted: Wanted) -> None:
         """Pass the commit point, then serve and answer."""
-        if protocol.has_hung_up(connection):
-            raise DeclinedError(Reason.GONE)
-        if not commit(wanted.sent.token):
-            self._row.count_withdrawn()
+        if not (arrival.taken or pass_commit_point(arrival, self._row)):
             return
-        if not protocol.take(connection):
-            raise DeclinedError(Reason.GONE)
-        status, printed = serving.serve(wanted, self._siblings)
+        status, printed = serving.serve(wanted, self._siblings, lambda: not protocol.has_hung_up(arrival.connection))
         self._row.count_warm()
         document = serving.sealed("cni-stdout", printed)
         try:
-            protocol.answer(connection, status, document)
+            protocol.answer(arrival.connection, status, document)
         finally:
             os.close(document)
 
@@ -209,10 +235,9 @@ def _program(head: Head) -> Program:
     return PROGRAMS[head.program]
 
 
-def commit(token: int) -> bool:
-    """Take the one byte that is in the pipe; False when the launcher has taken it."""
-    try:
-        os.set_blocking(token, False)
-        return len(os.read(token, 1)) == 1
-    except BlockingIOError:
-        return False
+def _watch(sources: Sources) -> select.epoll:
+    """Return what waits for both sources; a request wakes one worker, not all of them."""
+    watch = select.epoll()
+    for source in (sources.overflow, sources.listener):
+        watch.register(source, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+    return watch

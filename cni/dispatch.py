@@ -34,17 +34,19 @@ ADVICE = "`tulle lint FILE` lists every mistake of a configuration"
 """What a program's refusal of its configuration ends in: a program stops at the first mistake, the command does not."""
 
 
-def answer(
+def answer(  # noqa: PLR0913, PLR0917 - what a process is given
     program: Program,
     environ: Mapping[str, str],
     stdin: BinaryIO,
     log: Callable[[str], object],
     own_netns: str,
     siblings: Siblings | None = None,
+    is_wanted: Callable[[], bool] | None = None,
 ) -> tuple[int, str]:
     """Serve one request other than VERSION; return the exit code and the document for stdout.
 
-    `own_netns` is the path of the network namespace this runs in; delegates among `siblings` are served the same way.
+    `own_netns` is the path of the network namespace this runs in; delegates among `siblings` are served the same way. What
+    `is_wanted` denies when its turn has come is not begun.
     """
     if not environ.get("CNI_COMMAND") and program.about:
         log(f"{program.about}\nCNI protocol versions supported: {', '.join(program.versions)}")
@@ -55,7 +57,7 @@ def answer(
         composed = request.compose(environ, _read(stdin), log)
         asked = replace(composed, own_netns=own_netns, siblings=siblings)
         version = _spoken(asked)
-        return 0, _serve(program, asked)
+        return 0, _serve(program, asked, is_wanted)
     except Exception as failure:  # noqa: BLE001 - whatever happens, the runtime gets one error document
         if environ.get("TULLE_DEBUG") == "1":
             log(_traceback(failure))
@@ -98,7 +100,7 @@ def check_version(supported: tuple[str, ...], verb: str, asked: str) -> None:
         )
 
 
-def _serve(program: Program, asked: request.Request) -> str:
+def _serve(program: Program, asked: request.Request, is_wanted: Callable[[], bool] | None) -> str:
     """Call the verb and return its document. The result is converted before anything is printed (contract 8, trap 12)."""
     verb = asked.command
     if verb not in request.ALL:
@@ -112,6 +114,8 @@ def _serve(program: Program, asked: request.Request) -> str:
     if misplaced and verb == "ADD":
         raise _own_netns_refusal(asked)
     with _turn(program, asked):
+        if is_wanted and not is_wanted():
+            raise CniError(Code.TRY_AGAIN_LATER, "the caller is gone", "nothing was begun")
         outcome = _call(program, _spared(asked) if misplaced else asked)
     if misplaced:
         raise _own_netns_refusal(asked)

@@ -46,10 +46,12 @@ def run(  # noqa: PLR0913 - what a process is given, each named
     stderr: TextIO,
     own_netns: str = OWN_NETNS,
     siblings: Siblings | None = None,
+    is_wanted: Callable[[], bool] | None = None,
 ) -> int:
     """Serve one request over the streams handed in and return the exit code; nothing global is touched.
 
     `own_netns` is the path of the network namespace this runs in, `siblings` are the programs that can run here too.
+    `is_wanted` tells, when it is this request's turn, whether somebody still waits for the answer; what nobody waits for is not begun.
 
     stdout receives at most one JSON document, in ASCII, whatever happens (specification "Result Types").
     """
@@ -67,7 +69,7 @@ def run(  # noqa: PLR0913 - what a process is given, each named
     else:
         from cni import dispatch  # noqa: PLC0415 - VERSION must not pay for JSON and dataclasses
 
-        status, document = dispatch.answer(program, environ, stdin, log, own_netns, siblings)
+        status, document = dispatch.answer(program, environ, stdin, log, own_netns, siblings, is_wanted)
     return status if _delivered(document, stdout, log) else 1
 
 

@@ -2,6 +2,7 @@
 
 - the program reads the caller's stdin and writes to the caller's stderr; stdout comes back
 - it runs in the caller's working directory and with its umask, and the process is home again, also after a failure
+- what nobody waits for any more is not begun
 - a document is sealed against everybody
 """
 
@@ -58,8 +59,15 @@ def wanted(tmp_path: Path) -> Iterator[Wanted]:
         os.close(file)
 
 
+def test_what_nobody_waits_for_is_not_begun(wanted: Wanted, tmp_path: Path) -> None:
+    status, printed = serving.serve(wanted, NOBODY, lambda: False)
+
+    assert (status, b"the caller is gone" in printed) == (1, True)
+    assert (tmp_path / "stderr").read_text() == ""
+
+
 def test_a_request_is_served_over_the_callers_descriptors(wanted: Wanted, tmp_path: Path) -> None:
-    status, printed = serving.serve(wanted, NOBODY)
+    status, printed = serving.serve(wanted, NOBODY, lambda: True)
 
     assert (status, printed) == (1, b'{"cniVersion": "1.0.0", "code": 7, "msg": "refused", "details": "' + _ADVICE)
     assert (tmp_path / "stderr").read_text() == f"{tmp_path} 77 net\n"
@@ -69,7 +77,7 @@ _ADVICE = b'`tulle lint FILE` lists every mistake of a configuration"}'
 
 
 def test_the_process_is_home_again(wanted: Wanted) -> None:
-    serving.serve(wanted, NOBODY)
+    serving.serve(wanted, NOBODY, lambda: True)
 
     assert Path.cwd() == Path("/")
     assert os.umask(UMASK) == UMASK

@@ -2,7 +2,7 @@
 
 - what one process writes in its row, another reads
 - totals are sums over all rows; cold is withdrawn and declined; reasons that never occurred are left out
-- a row is busy from begin to end
+- a row is busy from begin to end, and free only when a worker said so
 """
 
 import os
@@ -43,3 +43,15 @@ def test_a_row_is_busy_from_begin_to_end() -> None:
     assert row.busy_since
     row.end()
     assert not row.busy_since
+
+
+def test_all_are_busy_while_none_is_free() -> None:
+    table = Table(2)
+    assert table.all_busy()
+    assert table.rows[0].busy_since == 0
+    table.rows[0].end()
+    assert not table.all_busy()
+    table.rows[0].begin()
+    assert table.all_busy()
+    table.rows[0].vacate()
+    assert not table.rows[0].is_free

@@ -2,7 +2,6 @@
 
 - an environment is read as the interpreter reads its own: the first of a name counts, what is no NAME=value is dropped
 - only a sealed memory file is read
-- the token can be taken once
 """
 
 import os
@@ -42,13 +41,3 @@ def test_another_file_is_not_read() -> None:
             worker.content(file)
         assert declined.value.reason is Reason.MALFORMED
         os.close(file)
-
-
-def test_the_token_can_be_taken_once() -> None:
-    token, filler = os.pipe()
-    os.write(filler, b"!")
-    assert worker.commit(token)
-    assert not worker.commit(token)
-    os.close(filler)
-    assert not worker.commit(token)
-    os.close(token)

@@ -1,0 +1,161 @@
+"""Holds requests that came while every worker was busy: taken by the supervisor, begun by the next worker that is free.
+
+A launcher waits 200 ms for a word and then starts a process of its own, which makes a busy machine busier; with the word it waits.
+What lies here is the kernel's: connection and descriptors of each request in one datagram of a socket pair whose reading end all
+workers share, so it outlives any of them, and ends with the last. Must not judge who asks: who serves does.
+"""
+
+import array
+import os
+import select
+import socket
+import struct
+import time
+from dataclasses import dataclass
+
+from agent import protocol
+from agent.protocol import ARGUMENT_BYTES, COUNT, HEADER, DeclinedError, Reason
+from agent.table import Row
+
+ARRIVAL = struct.pack("@ll", 0, 200_000)  # struct timeval
+"""How long a launcher may take from connecting to its datagram: then it has gone its own way."""
+
+LONGEST = 10.0
+"""Seconds a request waits here when no worker gets free at all; then its launcher is sent on to the cold program."""
+
+SPACE = 1 << 21
+"""Bytes of send buffer: a quarter of it counts as room (unix_writable of Linux), which some 500 requests fill."""
+
+SINCE = struct.Struct("@q")
+DATAGRAM_BYTES = SINCE.size + HEADER.size + ARGUMENT_BYTES
+ANCILLARY_BYTES = socket.CMSG_SPACE((COUNT + 1) * array.array("i").itemsize)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One request as it came; whoever holds it closes it. `taken`: its launcher has been told that it need not watch the clock."""
+
+    connection: socket.socket
+    data: bytes
+    received: list[int]
+    taken: bool
+
+    def close(self) -> None:
+        """Close the connection and all that came with it."""
+        self.connection.close()
+        for descriptor in self.received:
+            os.close(descriptor)
+
+
+class Overflow:
+    """The queue: the supervisor puts, workers get."""
+
+    def __init__(self, longest: float = LONGEST) -> None:
+        self._longest = longest
+        kind = socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK
+        self._entry, self._exit = socket.socketpair(socket.AF_UNIX, kind)
+        self._entry.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SPACE)
+        self._room = select.poll()
+        self._room.register(self._entry, select.POLLOUT)
+
+    def fileno(self) -> int:
+        """Return the descriptor that is readable when a request waits."""
+        return self._exit.fileno()
+
+    def has_room(self) -> bool:
+        """Tell whether another request may be put."""
+        return bool(self._room.poll(0))
+
+    def is_empty(self) -> bool:
+        """Tell whether no request waits."""
+        return self._peek() is None
+
+    def is_late(self) -> bool:
+        """Tell whether the first request has waited for too long."""
+        since = self._peek()
+        return since is not None and time.monotonic_ns() - since > self._longest * 1e9
+
+    def put(self, arrival: Arrival) -> None:
+        """Add a request, whose descriptors stay the caller's to close; OSError when there is no room."""
+        descriptors = array.array("i", [arrival.connection.fileno(), *arrival.received])
+        data = SINCE.pack(time.monotonic_ns()) + arrival.data
+        self._entry.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
+
+    def get(self) -> Arrival | None:
+        """Remove and return the request that has waited longest, None when none waits."""
+        try:
+            data, ancillary, _, _ = self._exit.recvmsg(DATAGRAM_BYTES, ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC)
+        except BlockingIOError:
+            return None
+        if not data:
+            return None  # the supervisor has died
+        descriptors = array.array("i")
+        for _, _, content in ancillary:
+            descriptors.frombytes(content)
+        connection, *received = descriptors
+        return Arrival(socket.socket(fileno=connection), data[SINCE.size :], received, taken=True)
+
+    def close_entry(self) -> None:
+        """Become a reader only: the queue ends when its last writer does."""
+        self._entry.close()
+
+    def close(self) -> None:
+        """Let go of both ends."""
+        self._entry.close()
+        self._exit.close()
+
+    def _peek(self) -> int | None:
+        """Return when the first request came (monotonic, in ns); its descriptors are not received."""
+        try:
+            since = self._exit.recv(SINCE.size, socket.MSG_PEEK)
+        except BlockingIOError:
+            return None
+        return int(SINCE.unpack(since)[0]) if since else None
+
+
+def take_ahead(connection: socket.socket, build: bytes, row: Row, overflow: Overflow) -> None:
+    """Take one request for the first worker that will be free; decline or drop it when that is certain already.
+
+    OSError when the connection breaks. The launcher is of our own build, so it knows that a refusal may follow (docs/agent.md).
+    """
+    received: list[int] = []
+    arrival = Arrival(connection, b"", received, taken=False)
+    try:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, ARRIVAL)
+        arrival = Arrival(connection, protocol.receive(connection, received), received, taken=True)
+        protocol.check(arrival.data, received, build)
+        if pass_commit_point(arrival, row):
+            _put(arrival, overflow)
+    except DeclinedError as declined:
+        protocol.decline(connection, declined.reason)
+        row.count_declined(declined.reason)
+    finally:
+        arrival.close()
+
+
+def pass_commit_point(arrival: Arrival, row: Row) -> bool:
+    """Take the request off its launcher; False when that has withdrawn it, DeclinedError when it has ended."""
+    if protocol.has_hung_up(arrival.connection):
+        raise DeclinedError(Reason.GONE)
+    if not take_token(protocol.Descriptors(*arrival.received).token):
+        row.count_withdrawn()
+        return False
+    if not protocol.take(arrival.connection):
+        raise DeclinedError(Reason.GONE)
+    return True
+
+
+def take_token(token: int) -> bool:
+    """Take the one byte that is in the pipe; False when the launcher has taken it."""
+    try:
+        os.set_blocking(token, False)
+        return len(os.read(token, 1)) == 1
+    except BlockingIOError:
+        return False
+
+
+def _put(arrival: Arrival, overflow: Overflow) -> None:
+    try:
+        overflow.put(arrival)
+    except OSError as full:
+        raise DeclinedError(Reason.CROWDED) from full

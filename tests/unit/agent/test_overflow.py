@@ -1,0 +1,94 @@
+"""Claims about what is taken while every worker is busy:
+
+- requests come out in the order they went in, their connection and descriptors with them, also after the writer has gone
+- the first one is seen to be late without being received
+- it has room for hundreds, and then none until one is got
+- the token can be taken once
+"""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from agent import overflow
+from agent.overflow import Arrival, Overflow
+from agent.protocol import COUNT
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        yield ours, theirs
+
+
+def opened() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def arrival(connection: socket.socket, data: bytes) -> Arrival:
+    return Arrival(connection, data, [os.open(os.devnull, os.O_RDONLY) for _ in range(COUNT)], taken=True)
+
+
+def test_requests_come_out_as_they_went_in(pair: tuple[socket.socket, socket.socket]) -> None:
+    with closing(Overflow()) as queue:
+        came_out_as_they_went_in(queue, pair)
+
+
+def came_out_as_they_went_in(queue: Overflow, pair: tuple[socket.socket, socket.socket]) -> None:
+    assert queue.is_empty()
+    for data in (b"first", b"second"):
+        put = arrival(pair[0].dup(), data)
+        queue.put(put)
+        put.close()
+    queue.close_entry()
+
+    for data in (b"first", b"second"):
+        got = queue.get()
+        assert got is not None
+        assert (got.data, len(got.received), got.taken) == (data, COUNT, True)
+        got.connection.send(data)
+        assert pair[1].recv(10) == data
+        got.close()
+    assert queue.get() is None
+    assert queue.is_empty()
+
+
+def test_a_late_one_is_seen_without_being_received(pair: tuple[socket.socket, socket.socket]) -> None:
+    patient, impatient = Overflow(), Overflow(longest=0)
+    put = arrival(pair[0], b"x")
+    descriptors = opened()
+    for queue, late in ((patient, False), (impatient, True)):
+        assert not queue.is_late()
+        queue.put(put)
+        assert queue.is_late() is late
+    assert opened() == descriptors
+    for each in (put, patient, impatient):
+        each.close()
+
+
+def test_it_has_room_for_hundreds_and_an_end(pair: tuple[socket.socket, socket.socket]) -> None:
+    queue, put, count = Overflow(), arrival(pair[0], b"x"), 0
+    while queue.has_room():
+        queue.put(put)
+        count += 1
+    put.close()
+    assert 200 < count < 5000
+    while got := queue.get():
+        got.close()
+    assert queue.has_room()
+    queue.close()
+
+
+def test_the_token_can_be_taken_once() -> None:
+    token, filler = os.pipe()
+    os.write(filler, b"!")
+    assert overflow.take_token(token)
+    assert not overflow.take_token(token)
+    os.close(filler)
+    assert not overflow.take_token(token)
+    os.close(token)
