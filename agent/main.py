@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agent import identity, listening, protocol, status
 
-WORKERS = 8
+WORKERS = 16
 PATIENCE = 60.0
 GROWTH_MIB = 32
 HIGHEST_WORKERS = 256

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-WORKERS = 8
+WORKERS = 16
 """As many as `tulle agent` has unless it is told otherwise."""
 START_SECONDS = 30.0
 CLOCK = os.sysconf("SC_CLK_TCK")
