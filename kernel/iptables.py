@@ -1,6 +1,6 @@
 """Changes iptables, one `iptables-restore --noflush` a change: it happens wholly or not at all.
 
-Two ways in: `listing` and `restore` speak rules as words, for the masquerade that reference programs keep there; a `Chain`
+Two ways in: `listing` (or `Snapshot`, for several tables) and `restore` speak rules as words, for the masquerade that reference programs keep there; a `Chain`
 is held exactly as it is, for a daemon that keeps its rules. Must not know whose chains these are. Blind spot: rules of the
 variant (legacy, nf_tables) that is not the host's choice.
 """
@@ -96,6 +96,27 @@ def listing(family: int, table: str, namespace: Namespace | None = None) -> list
     return [_words(line) for line in outcome.stdout.splitlines()]
 
 
+class Snapshot:
+    """All tables of one IP version with one program started; `rules` gives each as `listing` does.
+
+    A table that iptables-save does not show is asked for by itself: iptables then says why.
+    """
+
+    def __init__(self, family: int, namespace: Namespace | None = None) -> None:
+        self._family = family
+        self._namespace = namespace
+        try:
+            self._tables = saved(family, namespace)
+        except KernelError:
+            self._tables = {}
+
+    def rules(self, table: str) -> list[Rule]:
+        """Return a whole table as words; [] where iptables has no such table. Raises KernelError like `listing`."""
+        if table not in self._tables:
+            return listing(self._family, table, self._namespace)
+        return [_declared(line) if line.startswith(":") else _words(line) for line in self._tables[table]]
+
+
 def restore(
     family: int, table: str, chains: Sequence[str], rules: Sequence[Rule], namespace: Namespace | None = None
 ) -> None:
@@ -106,6 +127,12 @@ def restore(
     if chains or rules:
         lines = [*(f":{_quoted(name)} - [0:0]" for name in chains), *(" ".join(map(_quoted, rule)) for rule in rules)]
         _restore(family, table, lines, f"table {table}", namespace)
+
+
+def _declared(line: str) -> Rule:
+    """Turn `:NAME POLICY` into what a listing has: `-N NAME`, or `-P NAME POLICY` for a built-in chain."""
+    name, _, policy_ = line[1:].rpartition(" ")
+    return ("-N", name) if policy_ == "-" else ("-P", name, policy_)
 
 
 def _words(line: str) -> Rule:

@@ -1,21 +1,31 @@
 """Changes nftables in whole transactions, as the JSON documents of libnftables-json(5).
 
-One transaction is one `nft -j -f -`: it happens wholly or not at all. Values travel as JSON strings, never as text of
+One transaction is one `nft -j -f -`: it happens wholly or not at all. Whether a table is there is asked of the kernel itself
+(NFT_MSG_GETTABLE, linux/netfilter/nf_tables.h), so that no program is started to list nothing. Values travel as JSON strings, never as text of
 nft's language, so a name or comment cannot become a rule. Must not know whose tables these are.
 """
 
 import errno
 import json
 import re
+import struct
 from collections.abc import Sequence
 from typing import Any
 
 from kernel import tools
 from kernel.errors import KernelError
 from kernel.namespaces import Namespace
+from kernel.transport import ATTRIBUTE, HEADER, Refusal, Transport
 
 PLAIN = re.compile(r"[A-Za-z0-9_ -]+")
 TRIAL = {"add": {"table": {"family": "inet", "name": "tulle_trial"}}}
+
+NETLINK_NETFILTER = 12
+GET_TABLE = 10 << 8 | 1  # NFNL_SUBSYS_NFTABLES, NFT_MSG_GETTABLE
+NLM_F_REQUEST = 0x1
+NFTA_TABLE_NAME = 1
+NFGENMSG = struct.Struct("=BBH")  # family, version, resource id (big endian, 0)
+FAMILIES = {"inet": 1, "ip": 2, "arp": 3, "netdev": 5, "bridge": 7, "ip6": 10}
 
 
 def run(transaction: Sequence[dict[str, Any]], namespace: Namespace | None = None) -> None:
@@ -43,6 +53,8 @@ def add_table(family: str, table: str, comment: str, namespace: Namespace | None
 
 def listing(family: str, table: str, namespace: Namespace | None = None) -> list[dict[str, Any]]:
     """Return the objects of a table (`{"table": ...}`, `{"chain": ...}`, `{"rule": ...}`) with handles; [] if absent."""
+    if _absent(family, table, namespace):
+        return []
     transaction = [{"list": {"table": {"family": family, "name": table}}}]
     try:
         text = _execute(["-j", "-f", "-"], transaction, f"listing nftables table {family} {table}", namespace)
@@ -52,6 +64,22 @@ def listing(family: str, table: str, namespace: Namespace | None = None) -> list
         raise
     objects: list[dict[str, Any]] = json.loads(text)["nftables"] if text.strip() else []
     return [each for each in objects if "metainfo" not in each]
+
+
+def _absent(family: str, table: str, namespace: Namespace | None) -> bool:
+    """Tell whether the kernel knows for certain that there is no such table; whatever else it says is nft's to explain."""
+    name = table.encode() + b"\0"
+    attribute = ATTRIBUTE.pack(ATTRIBUTE.size + len(name), NFTA_TABLE_NAME) + name + bytes(-len(name) % 4)
+    body = NFGENMSG.pack(FAMILIES[family], 0, 0) + attribute
+    try:
+        door = Transport(namespace, NETLINK_NETFILTER)
+        try:
+            answer = door.ask(bytearray(HEADER.pack(HEADER.size + len(body), GET_TABLE, NLM_F_REQUEST, 0, 0) + body))
+        finally:
+            door.close()
+    except OSError:
+        return False
+    return isinstance(answer, Refusal) and answer.number == errno.ENOENT
 
 
 def installed() -> bool:

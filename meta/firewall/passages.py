@@ -6,7 +6,7 @@ Whoever writes holds the namespace's turn; other programs are met by reading aga
 from __future__ import annotations
 
 import errno
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 
 from kernel import backends, iptables, nft, sysctl, turns
@@ -32,18 +32,39 @@ BRIDGED = {4: "net/bridge/bridge-nf-call-iptables", 6: "net/bridge/bridge-nf-cal
 """Whether packets that stay on a bridge pass the rules of IP; without br_netfilter they never do."""
 
 
-def choose(configured: str, families: Collection[int]) -> str:
-    """Return the backend: the configured one, else what works here."""
-    return backends.choose(configured, families)
+def choose(configured: str, families: Collection[int], answered: Collection[int] = ()) -> str:
+    """Return the backend: the configured one, else what works here; iptables just `answered` for these IP versions."""
+    return backends.choose(configured, families, answered)
 
 
 def grant(plan: Passage, backend: str) -> None:
-    """Have the plan's rules stand. On any failure nothing that is the attachment's own stays. Raises KernelError."""
+    """Have the plan's rules stand. On any failure nothing that is the attachment's own stays. Raises KernelError.
+
+    `backend` is the configured one, empty for what works here.
+    """
     with ExitStack() as undo:
-        undo.callback(withdraw, plan.owner, backend, ())
         with turns.turn():
-            _retrying(partial(_grant_modern if backend == "nftables" else _grant_legacy, plan))
+            _retrying(partial(_grant, plan, backend, undo))
         undo.pop_all()
+
+
+def _grant(plan: Passage, configured: str, undo: ExitStack) -> None:
+    found = {} if configured == "nftables" else _readable(plan.families)
+    backend = choose(configured, plan.families, [family for family, rules in found.items() if rules])
+    undo.callback(withdraw, plan.owner, backend, ())
+    if backend == "nftables":
+        _grant_modern(plan)
+    else:
+        _grant_legacy(plan, found)
+
+
+def _readable(families: Collection[int]) -> dict[int, list[legacy.Rule]]:
+    """Return what iptables lists, without the IP versions it cannot list: who needs those asks again and hears why."""
+    found = {}
+    for family in families:
+        with suppress(KernelError):
+            found[family] = read_legacy(family)
+    return found
 
 
 def _grant_modern(plan: Passage) -> None:
@@ -53,9 +74,10 @@ def _grant_modern(plan: Passage) -> None:
     nft.run(modern.addition(plan, existing))
 
 
-def _grant_legacy(plan: Passage) -> None:
+def _grant_legacy(plan: Passage, found: dict[int, list[legacy.Rule]]) -> None:
     for family in plan.families:
-        iptables.restore(family, legacy.TABLE, (), legacy.addition(plan, family, read_legacy(family)))
+        existing = found[family] if family in found else read_legacy(family)
+        iptables.restore(family, legacy.TABLE, (), legacy.addition(plan, family, existing))
 
 
 def withdraw(owner: Owner, backend: str, known: Collection[IPAddress]) -> None:

@@ -34,7 +34,7 @@ def add(request: Request) -> Result:
     if wanted.addresses:
         with Network() as host:
             passages.separate(wanted, earlier, host)
-        passages.grant(wanted, passages.choose(settings.backend, wanted.families))
+        passages.grant(wanted, settings.backend)
     else:
         request.log(f"firewall: prevResult has no address, so nothing is let through for {request.ifname}")
     return earlier

@@ -38,7 +38,7 @@ def add(request: Request) -> Result:
     if wanted.mappings and wanted.sides:
         with Network() as host:
             ports.require_addresses(wanted, host)
-            ports.publish(wanted, ports.choose(settings.backend), settings.data_dir, earlier, host)
+            ports.publish(wanted, settings.backend, settings.data_dir, earlier, host)
         _forget_flows(request, wanted)
     elif wanted.mappings:
         request.log(f"portmap: {request.ifname} has no address in prevResult, so no port is published")

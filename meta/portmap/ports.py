@@ -22,7 +22,7 @@ from meta.portmap.rules import nftables as modern
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from typing import Any
 
     from cni.owner import Owner
@@ -41,6 +41,8 @@ class Found:
 
     legacy: dict[int, list[legacy.Rule]]
     modern: dict[int, list[dict[str, Any]]]
+    snapshots: dict[int, iptables.Snapshot]
+    """What `legacy` was taken from, for iptables' other tables."""
 
     def published(self) -> Iterator[Published]:
         """Yield every port that is published, and whose it is."""
@@ -50,15 +52,15 @@ class Found:
             yield from modern.published(objects)
 
 
-def choose(configured: str) -> str:
-    """Return the backend: the configured one, else what works here."""
-    return backends.choose(configured, (4,))
+def choose(configured: str, answered: Collection[int] = ()) -> str:
+    """Return the backend: the configured one, else what works here; iptables just `answered` for these IP versions."""
+    return backends.choose(configured, (4,), answered)
 
 
 def publish(plan: Publication, backend: str, folder: str, earlier: Result, host: Network) -> None:
     """Have the plan's rules stand, and nobody else's for the same ports. On any failure nothing of them stays.
 
-    Raises CniError 103 for a port that is taken, 11 for a missing external chain, KernelError, OSError.
+    `backend` is the configured one, empty for what works here. Raises CniError 103 for a port that is taken, 11 for a missing external chain, KernelError, OSError.
     """
     device = localnet_device(plan, host)
     with ExitStack() as undo:
@@ -69,10 +71,11 @@ def publish(plan: Publication, backend: str, folder: str, earlier: Result, host:
         undo.pop_all()
 
 
-def _publish(plan: Publication, backend: str, folder: str, earlier: Result, host: Network, undo: ExitStack) -> None:
+def _publish(plan: Publication, configured: str, folder: str, earlier: Result, host: Network, undo: ExitStack) -> None:
     found = read(plan.families)
     gone = claims.evicted(plan, found.published(), lambda mark: _is_dead(mark, folder, host))
     _require_chain(plan, found)
+    backend = choose(configured, [family for family, rules in found.legacy.items() if rules])
     undo.callback(withdraw, plan.owner, backend, None)
     undo.callback(memory.forget, folder, plan.owner)
     named = any(_is_own(plan.owner, host, entry.name) for entry in earlier.interfaces if not entry.sandbox)
@@ -102,7 +105,7 @@ def _write_modern(plan: Publication, found: Found, gone: Collection[Holder]) -> 
 def _write_legacy(plan: Publication, found: Found, gone: Collection[Holder]) -> None:
     nft.run([each for family, objects in found.modern.items() for each in modern.eviction(gone, family, objects)])
     for side in plan.sides:
-        if side.family == 4 and plan.from_loopback and not guarded():
+        if side.family == 4 and plan.from_loopback and not _has_guard(found.snapshots[4].rules(legacy.MARTIANS_TABLE)):
             iptables.restore(4, legacy.MARTIANS_TABLE, (), [legacy.MARTIANS])
         rules = legacy.addition(plan, side, found.legacy[side.family], gone)
         iptables.restore(side.family, legacy.TABLE, (), rules)
@@ -110,7 +113,10 @@ def _write_legacy(plan: Publication, found: Found, gone: Collection[Holder]) -> 
 
 def guarded() -> bool:
     """Tell whether iptables drops packets for 127.0.0.0/8 that came from elsewhere."""
-    present = iptables.listing(4, legacy.MARTIANS_TABLE)
+    return _has_guard(iptables.listing(4, legacy.MARTIANS_TABLE))
+
+
+def _has_guard(present: Sequence[legacy.Rule]) -> bool:
     return any(sorted(rule) == sorted(legacy.MARTIANS) for rule in present)
 
 
@@ -162,8 +168,11 @@ def _remove(
 
 def read(families: Collection[int]) -> Found:
     """Return what stands for these IP versions."""
+    snapshots = {family: iptables.Snapshot(family) for family in families}
     return Found(
-        {family: read_legacy(family) for family in families}, {family: read_modern(family) for family in families}
+        {family: snapshot.rules(legacy.TABLE) for family, snapshot in snapshots.items()},
+        {family: read_modern(family) for family in families},
+        snapshots,
     )
 
 

@@ -4,7 +4,8 @@
 * What others keep in the same chains stays. DEL removes the attachment's rules alone, without prevResult and twice; the
   reference's with it. Networks and interfaces of one container do not take each other's.
 * GC removes what the runtime no longer knows, of its own network; without a list nothing.
-* STATUS succeeds here. Without a backend in the configuration the verbs agree on one.
+* STATUS succeeds here. Without a backend in the configuration the verbs agree on one, and ADD starts two programs a
+  family: one that lists, one that writes.
 """
 
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.netns.firewall.conftest import Runtime
+from tests.netns.programs import counted_programs
 
 ADMIN = '-A CNI-FORWARD -m comment --comment "CNI firewall plugin admin overrides" -j'
 
@@ -55,6 +57,13 @@ def test_nftables_shape(runtime: Runtime) -> None:
     assert chains == {"CNI-ADMIN", "containers", "forward"}
     assert text.index("jump CNI-ADMIN") < text.index("ip daddr 10.1.0.5 ct state established,related accept")
     assert "ip6 saddr fd00:1::5 accept" in text
+
+
+def test_an_add_lists_once_and_writes_once_a_family(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    container = runtime.container()
+    started = counted_programs(monkeypatch)
+    runtime.add(container)
+    assert sorted(started) == ["ip6tables", "ip6tables-restore", "iptables", "iptables-restore"]
 
 
 def test_others_rules_stay(runtime: Runtime) -> None:

@@ -4,6 +4,7 @@
 - flannel's chains are made literally (flannel contract 6.1), in one change, once; order and doubles are repaired as the rest
 - a chain that must be first is, whatever was there, and is again after another came before it
 - rules given as words are carried out wholly or not at all, and listed as the same words
+- a snapshot has every table as its listing, with one program started; one that does not exist yet is listed all the same
 - rules of others are kept; removal leaves no trace and may be repeated
 """
 
@@ -14,6 +15,7 @@ import pytest
 from kernel import iptables, namespaces
 from kernel.errors import KernelError
 from kernel.iptables import Chain
+from tests.netns.programs import counted_programs
 from tests.netns.spaces import Space
 
 NETWORKS = {4: "10.42.0.0/16", 6: "fd42::/48"}
@@ -153,6 +155,18 @@ def test_rules_as_words_are_restored_at_once_and_listed_again(host: Space, famil
         iptables.restore(family, "nat", ["OWN"], [("-D", "POSTROUTING", "-j", "OWN"), ("-X", "OWN")])
     assert (rule in listed, ("-N", "OWN") in listed, listed[0]) == (True, True, ("-P", "PREROUTING", "ACCEPT"))
     assert "OWN" not in str(iptables.listing(family, "nat", host.namespace))
+
+
+def test_a_snapshot_has_every_table_as_its_listing(host: Space, family: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = ("-A", "OWN", "-d", NETWORKS[family], "-m", "comment", "--comment", 'name: "a"', "-j", "ACCEPT")
+    for table in ("nat", "raw"):
+        iptables.restore(family, table, ["OWN"], [rule, ("-A", "PREROUTING", "-j", "OWN")], host.namespace)
+    listed = {table: iptables.listing(family, table, host.namespace) for table in ("nat", "raw")}
+    started = counted_programs(monkeypatch)
+    snapshot = iptables.Snapshot(family, host.namespace)
+    assert {table: snapshot.rules(table) for table in listed} == listed
+    assert started == [f"{iptables.PROGRAMS[family]}-save"]
+    assert snapshot.rules("filter") == iptables.listing(family, "filter", host.namespace) != []
 
 
 def test_a_change_that_is_refused_changes_nothing(host: Space, family: int) -> None:

@@ -2,7 +2,7 @@
 
 - a transaction happens wholly or not at all, in the namespace meant
 - flannel's masquerade rules can be said (flannel contract 6.2) and are listed as its tests expect
-- an absent table lists as empty; deleting it is refused as gone
+- an absent table lists as empty, in every family and without a program started; deleting it is refused as gone
 - a comment stays a comment whatever is in it
 - checking changes nothing
 - a table gets a comment, which stays what it is, and what is not plain is refused
@@ -14,6 +14,7 @@ import pytest
 
 from kernel import nft
 from kernel.errors import KernelError
+from tests.netns.programs import counted_programs
 from tests.netns.spaces import Space
 
 TABLE = {"family": "ip", "table": "flannel-ipv4"}
@@ -79,8 +80,18 @@ def test_a_transaction_stays_in_its_namespace(host: Space, container: Space) -> 
     assert nft.listing("inet", "t") == []
 
 
-def test_an_absent_table_lists_as_empty(host: Space) -> None:
-    assert nft.listing("inet", "absent", host.namespace) == []
+@pytest.mark.parametrize("family", nft.FAMILIES)
+def test_an_absent_table_lists_as_empty_without_a_program(
+    host: Space, monkeypatch: pytest.MonkeyPatch, family: str
+) -> None:
+    nft.run(
+        [{"add": {"table": {"family": other, "name": "t"}}} for other in nft.FAMILIES if other != family],
+        host.namespace,
+    )
+    started = counted_programs(monkeypatch)
+    assert (nft.listing(family, "t", host.namespace), started) == ([], [])
+    nft.run([{"add": {"table": {"family": family, "name": "t"}}}], host.namespace)
+    assert [next(iter(each)) for each in nft.listing(family, "t", host.namespace)] == ["table"]
 
 
 def test_deleting_an_absent_table_is_refused_as_gone(host: Space) -> None:

@@ -5,12 +5,11 @@
 * A stale mapping makes room only on evidence: its link is gone, it is of another boot, its target is the new one's address.
 * Two interfaces of a container, and two networks of one, do not touch each other's rules.
 * A failure leaves nothing; another program that changes rules in between is met by reading again.
-* A second ADD is pure addition; DEL deletes with one commit.
+* A second ADD is pure addition, of two programs also where the backend is not configured; DEL deletes with one commit.
 """
 
 import socket
 import struct
-import subprocess
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ from kernel.requests import DeleteLink
 from meta.portmap import memory
 from meta.portmap.rules import iptables as legacy
 from tests.netns.portmap.conftest import SECOND, UPLINK, Runtime, tcp, udp
+from tests.netns.programs import counted_programs
 from tests.netns.spaces import Space
 
 Keys = dict[str, Any]
@@ -214,14 +214,7 @@ def test_old_vulnerable_hooks_are_made_anew(runtime: Runtime) -> None:
 def test_add_only_adds_and_del_deletes_in_one_commit(each: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     each.add(each.container(5), tcp(8080))
     container = each.container(6)
-    started: list[str] = []
-    real = subprocess.Popen
-
-    def counting(arguments: list[str], **keys: Any) -> Any:
-        started.append(arguments[0].rpartition("/")[2])
-        return real(arguments, **keys)
-
-    monkeypatch.setattr(subprocess, "Popen", counting)
+    started = counted_programs(monkeypatch)
     four = {**container.result, "ips": container.result["ips"][:1]}
     before = _generation(each)
     each.add(container, tcp(8081), prevResult=four)
@@ -231,6 +224,15 @@ def test_add_only_adds_and_del_deletes_in_one_commit(each: Runtime, monkeypatch:
     before = _generation(each)
     assert each.call("DEL", container, tcp(8081), prevResult=four) == {}
     assert _generation(each) - before == 1
+
+
+def test_a_second_add_lists_once_and_writes_once(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    container = runtime.container(5)
+    four = {**container.result, "ips": container.result["ips"][:1]}
+    runtime.add(container, tcp(8080), prevResult=four)
+    started = counted_programs(monkeypatch)
+    runtime.add(container, tcp(8081), prevResult=four)
+    assert started == ["iptables-save", "iptables-restore"]
 
 
 def _generation(runtime: Runtime) -> int:
