@@ -11,6 +11,7 @@ import meta.bandwidth.program
 import meta.firewall.program
 import meta.flannel.program
 import meta.portmap.program
+import meta.tuning.program
 from cni.program import Program
 from cni.siblings import Siblings
 
@@ -25,6 +26,7 @@ PROGRAMS: Mapping[str, Program] = {
         loopback.program.PROGRAM,
         meta.portmap.program.PROGRAM,
         ipam.static.PROGRAM,
+        meta.tuning.program.PROGRAM,
     )
 }
 

@@ -28,6 +28,7 @@ CNI = {
     "loopback": "loopback.program",
     "portmap": "meta.portmap.program",
     "static": "ipam.static",
+    "tuning": "meta.tuning.program",
 }
 """CNI programs: name -> the module with its PROGRAM."""
 

@@ -72,6 +72,12 @@ def _bandwidth(asked: Request) -> None:
     plan.shaping(config.parse(asked), Owner("", "", ""))
 
 
+def _tuning(asked: Request) -> None:
+    from meta.tuning import config  # noqa: PLC0415 - as above
+
+    config.parse(asked)
+
+
 def _host_local(asked: Request) -> None:
     from ipam import config  # noqa: PLC0415 - as above
 
@@ -85,7 +91,13 @@ def _static(asked: Request) -> None:
     fixed.add(asked)
 
 
-MAIN: Mapping[str, Parser] = {"bandwidth": _bandwidth, "bridge": _bridge, "firewall": _firewall, "portmap": _portmap}
+MAIN: Mapping[str, Parser] = {
+    "bandwidth": _bandwidth,
+    "bridge": _bridge,
+    "firewall": _firewall,
+    "portmap": _portmap,
+    "tuning": _tuning,
+}
 IPAM: Mapping[str, Parser] = {"host-local": _host_local, "static": _static}
 """The programs whose configuration can be wrong; loopback has none."""
 

@@ -123,6 +123,20 @@ BANDWIDTH: dict[str, Any] = {
     "egressBurst": 8,
     "runtimeConfig": {"bandwidth": {"ingressRate": 8000, "ingressBurst": 80, "egressRate": 0, "egressBurst": 0}},
 }
+TUNING: dict[str, Any] = {
+    "cniVersion": "1.0.0",
+    "name": "net",
+    "type": "tuning",
+    "sysctl": {"net.ipv4.conf.IFNAME.log_martians": "1", "net/ipv4/ip_local_port_range": "2000 3000"},
+    "mac": "02:00:00:00:00:01",
+    "mtu": 1400,
+    "promisc": True,
+    "allmulti": False,
+    "txQLen": 500,
+    "dataDir": "/run/x",
+    "args": {"cni": {"sysctl": {"net.core.somaxconn": "500"}, "mac": "", "mtu": 0, "promisc": None, "txQLen": 0}},
+    "runtimeConfig": {"mac": "02-00-00-00-00-01"},
+}
 
 FIREWALL: dict[str, Any] = {
     "cniVersion": "1.0.0",
@@ -147,7 +161,7 @@ def places(value: Any, here: tuple[Step, ...] = ()) -> list[tuple[Step, ...]]:
 
 GOOD = [
     (good, [place for place in places(good) if place not in (("type",), ("ipam", "type"))])
-    for good in (FULL, STATIC, PORTMAP, EXTERNAL, FIREWALL, BANDWIDTH)
+    for good in (FULL, STATIC, PORTMAP, EXTERNAL, FIREWALL, BANDWIDTH, TUNING)
 ]
 """Good configurations, each with the places to change; the types decide who judges, so they stay."""
 
@@ -200,7 +214,7 @@ def test_lint_tells_of_every_configuration_that_is_refused(config: dict[str, Any
     assert bool(lint.of_one(config)) == bool(refusal(config))
 
 
-@pytest.mark.parametrize("config", [FULL, STATIC, PORTMAP, EXTERNAL, FIREWALL, BANDWIDTH])
+@pytest.mark.parametrize("config", [FULL, STATIC, PORTMAP, EXTERNAL, FIREWALL, BANDWIDTH, TUNING])
 def test_the_full_configurations_are_good_ones(config: dict[str, Any]) -> None:
     assert lint.of_one(config) == []
 

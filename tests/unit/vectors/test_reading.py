@@ -19,6 +19,7 @@ import loopback.program
 import meta.bandwidth.program
 import meta.firewall.program
 import meta.portmap.program
+import meta.tuning.program
 from cni import invoke, skel
 from cni.program import Program
 from cni.request import Request
@@ -45,6 +46,7 @@ PROGRAMS = {
     "bandwidth": meta.bandwidth.program.PROGRAM,
     "firewall": meta.firewall.program.PROGRAM,
     "portmap": meta.portmap.program.PROGRAM,
+    "tuning": meta.tuning.program.PROGRAM,
     "echo": Program("echo", lambda: dict.fromkeys(VERBS, _hand_on)),
     "relay": Program("relay", lambda: dict.fromkeys(VERBS, _delegate)),
 }

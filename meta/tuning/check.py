@@ -1,0 +1,49 @@
+"""Compares the container with the settings; the first difference ends CHECK, named with what was expected (contract 4.4, CHECK).
+
+Parameters are compared word by word: the kernel joins by tabs what was written with blanks. One that can only be written
+cannot be compared. Reads only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import NoReturn
+
+from cni.errors import CniError, Code
+from kernel import sysctl
+from kernel.errors import KernelError
+from meta.tuning import wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kernel.network import Link, Network
+    from meta.tuning.config import Settings
+
+KEYS = {"all_multicast": "allmulti", "queue": "txQLen"}
+"""The keys of properties that are called otherwise here."""
+
+
+def check(settings: Settings, link: Link, container: Network) -> None:
+    """Raise CniError 102 unless everything `settings` speak of is as they say."""
+    for each in settings.sysctls:
+        try:
+            found = sysctl.read(each.path, container.namespace)
+        except KernelError as refused:
+            if refused.errno in wire.UNREADABLE:
+                continue
+            raise
+        if found is None or found.split() != each.value.split():
+            _differs(f"sysctl {each.path}", "absent" if found is None else found, each.value)
+    current = wire.now(settings.properties, link)
+    for name in (each.name for each in fields(current)):
+        is_now, wanted = getattr(current, name), getattr(settings.properties, name)
+        if is_now != wanted:
+            _differs(f'{KEYS.get(name, name)} of "{link.name}"', is_now, wanted)
+
+
+def _differs(what: str, found: object, wanted: object) -> NoReturn:
+    raise CniError(
+        Code.CHECK_FAILED,
+        f"tuning: {what} is {found}, expected {wanted}",
+        "somebody changed it: set it again, or remove the container's network and add it again",
+    )

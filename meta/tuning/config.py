@@ -1,0 +1,172 @@
+"""Reads the configuration of `tuning` into values that are already valid (contract 4.4, 1.9).
+
+Kernel parameters are confined to /proc/sys/net here, before anything is opened. Must not know the kernel or prevResult.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from cni import addresses, args, config
+from cni.errors import CniError, Code, quoted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import TypeVar
+
+    from cni.config import Section
+    from cni.request import Request
+
+    Value = TypeVar("Value")
+
+DATA_DIR = "/run/cni/tuning"
+HIGHEST_MTU = 2**31 - 1
+HIGHEST_QUEUE = 2**32 - 1
+PLACE = "IFNAME"
+"""What stands for the interface's name in a key."""
+
+KEY = re.compile(r"[./]*net(?:[./]+[^./\s\x00-\x20\x7f-\x9f]+)+[./]*")
+"""A parameter below net, its parts joined by dots or slashes: no blanks, no control characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sysctl:
+    """A kernel parameter: `key` as it was written, `path` below /proc/sys, the `value` wished."""
+
+    key: str
+    path: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Properties:
+    """Of an interface; "", 0 (of `mtu`) and None mean: not spoken of. `queue` is the transmit queue's length in packets."""
+
+    mac: str = ""
+    mtu: int = 0
+    promisc: bool | None = None
+    all_multicast: bool | None = None
+    queue: int | None = None
+
+    @property
+    def any(self) -> bool:
+        """Whether anything is spoken of."""
+        return self != NOTHING
+
+
+NOTHING = Properties()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an attachment is to be changed to, and the directory that remembers what was there."""
+
+    sysctls: tuple[Sysctl, ...]
+    properties: Properties
+    data_dir: str
+
+
+def parse(request: Request) -> Settings:
+    """Return the wishes of `request`. Raises CniError 7 naming the key, its value and what is expected."""
+    root = request.config
+    sections = [root] + ([wishes] if (wishes := _below(root, "args", "cni")) else [])
+    return Settings(
+        sysctls=_sysctls(sections, request.ifname),
+        properties=Properties(
+            mac=_mac(request),
+            mtu=_last(each.optional_number("mtu", lowest=0, highest=HIGHEST_MTU) for each in sections) or 0,
+            promisc=_last(each.optional_flag("promisc") for each in sections),
+            all_multicast=_last(each.optional_flag("allmulti") for each in sections),
+            queue=_last(each.optional_number("txQLen", lowest=0, highest=HIGHEST_QUEUE) for each in sections),
+        ),
+        data_dir=data_dir(root),
+    )
+
+
+def data_dir(root: Section) -> str:
+    """Return the directory of the memory: all that DEL and GC have to know. Raises CniError 7 for what is no absolute path."""
+    folder = root.text("dataDir") or DATA_DIR
+    if not folder.startswith("/"):
+        root.refuse("dataDir", folder, "an absolute path")
+    return folder
+
+
+def refuse_duplicates(stdin: bytes) -> None:
+    """Raise CniError 7 for a parameter that the JSON text sets twice, which decoding no longer shows."""
+    for path in (("sysctl",), ("args", "cni", "sysctl")):
+        for key in config.repeated(stdin, *path):
+            raise _duplicated(key, ".".join(path))
+
+
+def _sysctls(sections: Iterable[Section], ifname: str) -> tuple[Sysctl, ...]:
+    """Return the parameters of all sections; a later section wins, however it spells the key."""
+    found: dict[str, Sysctl] = {}
+    for section in sections:
+        own: dict[str, Sysctl] = {}
+        for key, value in section.mapping("sysctl").items():
+            if not isinstance(value, str) or "\0" in value:
+                section.refuse("sysctl", {}, f"a string without NUL characters as the value of {quoted(key)}")
+            path = _path(section, key, ifname)
+            if path in own:
+                raise _duplicated(key, section.where("sysctl"))
+            own[path] = Sysctl(key, path, value)
+        found |= own
+    return tuple(found.values())
+
+
+def _path(section: Section, key: str, ifname: str) -> str:
+    """Return the path below /proc/sys that `key` means; the interface's name is put in last, for it may hold dots."""
+    if ".." in key or not KEY.fullmatch(key):
+        raise CniError(
+            Code.INVALID_CONFIG,
+            f"invalid net sysctl key: {quoted(key)}",
+            f'invalid value of "{section.where("sysctl")}": expected keys below net, like net.ipv4.conf.{PLACE}.log_martians',
+        )
+    return "/".join(filter(None, key.replace(".", "/").split("/"))).replace(PLACE, ifname or PLACE, 1)
+
+
+def _duplicated(key: str, where: str) -> CniError:
+    return CniError(
+        Code.INVALID_CONFIG,
+        f"sysctl {quoted(key)} is duplicated",
+        f'invalid value of "{where}": expected every kernel parameter once',
+    )
+
+
+def _mac(request: Request) -> str:
+    """Return the wished MAC, weakest source first: `mac`, CNI_ARGS, runtimeConfig.mac, args.cni.mac (contract 1.9)."""
+    root = request.config
+    sources = (
+        _read_mac(root),
+        _colons(args.parse(request.args, {"MAC"}).get("MAC", ""), "MAC of CNI_ARGS"),
+        _read_mac(root.section("runtimeConfig")),
+        _read_mac(_below(root, "args", "cni")),
+    )
+    return _last(mac or None for mac in sources) or ""
+
+
+def _read_mac(section: Section | None) -> str:
+    return _colons(section.text("mac"), section.where("mac")) if section else ""
+
+
+def _colons(mac: str, where: str) -> str:
+    try:
+        return addresses.parse_mac(mac) if mac else ""
+    except ValueError as wrong:
+        raise CniError(
+            Code.INVALID_CONFIG, f'invalid value of "{where}": got "{mac}"', f"expected {addresses.MAC}"
+        ) from wrong
+
+
+def _below(section: Section, *path: str) -> Section | None:
+    found: Section | None = section
+    for key in path:
+        found = found.section(key) if found else None
+    return found
+
+
+def _last(values: Iterable[Value | None]) -> Value | None:
+    """Return the last value that was given."""
+    return ([None, *(value for value in values if value is not None)])[-1]

@@ -1,0 +1,65 @@
+"""Decides what has to be remembered before anything is changed, and what the result says afterwards.
+
+Pure: knows wishes and what was measured; must not see a namespace, a socket or a file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from meta.tuning.config import NOTHING, Properties
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import TypeVar
+
+    from cni.types import Interface, Result
+
+    Value = TypeVar("Value")
+
+
+def _none() -> Mapping[str, str]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What was there before: the properties and parameters that are changed, no others. The reference's has no `network`."""
+
+    network: str = ""
+    properties: Properties = NOTHING
+    sysctls: Mapping[str, str] = field(default_factory=_none)
+
+
+def kept(network: str, before: Memory, first: Memory | None) -> Memory:
+    """Return what to remember; of an attachment that is added again, what was there at first counts."""
+    first = first or Memory()
+    return Memory(
+        network,
+        Properties(
+            mac=first.properties.mac or before.properties.mac,
+            mtu=first.properties.mtu or before.properties.mtu,
+            promisc=_either(first.properties.promisc, before.properties.promisc),
+            all_multicast=_either(first.properties.all_multicast, before.properties.all_multicast),
+            queue=_either(first.properties.queue, before.properties.queue),
+        ),
+        MappingProxyType({**before.sysctls, **first.sysctls}),
+    )
+
+
+def answered(earlier: Result, ifname: str, wanted: Properties) -> Result:
+    """Return the result so far with the MAC of the interface, and its MTU where one is told, as they are now."""
+    return replace(
+        earlier,
+        interfaces=tuple(_as_wanted(entry, wanted) if entry.name == ifname else entry for entry in earlier.interfaces),
+    )
+
+
+def _as_wanted(entry: Interface, wanted: Properties) -> Interface:
+    return replace(entry, mac=wanted.mac or entry.mac, mtu=(wanted.mtu or entry.mtu) if entry.mtu else 0)
+
+
+def _either(first: Value | None, then: Value | None) -> Value | None:
+    return then if first is None else first

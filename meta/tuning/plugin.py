@@ -1,0 +1,117 @@
+"""The verbs of `tuning`, each a short story told with config, plan, backup, wire and check.
+
+ADD answers prevResult as the interface is now. DEL goes by what is remembered, and always finishes. Must not know netlink.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from cni import attachments
+from cni.errors import CniError, Code
+from kernel.errors import KernelError
+from meta import namespace
+from meta.tuning import allowlist, backup, check, config, plan, wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cni.request import Request
+    from cni.types import Result
+    from kernel.network import Network
+    from meta.tuning.config import Settings
+
+
+def add(request: Request) -> Result:
+    """Change what is configured and hand prevResult on as it then is; a refused ADD leaves everything as it was."""
+    settings, earlier = _settings(request), _earlier(request)
+    allowlist.check(each.key for each in settings.sysctls)
+    if settings.sysctls or settings.properties.any:
+        with namespace.container(request.netns) as container:
+            _change(request, settings, container)
+    return plan.answered(earlier, request.ifname, settings.properties)
+
+
+def check_attachment(request: Request) -> None:
+    """Compare the container with the configuration; CniError 102 names the first difference."""
+    settings = _settings(request)
+    _earlier(request)
+    with namespace.container(request.netns) as container:
+        link = namespace.interface(container, request.ifname, request.netns)
+        check.check(settings, link, container)
+
+
+def delete(request: Request) -> None:
+    """Put back what ADD found and forget it. Of the configuration only `dataDir` is asked, and without a namespace it is gone."""
+    try:
+        folder = config.data_dir(request.config)
+    except CniError as refused:  # ADD refused it too, so nothing can be remembered there
+        request.log(f"nothing to put back: {refused}")
+        return
+    file = backup.name(request.container_id, request.ifname)
+    memory = backup.recall(folder, file)
+    if memory and memory.network not in ("", request.name):
+        return
+    try:
+        if memory:
+            _restore(request, memory)
+    finally:
+        backup.forget(folder, file)
+
+
+def collect(request: Request) -> None:
+    """Forget attachments of this network that the runtime no longer knows; without a list nothing is forgotten."""
+    valid = attachments.valid(request.config)
+    if valid is not None:
+        known = {backup.name(container_id, ifname) for container_id, ifname in valid}
+        backup.forget_strangers(config.data_dir(request.config), request.name, known)
+
+
+def status(request: Request) -> None:
+    """Tell whether an ADD would be let through: the configuration is read and held against the allow-list."""
+    allowlist.check(each.key for each in _settings(request).sysctls)
+
+
+VERBS = {"ADD": add, "CHECK": check_attachment, "DEL": delete, "GC": collect, "STATUS": status}
+
+
+def _settings(request: Request) -> Settings:
+    config.refuse_duplicates(request.stdin)
+    return config.parse(request)
+
+
+def _earlier(request: Request) -> Result:
+    earlier = request.prev_result
+    if earlier is None:
+        raise CniError(
+            Code.INVALID_CONFIG,
+            "Required prevResult missing",
+            "list tuning behind the program that makes the interface, in a configuration with plugins",
+        )
+    return earlier
+
+
+def _change(request: Request, settings: Settings, container: Network) -> None:
+    """Remember, then change; whatever fails, the container and the memory are as they were before."""
+    link = namespace.interface(container, request.ifname, request.netns)
+    file = backup.name(request.container_id, request.ifname)
+    first = backup.recall(settings.data_dir, file)
+    if first and first.network not in ("", request.name):
+        first = None
+    before = wire.before(settings, link, container)
+    with ExitStack() as undo:
+        if first:
+            undo.callback(backup.remember, settings.data_dir, file, first)
+        else:
+            undo.callback(backup.forget, settings.data_dir, file)
+        backup.remember(settings.data_dir, file, plan.kept(request.name, before, first))
+        undo.callback(wire.restore, before, request.ifname, container)
+        wire.change(settings, link, container)
+        undo.pop_all()
+
+
+def _restore(request: Request, memory: plan.Memory) -> None:
+    try:
+        with namespace.container(request.netns) as container:
+            wire.restore(memory, request.ifname, container)
+    except (CniError, KernelError) as refused:
+        request.log(f"nothing is put back: {refused}")

@@ -1,0 +1,86 @@
+"""Measures, changes and puts back what a plan speaks of, inside the container's namespace. Must not know files or JSON."""
+
+from __future__ import annotations
+
+import errno
+from contextlib import suppress
+from types import MappingProxyType
+
+from kernel import sysctl
+from kernel.errors import KernelError
+from kernel.requests import SetLink
+from meta.tuning.config import Properties
+from meta.tuning.plan import Memory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kernel.network import Link, Network
+    from meta.tuning.config import Settings
+
+LINE_END = "\n"
+"""What empties a parameter that is a list: writing nothing at all would change nothing."""
+
+UNREADABLE = frozenset({errno.EACCES, errno.EPERM, errno.EINVAL, errno.EIO})
+"""What the kernel answers to who reads a parameter that can only be written."""
+
+
+def before(settings: Settings, link: Link, container: Network) -> Memory:
+    """Return what the container has now of what `settings` speak of."""
+    values = {each.path: value(each.path, container) for each in settings.sysctls}
+    told = {path: found for path, found in values.items() if found is not None}
+    return Memory(properties=now(settings.properties, link), sysctls=MappingProxyType(told))
+
+
+def now(wanted: Properties, link: Link) -> Properties:
+    """Return those properties of `link` that `wanted` speaks of."""
+    return Properties(
+        mac=link.mac if wanted.mac else "",
+        mtu=link.mtu if wanted.mtu else 0,
+        promisc=None if wanted.promisc is None else link.promisc,
+        all_multicast=None if wanted.all_multicast is None else link.all_multicast,
+        queue=None if wanted.queue is None else link.queue,
+    )
+
+
+def value(path: str, container: Network) -> str | None:
+    """Return a parameter; None when there is none, or when it can only be written. Raises KernelError."""
+    try:
+        return sysctl.read(path, container.namespace)
+    except KernelError as refused:
+        if refused.errno in UNREADABLE:
+            return None
+        raise
+
+
+def change(settings: Settings, link: Link, container: Network) -> None:
+    """Set everything `settings` speak of, parameters first, as the reference does. Raises KernelError."""
+    for each in settings.sysctls:
+        sysctl.write(each.path, each.value or LINE_END, container.namespace)
+    container.apply(*_changes(settings.properties, link.index))
+
+
+def restore(memory: Memory, ifname: str, container: Network) -> None:
+    """Put back what is remembered, in the opposite order, as far as it goes: an absent interface or a refusal is no failure."""
+    with suppress(KernelError):
+        link = container.link(ifname)
+        if link is not None:
+            container.attempt(_changes(memory.properties, link.index))
+    for path, text in reversed(tuple(memory.sysctls.items())):
+        with suppress(KernelError):
+            sysctl.write(path, text or LINE_END, container.namespace)
+
+
+def _changes(wanted: Properties, index: int) -> list[SetLink]:
+    """Return a request for each property, so that a refusal names it and hinders no other."""
+    requests = []
+    if wanted.mac:
+        requests.append(SetLink(index, mac=wanted.mac))
+    if wanted.promisc is not None:
+        requests.append(SetLink(index, promiscuous=wanted.promisc))
+    if wanted.mtu:
+        requests.append(SetLink(index, mtu=wanted.mtu))
+    if wanted.all_multicast is not None:
+        requests.append(SetLink(index, all_multicast=wanted.all_multicast))
+    if wanted.queue is not None:
+        requests.append(SetLink(index, queue=wanted.queue))
+    return requests
