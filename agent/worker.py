@@ -24,6 +24,7 @@ from agent.serving import Wanted
 from agent.table import Table
 from cni.program import Program
 from cni.siblings import Siblings
+from kernel import background
 
 FILE_BYTES = 16 << 20
 """More than execve(2) lets any environment have, and than a program reads of a configuration (cni.dispatch)."""
@@ -96,6 +97,7 @@ class Worker:
             if self._table.all_busy():
                 self._ring()
             self._serve(arrival)
+            background.settle()
             if end := self._flaw():
                 return end
             self._row.end()

@@ -3,8 +3,8 @@
 An absent thing is success. Must not touch a link whose alias names another attachment of ours.
 """
 
-from collections.abc import Collection
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
 from typing import Self
 
 from cni.owner import Owner
@@ -21,13 +21,15 @@ SCOPE_UNIVERSE = 0  # linux/rtnetlink.h: a global address
 class Removal:
     """The deletion of one attachment's interface, and with it of the host end; without it there, of the host end by its alias.
 
-    The kernel takes 15 ms and more over it without using a processor, so it is begun first and waited for last.
+    The kernel takes both ends off every list in a millisecond and then waits 15 and more until nothing in it can still hold
+    one; only then does it answer. Nobody can see or use them any more meanwhile, so that wait is left to a thread.
     """
 
     def __init__(self, owner: Owner, netns: str) -> None:
         self._owner, self._netns = owner, netns
         self._held = ExitStack()
         self._deletion: Background | None = None
+        self._is_gone: Callable[[], bool] | None = None
         self.addresses: tuple[IPAddress, ...] = ()
         """The global addresses the interface had, as far as they could be read when it was begun."""
 
@@ -35,33 +37,39 @@ class Removal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self._held:  # for who could not call finish
-            if self._deletion is not None:
-                with suppress(KernelError):
-                    self._deletion.finish()
+        self._held.close()
 
     def begin(self) -> None:
         """Find what is to be deleted and set the kernel to it. Raises KernelError."""
-        host = self._held.enter_context(Network())
-        found = self._interface(host)
-        self._deletion = Background(lambda: self._delete(host, found))
+        with ExitStack() as doors:
+            host = doors.enter_context(Network())
+            found = self._interface(host, doors)
+            if found is not None:
+                self._is_gone = self._watch(*found)
+            kept = doors.pop_all()
+        self._deletion = Background(lambda: self._delete(kept, host, found))
 
     def finish(self) -> None:
-        """Return when nothing is left; KernelError for what the kernel refused."""
+        """Return when nothing is left that can be seen; KernelError for what the kernel refused."""
         if self._deletion is not None:
-            self._deletion.finish()
+            self._deletion.finish(self._is_gone)
 
-    def _delete(self, host: Network, found: tuple[Network, Link] | None) -> None:
-        if found is None or not _delete_if_there(found[0], found[1].index):
-            _delete_by_alias(host, {self._owner.alias})
+    def _watch(self, container: Network, link: Link) -> Callable[[], bool]:
+        watching = self._held.enter_context(Network(container.namespace))
+        return lambda: watching.link(link.index) is None
 
-    def _interface(self, host: Network) -> tuple[Network, Link] | None:
+    def _delete(self, doors: ExitStack, host: Network, found: tuple[Network, Link] | None) -> None:
+        with doors:
+            if found is None or not _delete_if_there(found[0], found[1].index):
+                _delete_by_alias(host, {self._owner.alias})
+
+    def _interface(self, host: Network, doors: ExitStack) -> tuple[Network, Link] | None:
         """Return the interface with the network it is in, None when it is not in the namespace, or that is gone."""
         if not self._netns:
             return None
         try:
-            namespace = self._held.enter_context(namespaces.open_path(self._netns))
-            container = self._held.enter_context(Network(namespace))
+            namespace = doors.enter_context(namespaces.open_path(self._netns))
+            container = doors.enter_context(Network(namespace))
             link = container.link(self._owner.ifname)
             if link is None or _is_foreign(link, self._owner, host) or namespace.identity == _own_identity():
                 return None
