@@ -66,8 +66,13 @@ def remains(identity: str, paths: Iterable[Path]) -> list[str]:
 
 
 def attachments(place: Place) -> set[str]:
-    """Return what attachments leave on a host: claims, links and rules, line by line and without counters."""
+    """Return what attachments leave on a host: claims, links by name and address, rules, line by line and without counters."""
     claims = place.run("find", "/run", "-path", "*/tulle/*", "-type", "f", "!", "-name", "*lock*")
-    links = place.run("ip", "-brief", "link")
+    links = json.loads(
+        place.run(tool("ip"), "-json", "link", "show")
+    )  # but for their state: carrier comes and goes late
     rules = place.run("nft", "--stateless", "list", "ruleset")
-    return {line for text in (claims, links, rules) for line in text.splitlines()}
+    return {
+        *(f"{link['ifname']} {link['address']}" for link in links),
+        *(line for text in (claims, rules) for line in text.splitlines()),
+    }
