@@ -14,6 +14,7 @@ LAZY = (
     "ctypes",
     "kernel.decoding",
     "kernel.encoding",
+    "meta.firewall.dbus",
     "shlex",
     "subprocess",
     "traceback",

@@ -19,6 +19,7 @@ runc runc
 containerd containerd
 sysctl procps
 iptables iptables
+dbus-daemon dbus-daemon
 wg wireguard-tools
 wireguard-go wireguard-go
 etcd etcd-server

@@ -12,6 +12,8 @@ from meta.firewall.rules import nftables as modern
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cni.types import Result
     from kernel.network import Network
     from meta.firewall.plan import Passage
@@ -19,9 +21,11 @@ if TYPE_CHECKING:
 PROGRAMS = {4: "iptables", 6: "ip6tables"}
 
 
-def check(plan: Passage, backend: str, earlier: Result, host: Network) -> None:
-    """Raise CniError 102 naming every rule of `plan` that does not stand in `backend`."""
-    missing = (_missing_modern if backend == "nftables" else _missing_legacy)(plan)
+def check(plan: Passage, backend: str, earlier: Result, host: Network, unbound: Sequence[str]) -> None:
+    """Raise CniError 102 naming every rule of `plan` that does not stand in `backend` (empty: none has to), and what is `unbound`."""
+    missing = list(unbound)
+    if backend:
+        missing += (_missing_modern if backend == "nftables" else _missing_legacy)(plan)
     missing += [f"isolated on port {link.name}" for link in passages.open_ports(plan, earlier, host)]
     if missing:
         raise CniError(

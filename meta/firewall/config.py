@@ -15,12 +15,17 @@ if TYPE_CHECKING:
     from cni.config import Section
     from cni.request import Request
 
-BACKENDS = ("iptables", "nftables")
+FIREWALLD = "firewalld"
+BACKENDS = ("iptables", "nftables", FIREWALLD)
 POLICIES = ("open", "same-bridge", "isolated")
 ADMIN_CHAIN = "CNI-ADMIN"
+TRUSTED = "trusted"
 
 CHAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,27}")
 """What iptables and nftables both take for a chain's name."""
+
+ZONE = re.compile(r"[A-Za-z0-9_/-]{1,128}")
+"""What can name a zone of firewalld."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +35,25 @@ class Settings:
     backend: str
     admin_chain: str
     policy: str
+    zone: str = TRUSTED
 
 
 def parse(request: Request) -> Settings:
     """Return the settings of `request`. Raises CniError 7 naming the key, its value and what is expected."""
     root = request.config
-    return Settings(_backend(root), _admin_chain(root), _policy(root))
+    return Settings(_backend(root), _admin_chain(root), _policy(root), _zone(root))
 
 
 def left_in(request: Request) -> str:
-    """Return the backend in which an attachment of this configuration left its rules, empty for either."""
+    """Return the backend in which an attachment of this configuration left its rules, empty for any."""
     backend = request.config.raw("backend")
     return backend if backend in BACKENDS else ""
+
+
+def zone_left_in(request: Request) -> str:
+    """Return the zone in which an attachment of this configuration left its addresses."""
+    zone = request.config.raw("firewalldZone")
+    return zone if isinstance(zone, str) and ZONE.fullmatch(zone) else TRUSTED
 
 
 def _backend(root: Section) -> str:
@@ -50,7 +62,7 @@ def _backend(root: Section) -> str:
         raise CniError(
             Code.INVALID_CONFIG,
             f"unrecognized backend {quoted(backend)}",
-            'invalid value of "backend": expected "iptables" or "nftables"; absent: what works here',
+            'invalid value of "backend": expected "iptables", "nftables" or "firewalld"; absent: what works here',
         )
     return backend
 
@@ -69,3 +81,10 @@ def _policy(root: Section) -> str:
     if policy not in POLICIES:
         root.refuse("ingressPolicy", policy, f"one of {', '.join(POLICIES)}")
     return policy
+
+
+def _zone(root: Section) -> str:
+    zone = root.text("firewalldZone") or TRUSTED
+    if not ZONE.fullmatch(zone):
+        root.refuse("firewalldZone", zone, "the name of a zone of firewalld: letters, digits, _, - and /")
+    return zone

@@ -6,18 +6,20 @@ result is needed. Must not know rules.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 from cni import attachments
 from cni.errors import CniError, Code
 from cni.owner import Owner
 from kernel.network import Network
-from meta.firewall import check, config, passages, plan, trial
+from meta.firewall import check, config, passages, plan, trial, zones
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.request import Request
     from cni.types import IPAddress, Result
+    from meta.firewall.config import Settings
+    from meta.firewall.plan import Passage
 
 
 def add(request: Request) -> Result:
@@ -34,7 +36,7 @@ def add(request: Request) -> Result:
     if wanted.addresses:
         with Network() as host:
             passages.separate(wanted, earlier, host)
-        passages.grant(wanted, settings.backend)
+        _let_through(request, settings, wanted)
     else:
         request.log(f"firewall: prevResult has no address, so nothing is let through for {request.ifname}")
     return earlier
@@ -53,12 +55,21 @@ def check_attachment(request: Request) -> None:
     wanted = plan.passage(settings, _owner(request), earlier)
     if wanted.addresses:
         with Network() as host:
-            check.check(wanted, passages.choose(settings.backend, wanted.families), earlier, host)
+            in_zone, in_rules = _places(request, settings)
+            backend = passages.choose(_of_kernel(settings.backend), wanted.families) if in_rules else ""
+            unbound = zones.missing(_bus(request), settings.zone, wanted.addresses) if in_zone else []
+            check.check(wanted, backend, earlier, host, unbound)
 
 
 def delete(request: Request) -> None:
     """Remove the attachment's rules; what all share stays, as the reference leaves it."""
-    passages.withdraw(_owner(request), config.left_in(request), _recorded_addresses(request))
+    backend, known = config.left_in(request), _recorded_addresses(request)
+    in_zone = backend in ("", config.FIREWALLD)
+    try:
+        passages.withdraw(_owner(request), _of_kernel(backend), known)
+    finally:
+        if in_zone:
+            zones.remove(_bus(request), config.zone_left_in(request), known)
 
 
 def collect(request: Request) -> None:
@@ -71,10 +82,44 @@ def collect(request: Request) -> None:
 def status(request: Request) -> None:
     """Tell whether an ADD could succeed now; CniError 50 says what is missing."""
     settings = config.parse(request)
-    trial.require(passages.choose(settings.backend, (4,)))
+    in_zone, in_rules = _places(request, settings)
+    if in_zone:
+        zones.require(_bus(request))
+    if in_rules:
+        trial.require(passages.choose(_of_kernel(settings.backend), (4,)))
 
 
 VERBS = {"ADD": add, "CHECK": check_attachment, "DEL": delete, "GC": collect, "STATUS": status}
+
+
+def _places(request: Request, settings: Settings) -> tuple[bool, bool]:
+    """Return whether firewalld lets the container through, and whether rules are kept instead, or beside it.
+
+    A policy is kept by rules of the kernel whatever the backend (contract 4.2).
+    """
+    in_zone = settings.backend == config.FIREWALLD or (not settings.backend and zones.runs(_bus(request)))
+    return in_zone, not in_zone or settings.policy != "open"
+
+
+def _let_through(request: Request, settings: Settings, wanted: Passage) -> None:
+    """Have zone and rules stand; on any failure nothing stays that is the attachment's own."""
+    in_zone, in_rules = _places(request, settings)
+    with ExitStack() as undo:
+        if in_zone:
+            undo.callback(zones.remove, _bus(request), settings.zone, wanted.addresses)
+            zones.add(_bus(request), settings.zone, wanted.addresses)
+        if in_rules:
+            passages.grant(wanted, _of_kernel(settings.backend))
+        undo.pop_all()
+
+
+def _of_kernel(backend: str) -> str:
+    """Return the backend whose rules are meant, empty for what works here."""
+    return "" if backend == config.FIREWALLD else backend
+
+
+def _bus(request: Request) -> str:
+    return zones.bus_of(request.environ)
 
 
 def _owner(request: Request) -> Owner:

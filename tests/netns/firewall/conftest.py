@@ -75,6 +75,7 @@ class Runtime:
     make_space: Callable[[str], Space]
     stack: ExitStack
     config: dict[str, Any] = field(default_factory=dict)
+    environ: dict[str, str] = field(default_factory=lambda: {"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/none"})
 
     def call(
         self,
@@ -87,7 +88,7 @@ class Runtime:
         """Run one verb and return its document; an error carries `code`, no document is an empty one."""
         name, path = (container.name, container.space.path) if container else ("c5", "/run/netns/gone")
         environ = {"CNI_COMMAND": verb, "CNI_CONTAINERID": name, "CNI_IFNAME": ifname, "CNI_PATH": "/none"}
-        environ["CNI_NETNS"] = path
+        environ |= {"CNI_NETNS": path, **self.environ}
         stdin = {"prevResult": container.result if container else None, **self.config, "type": program, **keys}
         out = io.StringIO()
         with namespaces.inside(self.host.namespace):

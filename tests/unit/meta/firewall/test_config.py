@@ -30,7 +30,7 @@ def test_defaults() -> None:
     assert config.parse(asked()) == config.Settings("", "CNI-ADMIN", "open")
 
 
-@pytest.mark.parametrize("backend", ["iptables", "nftables"])
+@pytest.mark.parametrize("backend", ["iptables", "nftables", "firewalld"])
 @pytest.mark.parametrize("policy", ["open", "same-bridge", "isolated"])
 def test_keys_are_read_in_any_case(backend: str, policy: str) -> None:
     keys = {"BACKEND": backend, "IngressPolicy": policy, "IPTABLESadminChainName": "MINE"}
@@ -40,8 +40,9 @@ def test_keys_are_read_in_any_case(backend: str, policy: str) -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        *(("backend", value) for value in ("pf", "firewalld", 1)),
+        *(("backend", value) for value in ("pf", "Firewalld", 1)),
         *(("iptablesAdminChainName", value) for value in ("a b", "-A", "x" * 29, "MINE\n", ["MINE"])),
+        *(("firewalldZone", value) for value in ("a b", "x" * 129, "z\n", 7)),
         *(("ingressPolicy", value) for value in ("Isolated", "closed", 7)),
     ],
 )
@@ -54,3 +55,16 @@ def test_what_cannot_be_meant_is_refused_by_name(key: str, value: Any) -> None:
 @pytest.mark.parametrize(("backend", "left"), [("iptables", "iptables"), ("pf", ""), (7, ""), (["x"], ""), (None, "")])
 def test_del_takes_any_backend(backend: Any, left: str) -> None:
     assert config.left_in(asked(backend=backend)) == left
+
+
+@pytest.mark.parametrize(("zone", "left"), [("home", "home"), (None, "trusted"), ("a b", "trusted"), (7, "trusted")])
+def test_del_takes_any_zone(zone: Any, left: str) -> None:
+    assert config.zone_left_in(asked(firewalldZone=zone)) == left
+
+
+def test_the_zone_is_trusted_unless_named() -> None:
+    assert [config.parse(asked(firewalldZone=zone)).zone for zone in (None, "", "home")] == [
+        "trusted",
+        "trusted",
+        "home",
+    ]

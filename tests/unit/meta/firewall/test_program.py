@@ -23,5 +23,5 @@ def test_importing_the_program_loads_nothing_heavy() -> None:
 
 
 def test_the_verbs_load_no_packet_library() -> None:
-    heavy = {"asyncio", "logging", "pathlib", "subprocess", "pyroute2", "tempfile"}
+    heavy = {"asyncio", "jeepney", "logging", "pathlib", "subprocess", "pyroute2", "tempfile"}
     assert loaded("from meta.firewall.program import PROGRAM; PROGRAM.load(); from cni import dispatch", heavy) == "[]"

@@ -1,0 +1,99 @@
+"""Talks to a D-Bus message bus, the only module that does: one question at a time, each with a deadline.
+
+Imported only where a bus is there, lest a cold start pay for it. Must not know firewalld; who asks says what for.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from typing import Any, Self
+
+from jeepney import HeaderFields, MessageType, Parser
+from jeepney.bus import get_bus
+from jeepney.bus_messages import message_bus
+from jeepney.io.blocking import prep_socket
+from jeepney.low_level import SizeLimitError
+from jeepney.wrappers import DBusAddress, new_method_call
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+
+SECONDS = 10.0
+"""How long a bus or a service may take for one answer."""
+
+
+class RefusedError(Exception):
+    """A service's refusal: `name` of the error and its text."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(f"{text} ({name})" if text else name)
+        self.name = name
+        self.text = text
+
+
+class Bus:
+    """A conversation with the bus at `address` ("unix:path=/run/dbus/system_bus_socket"). Raises OSError when none answers."""
+
+    def __init__(self, address: str) -> None:
+        try:
+            self._socket = prep_socket(get_bus(address), timeout=SECONDS)
+        except OSError:
+            raise
+        except Exception as wrong:  # an address that is none, an authentication that is refused: no common class
+            raise OSError(f"{wrong}") from wrong
+        self._parser, self._serial = Parser(), 0
+        try:
+            self._ask(message_bus.Hello())
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._socket.close()
+
+    def is_owned(self, name: str) -> bool:
+        """Tell whether a service has taken `name`."""
+        return bool(self._ask(message_bus.NameHasOwner(name))[0])
+
+    def call(self, service: tuple[str, str, str], method: str, *words: str) -> tuple[Any, ...]:
+        """Call `method` with strings at the service (bus name, object, interface). Raises RefusedError, and OSError for no answer."""
+        name, path, interface = service
+        address = DBusAddress(path, bus_name=name, interface=interface)
+        return self._ask(new_method_call(address, method, "s" * len(words), words))
+
+    def _ask(self, question: Any) -> tuple[Any, ...]:
+        deadline = time.monotonic() + SECONDS
+        self._serial += 1
+        self._socket.settimeout(SECONDS)
+        self._socket.sendall(question.serialise(serial=self._serial))
+        while True:
+            answer = self._next(deadline)
+            if answer.header.fields.get(HeaderFields.reply_serial) != self._serial:
+                continue
+            if answer.header.message_type is MessageType.error:
+                text = str(answer.body[0]) if answer.body else ""
+                raise RefusedError(str(answer.header.fields[HeaderFields.error_name]), text)
+            return tuple(answer.body)
+
+    def _next(self, deadline: float) -> Any:
+        """Return the next message, whatever it is."""
+        try:
+            while (message := self._parser.get_next_message()) is None:
+                self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
+                received = self._socket.recv(4096)
+                if not received:
+                    raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+                self._parser.add_data(received)
+        except TimeoutError as late:
+            raise TimeoutError(f"no answer within {SECONDS:g} s") from late
+        except (SizeLimitError, ValueError) as wrong:
+            raise OSError(f"what answers does not speak D-Bus: {wrong}") from wrong
+        return message
