@@ -1,4 +1,4 @@
-"""Claims about containerd 1.6 with our programs and conf/20-tulle-ports.conflist on two pretend hosts, through each of its clients.
+"""Claims about containerd 1.6 with our programs and the lists of conf/ that publish ports, one of them fenced, through each of its clients:
 
 - `ctr --cni`: a container fetches a page across the overlay, and the server's log shows its own address; `--rm` leaves no trace of it
 - the CRI: the network is ready; pods fetch across the overlay; a published port serves another host; a pod that is stopped twice and
@@ -18,7 +18,7 @@ import pytest
 
 from tests.lab import cgroups, containerd
 from tests.lab.containerd import Containerd
-from tests.lab.hosts import PORTS, Lab
+from tests.lab.hosts import FENCED, PORTS, Lab
 from tests.lab.image import PAGE
 from tests.lab.traces import attachments
 from tests.lab.visits import LOOK, SERVE, fetch, own_address, published
@@ -38,7 +38,7 @@ NUMBERS = count(8081)
 def pair() -> Iterator[Pair]:
     with Lab({"host-a": 1, "host-b": 2}) as lab:
         lab.start_daemons("--ip-masq")
-        first, second = (containerd.start(host, PORTS) for host in lab.hosts.values())
+        first, second = map(containerd.start, lab.hosts.values(), (FENCED, PORTS))
         yield first, second
         for one in (first, second):
             one.pods.close()

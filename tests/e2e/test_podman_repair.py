@@ -1,4 +1,4 @@
-"""Claims about the shipped list of `bridge` and `portmap` under a real Podman 4 (CNI backend), whose libcni writes the cache:
+"""Claims about the shipped list of `bridge`, `portmap` and `firewall` under a real Podman 4 (CNI backend), whose libcni writes the cache:
 
 - a port published with -p is reached from outside; after a firewall reload it is not
 - `tulle repair` goes by Podman's own records, and the port is reached again; Podman removes the container as ever
@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lab import podman
-from tests.lab.daemon import DIST, ROOT
-from tests.lab.hosts import LAB, Lab
+from tests.lab.daemon import DIST
+from tests.lab.hosts import FENCED, LAB, Lab
 from tests.lab.podman import Podman
 from tests.lab.world import PATH
 
@@ -32,7 +32,7 @@ def published() -> Iterator[tuple[Lab, Podman]]:
         (host,) = lab.hosts.values()
         configs = lab.workdir / "net.d"
         configs.mkdir()
-        shutil.copy(ROOT / "conf" / "20-tulle-ports.conflist", configs)
+        shutil.copy(FENCED, configs)
         plugins = DIST / "cni"
         own = podman.make(
             host, f'network_backend = "cni"\nnetwork_config_dir = "{configs}"\ncni_plugin_dirs = ["{plugins}"]'
@@ -56,7 +56,9 @@ def test_a_port_of_podmans_is_reached_again_after_a_firewall_reload(published: t
     place.run("nft", "flush", "ruleset")
     assert "200 OK" not in page(lab)
     said = place.attempt(DIST / "bin" / "tulle", "repair", "--cni-path", str(DIST / "cni"))
-    assert (said.returncode, "portmap repaired" in said.stdout) == (0, True), said.stdout + said.stderr
+    assert (said.returncode, {f"{name} repaired" in said.stdout for name in ("portmap", "firewall")}) == (0, {True}), (
+        said.stdout + said.stderr
+    )
     assert "200 OK" in page(lab)
     own.run("rm", "--force", "--time", "0", "web")
     assert place.attempt(DIST / "bin" / "tulle", "repair").stdout == "no attachments\n"

@@ -29,6 +29,7 @@ from tests.lab.world import LabError, Place, World, tool
 
 CONFLIST = ROOT / "conf" / "10-tulle.conflist"
 PORTS = ROOT / "conf" / "20-tulle-ports.conflist"
+FENCED = ROOT / "conf" / "30-tulle-fenced.conflist"
 LAB = ROOT / "tests" / "lab"
 DEVICE = "flannel.1"
 PORT = 8080
