@@ -20,6 +20,8 @@ containerd containerd
 sysctl procps
 iptables iptables
 dbus-daemon dbus-daemon
+dbus-send dbus-bin
+firewalld firewalld
 wg wireguard-tools
 wireguard-go wireguard-go
 etcd etcd-server
@@ -63,7 +65,7 @@ missing() {
     done
 }
 
-fetch() { # a package may bring a service (etcd-server and containerd do): none is started now or at the next boot
+fetch() { # a package may bring a service (etcd-server, containerd and firewalld do): none is started now or at the next boot
     if [ ! -e /usr/sbin/policy-rc.d ]; then
         ban=/usr/sbin/policy-rc.d
         printf '#!/bin/sh\nexit 101\n' >"$ban"
@@ -72,7 +74,7 @@ fetch() { # a package may bring a service (etcd-server and containerd do): none 
     code=0
     DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >"$log" 2>&1 || code=$?
     [ -z "$ban" ] || rm -f "$ban"
-    for package in etcd-server:etcd containerd:containerd; do
+    for package in etcd-server:etcd containerd:containerd firewalld:firewalld; do
         case " $* " in
         *" ${package%:*} "*) ! command -v systemctl >/dev/null || systemctl disable "${package#*:}" >/dev/null 2>&1 || : ;;
         esac
