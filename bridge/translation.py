@@ -61,7 +61,7 @@ def missing(plan: Attachment) -> bool:
 def _complete(plan: Attachment, backend: str) -> bool:
     try:
         if backend == "nftables":
-            return len(modern.rules_of(_modern_rules(), plan.owner.mark)) >= len(plan.masquerade)
+            return modern.complete(_modern_rules(), plan.owner.mark, len(plan.masquerade))
         return all(
             legacy.complete(plan.owner, rules, iptables.listing(family, legacy.TABLE))
             for family, rules in _by_family(plan.masquerade)

@@ -45,6 +45,16 @@ def rules_of(existing: Sequence[Mapping[str, Any]], mark: str) -> list[Mapping[s
     return [rule for rule in rules if rule["chain"] == RULES and str(rule.get("comment", "")).startswith(mark)]
 
 
+def complete(existing: Sequence[Mapping[str, Any]], mark: str, count: int) -> bool:
+    """Tell whether `count` rules start with `mark`, and whether packets come to them at all."""
+    hooked = [item["rule"].get("expr", ()) for item in existing if "rule" in item and item["rule"]["chain"] == HOOK]
+    return len(rules_of(existing, mark)) >= count and any(_leads_to_rules(expression) for expression in hooked)
+
+
+def _leads_to_rules(expression: Sequence[Command]) -> bool:
+    return any({"target": RULES} in statement.values() for statement in expression)
+
+
 def _stands(existing: Sequence[Mapping[str, Any]]) -> bool:
     """Tell whether both chains are there, and in the hook exactly what sends packets to the rules."""
     chains = {item["chain"]["name"] for item in existing if "chain" in item}

@@ -87,6 +87,14 @@ def test_check_sees_missing_rules_of_either_backend(runtime: Runtime, container:
     assert (answer["code"], "masquerade rules of net/c1/eth0" in answer["msg"]) == (102, True)
 
 
+def test_check_sees_that_no_packet_comes_to_the_rules(runtime: Runtime, container: Space) -> None:
+    result = add(runtime, container, ipMasq=True, ipMasqBackend="nftables")
+    runtime.host.run("nft", "flush", "chain", "inet", "cni_plugins_masquerade", "postrouting")
+    assert (
+        runtime.call("CHECK", container.path, ipMasq=True, ipMasqBackend="nftables", prevResult=result)["code"] == 102
+    )
+
+
 @pytest.mark.parametrize("netns", ["container", "", "/run/netns/no-such"])
 @pytest.mark.parametrize("backend", ["iptables", "nftables"])
 def test_row_2_del_cleans_both_backends_with_and_without_namespace(
