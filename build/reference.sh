@@ -37,7 +37,7 @@ compile() { # name module version package without
 build() { # name module version package without
     printf '%s\n' "$*" | cmp -s - ".reference/$1.made" && [ -x ".reference/bin/$1" ] && return
     command -v go >/dev/null || {
-        say "no Go toolchain here, so no $1; the tests beside it are left out (golang.org has one, for /usr/local/go)"
+        say "no Go toolchain here, so no $1; the tests beside it are left out (one in /usr/local/go is found)"
         return
     }
     say "building $1 $3 (two minutes the first time)"
