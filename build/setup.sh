@@ -15,6 +15,9 @@ gcc gcc
 /usr/include/stdio.h libc6-dev'
 TEST="$RUN
 podman podman
+/usr/lib/podman/netavark netavark
+/usr/lib/podman/aardvark-dns aardvark-dns
+curl curl
 runc runc
 containerd containerd
 sysctl procps
