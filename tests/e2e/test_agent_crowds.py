@@ -36,6 +36,7 @@ class Jam:
         slow = Question("flannel", environment("ADD", "a", CNI_PATH=str(directory)), relay(directory, "slow"))
         self.first = self._ask(slow)
         self.second = self._ask(Question("host-local", environment("ADD", "b"), host_local(directory / "book")))
+        agent.status()  # the supervisor answers when it has put by what it has taken
 
     def _ask(self, question: Question) -> socket.socket:
         door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
