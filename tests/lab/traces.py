@@ -66,13 +66,11 @@ def remains(identity: str, paths: Iterable[Path]) -> list[str]:
 
 
 def attachments(place: Place) -> set[str]:
-    """Return what attachments leave on a host: claims, links by name and address, rules, line by line and without counters."""
+    """Return what attachments leave on a host: claims, links (name, address, whether up), rules, line by line and without counters."""
     claims = place.run("find", "/run", "-path", "*/tulle/*", "-type", "f", "!", "-name", "*lock*")
-    links = json.loads(
-        place.run(tool("ip"), "-json", "link", "show")
-    )  # but for their state: carrier comes and goes late
+    links = json.loads(place.run(tool("ip"), "-json", "link", "show"))  # not their carrier: it comes and goes late
     rules = place.run("nft", "--stateless", "list", "ruleset")
     return {
-        *(f"{link['ifname']} {link['address']}" for link in links),
+        *(f"{link['ifname']} {link['address']} {'up' if 'UP' in link['flags'] else 'down'}" for link in links),
         *(line for text in (claims, rules) for line in text.splitlines()),
     }
