@@ -10,13 +10,14 @@ import struct
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from kernel.entries import Link, LinkAddress
 from kernel.errors import KernelError
+from kernel.listener import Listener
 from kernel.namespaces import Namespace
 from kernel.network import Network
-from kernel.transport import HEADER, READ_BYTES, open_socket, split
+from kernel.transport import HEADER, Answer
 
 GROUPS = {
     "link": 0x1,  # RTMGRP_LINK
@@ -43,50 +44,22 @@ class Change:
     link: int = 0
 
 
-class Events:
-    """A netlink socket that hears of changes of some kinds; made for loop.add_reader, read when it is readable.
+class Events(Listener[Change]):
+    """Hears of changes of some kinds."""
 
-    Raises KernelError when it cannot be opened.
-    """
+    __slots__ = ()
 
-    __slots__ = ("_everything", "_socket")
+    subject = "network"
 
     def __init__(self, namespace: Namespace | None = None, kinds: Collection[str] = tuple(GROUPS)) -> None:
         groups = 0
         for kind in kinds:
             groups |= GROUPS[kind]
-        self._everything = frozenset(Change(kind) for kind in kinds)
-        self._socket = open_socket(namespace, groups)
-        self._socket.setblocking(False)
+        super().__init__(namespace, groups, (Change(kind) for kind in kinds))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the socket; twice is fine."""
-        self._socket.close()
-
-    def fileno(self) -> int:
-        """Return the descriptor to wait on."""
-        return self._socket.fileno()
-
-    def read(self) -> frozenset[Change]:
-        """Return what changed since the last read, at once; everything, when the kernel had to drop events."""
-        seen: set[Change] = set()
-        while True:
-            try:
-                data, (port, _) = self._socket.recvfrom(READ_BYTES)
-                if port == 0:
-                    seen |= _changes(data)
-            except BlockingIOError:
-                return frozenset(seen)
-            except OSError as error:
-                if error.errno != errno.ENOBUFS:
-                    raise KernelError(error.errno or errno.EIO, "reading network events") from error
-                seen |= self._everything
+    def meaning(self, event: Answer) -> Change | None:
+        """Return which kind, on which link, a message is about."""
+        return change_of(event)
 
     def wait(self, timeout: float) -> frozenset[Change]:
         """Return what changed, as soon as something has; nothing after `timeout` seconds."""
@@ -95,15 +68,13 @@ class Events:
         return self.read() if poll.poll(max(0.0, timeout) * 1000) else frozenset()
 
 
-def _changes(data: bytes) -> set[Change]:
-    """Read which kinds and links a datagram is about."""
-    seen: set[Change] = set()
-    for event in split(data):
-        kind = KINDS.get(event.kind)
-        if kind is not None:
-            routed = kind == "route" or len(event.data) < INDEX_OFFSET + 4
-            seen.add(Change(kind, 0 if routed else struct.unpack_from("=i", event.data, INDEX_OFFSET)[0]))
-    return seen
+def change_of(event: Answer) -> Change | None:
+    """Give the kind and the link a message is about; None when it is about neither."""
+    kind = KINDS.get(event.kind)
+    if kind is None:
+        return None
+    routed = kind == "route" or len(event.data) < INDEX_OFFSET + 4
+    return Change(kind, 0 if routed else struct.unpack_from("=i", event.data, INDEX_OFFSET)[0])
 
 
 def wait_for_link_up(network: Network, index: int, timeout: float) -> Link:

@@ -4,13 +4,11 @@ nf_tables' own notifications (linux/netfilter/nf_tables.h), also for what iptabl
 where to look: events are lost when too many come at once. Blind spot: iptables of the variant legacy tells nobody.
 """
 
-import errno
 import struct
-from typing import Self
 
-from kernel.errors import KernelError
+from kernel.listener import Listener
 from kernel.namespaces import Namespace
-from kernel.transport import ATTRIBUTE, HEADER, READ_BYTES, Answer, open_socket, split
+from kernel.transport import ATTRIBUTE, HEADER, Answer
 
 NETLINK_NETFILTER = 12
 NFNLGRP_NFTABLES = 1 << (7 - 1)
@@ -23,46 +21,20 @@ ANY = ""
 """Stands for every table, when the kernel had to drop events."""
 
 
-class NftEvents:
-    """A netlink socket that hears of changed tables; made for loop.add_reader, read when it is readable.
+class NftEvents(Listener[str]):
+    """Hears of changed tables, by name; ANY stands among them after a loss. Cannot be opened where the kernel has no nftables."""
 
-    Raises KernelError when it cannot be opened, as where the kernel has no nftables.
-    """
+    __slots__ = ()
 
-    __slots__ = ("_socket",)
+    protocol = NETLINK_NETFILTER
+    subject = "nftables"
 
     def __init__(self, namespace: Namespace | None = None) -> None:
-        self._socket = open_socket(namespace, NFNLGRP_NFTABLES, NETLINK_NETFILTER)
-        self._socket.setblocking(False)
+        super().__init__(namespace, NFNLGRP_NFTABLES, (ANY,))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the socket; twice is fine."""
-        self._socket.close()
-
-    def fileno(self) -> int:
-        """Return the descriptor to wait on."""
-        return self._socket.fileno()
-
-    def read(self) -> frozenset[str]:
-        """Return the names of the tables changed since the last read, at once; ANY among them after a loss."""
-        seen: set[str] = set()
-        while True:
-            try:
-                data, (port, _) = self._socket.recvfrom(READ_BYTES)
-                if port == 0:
-                    seen |= {name for event in split(data) if (name := table_of(event)) is not None}
-            except BlockingIOError:
-                return frozenset(seen)
-            except OSError as error:
-                if error.errno != errno.ENOBUFS:
-                    raise KernelError(error.errno or errno.EIO, "reading nftables events") from error
-                seen.add(ANY)
+    def meaning(self, event: Answer) -> str | None:
+        """Return the name of the table that a message is about."""
+        return table_of(event)
 
 
 def table_of(event: Answer) -> str | None:

@@ -1,6 +1,6 @@
 """Claims about the pure part of kernel.events.
 
-- a datagram tells which kinds changed on which links; routes name no link
+- an event is a kind and a link; routes name no link
 - what is no change is ignored
 """
 
@@ -8,12 +8,14 @@ import pytest
 
 from kernel import events
 from kernel.events import Change
-from kernel.transport import HEADER
+from kernel.transport import HEADER, Answer
 
 
-def _event(kind: int, index: int, size: int = 12) -> bytes:
-    body = bytes(4) + index.to_bytes(4, "little") + bytes(size - 8)
-    return HEADER.pack(HEADER.size + size, kind, 0, 0, 0) + body
+def _event(kind: int, body: bytes) -> Answer:
+    return Answer(kind, 0, 0, HEADER.pack(HEADER.size + len(body), kind, 0, 0, 0) + body)
+
+
+ON_SEVEN = bytes(4) + (7).to_bytes(4, "little") + bytes(4)
 
 
 @pytest.mark.parametrize(
@@ -30,17 +32,13 @@ def _event(kind: int, index: int, size: int = 12) -> bytes:
     ],
 )
 def test_an_event_is_a_kind_and_a_link(number: int, change: Change) -> None:
-    assert events._changes(_event(number, 7)) == {change}
+    assert events.change_of(_event(number, ON_SEVEN)) == change
 
 
-def test_several_events_of_one_datagram_are_all_seen() -> None:
-    assert events._changes(_event(16, 7) + _event(20, 8)) == {Change("link", 7), Change("address", 8)}
-
-
-def test_what_is_no_change_is_ignored() -> None:
-    assert events._changes(_event(3, 7) + _event(88, 7)) == set()
+@pytest.mark.parametrize("number", [3, 88])
+def test_what_is_no_change_is_ignored(number: int) -> None:
+    assert events.change_of(_event(number, ON_SEVEN)) is None
 
 
 def test_an_event_too_short_to_name_a_link_is_about_any() -> None:
-    header = HEADER.pack(HEADER.size + 4, 16, 0, 0, 0)
-    assert events._changes(header + bytes(4)) == {Change("link", 0)}
+    assert events.change_of(_event(16, bytes(4))) == Change("link", 0)
