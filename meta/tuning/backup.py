@@ -3,30 +3,24 @@
 One file an attachment, `<container>_<interface>.json`, with the reference's keys and two more: `sysctl` and `network`. Must
 not know the kernel. A name does not tell `a_b` and `c` from `a` and `b_c`; that is the reference's choice.
 """
-# pathlib costs milliseconds that every container's start would pay:
-# ruff: noqa: PTH103, PTH108, PTH118, PTH123, PTH208
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
+from contextlib import suppress
 from types import MappingProxyType
 
 from cni import addresses, config
-from cni.errors import CniError, Code
-from lease import durable
+from cni.errors import CniError
+from meta.filing import Folder
 from meta.tuning.config import HIGHEST_MTU, HIGHEST_QUEUE, Properties
 from meta.tuning.plan import Memory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection
 
-LARGEST = 2**20
 SUFFIX = ".json"
-QUIET = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-"""No file of the directory may lead out of it, and no FIFO may hold a container's end up."""
 
 
 def name(container_id: str, ifname: str) -> str:
@@ -36,39 +30,26 @@ def name(container_id: str, ifname: str) -> str:
 
 def remember(folder: str, file: str, memory: Memory) -> None:
     """Put `memory` in place in one step, file 0600 in a directory made 0700. Raises CniError 5."""
-    with _explained(folder):
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-        durable.replace(os.path.join(folder, file), _text(memory), 0o600, pending=os.path.join(folder, f".{file}"))
+    _files(folder).put(file, _text(memory))
 
 
 def recall(folder: str, file: str) -> Memory | None:
     """Return what is remembered; None for nothing, and for what cannot be read as one."""
-    with contextlib.suppress(OSError, CniError, ValueError):
-        descriptor = os.open(os.path.join(folder, file), os.O_RDONLY | QUIET)
-        with open(descriptor, "rb") as opened:
-            return _memory(opened.read(LARGEST))
+    with suppress(CniError, ValueError):
+        content = _files(folder).get(file)
+        return _memory(content) if content is not None else None
     return None
 
 
 def forget(folder: str, file: str) -> None:
     """Remove the file, and what a killed ADD may have left of one; nothing there is fine. Raises CniError 5."""
-    with _explained(folder):
-        for each in (f".{file}", file):
-            path = os.path.join(folder, each)
-            if os.path.lexists(path):  # on a read-only file system removing nothing fails too
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(path)
+    _files(folder).remove(file)
 
 
 def forget_strangers(folder: str, network: str, known: Collection[str]) -> None:
     """Remove every file of `network` that is not among the `known` names; a file that tells no network stays."""
-    with _explained(folder):
-        try:
-            files = sorted(os.listdir(folder))
-        except FileNotFoundError:
-            return
-    for file in files:
-        if file.endswith(SUFFIX) and not file.startswith(".") and file not in known:
+    for file in _files(folder).names():
+        if file.endswith(SUFFIX) and file not in known:
             memory = recall(folder, file)
             if memory and memory.network == network:
                 forget(folder, file)
@@ -106,13 +87,5 @@ def _memory(content: bytes) -> Memory:
     )
 
 
-@contextlib.contextmanager
-def _explained(folder: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise CniError(
-            Code.IO_FAILURE,
-            f"tuning's memory {error.filename or folder}: {error.strerror or error}",
-            f"{folder} must be a directory writable for root and its file system not full",
-        ) from error
+def _files(folder: str) -> Folder:
+    return Folder(folder, "tuning")
