@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from bridge import check, config, guard, translation, unwire, wire
 from bridge.plan import Attachment, attachment, same_reading
-from cni import attachments, invoke
+from cni import invoke
 from cni.errors import CniError, Code
 from cni.owner import Owner
 from cni.request import Request
@@ -28,7 +28,7 @@ def add(request: Request) -> Result:
     with ExitStack() as undo, _doors(request) as (host, container):
         given = _addresses(request, settings, undo)
         same_reading(settings, lease, given)
-        plan = attachment(settings, _owner(request), lease, given, sandbox=request.netns)
+        plan = attachment(settings, Owner.of(request), lease, given, sandbox=request.netns)
         built = wire.wire(plan, host, container)
         undo.pop_all()
     return replace(built, dns=settings.dns or given.dns, extra=given.extra)
@@ -63,7 +63,7 @@ def delete(request: Request) -> None:
     While the kernel takes the link down its masquerade goes; its address and its guard only when it is down.
     """
     left = config.parse_leftovers(request)
-    owner = _owner(request)
+    owner = Owner.of(request)
 
     def shared() -> set[IPAddress] | None:
         """Return the addresses whose rules go alone, when another interface of the container stays."""
@@ -84,13 +84,12 @@ def delete(request: Request) -> None:
 
 def collect(request: Request) -> None:
     """Remove what belongs to attachments the runtime no longer knows; without a list nothing is removed."""
-    valid = attachments.valid(request.config)
+    owners = Owner.known_to(request)
     left = config.parse_leftovers(request)
     steps: list[Callable[[], object]] = []
     if left.ipam_type:
         steps.append(lambda: invoke.delegate(request, left.ipam_type, "GC"))
-    if valid is not None:
-        owners = [Owner(request.name, container_id, ifname) for container_id, ifname in valid]
+    if owners is not None:
         steps.append(lambda: unwire.unplug_strangers(request.name, owners))
         steps.append(lambda: translation.forget_modern_strangers(request.name, owners))
         steps.append(lambda: translation.forget_legacy_strangers(request.name, owners))
@@ -125,7 +124,7 @@ def _as_added(request: Request, settings: config.Settings) -> Iterator[tuple[Att
     lease = _lease_if_readable(settings)
     with _doors(request) as (host, container):
         given = _of_container(earlier, request)
-        plan = attachment(settings, _owner(request), lease, given, sandbox=request.netns)
+        plan = attachment(settings, Owner.of(request), lease, given, sandbox=request.netns)
         yield plan, earlier, host, container
 
 
@@ -153,10 +152,6 @@ def _of_container(earlier: Result, request: Request) -> Result:
         if (entry.name, entry.sandbox) == (request.ifname, request.netns)
     }
     return replace(earlier, ips=tuple(entry for entry in earlier.ips if entry.interface in own))
-
-
-def _owner(request: Request) -> Owner:
-    return Owner(request.name, request.container_id, request.ifname)
 
 
 def _lease(settings: config.Settings, code: Code) -> lease_file.Lease | None:

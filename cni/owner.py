@@ -8,6 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import sha512
 
+from cni import attachments
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cni.request import Request
+
 COMMENT_BYTES = 128
 """What nftables keeps of a comment (NFTNL_UDATA_COMMENT_MAXLEN)."""
 
@@ -19,6 +25,17 @@ class Owner:
     network: str
     container_id: str
     ifname: str
+
+    @classmethod
+    def of(cls, request: Request) -> Owner:
+        """Return the attachment that a request is about."""
+        return cls(request.name, request.container_id, request.ifname)
+
+    @classmethod
+    def known_to(cls, request: Request) -> list[Owner] | None:
+        """Return every attachment that GC is to keep; None when the runtime sent no list, so that nothing may be removed."""
+        valid = attachments.valid(request.config)
+        return None if valid is None else [cls(request.name, *attachment) for attachment in valid]
 
     @property
     def alias(self) -> str:

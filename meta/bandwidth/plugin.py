@@ -9,13 +9,12 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import replace
 
-from cni import attachments
 from cni.errors import CniError, Code
 from cni.owner import Owner
 from cni.types import Interface
 from kernel.errors import KernelError
 from kernel.network import Network
-from meta import namespace
+from meta import earlier, namespace
 from meta.bandwidth import check, config, plan, wire
 
 TYPE_CHECKING = False
@@ -29,45 +28,44 @@ if TYPE_CHECKING:
 
 def add(request: Request) -> Result:
     """Limit the attachment and hand prevResult on with the ifb at its end; without limits nothing is touched."""
-    wanted = plan.shaping(config.parse(request), _owner(request))
-    earlier = _earlier(request, "must be called as chained plugin")
+    wanted = plan.shaping(config.parse(request), Owner.of(request))
+    before = earlier.required(request, "must be called as chained plugin")
     if not wanted.limits:
-        return earlier
-    with Network() as host, _host_end(request, earlier, host) as end:
+        return before
+    with Network() as host, _host_end(request, before, host) as end:
         device = wire.wire(wanted, end, host)
     if device is None:
-        return earlier
-    return replace(earlier, interfaces=(*earlier.interfaces, Interface(device.name, mac=device.mac)))
+        return before
+    return replace(before, interfaces=(*before.interfaces, Interface(device.name, mac=device.mac)))
 
 
 def check_attachment(request: Request) -> None:
     """Compare the kernel with the limits; CniError 102 names the first difference. The veth has to be there without any."""
-    wanted = plan.shaping(config.parse(request), _owner(request))
-    earlier = _earlier(request, "must be called as a chained plugin")
-    with Network() as host, _host_end(request, earlier, host) as end:
+    wanted = plan.shaping(config.parse(request), Owner.of(request))
+    before = earlier.required(request, "must be called as a chained plugin")
+    with Network() as host, _host_end(request, before, host) as end:
         check.check(wanted, end, host)
 
 
 def delete(request: Request) -> None:
     """Remove the attachment's ifb; the rest goes with the veth. Neither configuration nor namespace is asked."""
-    owner = _owner(request)
+    owner = Owner.of(request)
     with Network() as host:
         wire.unwire(plan.devices(owner), owner.alias, host)
 
 
 def collect(request: Request) -> None:
     """Remove what belongs to attachments the runtime no longer knows; without a list nothing is removed."""
-    valid = attachments.valid(request.config)
-    if valid is None:
+    known = Owner.known_to(request)
+    if known is None:
         return
-    known = [Owner(request.name, container_id, ifname).alias for container_id, ifname in valid]
     with Network() as host:
-        wire.unwire_strangers(request.name, known, host)
+        wire.unwire_strangers(request.name, [owner.alias for owner in known], host)
 
 
 def status(request: Request) -> None:
     """Tell whether this kernel can do all of it, by doing it to a device that is never up; CniError 50 says what is missing."""
-    plan.shaping(config.parse(request), _owner(request))
+    plan.shaping(config.parse(request), Owner.of(request))
     try:
         with Network() as host:
             wire.trial(host)
@@ -82,25 +80,9 @@ def status(request: Request) -> None:
 VERBS = {"ADD": add, "CHECK": check_attachment, "DEL": delete, "GC": collect, "STATUS": status}
 
 
-def _owner(request: Request) -> Owner:
-    return Owner(request.name, request.container_id, request.ifname)
-
-
-def _earlier(request: Request, refusal: str) -> Result:
-    """Return prevResult; the reference refuses a missing one in words of the verb."""
-    earlier = request.prev_result
-    if earlier is None:
-        raise CniError(
-            Code.INVALID_CONFIG,
-            refusal,
-            "list bandwidth behind the program that makes the interface, in a configuration with plugins",
-        )
-    return earlier
-
-
 @contextmanager
-def _host_end(request: Request, earlier: Result, host: Network) -> Iterator[Link]:
-    names = plan.host_ends(earlier)
+def _host_end(request: Request, before: Result, host: Network) -> Iterator[Link]:
+    names = plan.host_ends(before)
     with namespace.container(request.netns) as container:
         inner = namespace.interface(container, request.ifname, request.netns)
         yield wire.host_end(names, inner, host)

@@ -5,14 +5,13 @@ Whoever writes holds the namespace's turn; other programs are met by reading aga
 
 from __future__ import annotations
 
-import errno
 from contextlib import ExitStack, suppress
 from functools import partial
 
 from kernel import backends, iptables, nft, sysctl, turns
 from kernel.errors import KernelError
 from kernel.requests import SetLink
-from meta.firewall.plan import FAMILIES
+from meta import rewriting
 from meta.firewall.rules import iptables as legacy
 from meta.firewall.rules import nftables as modern
 
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from cni.types import IPAddress, Result
     from kernel.network import Link, Network
     from meta.firewall.plan import Passage
-
-ATTEMPTS = 5
 
 BRIDGED = {4: "net/bridge/bridge-nf-call-iptables", 6: "net/bridge/bridge-nf-call-ip6tables"}
 """Whether packets that stay on a bridge pass the rules of IP; without br_netfilter they never do."""
@@ -44,7 +41,7 @@ def grant(plan: Passage, backend: str) -> None:
     """
     with ExitStack() as undo:
         with turns.turn():
-            _retrying(partial(_grant, plan, backend, undo))
+            rewriting.repeat(partial(_grant, plan, backend, undo))
         undo.pop_all()
 
 
@@ -112,20 +109,7 @@ def _remove(
     def in_modern() -> None:
         nft.run(from_modern(read_modern()))
 
-    steps: list[Callable[[], None]] = []
-    if backend != "nftables":
-        steps += [partial(in_legacy, family) for family in FAMILIES]
-    if backend != "iptables":
-        steps.append(in_modern)
-    failures: list[Exception] = []
-    with turns.turn():
-        for step in steps:
-            try:
-                _retrying(step)
-            except KernelError as refused:
-                failures.append(refused)
-    if failures:
-        raise ExceptionGroup("not everything could be removed", failures)
+    rewriting.remove(backend, in_legacy, in_modern)
 
 
 def read_legacy(family: int) -> list[legacy.Rule]:
@@ -135,12 +119,7 @@ def read_legacy(family: int) -> list[legacy.Rule]:
 
 def read_modern() -> list[dict[str, Any]]:
     """Return the objects of our nftables table; none where nftables does not work."""
-    try:
-        return nft.listing(modern.FAMILY, modern.TABLE)
-    except KernelError as refused:
-        if refused.unsupported:
-            return []
-        raise
+    return rewriting.objects(modern.FAMILY, modern.TABLE)
 
 
 def open_ports(plan: Passage, earlier: Result, host: Network) -> Iterator[Link]:
@@ -154,16 +133,3 @@ def separate(plan: Passage, earlier: Result, host: Network) -> None:
     """Keep the attachment's ports apart from others that are. Raises KernelError."""
     for link in open_ports(plan, earlier, host):
         host.apply(SetLink(link.index, isolated=True))
-
-
-def _retrying(step: Callable[[], None]) -> None:
-    """Read and write again when another program changed the rules in between."""
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            step()
-        except KernelError as refused:
-            overtaken = refused.gone or refused.exists or refused.errno in (errno.EIO, errno.EBUSY)
-            if not overtaken or attempt == ATTEMPTS:
-                raise
-        else:
-            return

@@ -6,12 +6,11 @@ result is needed. Must not know rules.
 
 from __future__ import annotations
 
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 
-from cni import attachments
-from cni.errors import CniError, Code
 from cni.owner import Owner
 from kernel.network import Network
+from meta import earlier
 from meta.firewall import check, config, passages, plan, trial, zones
 
 TYPE_CHECKING = False
@@ -21,44 +20,34 @@ if TYPE_CHECKING:
     from meta.firewall.config import Settings
     from meta.firewall.plan import Passage
 
+MISSING = "missing prevResult from earlier plugin"
+
 
 def add(request: Request) -> Result:
     """Let the container's addresses through, keep its bridge apart, and hand prevResult on."""
     settings = config.parse(request)
-    earlier = request.prev_result
-    if earlier is None:
-        raise CniError(
-            Code.INVALID_CONFIG,
-            "missing prevResult from earlier plugin",
-            "list firewall behind the program that makes the interface, in a configuration with plugins",
-        )
-    wanted = plan.passage(settings, _owner(request), earlier)
+    before = earlier.required(request, MISSING)
+    wanted = plan.passage(settings, Owner.of(request), before)
     if wanted.addresses:
         with Network() as host:
-            passages.separate(wanted, earlier, host)
+            passages.separate(wanted, before, host)
         _let_through(request, settings, wanted)
     else:
         request.log(f"firewall: prevResult has no address, so nothing is let through for {request.ifname}")
-    return earlier
+    return before
 
 
 def check_attachment(request: Request) -> None:
     """Compare the kernel with what the configuration asks for; CniError 102 names every missing rule."""
     settings = config.parse(request)
-    earlier = request.prev_result
-    if earlier is None:
-        raise CniError(
-            Code.INVALID_CONFIG,
-            "missing prevResult from earlier plugin",
-            "CHECK compares with the result of ADD: pass it as prevResult",
-        )
-    wanted = plan.passage(settings, _owner(request), earlier)
+    before = earlier.required(request, MISSING)
+    wanted = plan.passage(settings, Owner.of(request), before)
     if wanted.addresses:
         with Network() as host:
             in_zone, in_rules = _places(request, settings)
             backend = passages.choose(_of_kernel(settings.backend), wanted.families) if in_rules else ""
             unbound = zones.missing(_bus(request), settings.zone, wanted.addresses) if in_zone else []
-            check.check(wanted, backend, earlier, host, unbound)
+            check.check(wanted, backend, before, host, unbound)
 
 
 def delete(request: Request) -> None:
@@ -66,7 +55,7 @@ def delete(request: Request) -> None:
     backend, known = config.left_in(request), _recorded_addresses(request)
     in_zone = backend in ("", config.FIREWALLD)
     try:
-        passages.withdraw(_owner(request), _of_kernel(backend), known)
+        passages.withdraw(Owner.of(request), _of_kernel(backend), known)
     finally:
         if in_zone:
             zones.remove(_bus(request), config.zone_left_in(request), known)
@@ -74,9 +63,9 @@ def delete(request: Request) -> None:
 
 def collect(request: Request) -> None:
     """Remove the rules of attachments the runtime no longer knows; without a list nothing is removed."""
-    valid = attachments.valid(request.config)
-    if valid is not None:
-        passages.withdraw_strangers(request.name, [Owner(request.name, *attachment) for attachment in valid])
+    known = Owner.known_to(request)
+    if known is not None:
+        passages.withdraw_strangers(request.name, known)
 
 
 def status(request: Request) -> None:
@@ -122,13 +111,7 @@ def _bus(request: Request) -> str:
     return zones.bus_of(request.environ)
 
 
-def _owner(request: Request) -> Owner:
-    return Owner(request.name, request.container_id, request.ifname)
-
-
 def _recorded_addresses(request: Request) -> tuple[IPAddress, ...]:
     """Return the container's addresses, as far as the runtime hands them back."""
-    with suppress(CniError):
-        if request.prev_result is not None:
-            return plan.addresses(request.prev_result)
-    return ()
+    before = earlier.handed_back(request)
+    return plan.addresses(before) if before else ()

@@ -6,13 +6,13 @@ no configuration, namespace or earlier result is needed. Must not know rules.
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
-from cni import attachments
-from cni.errors import CniError, Code
+from cni.errors import CniError
 from cni.owner import Owner
 from kernel.errors import KernelError
 from kernel.network import Network
+from meta import earlier
 from meta.portmap import check, config, memory, plan, ports, trial
 
 TYPE_CHECKING = False
@@ -26,36 +26,25 @@ if TYPE_CHECKING:
 def add(request: Request) -> Result:
     """Publish the ports and hand prevResult on; without mappings nothing is touched."""
     with _explained():
-        settings = config.parse(request)
-        earlier = request.prev_result
-    if earlier is None:
-        raise CniError(
-            Code.INVALID_CONFIG,
-            "must be called as chained plugin",
-            "list portmap behind the program that makes the interface, in a configuration with plugins",
-        )
-    wanted = plan.publication(settings, _owner(request), earlier)
+        settings, before = config.parse(request), request.prev_result
+    if before is None:
+        raise earlier.missing(request, "must be called as chained plugin")
+    wanted = plan.publication(settings, Owner.of(request), before)
     if wanted.mappings and wanted.sides:
         with Network() as host:
             ports.require_addresses(wanted, host)
-            ports.publish(wanted, settings.backend, settings.data_dir, earlier, host)
+            ports.publish(wanted, settings.backend, settings.data_dir, before, host)
         _forget_flows(request, wanted)
     elif wanted.mappings:
         request.log(f"portmap: {request.ifname} has no address in prevResult, so no port is published")
-    return earlier
+    return before
 
 
 def check_attachment(request: Request) -> None:
     """Compare the kernel with what the configuration publishes; CniError 102 names every missing rule."""
     settings = config.parse(request)
-    earlier = request.prev_result
-    if earlier is None:
-        raise CniError(
-            Code.INVALID_CONFIG,
-            "Required prevResult missing",
-            "CHECK compares with the result of ADD: pass it as prevResult",
-        )
-    wanted = plan.publication(settings, _owner(request), earlier)
+    before = earlier.required(request, "Required prevResult missing")
+    wanted = plan.publication(settings, Owner.of(request), before)
     if wanted.mappings and wanted.sides:
         remembered = memory.recall(settings.data_dir, wanted.owner.mark)
         backend = settings.backend or (remembered.backend if remembered else ports.choose(""))
@@ -66,7 +55,7 @@ def check_attachment(request: Request) -> None:
 def delete(request: Request) -> None:
     """Remove the attachment's rules; nothing is touched where neither configuration nor memory knows of any."""
     left = config.parse_leftovers(request)
-    owner = _owner(request)
+    owner = Owner.of(request)
     remembered = memory.recall(left.data_dir, owner.mark)
     if left.maybe_mapped or remembered:
         ports.withdraw(owner, remembered.backend if remembered else "", _recorded_addresses(request))
@@ -75,11 +64,10 @@ def delete(request: Request) -> None:
 
 def collect(request: Request) -> None:
     """Remove the rules of attachments the runtime no longer knows; without a list nothing is removed."""
-    valid = attachments.valid(request.config)
-    if valid is None:
+    owners = Owner.known_to(request)
+    if owners is None:
         return
     folder = config.parse_leftovers(request).data_dir
-    owners = [Owner(request.name, container_id, ifname) for container_id, ifname in valid]
     steps: list[Callable[[], None]] = [
         lambda: ports.withdraw_strangers(request.name, owners),
         lambda: memory.forget_strangers(folder, request.name, owners),
@@ -103,10 +91,6 @@ def status(request: Request) -> None:
 VERBS = {"ADD": add, "CHECK": check_attachment, "DEL": delete, "GC": collect, "STATUS": status}
 
 
-def _owner(request: Request) -> Owner:
-    return Owner(request.name, request.container_id, request.ifname)
-
-
 def _forget_flows(request: Request, wanted: plan.Publication) -> None:
     """Forget old flows; ones that stay go where they went, which is no reason to take the ports away again."""
     try:
@@ -117,10 +101,8 @@ def _forget_flows(request: Request, wanted: plan.Publication) -> None:
 
 def _recorded_addresses(request: Request) -> tuple[IPAddress, ...]:
     """Return the container's addresses, as far as the runtime hands them back."""
-    with suppress(CniError):
-        if request.prev_result is not None:
-            return tuple(each.ip for each in plan.container_addresses(request.prev_result, request.ifname))
-    return ()
+    before = earlier.handed_back(request)
+    return tuple(each.ip for each in plan.container_addresses(before, request.ifname)) if before else ()
 
 
 @contextmanager

@@ -6,15 +6,13 @@ reading again. Who has a port is claims', what rules say is rules'.
 
 from __future__ import annotations
 
-import errno
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 
 from cni.errors import CniError, Code
 from kernel import backends, conntrack, iptables, nft, sysctl, turns
 from kernel.conntrack import Aim
-from kernel.errors import KernelError
+from meta import rewriting
 from meta.portmap import claims, memory
 from meta.portmap.plan import FAMILIES
 from meta.portmap.rules import iptables as legacy
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
     from meta.portmap.claims import Holder, Published
     from meta.portmap.plan import Publication
 
-ATTEMPTS = 5
 BACKENDS = ("iptables", "nftables")
 
 
@@ -65,7 +62,7 @@ def publish(plan: Publication, backend: str, folder: str, earlier: Result, host:
     device = localnet_device(plan, host)
     with ExitStack() as undo:
         with turns.turn():
-            _retrying(lambda: _publish(plan, backend, folder, earlier, host, undo))
+            rewriting.repeat(lambda: _publish(plan, backend, folder, earlier, host, undo))
         if device:
             sysctl.ensure(localnet_key(device), "1")
         undo.pop_all()
@@ -150,20 +147,7 @@ def _remove(
     def in_modern() -> None:
         nft.run([each for family in FAMILIES for each in from_modern(family, read_modern(family))])
 
-    steps: list[Callable[[], None]] = []
-    if backend != "nftables":
-        steps += [partial(in_legacy, family) for family in FAMILIES]
-    if backend != "iptables":
-        steps.append(in_modern)
-    failures: list[Exception] = []
-    with turns.turn():
-        for step in steps:
-            try:
-                _retrying(step)
-            except KernelError as refused:
-                failures.append(refused)
-    if failures:
-        raise ExceptionGroup("not everything could be removed", failures)
+    rewriting.remove(backend, in_legacy, in_modern)
 
 
 def read(families: Collection[int]) -> Found:
@@ -183,12 +167,7 @@ def read_legacy(family: int) -> list[legacy.Rule]:
 
 def read_modern(family: int) -> list[dict[str, Any]]:
     """Return the objects of our nftables table for one IP version; none where nftables does not work."""
-    try:
-        return nft.listing(modern.FAMILIES[family], modern.TABLE)
-    except KernelError as refused:
-        if refused.unsupported:
-            return []
-        raise
+    return rewriting.objects(modern.FAMILIES[family], modern.TABLE)
 
 
 def require_addresses(plan: Publication, host: Network) -> None:
@@ -241,16 +220,3 @@ def _is_dead(mark: str, folder: str, host: Network) -> bool:
     if now and remembered.boot and remembered.boot != now:
         return True
     return remembered.named_link and all(link.alias != remembered.alias for link in host.links())
-
-
-def _retrying(step: Callable[[], None]) -> None:
-    """Read and write again when another program changed the rules in between; what does not work here holds nothing."""
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            step()
-        except KernelError as refused:
-            overtaken = refused.gone or refused.exists or refused.errno in (errno.EIO, errno.EBUSY)
-            if not overtaken or attempt == ATTEMPTS:
-                raise
-        else:
-            return

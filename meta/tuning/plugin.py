@@ -8,9 +8,9 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 from cni import attachments
-from cni.errors import CniError, Code
+from cni.errors import CniError
 from kernel.errors import KernelError
-from meta import namespace
+from meta import earlier, namespace
 from meta.tuning import allowlist, backup, check, config, plan, wire
 
 TYPE_CHECKING = False
@@ -20,21 +20,23 @@ if TYPE_CHECKING:
     from kernel.network import Network
     from meta.tuning.config import Settings
 
+MISSING = "Required prevResult missing"
+
 
 def add(request: Request) -> Result:
     """Change what is configured and hand prevResult on as it then is; a refused ADD leaves everything as it was."""
-    settings, earlier = _settings(request), _earlier(request)
+    settings, before = _settings(request), earlier.required(request, MISSING)
     allowlist.check(each.key for each in settings.sysctls)
     if settings.sysctls or settings.properties.any:
         with namespace.container(request.netns) as container:
             _change(request, settings, container)
-    return plan.answered(earlier, request.ifname, settings.properties)
+    return plan.answered(before, request.ifname, settings.properties)
 
 
 def check_attachment(request: Request) -> None:
     """Compare the container with the configuration; CniError 102 names the first difference."""
     settings = _settings(request)
-    _earlier(request)
+    earlier.required(request, MISSING)
     with namespace.container(request.netns) as container:
         link = namespace.interface(container, request.ifname, request.netns)
         check.check(settings, link, container)
@@ -77,17 +79,6 @@ VERBS = {"ADD": add, "CHECK": check_attachment, "DEL": delete, "GC": collect, "S
 def _settings(request: Request) -> Settings:
     config.refuse_duplicates(request.stdin)
     return config.parse(request)
-
-
-def _earlier(request: Request) -> Result:
-    earlier = request.prev_result
-    if earlier is None:
-        raise CniError(
-            Code.INVALID_CONFIG,
-            "Required prevResult missing",
-            "list tuning behind the program that makes the interface, in a configuration with plugins",
-        )
-    return earlier
 
 
 def _change(request: Request, settings: Settings, container: Network) -> None:
