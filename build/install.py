@@ -24,6 +24,9 @@ FOLDERS = "folders"
 """The file of our tree that lists the folders an installation made, so that they can go with it."""
 
 UNITS = ("tulled.service", "tulle-agent.socket", "tulle-agent.service")
+BOOTED = Path("/run/systemd/system")
+"""There while systemd runs the machine (sd_booted(3))."""
+
 UNIT_MARK = "# Part of tulle:"
 """How a unit of ours begins."""
 
@@ -35,7 +38,7 @@ HEAD = 100
 class Target:
     """Where things go: `destdir` is put before every path that is written, never into what is written.
 
-    `systemd` asks for the units; where PREFIX has a folder of units already, they are installed unasked.
+    `systemd` asks for the units; where systemd runs, or PREFIX has a folder of units already, they are installed unasked.
     """
 
     prefix: Path
@@ -52,7 +55,8 @@ class Target:
     def units(self) -> list[Path]:
         """Where the units go; empty for nowhere."""
         folder = self.prefix / "lib" / "systemd" / "system"
-        return [folder / name for name in UNITS] if self.systemd or self.staged(folder).is_dir() else []
+        wanted = self.systemd or any(self.staged(one).is_dir() for one in (folder, BOOTED))
+        return [folder / name for name in UNITS] if wanted else []
 
     @property
     def completions(self) -> dict[Path, str]:
@@ -154,7 +158,6 @@ def make_units(target: Target) -> None:
         fresh.replace(staged)
         print(f"install: {unit}")
     if target.units:
-        print("install: systemctl daemon-reload && systemctl enable --now tulled tulle-agent starts daemon and agent")
         offer(target, SAMPLE, SETTINGS)
 
 
@@ -202,7 +205,7 @@ def install(target: Target, *, replace: bool) -> None:
         for program in PROGRAMS:
             answer(program, target.path(program))
     print(
-        "install: next: start tulled (docs/daemon.md); tulle init makes the network known to this host's container runtimes"
+        "install: next: tulle join with the addresses of all hosts; then tulle init makes the network known to container runtimes"
     )
 
 

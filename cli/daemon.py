@@ -41,9 +41,21 @@ def _file(path: str) -> dict[str, str]:
     """Return the assignments of an EnvironmentFile (systemd.exec(5)); a file that is absent has none."""
     try:
         text = Path(path).read_text(encoding="utf-8")
-        words = shlex.split(text, comments=True)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as problem:
-        raise Refused(f"cannot be read: {problem}", where=path, remedy="write lines NAME=VALUE") from None
+        raise _unreadable(path, problem) from None
+    return assignments(text, path)
+
+
+def assignments(text: str, path: str) -> dict[str, str]:
+    """Return the assignments in the text of an EnvironmentFile; raises Refused naming `path`."""
+    try:
+        words = shlex.split(text, comments=True)
+    except ValueError as problem:
+        raise _unreadable(path, problem) from None
     return dict(word.split("=", 1) for word in words if "=" in word)
+
+
+def _unreadable(path: str, problem: Exception) -> Refused:
+    return Refused(f"cannot be read: {problem}", where=path, remedy="write lines NAME=VALUE")

@@ -1,8 +1,8 @@
 """The command `tulle`: shows people what the programs and the daemon work with.
 
 Reads and prints; must not change anything but the file `docker-opts` is asked for, what `init` writes, what `agent` serves, what `gc`
-removes and what `repair` mends. Exit codes: 0 shown, 1 not available (with the reason) or, of lint, doctor, gc and repair, something left
-to do, 2 wrong usage.
+removes, what `repair` mends, and what `join` writes and `leave` takes away. Exit codes: 0 shown, 1 not available (with the reason) or, of
+lint, doctor, gc, repair and leave, something left to do, 2 wrong usage.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from importlib import metadata
 
 from agent import main as agent
-from cli import collect, docker_opts, doctor, init, lint, status
+from cli import collect, docker_opts, doctor, init, join, leave, lint, status
 from cli.repair import command as repair
 from cli.written import Written
 from lease import file as lease_file
@@ -39,6 +39,7 @@ def command_line() -> argparse.ArgumentParser:
     lease.add_argument("--subnet-file", default=lease_file.DEFAULT_PATH, help="the lease file (default %(default)s)")
     lease.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     lease.set_defaults(show=_show_lease)
+    join.add_command(commands)
     init.add_command(commands)
     lint.add_command(commands)
     docker = commands.add_parser("docker-opts", help="write dockerd's options for this host's share of the network")
@@ -59,6 +60,7 @@ def command_line() -> argparse.ArgumentParser:
     agent.declare(warm)
     warm.set_defaults(show=_run_agent)
     repair.add_command(commands).set_defaults(show=_repair)
+    leave.add_command(commands).set_defaults(show=_leave)
     return parser
 
 
@@ -108,6 +110,10 @@ def _run_agent(options: argparse.Namespace) -> int:
 
 def _repair(options: argparse.Namespace) -> int:
     return repair.run(options, os.environ)  # noqa: TID251 - the command's one reader of the environment
+
+
+def _leave(options: argparse.Namespace) -> int:
+    return leave.run(options, os.environ)  # noqa: TID251 - the command's one reader of the environment
 
 
 def _next_step() -> str:

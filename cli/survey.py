@@ -172,10 +172,10 @@ def _with_store(found: Survey, kernel: Network) -> Survey:
 async def _asked(settings: Settings, kernel: Network, log: Log) -> tuple[str, tuple[Lease, ...]]:
     """Open the store, ask it and close it, all in one event loop: a connection cannot be closed in another."""
     with ExitStack() as stack:
-        return await _ask(_open(settings, kernel, stack, log))
+        return await _ask(open_store(settings, kernel, stack, log))
 
 
-def _open(settings: Settings, kernel: Network, stack: ExitStack, log: Log) -> Store:
+def open_store(settings: Settings, kernel: Network, stack: ExitStack, log: Log) -> Store:
     """Open the store; an embedded one that is not there must not be made by who only looks."""
     if settings.store_kind == "sqlite" and not Path(settings.store_path).exists():
         raise Refused("there is no such file", where=settings.store, remedy="is this what tulled has for --store?")

@@ -4,7 +4,7 @@
 - REPLACE takes it over; links point at the final place, not into DESTDIR
 - the Podman driver is where netavark looks for plugins
 - settings of the daemon that are there already stay as they are
-- systemd units are written when asked for or where PREFIX has units already, and name the final place; another's is in the way
+- systemd units are written when asked for, where systemd runs or PREFIX has units already, and name the final place; another's is in the way
 - the tree is swapped as a whole: nothing of an earlier one remains
 """
 
@@ -100,6 +100,11 @@ def test_a_unit_is_written_where_units_are(target: Target) -> None:
         "tulle-agent.socket",
         "tulled.service",
     ]
+
+
+def test_a_unit_is_written_where_systemd_runs(target: Target) -> None:
+    target.staged(install.BOOTED).mkdir(parents=True)
+    assert [unit.name for unit in target.units] == list(install.UNITS)
 
 
 def test_a_unit_of_others_is_in_the_way_and_edited_settings_stay(target: Target) -> None:

@@ -1,0 +1,183 @@
+"""`tulle leave`: takes from this host what tulled made and keeps: lease file, bridge, tunnel, guard, rules, and the lease in the store.
+
+For a host that leaves for good, once tulled is stopped; while containers are attached nothing is touched. Goes by the record that
+tulled keeps, so nothing is removed on a guess. Must not touch settings, runtimes or programs: `tulle init --undo` and
+`make uninstall` do. Blind spot: a bridge of another name than tulled's and the conflist's.
+"""
+
+import argparse
+import asyncio
+import io
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from cli import daemon, survey
+from cli.homes import BRIDGE
+from cli.survey import Survey
+from ipam import boot
+from kernel import requests
+from kernel.entries import Link
+from kernel.errors import KernelError
+from kernel.network import Network
+from overlay import carriers
+from overlay.backends import Desired, udp
+from overlay.enforcing import Enforcer
+from overlay.errors import Refused, Unavailable
+from overlay.estate import Estate, Record
+from overlay.leasefile import LeaseFile
+from overlay.leases import Lease
+from overlay.leftovers import Leftovers
+from overlay.logs import Log
+
+PATIENCE = 10.0
+"""Seconds the store has to take the lease back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to take away: what it is, and how; `take` gives what could not be done, by its reason."""
+
+    what: str
+    take: Callable[[], Sequence[str]]
+
+
+def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
+    """Add the command to the command line of `tulle`; return its parser."""
+    parser = commands.add_parser("leave", help="take the network off this host for good, once tulled is stopped")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    daemon.declare(parser)
+    return parser
+
+
+def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Leave every network of the settings; 1 when one cannot be left, or something stays."""
+    try:
+        stay = [_leave(survey.look(each), dry=options.dry_run) for each in daemon.read(options, environ)]
+    except (Refused, Unavailable, KernelError) as problem:
+        print(f"tulle leave: {problem}", file=sys.stderr)
+        return 1
+    return int(any(stay))
+
+
+def _leave(found: Survey, *, dry: bool) -> bool:
+    """Leave one network and tell whether something stays; raises Refused while containers are attached, Unavailable while tulled runs."""
+    file = LeaseFile(found.settings.subnet_file)
+    with ExitStack() as stack:
+        file.acquire()
+        stack.callback(file.release)
+        kernel = stack.enter_context(Network())
+        _refuse_attached(found)
+        failed = False
+        for step in steps(found, file, kernel):
+            if dry:
+                print(f"would remove {step.what}")
+                continue
+            problems = step.take()
+            failed = failed or bool(problems)
+            print(f"removed {step.what}" if not problems else f"left {step.what}: {'; '.join(problems)}")
+        if not (dry or failed):
+            for kept in (f"{file.path}.made", f"{file.path}.lock"):
+                Path(kept).unlink(missing_ok=True)
+    print(_entry(found))
+    return failed
+
+
+def _refuse_attached(found: Survey) -> None:
+    """Raise Refused while a bridge of the lease has ports: containers would lose the network without a word."""
+    bridges = {link.index for link in _bridges(found)}
+    ports = [link for link in found.links if link.master in bridges]
+    if ports:
+        names = ", ".join(port.alias or port.name for port in ports)
+        raise Refused(f"still attached: {names}", remedy="remove these containers first; what is dead: tulle gc")
+
+
+def _bridges(found: Survey) -> Iterator[Link]:
+    """Yield the bridges with a gateway address of the lease."""
+    gateways = set(found.lease.gateways) if found.lease else set()
+    held = {one.link for one in found.addresses if one.address.ip in gateways}
+    yield from (link for link in found.links if link.kind == "bridge" and link.index in held)
+
+
+def steps(found: Survey, file: LeaseFile, kernel: Network) -> Iterator[Step]:
+    """Yield what there is to take away: first the file that containers are started by, last the lease others go by."""
+    if found.lease is not None:
+        yield Step(f"the lease file {file.path}", partial(_attempt, file.withdraw))
+    named = {found.settings.bridge, BRIDGE}
+    for bridge in (link for link in _bridges(found) if link.name in named):
+        gone = partial(kernel.apply, requests.DeleteLink(bridge.index))
+        yield Step(f"the bridge {bridge.name}", partial(_attempt, gone))
+    record = Record(file.path, boot.current().decode())
+    made = record.read()
+    if told := ", ".join(_made(made)):
+        yield Step(told, partial(_clear, kernel, record, file))
+    if made.rules or found.lease is not None:
+        yield Step("tulled's rules in the firewall", _unfilter)
+    if (own := _own(found)) is not None and own.ttl is not None:
+        yield Step(f"the lease of {own.subnet} in {found.settings.store}", partial(_give_back, found, own, kernel))
+
+
+def _made(made: Estate) -> Iterator[str]:
+    """Yield what the record has, in words."""
+    yield from (name for name, _ in sorted(made.links))
+    yield from (f"the guard of VNI {vni}" for vni in sorted(made.guards))
+    yield from (f"routes into {one}" for one in sorted(map(str, made.gateways)))
+    yield from (f"the blackhole {one}" for one in sorted(map(str, made.blackholes)))
+
+
+def _clear(kernel: Network, record: Record, file: LeaseFile) -> list[str]:
+    failed: list[str] = []
+    carriers.retire(udp.DEVICE, file.path)
+    Leftovers(kernel, record).clear(Desired(), (), failed)
+    return failed
+
+
+def _unfilter() -> list[str]:
+    problem = Enforcer().enforce((), None, frozenset({4, 6})).problem
+    return [problem] if problem else []
+
+
+def _attempt(act: Callable[[], object]) -> list[str]:
+    try:
+        act()
+    except (KernelError, OSError) as problem:
+        return [str(problem)]
+    return []
+
+
+def _own(found: Survey) -> Lease | None:
+    """Give this host's lease, unless it has become another host's meanwhile."""
+    here = {str(held.address.ip) for held in found.addresses} | {found.settings.public_ip}
+    own = found.own
+    return own if own is not None and str(own.attributes.public_ip) in here else None
+
+
+def _give_back(found: Survey, own: Lease, kernel: Network) -> list[str]:
+    try:
+        asyncio.run(_remove(found, own, kernel))
+    except TimeoutError:
+        return ["the store does not answer; it ends by itself within a day"]
+    except (Refused, Unavailable) as problem:
+        return [f"{problem}; it ends by itself within a day"]
+    return []
+
+
+async def _remove(found: Survey, own: Lease, kernel: Network) -> None:
+    with ExitStack() as stack:
+        store = survey.open_store(found.settings, kernel, stack, Log(io.StringIO(), clock=lambda: ""))
+        async with asyncio.timeout(PATIENCE):
+            await store.remove(own)
+
+
+def _entry(found: Survey) -> str:
+    """Say what a person has yet to do about the store."""
+    if found.settings.store_kind == "file":
+        return f"next: take this host out of {found.settings.store_path} on every other host"
+    if found.store_problem:
+        return f"note: the store was not asked ({found.store_problem}); the lease there ends by itself within a day"
+    if (own := _own(found)) is not None and own.ttl is None:
+        return f"note: {own.subnet} is a reservation in {found.settings.store} and stays"
+    return "this host has left"

@@ -1,0 +1,107 @@
+"""Claims about `tulle leave` on hosts with a real tulled:
+
+- while tulled runs, or a container is attached, nothing is touched, and the reason says what to do
+- afterwards links, routes, tables and rules are as before tulled, lease file and record are gone, and others may have the subnet
+- --dry-run names everything and removes nothing; a second time there is nothing to do
+- the store is not asked to forget what a person wrote into it
+"""
+
+import json
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+
+from cli import leave
+from kernel import namespaces
+from tests.netns.overlay.conftest import Start
+from tests.netns.overlay.daemons import Tulled
+from tests.netns.spaces import Space
+
+BRIDGE = "tulle0"
+
+
+def run(daemon: Tulled, store: tuple[str, str], *, dry: bool = False) -> int:
+    words = ["--subnet-file", str(daemon.lease_file), *store, "--bridge", BRIDGE]
+    with namespaces.inside(daemon.space.namespace):
+        return leave.run(Namespace(dry_run=dry, settings=words, settings_file="/no/such/file"), {})
+
+
+def kernel(space: Space) -> dict[str, str]:
+    """Return all that a daemon could leave in the kernel."""
+    lines = space.run("ip", "-o", "link", "show").splitlines()
+    return {
+        "links": " ".join(line.split(": ")[1] for line in lines),
+        "routes": space.run("ip", "route"),
+        "tables": space.run("nft", "list", "tables"),
+        "rules": "\n".join(line for line in space.run("iptables-save").splitlines() if line.startswith("-A")),
+    }
+
+
+def test_a_host_that_left_is_as_it_was(
+    hosts: tuple[Space, Space], start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space, store = hosts[0], ("--store", f"sqlite:{tmp_path / 'net.db'}")
+    before = kernel(space)
+    daemon = start(space, "--ip-masq", "--bridge", BRIDGE).ready()
+    held = kernel(space)
+    assert (run(daemon, store), kernel(space)) == (1, held)
+    assert "kept by another tulled" in capsys.readouterr().err
+    daemon.end()
+    subnet = daemon.subnet
+
+    assert run(daemon, store, dry=True) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert [line.removeprefix("would remove ") for line in told[:-1]] == [
+        f"the lease file {daemon.lease_file}",
+        f"the bridge {BRIDGE}",
+        "flannel.1, the guard of VNI 1",
+        "tulled's rules in the firewall",
+        f"the lease of {subnet} in {store[1]}",
+    ]
+    assert kernel(space) == held
+
+    assert run(daemon, store) == 0
+    capsys.readouterr()
+    left = kernel(space)
+    assert {name: left[name] for name in ("links", "routes", "rules")} == {
+        name: before[name] for name in ("links", "routes", "rules")
+    }
+    assert "tulle" not in left["tables"]
+    assert sorted(path.name for path in daemon.place.iterdir()) == ["log", "notify"]
+    assert (run(daemon, store), capsys.readouterr().out) == (0, "this host has left\n")
+    start(hosts[1]).ready().status(", 0 peers")
+
+
+def test_attached_containers_keep_everything(
+    hosts: tuple[Space, Space], start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space, store = hosts[0], ("--store", f"sqlite:{tmp_path / 'net.db'}")
+    daemon = start(space, "--bridge", BRIDGE).ready()
+    daemon.end()
+    space.run("ip", "link", "add", "port", "type", "veth", "peer", "name", "inside")
+    space.run("ip", "link", "set", "port", "master", BRIDGE, "alias", "tulle/c1/eth0")
+    before = kernel(space)
+
+    assert run(daemon, store) == 1
+
+    assert "still attached: tulle/c1/eth0; remove these containers first" in capsys.readouterr().err
+    assert (kernel(space), daemon.lease_file.exists()) == (before, True)
+
+
+def test_an_entry_that_a_person_wrote_is_theirs_to_remove(
+    hosts: tuple[Space, Space], start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = {"Network": "10.42.0.0/16", "Backend": {"Type": "host-gw"}}
+    names = [{"PublicIP": f"192.0.2.{number}", "Subnet": f"10.42.{number}.0/24"} for number in (1, 2)]
+    (tmp_path / "hosts.json").write_text(json.dumps({"Network": network, "Hosts": names}))
+    store = ("--store", f"file:{tmp_path / 'hosts.json'}")
+    daemon = start(hosts[0], *store, "--ip-blackhole-route").ready()
+    daemon.end()
+
+    assert run(daemon, store) == 0
+
+    said = capsys.readouterr().out
+    assert "removed routes into 10.42.0.0/16, the blackhole 10.42.1.0/24\n" in said
+    assert f"next: take this host out of {tmp_path / 'hosts.json'} on every other host" in said
+    assert "10.42" not in hosts[0].run("ip", "route")

@@ -1,0 +1,110 @@
+"""Claims about the command tulle join, on staged machines:
+
+- it writes the hosts file and tulled's settings once, keeps their mode, and says what to run next; --dry-run writes nothing
+- settings that tulled would refuse, and hosts that are all elsewhere, end it before anything is written
+- with --etcd the settings name the members, and there is no hosts file
+- without systemd nothing is started, and --now says so
+"""
+
+import argparse
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+from cli import daemon, join, membership
+from cli.machine import under
+
+HERE = (IPv4Address("192.0.2.11"),)
+HOSTS = ("192.0.2.11", "192.0.2.12")
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be the first host: the machine that runs the tests has other addresses."""
+    monkeypatch.setattr(join, "local_addresses", lambda: HERE)
+
+
+def run(root: Path, *hosts: str, etcd: str = "", now: bool = False, dry: bool = False) -> int:
+    chosen = argparse.Namespace(hosts=list(hosts), etcd=etcd, network=membership.NETWORK, now=now, dry_run=dry)
+    return join.run(chosen, root)
+
+
+def files(root: Path) -> set[str]:
+    return {f"/{path.relative_to(root)}" for path in root.rglob("*") if path.is_file()}
+
+
+def test_both_files_are_written_once_and_the_next_command_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert [run(tmp_path, *HOSTS) for _ in range(2)] == [0, 0]
+    said = capsys.readouterr().out
+    for path in (membership.HOSTS, daemon.FILE):
+        assert (said.count(f"wrote {path}"), said.count(f"{path} is as it should be")) == (1, 1)
+    assert "next: tulled --store file:/etc/tulle/hosts.json --ip-masq --bridge tulle0 &\nnext: tulle init\n" in said
+    assert files(tmp_path) == {membership.HOSTS, daemon.FILE}
+    assert daemon.assignments(under(tmp_path, daemon.FILE).read_text(), "") == {
+        "TULLED_STORE": "file:/etc/tulle/hosts.json",
+        "TULLED_IP_MASQ": "true",
+        "TULLED_BRIDGE": "tulle0",
+    }
+
+
+def test_a_dry_run_shows_the_files_and_writes_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path, *HOSTS, dry=True) == 0
+    assert f"would write {membership.HOSTS}:\n{{" in capsys.readouterr().out
+    assert files(tmp_path) == set()
+
+
+def test_settings_that_only_root_may_read_stay_so(tmp_path: Path) -> None:
+    place = under(tmp_path, daemon.FILE)
+    place.parent.mkdir(parents=True)
+    place.write_text("TULLED_V=1\n")
+    place.chmod(0o600)
+    assert run(tmp_path, *HOSTS) == 0
+    assert (place.stat().st_mode & 0o777, place.read_text().startswith("TULLED_V=1\n")) == (0o600, True)
+
+
+def test_settings_tulled_would_refuse_are_refused_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = under(tmp_path, daemon.FILE)
+    place.parent.mkdir(parents=True)
+    place.write_text("TULLED_NETWORK=10.1.0.0/16\n")
+    assert run(tmp_path, *HOSTS) == 1
+    assert "--network has no use with --store file:" in capsys.readouterr().err
+    assert files(tmp_path) == {daemon.FILE}
+
+
+def test_a_host_that_is_not_among_them_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path, "192.0.2.12", "192.0.2.13") == 1
+    assert "none of these addresses is this host's; name this host, too" in capsys.readouterr().err
+    assert files(tmp_path) == set()
+
+
+def test_with_etcd_there_is_no_hosts_file(tmp_path: Path) -> None:
+    assert run(tmp_path, etcd="https://192.0.2.1:2379,https://192.0.2.2:2379") == 0
+    assert files(tmp_path) == {daemon.FILE}
+    text = under(tmp_path, daemon.FILE).read_text()
+    assert text.startswith("TULLED_ETCD_ENDPOINTS=https://192.0.2.1:2379,https://192.0.2.2:2379\n")
+
+
+def test_a_url_that_is_none_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path, etcd="ftp://192.0.2.1") == 1
+    assert "--etcd: 'ftp://192.0.2.1' cannot be used; write URLs like" in capsys.readouterr().err
+
+
+def test_hosts_and_etcd_are_two_ways(tmp_path: Path) -> None:
+    assert (run(tmp_path), run(tmp_path, *HOSTS, etcd="http://192.0.2.1:2379")) == (2, 2)
+
+
+def test_without_systemd_nothing_is_started_and_now_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path, *HOSTS, now=True) == 1
+    said = capsys.readouterr()
+    assert ("no systemd runs here" in said.err, "next: tulled --store" in said.out) == (True, True)
+
+
+def test_with_systemd_its_units_are_what_to_run_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    under(tmp_path, join.SYSTEMD).mkdir(parents=True)
+    assert run(tmp_path, *HOSTS) == 0
+    assert "next: systemctl enable --now tulle-agent tulled\n" in capsys.readouterr().out
