@@ -20,6 +20,7 @@ podman podman
 curl curl
 runc runc
 containerd containerd
+dockerd docker.io
 sysctl procps
 iptables iptables
 dbus-daemon dbus-daemon
@@ -68,7 +69,7 @@ missing() {
     done
 }
 
-fetch() { # a package may bring a service (etcd-server, containerd and firewalld do): none is started now or at the next boot
+fetch() { # a package may bring a service (etcd-server, containerd, docker.io and firewalld do): none is started now or at the next boot
     if [ ! -e /usr/sbin/policy-rc.d ]; then
         ban=/usr/sbin/policy-rc.d
         printf '#!/bin/sh\nexit 101\n' >"$ban"
@@ -77,7 +78,7 @@ fetch() { # a package may bring a service (etcd-server, containerd and firewalld
     code=0
     DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >"$log" 2>&1 || code=$?
     [ -z "$ban" ] || rm -f "$ban"
-    for package in etcd-server:etcd containerd:containerd firewalld:firewalld; do
+    for package in etcd-server:etcd containerd:containerd docker.io:docker docker.io:docker.socket firewalld:firewalld; do
         case " $* " in
         *" ${package%:*} "*) ! command -v systemctl >/dev/null || systemctl disable "${package#*:}" >/dev/null 2>&1 || : ;;
         esac

@@ -6,14 +6,16 @@ Pure: given the machine and the lease it answers the same. Versions and places a
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from cli.machine import CNI_CONFIGS, DROP_INS, NETWORKS, Machine
+from cli import docker
+from cli.machine import CNI_CONFIGS, DOCKER_DROP_IN, DOCKER_SETTINGS, DROP_INS, NETWORKS, Machine
 from cli.written import File
-from lease.file import Lease
+from lease.file import DEFAULT_PATH, Lease, Unavailable
 
 NAME = "tulle"
+DOCKER = "docker"
 BRIDGE = "tulle0"
 """The one bridge of the subnet, whoever starts containers."""
 
@@ -24,8 +26,8 @@ LAST = ("10-tulle.conflist", "99-tulle.conflist", "zz-tulle.conflist")
 
 
 _TWO_BOOKS = (
-    "{there}: CNI programs and Podman's netavark keep addresses in books of their own, and would give the same one twice. Name one "
-    'runtime and undo the other (tulle init --undo), or have Podman use CNI: network_backend = "cni" in containers.conf'
+    "{there}: CNI programs, Podman's netavark and Docker keep addresses in books of their own, and would give the same one twice. "
+    'Name one runtime and undo the other (tulle init --undo), or have Podman use CNI: network_backend = "cni" in containers.conf'
 )
 
 
@@ -54,6 +56,7 @@ class Wish:
     """Reads the lease; only the network of netavark has it written down."""
 
     first: bool = False
+    lease_path: str = DEFAULT_PATH
 
 
 def home(runtime: str, wish: Wish) -> Home:
@@ -62,16 +65,30 @@ def home(runtime: str, wish: Wish) -> Home:
 
 
 def found(machine: Machine) -> list[str]:
-    """Give the runtimes of this machine, in the table's order."""
-    return [one for one in HOMES if one in machine.runtimes]
+    """Give the runtimes of this machine that may share the subnet, in the table's order: Docker is served when it is named."""
+    return [one for one in HOMES if one in machine.runtimes and one != DOCKER]
 
 
 def refuse_two_books(wanted: Sequence[Home]) -> None:
     """Raise Impossible when runtimes would give out one subnet's addresses by two books."""
     paths = [file.path for each in wanted for file in each.files]
-    netavark, cni = ([path for path in paths if path.endswith(kind)] for kind in (".json", ".conflist"))
-    if netavark and cni:
-        raise Impossible(_TWO_BOOKS.format(there=cni[0]))
+    for path in paths:
+        _refuse_another_book(path, paths)
+
+
+def _refuse_another_book(path: str, others: Iterable[str]) -> None:
+    """Raise Impossible when a file of another book than that of `path` is among `others`."""
+    books = {_book(path), ""}
+    there = next((other for other in others if _book(other) not in books), None)
+    if there is not None and _book(path):
+        raise Impossible(_TWO_BOOKS.format(there=there))
+
+
+def _book(path: str) -> str:
+    """Tell who gives addresses to whom a file speaks; nobody does for a file that only says where programs are."""
+    if path in {DOCKER_DROP_IN, DOCKER_SETTINGS}:
+        return DOCKER
+    return {"conflist": "cni", "json": "netavark"}.get(path.rpartition(".")[2], "")
 
 
 def _containerd(wish: Wish) -> Home:
@@ -120,10 +137,8 @@ def _driver() -> Home:
 
 
 def _netavark(wish: Wish) -> Home:
-    lists = [path for path in wish.ours if path.endswith(".conflist")]
-    if lists:
-        raise Impossible(_TWO_BOOKS.format(there=lists[0]))
     path = f"{wish.machine.podman.networks or NETWORKS}/{NAME}.json"
+    _refuse_another_book(path, wish.ours)
     return Home(
         "netavark",
         (File(path, network(wish.lease())),),
@@ -134,6 +149,65 @@ def _netavark(wish: Wish) -> Home:
             f"podman run --rm -it --network {NAME} IMAGE",
         ),
     )
+
+
+def _docker(wish: Wish) -> Home:
+    """Give Docker the subnet for its own bridge, and its own book: no other runtime of this host may have it."""
+    here = wish.machine.docker
+    by_unit = here.command != "" and DOCKER_SETTINGS not in wish.ours
+    path = DOCKER_DROP_IN if by_unit else DOCKER_SETTINGS
+    _refuse_another_book(path, wish.ours)
+    lease = _told(wish) if by_unit else wish.lease()
+    if lease is not None and lease.subnet is None:
+        raise Impossible("this host's lease has no IPv4 subnet, and Docker's bridge takes no other")
+    if lease is not None and not by_unit and here.settled and path not in wish.ours:
+        raise Impossible(f"{path} is not of tulle init and stays as it is; add to it by hand: {docker.lines(lease)}")
+    if path not in wish.ours and (taken := next(docker.obstacles(here), None)):
+        raise Impossible(f"{taken}, and dockerd takes that once: take it out there, then run tulle init docker again")
+    content = docker.unit(here, wish.lease_path) if by_unit or lease is None else docker.settings(lease)
+    notes = (*_DOCKER_NOTES, *(() if by_unit else _DOCKER_WRITTEN))
+    return Home(DOCKER, (File(path, content),), notes, (*_masquerade(lease), *_docker_next(path)))
+
+
+def _told(wish: Wish) -> Lease | None:
+    """Read the lease where there is one yet."""
+    try:
+        return wish.lease()
+    except Unavailable:
+        return None
+
+
+_DOCKER_NOTES = (
+    "the whole subnet is Docker's then, of Podman and containerd nobody may have addresses of it",
+    "docker0 alone has the gateway: delete a bridge of other runtimes (ip link delete tulle0), and let tulled keep no other (TULLED_BRIDGE)",
+)
+_DOCKER_WRITTEN = (
+    "the lease is written down in this file: run tulle init docker again when tulled has taken another one",
+)
+
+
+def _masquerade(lease: Lease | None) -> tuple[str, ...]:
+    if lease is not None and lease.ipmasq:
+        return ()
+    return (
+        "echo TULLED_IP_MASQ=true >> /etc/default/tulled    # or tulled --ip-masq: else Docker masquerades",
+        "systemctl restart tulled",
+    )
+
+
+def _docker_next(path: str) -> tuple[str, ...]:
+    return (
+        f"{_RESTART[path]}    # stops its containers, unless it has live-restore",
+        "docker run --rm -it IMAGE    # on the network bridge, Docker's own",
+    )
+
+
+_RESTART = {
+    DOCKER_DROP_IN: "systemctl daemon-reload && systemctl restart docker",
+    DOCKER_SETTINGS: "service docker restart",
+}
+AFTER = {path: f"; next: {command}" for path, command in _RESTART.items()}
+"""What to run when a file has been taken away."""
 
 
 def network(lease: Lease) -> str:
@@ -156,9 +230,7 @@ def network(lease: Lease) -> str:
 
 def _conflist(folder: str, wish: Wish) -> tuple[File, tuple[str, ...]]:
     """Give the conflist under the name that puts it where it belongs, with what there is to know about that."""
-    networks = [path for path in wish.ours if path.endswith(".json")]
-    if networks:
-        raise Impossible(_TWO_BOOKS.format(there=networks[0]))
+    _refuse_another_book(f"{folder}/{LAST[0]}", wish.ours)
     others = [name for name in wish.machine.configs.get(folder, ()) if f"{folder}/{name}" not in wish.ours]
     mine = next((path for path in wish.ours if path.startswith(f"{folder}/") and path.endswith(".conflist")), "")
     name = mine.rpartition("/")[2] or _free(folder, others, wish)
@@ -202,5 +274,6 @@ HOMES: Mapping[str, Callable[[Wish], Home]] = {
     "netavark": _netavark,
     "containerd": _containerd,
     "nerdctl": _nerdctl,
+    DOCKER: _docker,
 }
 """Runtimes by the name a person gives; netavark is Podman whatever its settings say."""

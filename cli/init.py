@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cli import homes, machine
 from cli.homes import Home, Wish
+from cli.machine import Machine
 from cli.written import Foreign, Written
 from lease import file as lease_file
 
@@ -20,7 +21,10 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     """Add the command to the command line of `tulle`."""
     parser = commands.add_parser("init", help="make the network known to this host's container runtimes")
     parser.add_argument(
-        "runtimes", nargs="*", metavar="RUNTIME", help=f"{', '.join(homes.HOMES)}; without one all that are installed"
+        "runtimes",
+        nargs="*",
+        metavar="RUNTIME",
+        help=f"{', '.join(homes.HOMES)}; without one all that are installed, but docker",
     )
     parser.add_argument(
         "--first", action="store_true", help="put it before other configurations: containerd takes the first"
@@ -28,7 +32,9 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     parser.add_argument("--dry-run", action="store_true", help="show what would be done")
     parser.add_argument("--undo", action="store_true", help="remove what init wrote, of all runtimes")
     parser.add_argument(
-        "--subnet-file", default=lease_file.DEFAULT_PATH, help="the lease that netavark is told (default %(default)s)"
+        "--subnet-file",
+        default=lease_file.DEFAULT_PATH,
+        help="the lease that netavark and docker are told (default %(default)s)",
     )
     parser.set_defaults(show=run)
 
@@ -59,7 +65,7 @@ def undo(ours: Written, *, dry: bool) -> int:
         if dry:
             print(f"would remove {path}")
         elif ours.remove(path):
-            print(f"removed {path}")
+            print(f"removed {path}{homes.AFTER.get(path, '')}")
         else:
             print(f"tulle init: {path} was edited since and stays; remove it by hand", file=sys.stderr)
             kept = 1
@@ -70,18 +76,26 @@ def _init(options: argparse.Namespace, root: Path, ours: Written) -> int:
     here = machine.look(root, machine.podman_version() if root == Path("/") else ())
     runtimes = options.runtimes or homes.found(here)
     if not runtimes:
-        print(
-            f"tulle init: none of {', '.join(machine.PROGRAMS)} is installed; name one to prepare for it",
-            file=sys.stderr,
-        )
+        others = ", ".join(one for one in machine.PROGRAMS if one != homes.DOCKER)
+        print(f"tulle init: none of {others} is installed; name one to prepare for it{_docker(here)}", file=sys.stderr)
         return 1
-    wish = Wish(here, ours.paths(), CONFLIST.read_text(), lambda: lease_file.read(options.subnet_file), options.first)
+    lease = options.subnet_file
+    wish = Wish(here, ours.paths(), CONFLIST.read_text(), lambda: lease_file.read(lease), options.first, lease)
     wanted = [homes.home(runtime, wish) for runtime in dict.fromkeys(runtimes)]
     homes.refuse_two_books(wanted)
     ours.refuse(file for each in wanted for file in each.files)
     _write(wanted, ours, dry=options.dry_run)
     _tell(wanted)
+    print("" if options.runtimes else _docker(here), end="")
     return 0
+
+
+def _docker(here: Machine) -> str:
+    """Say how Docker would be served, where it is installed."""
+    told = (
+        "\ndocker is installed too; it has its own address book, so it shares the subnet with nobody: tulle init docker"
+    )
+    return told if homes.DOCKER in here.runtimes else ""
 
 
 def _write(wanted: Iterable[Home], ours: Written, *, dry: bool) -> None:

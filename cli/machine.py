@@ -4,6 +4,7 @@ Only looks. Must not decide what to write, nor ask a runtime anything but its ve
 Every path is one of the machine; `root` is put before it where it is read, so that a staged tree can be looked at.
 """
 
+import json
 import os
 import re
 import tomllib
@@ -14,8 +15,8 @@ from typing import Any
 from kernel import tools
 from kernel.errors import KernelError
 
-PROGRAMS = {"podman": "podman", "containerd": "containerd", "nerdctl": "nerdctl"}
-"""What is looked for -> the runtime it stands for."""
+PROGRAMS = {"podman": "podman", "containerd": "containerd", "nerdctl": "nerdctl", "docker": "dockerd"}
+"""Runtimes -> what is looked for."""
 
 PLACES = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 NETAVARK = tuple(
@@ -39,6 +40,15 @@ DRIVERS = tuple(f"/{folder}/netavark" for folder in ("usr/local/libexec", "usr/l
 """Where Podman looks for drivers of others unless it is told, since DRIVEN."""
 
 DRIVEN = (4, 5)
+
+DOCKER_SETTINGS = "/etc/docker/daemon.json"
+DOCKER_DEFAULTS = "/etc/default/docker"
+UNITS = tuple(f"{folder}/systemd/system" for folder in ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib"))
+"""Where systemd looks for units, the first first (systemd.unit(5))."""
+
+DOCKER_DROP_IN = "/etc/systemd/system/docker.service.d/zz-tulle.conf"
+"""What tulle init writes: read after every drop-in of others, so that nothing takes its command back."""
+
 SUFFIXES = (".conf", ".conflist", ".json")
 """What containerd takes for a configuration; the first by name wins."""
 
@@ -63,6 +73,17 @@ class Podman:
 
 
 @dataclass(frozen=True, slots=True)
+class Docker:
+    """Docker's side: the command of docker.service without our part (empty: no such unit), DOCKER_OPTS, and daemon.json."""
+
+    command: str = ""
+    options: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    settled: bool = False
+    """Whether there is a daemon.json."""
+
+
+@dataclass(frozen=True, slots=True)
 class Machine:
     """What there is: runtimes by name, containerd's folders, files beside which ours would stand, programs by folder.
 
@@ -76,6 +97,7 @@ class Machine:
     containerd_plugins: tuple[str, ...] = (CNI_PLUGINS, "/usr/lib/cni")
     bridges: dict[str, bool] = field(default_factory=dict)
     configs: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    docker: Docker = field(default_factory=Docker)
 
 
 def look(root: Path = Path("/"), version: tuple[int, ...] = ()) -> Machine:
@@ -93,6 +115,7 @@ def look(root: Path = Path("/"), version: tuple[int, ...] = ()) -> Machine:
         plugins,
         {one: ours for one in (*podman.plugins, *plugins) if (ours := _bridge(root, one)) is not None},
         {one: _names(root, one) for one in folders},
+        _docker(root),
     )
 
 
@@ -165,6 +188,43 @@ def _chosen(root: Path) -> str:
 def _containerd(root: Path) -> dict[str, Any]:
     plugins = _table(_read(under(root, CONTAINERD)), "plugins")
     return next((found for one in CRI if (found := _table(_table(plugins, one), "cni"))), {})
+
+
+def _docker(root: Path) -> Docker:
+    try:
+        text = under(root, DOCKER_SETTINGS).read_text()
+        settings = json.loads(text) if text.strip() else {}
+    except FileNotFoundError:
+        return Docker(_command(root), _options(root))
+    except (OSError, ValueError) as problem:
+        raise Unreadable(f"{DOCKER_SETTINGS} cannot be read: {problem}") from None
+    return Docker(_command(root), _options(root), settings if isinstance(settings, dict) else {}, settled=True)
+
+
+def _command(root: Path) -> str:
+    """Return how docker.service starts Docker, by the last one of its files that says so; ours does not count."""
+    command = ""
+    for file in _unit_files(root, "docker.service"):
+        for line in re.sub(r"\s*\\\n\s*", " ", file.read_text()).splitlines():
+            key, _, value = line.partition("=")
+            command = value.strip() if key.strip() == "ExecStart" else command
+    return command
+
+
+def _unit_files(root: Path, name: str) -> list[Path]:
+    """Return a unit's file and its drop-ins in the order they are read; of files of one name the first folder's counts."""
+    folders = [under(root, folder) for folder in UNITS]
+    unit = next((folder / name for folder in folders if (folder / name).is_file()), None)
+    found = {file.name: file for folder in reversed(folders) for file in (folder / f"{name}.d").glob("*.conf")}
+    return [unit, *(found[each] for each in sorted(found) if each != Path(DOCKER_DROP_IN).name)] if unit else []
+
+
+def _options(root: Path) -> str:
+    try:
+        lines = under(root, DOCKER_DEFAULTS).read_text().splitlines()
+    except FileNotFoundError:
+        return ""
+    return " ".join(line.strip() for line in lines if line.strip().startswith("DOCKER_OPTS"))
 
 
 def _read(path: Path) -> dict[str, Any]:

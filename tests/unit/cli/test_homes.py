@@ -4,7 +4,9 @@
 - Podman is told to take tulle's programs where it would find others first, unless its settings name folders
 - a runtime that finds another's bridge is told so
 - a Podman that finds tulle's driver needs no file
-- netavark's network says the lease, both families; its book and CNI's never serve one subnet
+- netavark's network says the lease, both families; its book, CNI's and Docker's never serve one subnet
+- Docker has a drop-in where it has a service, with or without a lease yet, else its settings; where either says already how its
+  bridge is to be, nothing is written, and neither is over somebody else's settings: the lines to add are told
 """
 
 import json
@@ -15,7 +17,7 @@ import pytest
 from cli import homes
 from cli.homes import Impossible, Wish
 from cli.init import CONFLIST
-from cli.machine import Machine, Podman
+from cli.machine import DOCKER_DROP_IN, DOCKER_SETTINGS, Docker, Machine, Podman
 from lease import file
 
 LEASE = file.parse(
@@ -24,6 +26,7 @@ LEASE = file.parse(
 )
 NET_D = "/etc/cni/net.d"
 OURS = {"/opt/cni/bin": True}
+SERVICE = Docker("/usr/bin/dockerd -H fd://")
 BARE = Machine(frozenset(), Podman("cni"), bridges=OURS)
 
 
@@ -122,3 +125,55 @@ def test_one_subnet_has_one_book() -> None:
         homes.home("nerdctl", wish(BARE, "/etc/containers/networks/tulle.json"))
     with pytest.raises(Impossible, match="would give the same one twice"):
         homes.refuse_two_books([homes.home("netavark", wish()), homes.home("containerd", wish())])
+    with pytest.raises(Impossible, match="would give the same one twice"):
+        homes.home("docker", wish(serving(SERVICE), f"{NET_D}/10-tulle.conflist"))
+    with pytest.raises(Impossible, match="would give the same one twice"):
+        homes.home("netavark", wish(BARE, DOCKER_DROP_IN))
+
+
+def serving(docker: Docker) -> Machine:
+    return replace(BARE, docker=docker)
+
+
+def test_docker_is_given_a_drop_in_where_it_is_a_service() -> None:
+    given = homes.home("docker", wish(serving(SERVICE)))
+    assert [file.path for file in given.files] == [DOCKER_DROP_IN]
+    assert given.next[0].startswith("systemctl daemon-reload && systemctl restart docker")
+
+
+def test_docker_needs_no_lease_yet_where_it_asks_at_every_start() -> None:
+    def none() -> file.Lease:
+        raise file.Unavailable("/no", "there is none", "start tulled")
+
+    early = replace(wish(serving(SERVICE)), lease=none)
+    assert "TULLED_IP_MASQ=true" in homes.home("docker", early).next[0]
+    with pytest.raises(file.Unavailable):
+        homes.home("docker", replace(early, machine=BARE))
+
+
+def test_docker_without_a_service_is_given_settings_and_told_to_run_it_again() -> None:
+    given = homes.home("docker", wish())
+    assert [file.path for file in given.files] == [DOCKER_SETTINGS]
+    assert "run tulle init docker again when tulled has taken another one" in given.notes[-1]
+    ours = serving(Docker(settings=json.loads(given.files[0].content), settled=True))
+    assert homes.home("docker", wish(ours, DOCKER_SETTINGS)) == given
+
+
+def test_settings_of_others_are_left_alone_and_the_lines_to_add_are_told() -> None:
+    with pytest.raises(Impossible, match=r'add to it by hand: "bip": "10.42.7.1/24", "ip-masq": false, "mtu": 1450'):
+        homes.home("docker", wish(serving(Docker(settled=True))))
+
+
+def test_a_bridge_that_was_settled_before_is_told() -> None:
+    with pytest.raises(
+        Impossible, match=r'daemon.json has "bip": "172.20.0.1/16", and dockerd takes that once: take it out'
+    ):
+        homes.home("docker", wish(serving(replace(SERVICE, settings={"bip": "172.20.0.1/16"}, settled=True))))
+
+
+def test_docker_takes_no_lease_without_ipv4() -> None:
+    six = file.parse(
+        "FLANNEL_IPV6_NETWORK=fd00::/48\nFLANNEL_IPV6_SUBNET=fd00::1/64\nFLANNEL_MTU=1472\nFLANNEL_IPMASQ=false\n"
+    )
+    with pytest.raises(Impossible, match="has no IPv4 subnet"):
+        homes.home("docker", replace(wish(serving(SERVICE)), lease=lambda: six))

@@ -3,6 +3,7 @@
 - without a name it serves every runtime found, writes each file once, and prints what was done and what to run next
 - --dry-run writes nothing; a second run finds everything as it should be; --undo leaves nothing but folders
 - what is in the way ends it before anything is written, and so does a lease that is missing
+- Docker is served when it is named; until then it is told how
 - a name that is no runtime, and --undo of one runtime, are wrong usage
 """
 
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from cli import init
-from cli.machine import under
+from cli.machine import DOCKER_DROP_IN, under
 from cli.main import main
 
 CONFLIST = "/etc/cni/net.d/10-tulle.conflist"
@@ -78,6 +79,25 @@ def test_a_missing_lease_is_told_before_anything_is_written(root: Path, capsys: 
 def test_a_machine_without_runtimes_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path) == 1
     assert "none of podman, containerd, nerdctl is installed" in capsys.readouterr().err
+
+
+def test_docker_is_served_when_it_is_named_and_told_how_until_then(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path, text in (
+        ("/usr/sbin/dockerd", ""),
+        ("/lib/systemd/system/docker.service", "ExecStart=/usr/sbin/dockerd\n"),
+    ):
+        under(tmp_path, path).parent.mkdir(parents=True)
+        under(tmp_path, path).write_text(text)
+    assert run(tmp_path) == 1
+    assert "so it shares the subnet with nobody: tulle init docker" in capsys.readouterr().err
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
+    assert run(tmp_path, "docker") == 0
+    assert "next: systemctl daemon-reload && systemctl restart docker" in capsys.readouterr().out
+    assert run(tmp_path, undo=True) == 0
+    assert f"removed {DOCKER_DROP_IN}; next: systemctl daemon-reload" in capsys.readouterr().out
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize("words", [["rkt"], ["podman", "--undo"]])

@@ -3,6 +3,7 @@
 - runtimes by their programs; Podman's backend from its settings, from what it chose, or from what is installed
 - containerd's folders from its settings of either version; folders' configurations in containerd's order
 - tulle's driver counts from Podman 4.5 on
+- Docker's command is what the last of docker.service's files says, its drop-ins in the order of names, without ours
 - our bridge is told from another's; settings that cannot be read are named
 """
 
@@ -74,6 +75,24 @@ def test_a_driver_counts_where_podman_takes_drivers(tmp_path: Path, version: tup
     assert machine.look(tmp_path, version).podman.driven is driven
 
 
+def test_dockers_command_is_what_the_last_file_of_its_unit_says(tmp_path: Path) -> None:
+    assert machine.look(tmp_path).docker == machine.Docker()
+    put(
+        tmp_path,
+        "/lib/systemd/system/docker.service",
+        "[Service]\nType=notify\nExecStart=/bin/dockerd \\\n  -H fd://\n",
+    )
+    assert machine.look(tmp_path).docker.command == "/bin/dockerd -H fd://"
+    put(tmp_path, "/etc/systemd/system/docker.service.d/o.conf", "[Service]\nExecStart=\nExecStart=/bin/dockerd -D\n")
+    put(tmp_path, "/usr/lib/systemd/system/docker.service.d/o.conf", "[Service]\nExecStart=\nExecStart=/bin/other\n")
+    put(tmp_path, machine.DOCKER_DROP_IN, "[Service]\nExecStart=\nExecStart=/bin/dockerd -D $DOCKER_OPT_BIP\n")
+    put(tmp_path, machine.DOCKER_DEFAULTS, '# DOCKER_OPTS="-b x"\nDOCKER_OPTS="--debug"\nHTTP_PROXY=x\n')
+    put(tmp_path, machine.DOCKER_SETTINGS, '{"log-driver": "journald"}')
+    assert machine.look(tmp_path).docker == machine.Docker(
+        "/bin/dockerd -D", 'DOCKER_OPTS="--debug"', {"log-driver": "journald"}, settled=True
+    )
+
+
 def test_our_bridge_is_told_from_anothers(tmp_path: Path) -> None:
     put(tmp_path, "/usr/lib/cni/bridge")
     ours = machine.under(tmp_path, "/opt/cni/bin/bridge")
@@ -83,6 +102,9 @@ def test_our_bridge_is_told_from_anothers(tmp_path: Path) -> None:
 
 
 def test_settings_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    put(tmp_path, machine.DOCKER_SETTINGS, "{no json")
+    with pytest.raises(Unreadable, match=r"daemon\.json cannot be read"):
+        machine.look(tmp_path)
     put(tmp_path, machine.CONTAINERD, "no = toml = file")
     with pytest.raises(Unreadable, match=r"config\.toml cannot be read"):
         machine.look(tmp_path)
