@@ -1,6 +1,7 @@
-"""What holds for every test: no deadline for a drawn example, and the host's /run/tulle is left as it was."""
+"""What holds for every test: no deadline for a drawn example, signals as in a terminal, the host's /run/tulle left as it was."""
 
 import contextlib
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,12 @@ from cni import serial
 
 settings.register_profile("busy", deadline=None)  # a loaded machine is slow, not wrong
 settings.load_profile("busy")
+
+for number in (signal.SIGINT, signal.SIGQUIT):
+    if (
+        signal.getsignal(number) is signal.SIG_IGN
+    ):  # a shell does so for what it starts in the background, and programs inherit it
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)

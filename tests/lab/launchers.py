@@ -81,7 +81,11 @@ class Launcher:
     def finish(self, process: subprocess.Popen[bytes], config: bytes | None = None) -> Outcome:
         """Feed `config` to the end, wait, and return what came of it; a sanitizer's finding fails the test."""
         with process:
-            stdout, stderr = process.communicate(config, timeout=PATIENCE)
+            try:
+                stdout, stderr = process.communicate(config, timeout=PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
         words = stderr.decode()
         assert process.returncode != 99, words
         return Outcome(process.returncode, stdout or b"", words, self.noted())
