@@ -12,8 +12,6 @@ from agent.catalogue import PROGRAMS
 LAZY = (
     "cni.dispatch",
     "ctypes",
-    "kernel.decoding",
-    "kernel.encoding",
     "meta.firewall.dbus",
     "shlex",
     "subprocess",

@@ -27,14 +27,6 @@ NOTE = WORK / "made-from"
 
 BUILD_ID = "build-id"
 
-LOADED_BY_NAME = (
-    "pyroute2.netlink.rtnl.ifaddrmsg",
-    "pyroute2.netlink.rtnl.ifinfmsg",
-    "pyroute2.netlink.rtnl.ndmsg",
-    "pyroute2.netlink.rtnl.rtmsg",
-)
-"""Modules whose import PyInstaller cannot see: kernel.messages asks for them by name."""
-
 EXCLUDED = ("doctest", "lib2to3", "pdb", "pydoc", "setuptools", "tkinter", "unittest")
 """What is imported only by code that no program of ours reaches."""
 

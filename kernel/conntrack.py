@@ -12,8 +12,9 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from socket import AF_INET, AF_INET6
 
 from kernel.errors import KernelError
+from kernel.frames import ATTRIBUTE, HEADER
 from kernel.namespaces import Namespace
-from kernel.transport import ATTRIBUTE, HEADER, Transport
+from kernel.transport import Transport
 
 NETLINK_NETFILTER = 12
 CTNETLINK = 1 << 8  # NFNL_SUBSYS_CTNETLINK

@@ -1,6 +1,6 @@
 """What the kernel says is there: links, addresses, routes, neighbours and forwarding entries as frozen values.
 
-kernel.decoding makes them, deciders compare them, tests write them down. Links are their indexes, valid only in the
+kernel.links, addresses and rows read them, deciders compare them, tests write them down. Links are their indexes, valid only in the
 namespace they were read from. Must not know netlink's numbers.
 """
 

@@ -14,10 +14,11 @@ from typing import TypeVar
 
 from kernel.entries import Link, LinkAddress
 from kernel.errors import KernelError
+from kernel.frames import HEADER
 from kernel.listener import Listener
 from kernel.namespaces import Namespace
 from kernel.network import Network
-from kernel.transport import HEADER, Answer
+from kernel.transport import Answer
 
 GROUPS = {
     "link": 0x1,  # RTMGRP_LINK

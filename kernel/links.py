@@ -1,6 +1,6 @@
 """Asks for links and reads them out of the kernel's answers, byte for byte as linux/if_link.h lays them out.
 
-Every ADD reads four: pyroute2's class decodes all sixty attributes of one, in 0.14 ms for a veth and 0.35 for a bridge; these few
+Every ADD reads some: a class that describes all sixty attributes of one takes 0.14 ms for a veth and 0.35 for a bridge; these few
 lines take what Link holds, in a tenth of that. Must not know sockets.
 """
 
@@ -9,7 +9,7 @@ import struct
 from ipaddress import IPv4Address, IPv6Address
 
 from kernel.entries import BridgeInfo, Link, VxlanInfo
-from kernel.rows import HEADER, NLM_F_REQUEST, NUMBER, Attributes, attribute, attributes
+from kernel.frames import HEADER, NLM_F_DUMP, U16, U32, Attributes, attributes, message, number, pack, text
 
 IFF_UP, IFF_PROMISC, IFF_ALLMULTI = 0x1, 0x100, 0x200
 ARPHRD_ETHER, ARPHRD_LOOPBACK = 1, 772  # linux/if_arp.h: the link types whose address is a MAC
@@ -17,10 +17,8 @@ SKIP_STATS = 8  # RTEXT_FILTER_SKIP_STATS: counters are half of every link messa
 
 NAME_BYTES = 15  # IFNAMSIZ - 1
 RTM_GETLINK = 18
-NLM_F_DUMP = 0x300
 
 BODY = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, changed flags
-U16 = struct.Struct("=H")
 PORT = struct.Struct("!H")
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK = 1, 3, 4, 5
@@ -39,8 +37,7 @@ OPERSTATES = ("unknown", "notpresent", "down", "lowerlayerdown", "testing", "dor
 def get(link: int | str) -> bytearray:
     """Ask for one link by index or name; ValueError for what cannot be either."""
     if isinstance(link, str):
-        name = checked_name(link).encode() + b"\0"
-        return _question(0, 0, attribute(IFLA_IFNAME, name))
+        return _question(0, 0, text(IFLA_IFNAME, checked_name(link)))
     if not 0 < link < 2**31:
         raise ValueError(f"{link} is no link index")
     return _question(0, link, b"")
@@ -90,11 +87,7 @@ def read(data: bytes) -> Link:
 
 
 def _question(flags: int, index: int, selector: bytes) -> bytearray:
-    """Return RTM_GETLINK with sequence number 0."""
-    asked = selector + attribute(IFLA_EXT_MASK, NUMBER.pack(SKIP_STATS))
-    size = HEADER.size + BODY.size + len(asked)
-    header = HEADER.pack(size, RTM_GETLINK, NLM_F_REQUEST | flags, 0, 0)
-    return bytearray(header + BODY.pack(0, 0, index, 0, 0) + asked)
+    return message(RTM_GETLINK, flags, pack(BODY, 0, 0, index, 0, 0), selector, number(IFLA_EXT_MASK, SKIP_STATS))
 
 
 def _text(value: bytes) -> str:
@@ -103,8 +96,8 @@ def _text(value: bytes) -> str:
 
 
 def _number(told: Attributes, kind: int) -> int:
-    number: int = NUMBER.unpack(told[kind])[0] if kind in told else 0
-    return number
+    value: int = U32.unpack(told[kind])[0] if kind in told else 0
+    return value
 
 
 def _flag(told: Attributes, kind: int) -> bool:

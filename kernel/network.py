@@ -1,17 +1,16 @@
 """One network namespace: what is to change there, and what is there.
 
 Programs hold two of these, `host` and `container`, and never move. Everything the kernel refuses leaves as KernelError
-with the request in words. Opening one loads pyroute2's message classes; importing this module does not. Not for two
-threads at once. Must not know any protocol, or decide anything.
+with the request in words. Not for two threads at once. Must not know any protocol, or decide anything.
 """
 
 import errno
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from socket import AF_INET, AF_INET6
-from types import ModuleType
 from typing import Self, TypeVar
 
-from kernel import links, qdiscs, rows
+from kernel import addresses, links, qdiscs, rows
+from kernel.encoding import encode
 from kernel.entries import BridgeInfo, FdbEntry, IPAddress, Link, LinkAddress, Neighbour, Qdisc, RouteEntry, VxlanInfo
 from kernel.errors import KernelError
 from kernel.namespaces import Namespace
@@ -30,13 +29,6 @@ Entry = TypeVar("Entry")
 Reply = TypeVar("Reply")
 
 
-def _codecs() -> tuple[ModuleType, ModuleType]:
-    """Import the modules that need pyroute2, when the first socket is opened."""
-    from kernel import decoding, encoding  # noqa: PLC0415 - keeps pyroute2 off the paths that open no socket
-
-    return encoding, decoding
-
-
 class Network:
     """A network namespace through one netlink socket opened in it; None is the one we are in.
 
@@ -44,12 +36,11 @@ class Network:
     is constructed only kernel.events' waiting needs it open.
     """
 
-    __slots__ = ("_decoding", "_encoding", "_transport", "namespace")
+    __slots__ = ("_transport", "namespace")
 
     def __init__(self, namespace: Namespace | None = None) -> None:
         self.namespace = namespace
         self._transport = Transport(namespace)
-        self._encoding, self._decoding = _codecs()
 
     def __enter__(self) -> Self:
         return self
@@ -72,7 +63,7 @@ class Network:
         A malformed request is refused before anything is sent. The kernel does not stop at a refusal: requests after
         it were tried too, so what follows must not do harm when what it follows was refused.
         """
-        messages = [self._encoding.encode(request) for request in requests]
+        messages = [encode(request) for request in requests]
         for error in self._carry_out(requests, messages):
             if error is not None:
                 raise error
@@ -84,7 +75,7 @@ class Network:
         malformed: dict[int, KernelError] = {}
         for position, request in enumerate(wanted):
             try:
-                messages.append(self._encoding.encode(request))
+                messages.append(encode(request))
             except KernelError as error:
                 messages.append([])
                 malformed[position] = error
@@ -122,8 +113,8 @@ class Network:
         """Return the addresses of both families on all links, or on the one with this index (none if it is gone)."""
         found: tuple[LinkAddress, ...] = self._dump(
             f"reading addresses of link {link}" if link else "reading addresses",
-            lambda: self._encoding.dump_addresses(link or 0),
-            self._decoding.address,
+            lambda: addresses.dump(link or 0),
+            addresses.read,
             nothing={errno.ENODEV},
         )
         return tuple(entry for entry in found if link is None or entry.link == link)
@@ -142,7 +133,7 @@ class Network:
         version = 4 if family == AF_INET else 6
         found: tuple[RouteEntry, ...] = self._dump(
             f"reading IPv{version} routes of table {table}",
-            lambda: self._encoding.dump_routes(family, table, link or 0),
+            lambda: rows.dump_routes(family, table, link or 0),
             rows.configured_route,
             nothing={errno.ENOENT, errno.ENODEV},
         )
@@ -154,7 +145,7 @@ class Network:
         """Return the way a packet from here to `address` would go: link, gateway, preferred source; None for no way."""
         return self._ask(
             f"looking up the route to {address}",
-            lambda: self._encoding.get_route(address),
+            lambda: rows.get_route(address),
             rows.route,
             nothing=NO_WAY,
         )
@@ -163,7 +154,7 @@ class Network:
         """Return the neighbour entries of both families on one link."""
         found: tuple[Neighbour, ...] = self._dump(
             f"reading neighbours of link {link}",
-            lambda: self._encoding.dump_neighbours(link),
+            lambda: rows.dump_neighbours(link),
             rows.neighbour,
             nothing={errno.ENODEV},
         )
@@ -173,7 +164,7 @@ class Network:
         """Return the forwarding entries of one vxlan device or bridge port."""
         found: tuple[FdbEntry, ...] = self._dump(
             f"reading forwarding entries of link {link}",
-            lambda: self._encoding.dump_fdb(link),
+            lambda: rows.dump_fdb(link),
             rows.fdb,
             nothing={errno.ENODEV},
         )
@@ -246,7 +237,7 @@ class Network:
     def _decode(self, decode: Callable[[bytes], Entry], answer: Answer, what: str) -> Entry:
         try:
             return decode(answer.data)
-        except Exception as error:  # whatever pyroute2 raises for an answer it cannot read ends here
+        except Exception as error:  # whatever a reader raises for an answer it cannot read ends here
             raise KernelError(errno.EBADMSG, self._where(what), str(error)) from error
 
     def _unless(self, nothing: Collection[int], refusal: Refusal, what: str) -> None:

@@ -14,8 +14,9 @@ from typing import Any
 
 from kernel import tools
 from kernel.errors import KernelError
+from kernel.frames import ATTRIBUTE, HEADER
 from kernel.namespaces import Namespace
-from kernel.transport import ATTRIBUTE, HEADER, Refusal, Transport
+from kernel.transport import Refusal, Transport
 
 PLAIN = re.compile(r"[A-Za-z0-9_ -]+")
 TRIAL = {"add": {"table": {"family": "inet", "name": "tulle_trial"}}}

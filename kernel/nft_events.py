@@ -6,9 +6,10 @@ where to look: events are lost when too many come at once. Blind spot: iptables 
 
 import struct
 
+from kernel.frames import ATTRIBUTE, HEADER
 from kernel.listener import Listener
 from kernel.namespaces import Namespace
-from kernel.transport import ATTRIBUTE, HEADER, Answer
+from kernel.transport import Answer
 
 NETLINK_NETFILTER = 12
 NFNLGRP_NFTABLES = 1 << (7 - 1)

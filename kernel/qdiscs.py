@@ -1,14 +1,14 @@
 """Queueing disciplines and the filters that redirect, to and from netlink messages, as linux/pkt_sched.h lays them out.
 
-pyroute2's class for them loads thirty more modules, which every ADD with a limit would pay for. A value that does not fit
-is a ValueError; an answer that cannot be read raises whatever it does, for kernel.network to translate. Must not know sockets.
+A value that does not fit is a ValueError; an answer that cannot be read raises whatever it does, for kernel.network to translate.
+Must not know sockets.
 """
 
 import struct
 
 from kernel.entries import Qdisc, TokenBucket
+from kernel.frames import CREATE, EXCL, HEADER, NLM_F_DUMP, attribute, attributes, message, pack
 from kernel.requests import AddRedirect, AddTokenBucket, DeleteQdisc
-from kernel.rows import CREATE, EXCL, HEADER, NLM_F_REQUEST, attribute, attributes
 
 ROOT, INGRESS = 0xFFFFFFFF, 0xFFFFFFF1
 """Where a qdisc hangs: TC_H_ROOT, TC_H_INGRESS."""
@@ -18,7 +18,6 @@ ROOT_HANDLE, INGRESS_HANDLE = 0x10000, 0xFFFF0000
 
 RTM_NEWQDISC, RTM_DELQDISC, RTM_GETQDISC = 36, 37, 38
 RTM_NEWTFILTER, RTM_GETTFILTER = 44, 46
-NLM_F_DUMP = 0x300
 
 BODY = struct.Struct("=BxxxiIII")  # struct tcmsg: family, index, handle, parent, info
 BUCKET = struct.Struct("=BBHhHI BBHhHI III")  # struct tc_tbf_qopt: rate, peak rate, limit, buffer, mtu
@@ -43,40 +42,40 @@ def add_bucket(request: AddTokenBucket) -> bytearray:
     """Write a tbf; a rate of 4 GiB a second and more goes into an attribute of its own (contract 8.14)."""
     bucket = request.bucket
     rate = (0, 0, 0, 0, 0, min(bucket.rate, HIGHEST))
-    parameters = _pack(BUCKET, *rate, 0, 0, 0, 0, 0, 0, bucket.limit, _ticks(bucket.buffer), 0)
+    parameters = pack(BUCKET, *rate, 0, 0, 0, 0, 0, 0, bucket.limit, _ticks(bucket.buffer), 0)
     options = attribute(TCA_TBF_PARMS, parameters)
     if bucket.rate > HIGHEST:
-        options += attribute(TCA_TBF_RATE64, _pack(U64, bucket.rate))
+        options += attribute(TCA_TBF_RATE64, pack(U64, bucket.rate))
     return _add(request.link, "tbf", ROOT_HANDLE, ROOT, options)
 
 
 def add_redirect(request: AddRedirect) -> list[bytearray]:
     """Write an ingress qdisc, then a filter that matches everything and redirects it."""
-    mirred = _pack(MIRRED, 0, 0, TC_ACT_STOLEN, 0, 0, TCA_EGRESS_REDIR, request.to)
+    mirred = pack(MIRRED, 0, 0, TC_ACT_STOLEN, 0, 0, TCA_EGRESS_REDIR, request.to)
     action = attribute(TCA_ACT_KIND, b"mirred\0") + attribute(TCA_ACT_OPTIONS, attribute(TCA_MIRRED_PARMS, mirred))
     everything = SELECTOR.pack(TC_U32_TERMINAL, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0)
     options = attribute(TCA_U32_SEL, everything) + attribute(TCA_U32_ACT, attribute(1, action))
-    body = _pack(BODY, 0, request.link, 0, INGRESS_HANDLE, FIRST_ALL_PROTOCOLS)
+    body = pack(BODY, 0, request.link, 0, INGRESS_HANDLE, FIRST_ALL_PROTOCOLS)
     return [
         _add(request.link, "ingress", INGRESS_HANDLE, INGRESS, b""),
-        _message(RTM_NEWTFILTER, CREATE | EXCL, body, attribute(TCA_KIND, b"u32\0"), attribute(TCA_OPTIONS, options)),
+        message(RTM_NEWTFILTER, CREATE | EXCL, body, attribute(TCA_KIND, b"u32\0"), attribute(TCA_OPTIONS, options)),
     ]
 
 
 def delete(request: DeleteQdisc) -> bytearray:
     """Name a qdisc by the place it hangs at."""
     place = INGRESS if request.arriving else ROOT
-    return _message(RTM_DELQDISC, 0, _pack(BODY, 0, request.link, 0, place, 0))
+    return message(RTM_DELQDISC, 0, pack(BODY, 0, request.link, 0, place, 0))
 
 
 def dump(link: int) -> bytearray:
     """Ask for the qdiscs of one link; the kernel may tell of all."""
-    return _message(RTM_GETQDISC, NLM_F_DUMP, _pack(BODY, 0, link, 0, 0, 0))
+    return message(RTM_GETQDISC, NLM_F_DUMP, pack(BODY, 0, link, 0, 0, 0))
 
 
 def dump_redirects(link: int) -> bytearray:
     """Ask for the filters on what arrives on one link."""
-    return _message(RTM_GETTFILTER, NLM_F_DUMP, _pack(BODY, 0, link, 0, INGRESS_HANDLE, 0))
+    return message(RTM_GETTFILTER, NLM_F_DUMP, pack(BODY, 0, link, 0, INGRESS_HANDLE, 0))
 
 
 def read(data: bytes) -> Qdisc:
@@ -131,18 +130,5 @@ def _text(value: bytes) -> str:
 
 def _add(link: int, kind: str, handle: int, parent: int, options: bytes) -> bytearray:
     named = attribute(TCA_KIND, kind.encode() + b"\0")
-    body = _pack(BODY, 0, link, handle, parent, 0)
-    return _message(RTM_NEWQDISC, CREATE | EXCL, body, named, attribute(TCA_OPTIONS, options) if options else b"")
-
-
-def _message(kind: int, flags: int, *parts: bytes) -> bytearray:
-    """Return a message with sequence number 0."""
-    length = HEADER.size + sum(map(len, parts))
-    return bytearray(b"".join((HEADER.pack(length, kind, NLM_F_REQUEST | flags, 0, 0), *parts)))
-
-
-def _pack(layout: struct.Struct, *values: int) -> bytes:
-    try:
-        return layout.pack(*values)
-    except struct.error as error:
-        raise ValueError(f"it does not fit a netlink message: {error}") from error
+    body = pack(BODY, 0, link, handle, parent, 0)
+    return message(RTM_NEWQDISC, CREATE | EXCL, body, named, attribute(TCA_OPTIONS, options) if options else b"")

@@ -1,30 +1,37 @@
 """Routes, neighbours and forwarding entries to and from netlink messages by hand: a host with thousands of peers has thousands of each.
 
-pyroute2's classes take some hundred microseconds a message, this a few. Numbers are those of linux/rtnetlink.h and
-linux/neighbour.h. A value that does not fit is a ValueError; an answer that cannot be read raises whatever it does, for
+Numbers are those of linux/rtnetlink.h and linux/neighbour.h. A value that does not fit is a ValueError; an answer that cannot be read raises whatever it does, for
 kernel.network to translate. Must not know sockets.
 """
 
 import struct
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from socket import AF_INET, AF_INET6
+from socket import AF_INET, AF_INET6, AF_UNSPEC
 
-from kernel.entries import FdbEntry, Hop, IPAddress, IPNetwork, Neighbour, RouteEntry
+from kernel.entries import FdbEntry, Hop, IPAddress, IPInterface, IPNetwork, Neighbour, RouteEntry
+from kernel.frames import (
+    APPEND,
+    CREATE,
+    EXCL,
+    HEADER,
+    NLM_F_DUMP,
+    REPLACE,
+    U32,
+    attribute,
+    attributes,
+    message,
+    number,
+    pack,
+)
 from kernel.requests import AddFdb, AddNeighbour, AddRoute, DeleteFdb, DeleteNeighbour, DeleteRoute
 
-NLM_F_REQUEST = 0x1
-REPLACE, EXCL, CREATE, APPEND = 0x100, 0x200, 0x400, 0x800
-RTM_NEWROUTE, RTM_DELROUTE = 24, 25
-RTM_NEWNEIGH, RTM_DELNEIGH = 28, 29
+RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
 AF_BRIDGE = 7
 
-HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
 ROUTE = struct.Struct("=8BI")  # struct rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags
 NEIGHBOUR = struct.Struct("=B3xiHBB")  # struct ndmsg: family, ifindex, state, flags, type
 HOP = struct.Struct("=HBBi")  # struct rtnexthop: length, flags, hops, ifindex
-ATTRIBUTE = struct.Struct("=HH")  # struct rtattr: length, type
-KIND = 0x3FFF
-NUMBER = struct.Struct("=I")
 
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC, RTA_METRICS, RTA_MULTIPATH, RTA_TABLE = (
     1,
@@ -45,11 +52,9 @@ SCOPE_UNIVERSE, SCOPE_LINK, SCOPE_NOWHERE = 0, 253, 255
 ROUTE_KINDS = {1: "unicast", 2: "local", 3: "broadcast", 4: "anycast", 5: "multicast", 6: "blackhole"}
 ROUTE_KINDS |= {7: "unreachable", 8: "prohibit", 9: "throw", 10: "nat", 11: "xresolve"}
 
-NDA_DST, NDA_LLADDR = 1, 2
+NDA_DST, NDA_LLADDR, NDA_IFINDEX = 1, 2, 8
 NUD_PERMANENT = 0x80
 NTF_SELF = 0x2
-
-Attributes = dict[int, bytes]
 
 
 def add_route(request: AddRoute) -> bytearray:
@@ -61,40 +66,62 @@ def add_route(request: AddRoute) -> bytearray:
     manner = REPLACE if request.replace else ((APPEND if six else 0) if request.append else EXCL)
     scope = SCOPE_LINK if request.gateway is None and not six and not request.blackhole else SCOPE_UNIVERSE
     head = _route_head(request, request.protocol, scope if request.scope is None else request.scope)
-    more = b"" if request.source is None else attribute(RTA_PREFSRC, _octets(request.source))
-    metrics = b"".join(_number(kind, value) for kind, value in _metrics(request) if value)
+    more = b"" if request.source is None else attribute(RTA_PREFSRC, octets(request.source))
+    metrics = b"".join(number(kind, value) for kind, value in _metrics(request) if value)
     more += attribute(RTA_METRICS, metrics) if metrics else b""
     flags = RTNH_F_ONLINK if request.onlink else 0
-    return _message(RTM_NEWROUTE, CREATE | manner, _pack(ROUTE, *head, flags), _way(request), more)
+    return message(RTM_NEWROUTE, CREATE | manner, pack(ROUTE, *head, flags), _way(request), more)
 
 
 def delete_route(request: DeleteRoute) -> bytearray:
     """Name a route by what is given; scope nowhere agrees with any."""
     head = _route_head(request, 0, SCOPE_NOWHERE)
-    return _message(RTM_DELROUTE, 0, _pack(ROUTE, *head, 0), _way(request))
+    return message(RTM_DELROUTE, 0, pack(ROUTE, *head, 0), _way(request))
 
 
 def add_neighbour(request: AddNeighbour, mac: bytes) -> bytearray:
     """Write a permanent neighbour; `mac` is the checked one of the request."""
-    body = _pack(NEIGHBOUR, _family(request.address), request.link, NUD_PERMANENT, 0, RTN_UNICAST)
-    where = attribute(NDA_DST, _octets(request.address))
-    return _message(RTM_NEWNEIGH, CREATE | REPLACE, body, where, attribute(NDA_LLADDR, mac))
+    body = pack(NEIGHBOUR, family_of(request.address), request.link, NUD_PERMANENT, 0, RTN_UNICAST)
+    where = attribute(NDA_DST, octets(request.address))
+    return message(RTM_NEWNEIGH, CREATE | REPLACE, body, where, attribute(NDA_LLADDR, mac))
 
 
 def delete_neighbour(request: DeleteNeighbour) -> bytearray:
     """Name a neighbour by link and address."""
-    body = _pack(NEIGHBOUR, _family(request.address), request.link, 0, 0, 0)
-    return _message(RTM_DELNEIGH, 0, body, attribute(NDA_DST, _octets(request.address)))
+    body = pack(NEIGHBOUR, family_of(request.address), request.link, 0, 0, 0)
+    return message(RTM_DELNEIGH, 0, body, attribute(NDA_DST, octets(request.address)))
 
 
 def add_fdb(request: AddFdb, mac: bytes) -> bytearray:
     """Write a permanent entry of a vxlan device; `mac` is the checked one of the request."""
-    return _message(RTM_NEWNEIGH, CREATE | REPLACE, *_fdb(request, mac))
+    return message(RTM_NEWNEIGH, CREATE | REPLACE, *_fdb(request, mac))
 
 
 def delete_fdb(request: DeleteFdb, mac: bytes) -> bytearray:
     """Name an entry of a vxlan device."""
-    return _message(RTM_DELNEIGH, 0, *_fdb(request, mac))
+    return message(RTM_DELNEIGH, 0, *_fdb(request, mac))
+
+
+def dump_routes(family: int, table: int, link: int) -> bytearray:
+    """Ask for the routes of one family and table, or (link not 0) those leaving by one link."""
+    by = number(RTA_OIF, link) if link else b""
+    return message(RTM_GETROUTE, NLM_F_DUMP, _question(family), number(RTA_TABLE, table), by)
+
+
+def get_route(address: IPAddress) -> bytearray:
+    """Ask which way a packet to `address` would go."""
+    body = _question(family_of(address), address.max_prefixlen)
+    return message(RTM_GETROUTE, 0, body, attribute(RTA_DST, octets(address)))
+
+
+def dump_neighbours(link: int) -> bytearray:
+    """Ask for the neighbour entries of one link."""
+    return message(RTM_GETNEIGH, NLM_F_DUMP, pack(NEIGHBOUR, AF_UNSPEC, 0, 0, 0, 0), number(NDA_IFINDEX, link))
+
+
+def dump_fdb(link: int) -> bytearray:
+    """Ask for the forwarding entries of one link."""
+    return message(RTM_GETNEIGH, NLM_F_DUMP, pack(NEIGHBOUR, AF_BRIDGE, link, 0, 0, 0))
 
 
 def route(data: bytes) -> RouteEntry | None:
@@ -147,31 +174,14 @@ def fdb(data: bytes) -> FdbEntry | None:
     return FdbEntry(link, mac, _address(found.get(NDA_DST)), bool(state & NUD_PERMANENT))
 
 
-def _message(kind: int, flags: int, *parts: bytes) -> bytearray:
-    length = HEADER.size + sum(map(len, parts))
-    return bytearray(b"".join((HEADER.pack(length, kind, NLM_F_REQUEST | flags, 0, 0), *parts)))
-
-
-def attribute(kind: int, value: bytes) -> bytes:
-    """Return an attribute, padded to the 4 bytes netlink aligns to."""
-    return ATTRIBUTE.pack(ATTRIBUTE.size + len(value), kind) + value + bytes(-len(value) % 4)
-
-
-def _number(kind: int, value: int) -> bytes:
-    return attribute(kind, _pack(NUMBER, value))
-
-
-def _pack(layout: struct.Struct, *values: int) -> bytes:
-    try:
-        return layout.pack(*values)
-    except struct.error as error:
-        raise ValueError(f"it does not fit a netlink message: {error}") from error
+def _question(family: int, length: int = 0) -> bytes:
+    return pack(ROUTE, family, length, 0, 0, 0, 0, 0, 0, 0)
 
 
 def _route_head(request: AddRoute | DeleteRoute, protocol: int, scope: int) -> tuple[int, ...]:
     table = request.table if request.table < 256 else 0
     kind = RTN_BLACKHOLE if request.blackhole else RTN_UNICAST
-    return (_family(request.dst), request.dst.prefixlen, 0, 0, table, protocol, scope, kind)
+    return (family_of(request.dst), request.dst.prefixlen, 0, 0, table, protocol, scope, kind)
 
 
 def _metrics(request: AddRoute) -> tuple[tuple[int, int], ...]:
@@ -180,49 +190,39 @@ def _metrics(request: AddRoute) -> tuple[tuple[int, int], ...]:
 
 def _way(request: AddRoute | DeleteRoute) -> bytes:
     """Say which route: table, destination, gateway, link and priority, as far as they are given."""
-    parts = [_number(RTA_TABLE, request.table)]
+    parts = [number(RTA_TABLE, request.table)]
     if request.dst.prefixlen:
         parts.append(attribute(RTA_DST, request.dst.network_address.packed))
     if request.gateway is not None:
         if request.gateway.version != request.dst.version:
             raise ValueError(f"gateway {request.gateway} is not of the family of {request.dst}")
-        parts.append(attribute(RTA_GATEWAY, _octets(request.gateway)))
+        parts.append(attribute(RTA_GATEWAY, octets(request.gateway)))
     if request.link:
-        parts.append(_number(RTA_OIF, request.link))
+        parts.append(number(RTA_OIF, request.link))
     if request.priority:
-        parts.append(_number(RTA_PRIORITY, request.priority))
+        parts.append(number(RTA_PRIORITY, request.priority))
     return b"".join(parts)
 
 
 def _fdb(request: AddFdb | DeleteFdb, mac: bytes) -> tuple[bytes, bytes, bytes]:
-    body = _pack(NEIGHBOUR, AF_BRIDGE, request.link, NUD_PERMANENT, NTF_SELF, 0)
-    return body, attribute(NDA_LLADDR, mac), attribute(NDA_DST, _octets(request.dst))
+    body = pack(NEIGHBOUR, AF_BRIDGE, request.link, NUD_PERMANENT, NTF_SELF, 0)
+    return body, attribute(NDA_LLADDR, mac), attribute(NDA_DST, octets(request.dst))
 
 
-def _octets(address: IPAddress) -> bytes:
+def octets(address: IPAddress) -> bytes:
+    """Return an address as netlink carries it; ValueError for one with a zone."""
     if isinstance(address, IPv6Address) and address.scope_id:
         raise ValueError(f"{address} has a zone, which does not fit a netlink message: the link says it")
     return address.packed
 
 
-def _family(address: IPAddress | IPNetwork) -> int:
+def family_of(address: IPAddress | IPInterface | IPNetwork) -> int:
+    """Return AF_INET or AF_INET6."""
     return AF_INET if address.version == 4 else AF_INET6
 
 
-def attributes(data: bytes, offset: int = 0) -> Attributes:
-    """Return kind -> value of the attributes from `offset` to the end; ValueError or struct.error when one is cut short."""
-    found = {}
-    while offset < len(data):
-        length, kind = ATTRIBUTE.unpack_from(data, offset)
-        if not ATTRIBUTE.size <= length <= len(data) - offset:
-            raise ValueError("attribute cut short")
-        found[kind & KIND] = data[offset + ATTRIBUTE.size : offset + length]
-        offset += (length + 3) & ~3
-    return found
-
-
 def _value(data: bytes | None) -> int:
-    return 0 if data is None else int(NUMBER.unpack(data)[0])
+    return 0 if data is None else int(U32.unpack(data)[0])
 
 
 def _address(data: bytes | None) -> IPAddress | None:

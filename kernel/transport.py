@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kernel.errors import KernelError
+from kernel.frames import ATTRIBUTE, HEADER
 from kernel.namespaces import Namespace, inside
 
 # linux/netlink.h
@@ -22,11 +23,9 @@ NLM_F_ACK, NLM_F_DUMP_INTR, NLM_F_ACK_TLVS = 0x4, 0x10, 0x200
 NLMSGERR_ATTR_MSG = 1
 SO_RCVBUFFORCE = 33  # asm-generic/socket.h
 
-HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
 FLAGS = struct.Struct("=H")
 SEQUENCE = struct.Struct("=I")
 ERROR = struct.Struct("=i")
-ATTRIBUTE = struct.Struct("=HH")
 FLAGS_OFFSET, SEQUENCE_OFFSET = 6, 8
 HIGHEST_SEQUENCE = 0xFFFFFFFF
 

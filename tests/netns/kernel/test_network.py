@@ -2,7 +2,7 @@
 
 - every request does what it says, and what was done is read back as written
 - a veth is complete after one request: both ends, master, MTU, MAC, up
-- refusals are KernelErrors with the request in words, `gone` or `exists`; nothing of pyroute2 escapes
+- refusals are KernelErrors with the request in words, `gone` or `exists`
 - a batch carries on after a refusal, and each request gets its own
 - dumps return one link's, one table's, one family's entries when asked
 - a dump overtaken by changes is repeated, five times at most, then used as it is

@@ -334,9 +334,9 @@ def test_a_traceback_goes_to_stderr_for_who_debugs(serve: Serve, debug: str, *, 
 
 def test_verbs_that_cannot_be_loaded_are_told_as_an_error(serve: Serve) -> None:
     def broken() -> Verbs:
-        raise ImportError("No module named 'pyroute2'")
+        raise ImportError("No module named 'jeepney'")
 
-    assert error(serve(Program("probe", broken), stdin()))["msg"] == "No module named 'pyroute2'"
+    assert error(serve(Program("probe", broken), stdin()))["msg"] == "No module named 'jeepney'"
 
 
 @pytest.mark.parametrize("code", [2, 7])

@@ -8,7 +8,8 @@ import pytest
 
 from kernel import events
 from kernel.events import Change
-from kernel.transport import HEADER, Answer
+from kernel.frames import HEADER
+from kernel.transport import Answer
 
 
 def _event(kind: int, body: bytes) -> Answer:

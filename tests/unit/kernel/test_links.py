@@ -11,17 +11,18 @@ from ipaddress import ip_address
 from typing import Any
 
 import pytest
+from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
-from kernel import encoding, links
+from kernel import links
 from kernel.entries import BridgeInfo, Link, VxlanInfo
-from kernel.messages import ifinfmsg
+from tests.unit.kernel import pyroute2_encoding as theirs
 
 Attributes = list[tuple[str, Any]]
 
 
 def told(attributes: Attributes, **fields: int) -> bytes:
     """A link message as pyroute2 writes it."""
-    return bytes(encoding.message(ifinfmsg, 16, 0, {"ifi_type": 1, "index": 7, **fields}, attributes))
+    return bytes(theirs.message(ifinfmsg, 16, 0, {"ifi_type": 1, "index": 7, **fields}, attributes))
 
 
 def nest(kind: str, data: Attributes, **more: Any) -> tuple[str, Any]:
@@ -86,14 +87,14 @@ def test_a_message_cut_short_is_refused(data: bytes) -> None:
 
 @pytest.mark.parametrize("link", ["eth0", "fifteen-letters", 7])
 def test_a_question_is_the_one_pyroute2_would_put(link: int | str) -> None:
-    fields, selector = encoding.link_selector(link)
+    fields, selector = theirs.link_selector(link)
     mask: Attributes = [("IFLA_EXT_MASK", links.SKIP_STATS)]
-    assert links.get(link) == encoding.message(ifinfmsg, links.RTM_GETLINK, 0, fields, [*selector, *mask])
+    assert links.get(link) == theirs.message(ifinfmsg, links.RTM_GETLINK, 0, fields, [*selector, *mask])
 
 
 def test_the_question_for_all_links_is_the_one_pyroute2_would_put() -> None:
     mask: Attributes = [("IFLA_EXT_MASK", links.SKIP_STATS)]
-    assert links.dump() == encoding.message(ifinfmsg, links.RTM_GETLINK, links.NLM_F_DUMP, {}, mask)
+    assert links.dump() == theirs.message(ifinfmsg, links.RTM_GETLINK, theirs.NLM_F_DUMP, {}, mask)
 
 
 @pytest.mark.parametrize("link", ["", ".", "..", "a/b", "a:b", "a b", "a\0", "sixteen--letters", 0, -1, 2**31])

@@ -5,7 +5,8 @@ import struct
 import pytest
 
 from kernel import nft_events
-from kernel.transport import HEADER, Answer
+from kernel.frames import HEADER
+from kernel.transport import Answer
 
 
 def message(kind: int, attribute: int = 1, name: bytes = b"filter\0") -> Answer:

@@ -8,8 +8,8 @@ import pytest
 
 from kernel import qdiscs
 from kernel.entries import Qdisc, TokenBucket
+from kernel.frames import HEADER, attribute
 from kernel.requests import AddRedirect, AddTokenBucket, DeleteQdisc
-from kernel.rows import HEADER, attribute
 
 
 @pytest.mark.parametrize("rate", [1, 125_000, 2**32 - 1, 2**32, 10**12])

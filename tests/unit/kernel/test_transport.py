@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel import transport
-from kernel.transport import HEADER, NLM_F_ACK_TLVS, NLMSG_DONE, NLMSG_ERROR, Answer, Refusal
+from kernel.frames import HEADER
+from kernel.transport import NLM_F_ACK_TLVS, NLMSG_DONE, NLMSG_ERROR, Answer, Refusal
 
 
 def _message(kind: int, body: bytes, flags: int = 0, sequence: int = 1) -> bytes:
