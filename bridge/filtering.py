@@ -87,8 +87,8 @@ def _finish(plan: Attachment, host: Network, bridge: Link, link: Link) -> None:
         raise CniError(
             Code.CONFLICT, f'"{link.name}" has no other end on the host', f"delete it with ip link delete {link.name}"
         )
-    for name in (link.name, port.name):
-        links.ignore_router_advertisements(name)
+    for end in (link, port):
+        links.ignore_router_advertisements(end)
     host.apply(SetLink(port.index, master=bridge.index))
     host.apply(*memberships(plan, bridge, port.index, vlans.gateway_port(plan.gateway_vlan)))
     host.apply(SetLink(port.index, up=True), SetLink(link.index, up=True))

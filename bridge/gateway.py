@@ -22,7 +22,8 @@ def ensure(plan: Attachment, host: Network, bridge: Link, carrier: Link) -> None
     """
     if not plan.gateways:
         return
-    present = host.addresses(carrier.index)
+    versions = sorted({wanted.version for wanted in plan.gateways})
+    present = host.addresses(carrier.index, versions[0] if len(versions) == 1 else 0)
     missing = [wanted for wanted in plan.gateways if wanted not in {entry.address for entry in present}]
     if missing:
         refuse_second_bridge(plan, host)
@@ -31,7 +32,7 @@ def ensure(plan: Attachment, host: Network, bridge: Link, carrier: Link) -> None
             _allow_replacing(plan, _in_use(host, bridge, carrier), in_the_way, missing)
         host.apply(*_requests(carrier, in_the_way, missing))
         _yield_to_faster(plan, host, carrier, missing)
-    for version in sorted({wanted.version for wanted in plan.gateways}):
+    for version in versions:
         sysctl.ensure(FORWARDING[version], "1")
 
 

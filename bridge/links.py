@@ -3,6 +3,7 @@
 Must not know what a link is for.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 from os import urandom
 
@@ -10,6 +11,7 @@ from cni.errors import CniError, Code
 from kernel import sysctl
 from kernel.errors import KernelError
 from kernel.network import Link, Network
+from kernel.requests import Request
 
 DIGITS = 11
 """As many as fit a link name: the kernel goes on with a batch after a refusal, so a clash of names would put our alias on
@@ -27,15 +29,21 @@ def random_mac() -> str:
     return ":".join(f"{octet:02x}" for octet in (first & 0xFE | 0x02, *rest))
 
 
-def ignore_router_advertisements(link: str) -> None:
+def ignore_router_advertisements(link: Link) -> None:
     """Before carrier, so that no container can route the host's traffic through itself (CVE-2020-10749)."""
-    with suppress(KernelError):
-        sysctl.write(f"net/ipv6/conf/{link}/accept_ra", "0")
+    if link.advised:
+        with suppress(KernelError):
+            sysctl.write(f"net/ipv6/conf/{link.name}/accept_ra", "0")
 
 
-def present(network: Network, name: str) -> Link:
+def present(network: Network, name: str | int, after: Sequence[Request] = ()) -> Link:
+    """Return a link that was just made, or that the requests of `after` make; CniError 11 when another program has removed it."""
+    (link,) = network.look(name, after=after)
+    return insist(link, name)
+
+
+def insist(link: Link | None, name: str | int) -> Link:
     """Return a link that was just made; CniError 11 when another program has removed it."""
-    link = network.link(name)
     if link is None:
         raise CniError(
             Code.TRY_AGAIN_LATER, f'link "{name}" vanished while it was being set up', "another program removed it"

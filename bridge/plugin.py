@@ -181,7 +181,7 @@ def _doors(request: Request) -> Iterator[tuple[Network, Network]]:
             f'failed to open netns "{request.netns}": {gone}',
             "pass the path of a network namespace in CNI_NETNS",
         ) from gone
-    with namespace, Network() as host, Network(namespace) as container:
+    with namespace, Network() as host, Network(namespace, lazy=True) as container:
         yield host, container
 
 

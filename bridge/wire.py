@@ -13,10 +13,11 @@ from bridge import gateway, guard, links, translation
 from bridge.plan import Attachment
 from cni.errors import CniError, Code
 from cni.types import Interface, Result
-from kernel import events, sysctl
+from kernel import events
 from kernel.errors import KernelError
 from kernel.network import Link, Network
 from kernel.requests import AddAddress, AddBridge, AddRoute, AddVeth, DeleteLink, Request, SetLink
+from kernel.sysctl import Parameter
 
 NAME_ATTEMPTS = 10
 PORT_UP_SECONDS = 10.0
@@ -44,9 +45,9 @@ def wire(plan: Attachment, host: Network, container: Network) -> Result:
         _watch(plan, ends, undo)
         _configure(plan, container, ends.host_end.peer)
         _translate(plan, undo)
-        _await_traffic(plan, host, container, ends)
+        result = _result(plan, host, ends, *_await_traffic(plan, host, container, ends))
         undo.pop_all()
-    return _result(plan, host, ends)
+    return result
 
 
 def _ready_bridge(plan: Attachment, host: Network) -> Link:
@@ -56,7 +57,7 @@ def _ready_bridge(plan: Attachment, host: Network) -> Link:
         gateway.refuse_second_bridge(plan, host)
         link = _new_bridge(plan, host)
     _insist_on_bridge(link, Code.CONFLICT)
-    links.ignore_router_advertisements(link.name)
+    links.ignore_router_advertisements(link)
     link = vlan_ports.ensure(plan, host, link)
     if plan.promiscuous and not link.promiscuous:
         host.apply(SetLink(link.index, promiscuous=True))
@@ -102,14 +103,14 @@ def _cable(plan: Attachment, host: Network, container: Network, bridge: Link, un
     for _ in range(NAME_ATTEMPTS):
         name = links.random_name()
         try:
-            host.apply(*_cable_requests(plan, container, bridge, name, mac))
+            port = links.present(host, name, after=_cable_requests(plan, container, bridge, name, mac))
         except KernelError as refused:
             _explain_clash(refused, plan, host, container, name)
             continue
         undo.callback(_unplug, host, name)
-        links.ignore_router_advertisements(name)
-        _join(plan, host, bridge, name)
-        return Ends(links.present(host, name), mac)
+        links.ignore_router_advertisements(port)
+        _join(plan, host, bridge, port)
+        return Ends(port, mac)
     raise CniError(Code.TRY_AGAIN_LATER, f"no free name for the host end after {NAME_ATTEMPTS} attempts", "try again")
 
 
@@ -127,11 +128,10 @@ def _cable_requests(plan: Attachment, container: Network, bridge: Link, name: st
     return veth, SetLink(name, alias=plan.owner.alias, hairpin=plan.hairpin, isolated=plan.isolated)
 
 
-def _join(plan: Attachment, host: Network, bridge: Link, name: str) -> None:
+def _join(plan: Attachment, host: Network, bridge: Link, port: Link) -> None:
     if plan.members:
-        port = links.present(host, name).index
-        host.apply(*vlan_ports.memberships(plan, bridge, port, plan.members))
-        host.apply(SetLink(port, up=True))
+        host.apply(*vlan_ports.memberships(plan, bridge, port.index, plan.members))
+        host.apply(SetLink(port.index, up=True))
 
 
 def _explain_clash(refused: KernelError, plan: Attachment, host: Network, container: Network, name: str) -> None:
@@ -165,31 +165,32 @@ def _watch_no_more(plan: Attachment) -> None:
 
 
 def _configure(plan: Attachment, container: Network, end: int) -> None:
-    """Give the container end its addresses and routes, in one send."""
+    """Give the container end its addresses and routes, in one send.
+
+    Where no duplicate is looked for, IPv6 addresses are usable at once, and nobody has to wait for it.
+    """
     if plan.container_down:
         return
-    _prepare_families(plan, container, plan.owner.ifname)
+    container.set_parameters(_parameters(plan, plan.owner.ifname))
     container.apply(
-        *(AddAddress(end, entry.address) for entry in plan.addresses),
+        *(AddAddress(end, entry.address, nodad=not plan.detect_duplicates) for entry in plan.addresses),
         SetLink(end, up=True),
         *_route_requests(plan, end),
     )
 
 
-def _prepare_families(plan: Attachment, container: Network, ifname: str) -> None:
-    """Sysctls that must stand before the first address; arp_notify makes the kernel announce the address."""
-    inside = container.namespace
-    with suppress(KernelError):
-        sysctl.write(f"net/ipv4/conf/{ifname}/arp_notify", "1", inside)
-    with suppress(KernelError):
-        if plan.detect_duplicates:
-            sysctl.write(f"net/ipv6/conf/{ifname}/enhanced_dad", "1", inside)
-        sysctl.write(f"net/ipv6/conf/{ifname}/accept_dad", "1" if plan.detect_duplicates else "0", inside)
+def _parameters(plan: Attachment, ifname: str) -> list[Parameter]:
+    """Return what must stand before the first address; arp_notify makes the kernel announce the address."""
+    four, six = f"net/ipv4/conf/{ifname}", f"net/ipv6/conf/{ifname}"
+    wanted = [Parameter(f"{four}/arp_notify", "1", optional=True)]
+    if plan.detect_duplicates:
+        wanted.append(Parameter(f"{six}/enhanced_dad", "1", optional=True))
+    wanted.append(Parameter(f"{six}/accept_dad", "1" if plan.detect_duplicates else "0", optional=True))
     if 6 in plan.families:
-        for link in ("lo", ifname):
-            if sysctl.read(f"net/ipv6/conf/{link}/disable_ipv6", inside) not in (None, "0"):
-                sysctl.write(f"net/ipv6/conf/{link}/disable_ipv6", "0", inside)
-        sysctl.write(f"net/ipv6/conf/{ifname}/keep_addr_on_down", "1", inside)
+        both = ("net/ipv6/conf/lo", six)
+        wanted += [Parameter(f"{link}/disable_ipv6", "0", compare=True) for link in both]
+        wanted.append(Parameter(f"{six}/keep_addr_on_down", "1"))
+    return wanted
 
 
 def _route_requests(plan: Attachment, link: int) -> list[Request]:
@@ -227,29 +228,38 @@ def _translate_no_more(plan: Attachment) -> None:
         translation.forget_legacy(plan.owner, lambda: {rule.address for rule in plan.masquerade})
 
 
-def _await_traffic(plan: Attachment, host: Network, container: Network, ends: Ends) -> None:
-    """Return when the port forwards and, with IPv6, its addresses are usable."""
+def _await_traffic(plan: Attachment, host: Network, container: Network, ends: Ends) -> tuple[Link, Link]:
+    """Return the port when it forwards, and with IPv6 its addresses are usable, and the bridge: its MAC may have followed a port."""
+    seen = host.look(ends.host_end.index, plan.bridge)
+    port, bridge = map(links.insist, seen, (ends.host_end.name, plan.bridge))
     if plan.container_down:
-        return
-    port = events.wait_for_link_up(host, ends.host_end.index, PORT_UP_SECONDS)
+        return port, bridge
+    if not port.running:
+        port = _running(plan, host, port)
+    if plan.detect_duplicates and 6 in plan.families:
+        events.wait_for_dad(container, ends.host_end.peer, DAD_SECONDS)
+    return port, bridge
+
+
+def _running(plan: Attachment, host: Network, port: Link) -> Link:
+    port = events.wait_for_link_up(host, port.index, PORT_UP_SECONDS)
     if not port.running:
         raise CniError(
             Code.TRY_AGAIN_LATER,
             f"bridge port in error state: {port.operstate}",
             f"link {port.name} of {plan.bridge}: see its state with ip link show {port.name}",
         )
-    if 6 in plan.families:
-        events.wait_for_dad(container, ends.host_end.peer, DAD_SECONDS)
+    return port
 
 
-def _result(plan: Attachment, host: Network, ends: Ends) -> Result:
+def _result(plan: Attachment, host: Network, ends: Ends, port: Link, bridge: Link) -> Result:
     """Return the reference's result: bridge, host end, container end, gateway link of a VLAN if there is one (contract 2.3).
 
-    Addresses sit on the container end; the bridge is read again, because its MAC may have followed a port.
+    Addresses sit on the container end.
     """
     interfaces: tuple[Interface, ...] = (
-        Interface(plan.bridge, mac=links.present(host, plan.bridge).mac),
-        Interface(ends.host_end.name, mac=ends.host_end.mac),
+        Interface(plan.bridge, mac=bridge.mac),
+        Interface(port.name, mac=port.mac),
         Interface(plan.owner.ifname, mac=ends.mac, sandbox=plan.sandbox),
     )
     if plan.gateway_vlan:

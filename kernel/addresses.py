@@ -17,6 +17,7 @@ RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 BODY = struct.Struct("=BBBBI")  # struct ifaddrmsg: family, prefix length, flags, scope, index
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS = 1, 2, 4, 8
 IFA_F_NODAD = 0x2
+FAMILIES = {0: AF_UNSPEC, 4: AF_INET, 6: AF_INET6}
 
 
 def add(request: AddAddress) -> bytearray:
@@ -34,9 +35,9 @@ def delete(request: DeleteAddress) -> bytearray:
     return message(RTM_DELADDR, 0, _body(request, 0, 0), _ends(request))
 
 
-def dump(link: int) -> bytearray:
-    """Ask for all addresses, or (link not 0) those of one link."""
-    return message(RTM_GETADDR, NLM_F_DUMP, pack(BODY, AF_UNSPEC, 0, 0, 0, link))
+def dump(link: int, version: int = 0) -> bytearray:
+    """Ask for all addresses, or (link not 0) those of one link, or (version not 0) of one family."""
+    return message(RTM_GETADDR, NLM_F_DUMP, pack(BODY, FAMILIES[version], 0, 0, 0, link))
 
 
 def read(data: bytes) -> LinkAddress | None:

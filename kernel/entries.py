@@ -38,7 +38,8 @@ class Link:
     `operstate` is RFC 2863's word in lower case ("up", "down", "lowerlayerdown", "unknown", ...); `master` is the bridge
     it is a port of, `peer` the index of a veth's other end in the other end's namespace, both 0 for none;
     `promiscuous` is how often promiscuity was asked for, `promisc` and `all_multicast` whether the flag of that name is
-    set; `queue` is the length of the transmit queue, in packets; `hairpin` and `isolated` are None off a bridge.
+    set; `queue` is the length of the transmit queue, in packets; `hairpin` and `isolated` are None off a bridge; `advised` tells
+    whether it heeds router advertisements (accept_ra), None where it has no IPv6.
     """
 
     index: int
@@ -59,6 +60,7 @@ class Link:
     promisc: bool = False
     all_multicast: bool = False
     queue: int = 0
+    advised: bool | None = None
 
     @property
     def running(self) -> bool:

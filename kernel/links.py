@@ -7,6 +7,7 @@ lines take what Link holds, in a tenth of that. Must not know sockets.
 import re
 import struct
 from ipaddress import IPv4Address, IPv6Address
+from socket import AF_INET6
 
 from kernel.entries import BridgeInfo, Link, VxlanInfo
 from kernel.frames import HEADER, NLM_F_DUMP, U16, U32, Attributes, attributes, message, number, pack, text
@@ -23,12 +24,15 @@ PORT = struct.Struct("!H")
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK = 1, 3, 4, 5
 IFLA_MASTER, IFLA_TXQLEN, IFLA_OPERSTATE, IFLA_LINKINFO, IFLA_IFALIAS = 10, 13, 16, 18, 20
-IFLA_EXT_MASK, IFLA_PROMISCUITY = 29, 30
+IFLA_AF_SPEC, IFLA_EXT_MASK, IFLA_PROMISCUITY = 26, 29, 30
 IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
 IFLA_BRPORT_MODE, IFLA_BRPORT_ISOLATED = 4, 33
 IFLA_BR_VLAN_FILTERING, IFLA_BR_VLAN_DEFAULT_PVID = 7, 39
 IFLA_VXLAN_ID, IFLA_VXLAN_LINK, IFLA_VXLAN_LOCAL, IFLA_VXLAN_LEARNING = 1, 3, 4, 7
 IFLA_VXLAN_PORT, IFLA_VXLAN_LOCAL6 = 15, 17
+IFLA_INET6_CONF = 2
+ACCEPT_RA = slice(12, 16)
+"""Where the fourth number of the array of settings is (DEVCONF_ACCEPT_RA, linux/ipv6.h)."""
 
 OPERSTATES = ("unknown", "notpresent", "down", "lowerlayerdown", "testing", "dormant", "up")
 """IF_OPER_, linux/if.h."""
@@ -83,6 +87,7 @@ def read(data: bytes) -> Link:
         promisc=bool(flags & IFF_PROMISC),
         all_multicast=bool(flags & IFF_ALLMULTI),
         queue=_number(told, IFLA_TXQLEN),
+        advised=_advised(told.get(IFLA_AF_SPEC, b"")),
     )
 
 
@@ -106,6 +111,11 @@ def _flag(told: Attributes, kind: int) -> bool:
 
 def _is_port(info: Attributes) -> bool:
     return _text(info.get(IFLA_INFO_SLAVE_KIND, b"")) == "bridge" and IFLA_INFO_SLAVE_DATA in info
+
+
+def _advised(families: bytes) -> bool | None:
+    settings = attributes(attributes(families).get(AF_INET6, b"")).get(IFLA_INET6_CONF)
+    return None if settings is None else any(settings[ACCEPT_RA])
 
 
 def _bridge(info: Attributes) -> BridgeInfo | None:

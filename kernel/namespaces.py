@@ -1,7 +1,7 @@
 """Network namespaces by descriptor, and the only place where a process of ours enters one.
 
 A path may be unmounted, reused or replaced while we work; a descriptor stays what it was. Entering moves the calling
-thread, so single-threaded callers only, and never further than opening a socket or file or starting a program there.
+thread, so single-threaded callers only, and never further than opening a socket, handling a kernel parameter or starting a program there.
 Must not know what is done inside.
 """
 
@@ -18,6 +18,7 @@ from kernel.errors import KernelError, NamespaceGone
 
 NS_GET_NSTYPE = 0xB703  # linux/nsfs.h
 CLONE_NEWNET = 0x40000000  # linux/sched.h
+OWN = "/proc/thread-self/ns/net"
 _LOST = 70  # exit code of a process that could not come home (sysexits.h: internal software error)
 
 if sys.version_info >= (3, 12):
@@ -91,7 +92,7 @@ def _is_network(fd: int) -> bool:
 
 def current() -> Namespace:
     """Open the network namespace of the calling thread; KernelError without /proc."""
-    return open_path("/proc/thread-self/ns/net")
+    return open_path(OWN)
 
 
 @contextmanager
@@ -104,7 +105,7 @@ def inside(namespace: Namespace | None) -> Iterator[None]:
     if namespace is None:
         yield
         return
-    with current() as home:
+    with _home() as home:
         if home.identity == namespace.identity:
             yield
             return
@@ -113,6 +114,14 @@ def inside(namespace: Namespace | None) -> Iterator[None]:
             yield
         finally:
             _return(home)
+
+
+def _home() -> Namespace:
+    """Return where the calling thread is; that it is a network namespace needs no proof."""
+    try:
+        return Namespace(os.open(OWN, os.O_RDONLY | os.O_CLOEXEC), OWN)
+    except OSError as error:
+        raise KernelError(error.errno or errno.EIO, f'opening network namespace "{OWN}"') from error
 
 
 def _enter(namespace: Namespace) -> None:

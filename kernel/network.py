@@ -6,6 +6,7 @@ with the request in words. Not for two threads at once. Must not know any protoc
 
 import errno
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import chain
 from socket import AF_INET, AF_INET6
 from typing import Self, TypeVar
 
@@ -13,14 +14,18 @@ from kernel import addresses, links, qdiscs, rows
 from kernel.encoding import encode
 from kernel.entries import BridgeInfo, FdbEntry, IPAddress, Link, LinkAddress, Neighbour, Qdisc, RouteEntry, VxlanInfo
 from kernel.errors import KernelError
-from kernel.namespaces import Namespace
+from kernel.namespaces import Namespace, inside
 from kernel.requests import MAIN_TABLE, Request
+from kernel.sysctl import Parameter, write_all
 from kernel.transport import Answer, Dump, Refusal, Transport
 
 __all__ = ["BridgeInfo", "FdbEntry", "Link", "LinkAddress", "Neighbour", "Network", "RouteEntry", "VxlanInfo"]
 
 DUMP_ATTEMPTS = 5
 """How often an interrupted dump is repeated before its data is used as it is (contract 8.9)."""
+
+NO_LINK = frozenset({errno.ENODEV, errno.EINVAL})
+"""Answers to a question for a link that mean there is none."""
 
 NO_WAY = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL})
 """Answers to a route lookup that mean no: none, unreachable, prohibited, blackholed."""
@@ -32,15 +37,15 @@ Reply = TypeVar("Reply")
 class Network:
     """A network namespace through one netlink socket opened in it; None is the one we are in.
 
-    Raises KernelError when the socket cannot be opened. The namespace stays the caller's to close; after this
-    is constructed only kernel.events' waiting needs it open.
+    Raises KernelError when the socket cannot be opened; with `lazy` that is the first use's matter. The namespace stays the
+    caller's to close; once the socket is open only kernel.events' waiting needs it open.
     """
 
-    __slots__ = ("_transport", "namespace")
+    __slots__ = ("_opened", "namespace")
 
-    def __init__(self, namespace: Namespace | None = None) -> None:
+    def __init__(self, namespace: Namespace | None = None, *, lazy: bool = False) -> None:
         self.namespace = namespace
-        self._transport = Transport(namespace)
+        self._opened = None if lazy else Transport(namespace)
 
     def __enter__(self) -> Self:
         return self
@@ -50,12 +55,25 @@ class Network:
 
     def close(self) -> None:
         """Close the socket; twice is fine."""
-        self._transport.close()
+        if self._opened is not None:
+            self._opened.close()
+
+    @property
+    def _transport(self) -> Transport:
+        if self._opened is None:
+            self._opened = Transport(self.namespace)
+        return self._opened
 
     @property
     def sent(self) -> int:
         """How many messages went to the kernel since this was opened."""
-        return self._transport.sent
+        return 0 if self._opened is None else self._opened.sent
+
+    def set_parameters(self, parameters: Iterable[Parameter]) -> None:
+        """Set kernel parameters here, as sysctl.write_all does; a socket still to be opened is opened in the same visit."""
+        with inside(self.namespace):
+            self._opened = self._opened or Transport(None)
+            write_all(parameters)
 
     def apply(self, *requests: Request) -> None:
         """Have the requests carried out in order, in one send; raise KernelError for the first refused one.
@@ -63,10 +81,20 @@ class Network:
         A malformed request is refused before anything is sent. The kernel does not stop at a refusal: requests after
         it were tried too, so what follows must not do harm when what it follows was refused.
         """
-        messages = [encode(request) for request in requests]
-        for error in self._carry_out(requests, messages):
+        self.look(after=requests)
+
+    def look(self, *names: str | int, after: Sequence[Request] = ()) -> tuple[Link | None, ...]:
+        """Have the requests of `after` carried out as `apply` does, then return these links, all in one send.
+
+        A link is named or numbered; None is one that is not there. Raises what `apply` raises, and KernelError EINVAL for what
+        cannot be a name or number, before anything is sent.
+        """
+        messages = [encode(request) for request in after]
+        errors, answers = self._carry_out(after, messages, [self._question(name) for name in names])
+        for error in errors:
             if error is not None:
                 raise error
+        return tuple(self._seen(name, answer) for name, answer in zip(names, answers, strict=True))
 
     def attempt(self, requests: Iterable[Request]) -> list[KernelError | None]:
         """Have every request carried out that can be; return one slot a request: its refusal or None."""
@@ -79,41 +107,52 @@ class Network:
             except KernelError as error:
                 messages.append([])
                 malformed[position] = error
-        errors = self._carry_out(wanted, messages)
+        errors, _ = self._carry_out(wanted, messages)
         return [malformed.get(position, error) for position, error in enumerate(errors)]
 
-    def _carry_out(self, requests: Sequence[Request], messages: Sequence[list[bytearray]]) -> list[KernelError | None]:
-        """Send all messages and give each request the first refusal among its own."""
+    def _carry_out(
+        self, requests: Sequence[Request], messages: Sequence[list[bytearray]], questions: Sequence[bytearray] = ()
+    ) -> tuple[list[KernelError | None], list[Answer | Refusal]]:
+        """Send all messages and give each request the first refusal among its own; the answers to `questions` come last."""
         owners = [position for position, parts in enumerate(messages) for _ in parts]
         errors: list[KernelError | None] = [None] * len(requests)
         try:
-            refusals = self._transport.send([message for parts in messages for message in parts])
+            said = self._transport.exchange([*chain.from_iterable(messages), *questions], len(questions))
         except OSError as error:
             what = requests[0].what() if len(requests) == 1 else f"sending {len(requests)} requests"
             raise KernelError(error.errno or errno.EIO, self._where(what)) from error
-        for place, refusal in sorted(refusals.items()):
-            owner = owners[place]
-            errors[owner] = errors[owner] or self._error(refusal, requests[owner].what())
-        return errors
+        for place, word in sorted(said.items()):
+            if place < len(owners) and isinstance(word, Refusal):
+                owner = owners[place]
+                errors[owner] = errors[owner] or self._error(word, requests[owner].what())
+        return errors, [said[len(owners) + place] for place in range(len(questions))]
 
     def link(self, name: str | int) -> Link | None:
         """Return one link by name or index; None when there is none (also for what cannot be a name)."""
-        return self._ask(
-            f"reading link {name}",
-            lambda: links.get(name),
-            links.read,
-            nothing={errno.ENODEV, errno.EINVAL},
-        )
+        return self._ask(f"reading link {name}", lambda: links.get(name), links.read, nothing=NO_LINK)
+
+    def _question(self, name: str | int) -> bytearray:
+        try:
+            return links.get(name)
+        except ValueError as error:
+            raise KernelError(errno.EINVAL, self._where(f"reading link {name}"), str(error)) from error
+
+    def _seen(self, name: str | int, answer: Answer | Refusal) -> Link | None:
+        what = f"reading link {name}"
+        if isinstance(answer, Refusal):
+            self._unless(NO_LINK, answer, what)
+            return None
+        return self._decode(links.read, answer, what)
 
     def links(self) -> tuple[Link, ...]:
         """Return all links."""
         return self._dump("reading links", links.dump, links.read)
 
-    def addresses(self, link: int | None = None) -> tuple[LinkAddress, ...]:
-        """Return the addresses of both families on all links, or on the one with this index (none if it is gone)."""
+    def addresses(self, link: int | None = None, version: int = 0) -> tuple[LinkAddress, ...]:
+        """Return the addresses on all links, or on the one with this index (none if it is gone), of IP `version` 4, 6 or both."""
         found: tuple[LinkAddress, ...] = self._dump(
             f"reading addresses of link {link}" if link else "reading addresses",
-            lambda: addresses.dump(link or 0),
+            lambda: addresses.dump(link or 0, version),
             addresses.read,
             nothing={errno.ENODEV},
         )

@@ -7,11 +7,26 @@ know which values are right.
 
 import errno
 import os
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from kernel.errors import KernelError
 from kernel.namespaces import Namespace, inside
 
 ROOT = "/proc/sys/"
+READ_BYTES, LONGEST_BYTES = 4096, 1 << 19
+"""What nearly every parameter fits, and what a list of all ports fits: the kernel gives a list in one read or not at all."""
+ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR})
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A value to be set; an `optional` one may be refused, one to `compare` is only written where it is there and differs."""
+
+    key: str
+    value: str
+    optional: bool = False
+    compare: bool = False
 
 
 def path(key: str) -> str:
@@ -26,40 +41,63 @@ def path(key: str) -> str:
 
 def read(key: str, namespace: Namespace | None = None) -> str | None:
     """Return a parameter without its line end; None when the kernel has none of that name. Raises KernelError."""
-    try:
-        return _access(key, os.O_RDONLY, None, namespace)
-    except KernelError as error:
-        if error.errno in {errno.ENOENT, errno.ENOTDIR}:
-            return None
-        raise
+    with inside(namespace):
+        return _read(key)
 
 
 def write(key: str, value: str, namespace: Namespace | None = None) -> None:
     """Set a parameter; raises KernelError, with `gone` when the kernel has none of that name."""
-    _access(key, os.O_WRONLY, value, namespace)
+    with inside(namespace):
+        _write(key, value)
 
 
 def ensure(key: str, value: str, namespace: Namespace | None = None) -> bool:
     """Set a parameter only when it differs, which also works where /proc/sys is read-only; return whether it did."""
-    if read(key, namespace) == value:
-        return False
-    write(key, value, namespace)
-    return True
+    with inside(namespace):
+        if _read(key) == value:
+            return False
+        _write(key, value)
+        return True
 
 
-def _access(key: str, flags: int, value: str | None, namespace: Namespace | None) -> str:
-    """Open a parameter inside the namespace, then write `value`, or read when it is None."""
-    what = f"reading sysctl {key}" if value is None else f"setting sysctl {key} to {value}"
+def write_all(parameters: Iterable[Parameter], namespace: Namespace | None = None) -> None:
+    """Set parameters in order, in one visit to the namespace. Raises KernelError for the first refused one that is not optional."""
+    with inside(namespace):
+        for each in parameters:
+            try:
+                if not (each.compare and _read(each.key) in {None, each.value}):
+                    _write(each.key, each.value)
+            except KernelError:
+                if not each.optional:
+                    raise
+
+
+def _read(key: str) -> str | None:
     place = path(key)
     try:
-        with inside(namespace):
-            fd = os.open(place, flags | os.O_CLOEXEC | os.O_NOFOLLOW)
-        with open(fd, "r" if value is None else "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
-            if value is None:
-                return file.read().rstrip("\n")
-            file.write(value)
-    except KernelError:
-        raise
+        fd = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            text = os.read(fd, READ_BYTES)
+            if len(text) == READ_BYTES:
+                text = os.pread(fd, LONGEST_BYTES, 0)
+        finally:
+            os.close(fd)
     except OSError as error:
-        raise KernelError(error.errno or errno.EIO, what) from error
-    return value
+        if error.errno in ABSENT:
+            return None
+        raise KernelError(error.errno or errno.EIO, f"reading sysctl {key}") from error
+    return text.decode().rstrip("\n")
+
+
+def _write(key: str, value: str) -> None:
+    place = path(key)
+    try:
+        fd = os.open(place, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            rest = value.encode()
+            while rest and (taken := os.write(fd, rest)):
+                rest = rest[taken:]
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise KernelError(error.errno or errno.EIO, f"setting sysctl {key} to {value}") from error

@@ -1,8 +1,8 @@
 """One plain blocking netlink socket: many requests in one send, every answer matched by its sequence number.
 
 The kernel works a sendmsg off before it returns, so a batch is never cut in half by a kill of the sender. It answers
-every refusal unasked; only the last message of a batch asks to be acknowledged, and when that answer is there the
-others are decided. Must not know what the messages say.
+every refusal unasked; only the last message of a batch asks to be acknowledged, unless it is a question, and when that
+answer is there the others are decided. Must not know what the messages say.
 """
 
 import errno
@@ -18,7 +18,7 @@ from kernel.namespaces import Namespace, inside
 # linux/netlink.h
 SOL_NETLINK = 270
 NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK = 10, 11, 12
-NLMSG_ERROR, NLMSG_DONE = 2, 3
+NLMSG_ERROR, NLMSG_DONE, NLMSG_MIN_TYPE = 2, 3, 16
 NLM_F_ACK, NLM_F_DUMP_INTR, NLM_F_ACK_TLVS = 0x4, 0x10, 0x200
 NLMSGERR_ATTR_MSG = 1
 SO_RCVBUFFORCE = 33  # asm-generic/socket.h
@@ -97,7 +97,8 @@ def _prepare(door: socket.socket, groups: int) -> None:
         door.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
     except PermissionError:  # not root of the namespace: reading is allowed all the same, within net.core.rmem_max
         door.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-    door.bind((0, groups))
+    if groups:
+        door.bind((0, groups))  # else the first send does it
 
 
 class Transport:
@@ -116,31 +117,38 @@ class Transport:
 
     def send(self, messages: Sequence[bytearray]) -> dict[int, Refusal]:
         """Have all messages carried out in order, also those after a refused one; return the refusals by position."""
-        refusals: dict[int, Refusal] = {}
-        for start, end in _batches(messages):
-            refusals |= self._send_batch(messages[start:end], start)
-        return refusals
+        said = self.exchange(messages)
+        return {position: word for position, word in said.items() if isinstance(word, Refusal)}
 
-    def _send_batch(self, batch: Sequence[bytearray], start: int) -> dict[int, Refusal]:
+    def exchange(self, messages: Sequence[bytearray], questions: int = 0) -> dict[int, Answer | Refusal]:
+        """Have all messages worked off in order, also those after a refused one; the last `questions` ask for one object each.
+
+        Return by position what the kernel said to them: its refusals, and the objects.
+        """
+        said: dict[int, Answer | Refusal] = {}
+        for start, end in _batches(messages):
+            said |= self._send_batch(messages[start:end], start, asks=end > len(messages) - questions)
+        return said
+
+    def _send_batch(self, batch: Sequence[bytearray], start: int, *, asks: bool) -> dict[int, Answer | Refusal]:
+        """Send messages of which the last one `asks`, so is answered anyhow, or does not."""
         first = self._number(batch)
-        (flags,) = FLAGS.unpack_from(batch[-1], FLAGS_OFFSET)
-        FLAGS.pack_into(batch[-1], FLAGS_OFFSET, flags | NLM_F_ACK)
+        if not asks:
+            (flags,) = FLAGS.unpack_from(batch[-1], FLAGS_OFFSET)
+            FLAGS.pack_into(batch[-1], FLAGS_OFFSET, flags | NLM_F_ACK)
         self._socket.sendmsg(batch)
-        refusals: dict[int, Refusal] = {}
+        said: dict[int, Answer | Refusal] = {}
         for answer in self._answers(first, self._sequence):
-            refusal = _refusal(answer)
-            if refusal is not None:
-                refusals[start + answer.sequence - first] = refusal
+            word = answer if answer.kind >= NLMSG_MIN_TYPE else _refusal(answer)
+            if word is not None:
+                said[start + answer.sequence - first] = word
             if answer.sequence == self._sequence:
                 break
-        return refusals
+        return said
 
     def ask(self, message: bytearray) -> Answer | Refusal:
         """Ask for one object and return it, or the refusal."""
-        first = self._number([message])
-        self._socket.sendmsg([message])
-        answer = next(self._answers(first, first))
-        return _refusal(answer) or answer
+        return self.exchange([message], questions=1)[0]
 
     def dump(self, message: bytearray) -> Dump:
         """Ask for all objects and return them."""

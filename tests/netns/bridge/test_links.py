@@ -4,6 +4,8 @@
 * Router advertisements are ignored, and a link that is gone is no reason to fail; one that must be there is asked for.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from bridge import links
@@ -25,10 +27,11 @@ def test_macs_are_local_unicast_and_differ() -> None:
 
 
 def test_router_advertisements_are_ignored_where_the_link_is(host: Space) -> None:
-    host.network.apply(AddBridge("br0"))
+    made = links.present(host.network, "br0", after=[AddBridge("br0")])
     with namespaces.inside(host.namespace):
-        links.ignore_router_advertisements("br0")
-        links.ignore_router_advertisements("gone0")
+        links.ignore_router_advertisements(made)
+        links.ignore_router_advertisements(replace(made, name="gone0"))
+    assert (made.advised, links.present(host.network, "br0").advised) == (True, False)
     assert sysctl.read("net/ipv6/conf/br0/accept_ra", host.namespace) == "0"
 
 

@@ -17,7 +17,7 @@ from ipaddress import IPv6Address, ip_address, ip_interface, ip_network
 
 import pytest
 
-from kernel import namespaces
+from kernel import namespaces, sysctl
 from kernel.entries import DADFAILED, FdbEntry, LinkAddress, Neighbour, RouteEntry, VxlanInfo
 from kernel.errors import KernelError
 from kernel.network import Network
@@ -37,6 +37,7 @@ from kernel.requests import (
     Request,
     SetLink,
 )
+from kernel.sysctl import Parameter
 from kernel.transport import Dump, Transport
 from tests.netns.spaces import Space
 
@@ -471,7 +472,7 @@ class OvertakenTransport(Transport):
 def test_a_dump_overtaken_by_changes_is_repeated(host: Space, overtaken: int, dumps: int) -> None:
     host.network.close()
     transport = OvertakenTransport(host, overtaken)
-    host.network._transport = transport
+    host.network._opened = transport
     assert [link.name for link in host.network.links()] == ["lo"]
     assert transport.dumps == dumps
 
@@ -493,6 +494,39 @@ def test_a_network_outlives_the_descriptor_of_its_namespace(host: Space) -> None
     with network:
         network.apply(AddBridge("br0"))
     assert host.index("br0") == 2
+
+
+def test_a_lazy_network_opens_with_its_first_use(host: Space) -> None:
+    with Network(host.namespace, lazy=True) as network:
+        assert network.sent == 0
+        network.set_parameters([Parameter("net/ipv4/conf/lo/forwarding", "0")])
+        network.apply(AddBridge("br0"))
+        assert network.link("br0") is not None
+    assert sysctl.read("net/ipv4/conf/lo/forwarding", host.namespace) == "0"
+    Network(host.namespace, lazy=True).close()
+
+
+def test_links_are_read_in_the_send_that_makes_them(host: Space) -> None:
+    before = host.network.sent
+    made, absent, lo = host.network.look("br0", "gone0", 1, after=[AddBridge("br0"), SetLink("br0", alias="x")])
+    assert (made and made.alias, absent, lo and lo.name) == ("x", None, "lo")
+    assert host.network.sent == before + 5
+
+
+def test_nothing_is_read_after_a_refusal(host: Space, bridge: int) -> None:
+    with pytest.raises(KernelError, match="creating bridge br0") as refused:
+        host.network.look(bridge, after=[AddBridge("br0"), SetLink(bridge, alias="carried out all the same")])
+    assert refused.value.exists
+    (link,) = host.network.look(bridge)
+    assert link == host.network.link(bridge)
+    assert link is not None
+    assert link.alias == "carried out all the same"
+
+
+def test_a_look_at_what_cannot_be_is_refused_before_the_kernel(host: Space) -> None:
+    with pytest.raises(KernelError, match="reading link a/b") as refused:
+        host.network.look("a/b", after=[AddBridge("br0")])
+    assert (refused.value.errno, host.network.link("br0")) == (errno.EINVAL, None)
 
 
 def test_a_closed_network_refuses_with_a_kernel_error(host: Space) -> None:

@@ -213,9 +213,9 @@ def _address(request: requests.AddAddress | requests.DeleteAddress) -> tuple[dic
     return fields, [("IFA_LOCAL", text), ("IFA_ADDRESS", text)]
 
 
-def dump_addresses(link: int) -> Message:
-    """Ask for all addresses, or (link not 0) those of one link."""
-    return message(ifaddrmsg, RTM_GETADDR, NLM_F_DUMP, {"family": AF_UNSPEC, "index": link}, [])
+def dump_addresses(link: int, family: int) -> Message:
+    """Ask for all addresses, or (link not 0) those of one link, or (family not AF_UNSPEC) of one family."""
+    return message(ifaddrmsg, RTM_GETADDR, NLM_F_DUMP, {"family": family, "index": link}, [])
 
 
 def dump_routes(family: int, table: int, link: int) -> Message:

@@ -83,11 +83,13 @@ def test_every_kind_of_request_can_be_written() -> None:
     assert set(theirs.ENCODERS) == set(KINDS)
 
 
-@given(link=NUMBERS, table=NUMBERS, address=ADDRESSES, family=st.sampled_from([2, 10]))
+@given(
+    link=NUMBERS, table=NUMBERS, address=ADDRESSES, family=st.sampled_from([2, 10]), version=st.sampled_from([0, 4, 6])
+)
 def test_a_question_is_put_as_pyroute2_puts_it(
-    link: int, table: int, address: IPv4Address | IPv6Address, family: int
+    link: int, table: int, address: IPv4Address | IPv6Address, family: int, version: int
 ) -> None:
-    assert addresses.dump(link) == theirs.dump_addresses(link)
+    assert addresses.dump(link, version) == theirs.dump_addresses(link, {0: 0, 4: 2, 6: 10}[version])
     assert rows.dump_routes(family, table, link) == theirs.dump_routes(family, table, link)
     assert rows.get_route(address) == theirs.get_route(address)
     assert rows.dump_neighbours(link) == theirs.dump_neighbours(link)

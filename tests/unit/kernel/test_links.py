@@ -1,6 +1,6 @@
 """Claims about kernel.links: what it reads is what pyroute2's classes would say, and what it asks is what they would ask.
 
-- a port's settings, a bridge's and a vxlan's are read; off a bridge there are none
+- a port's settings, a bridge's and a vxlan's are read; off a bridge there are none; accept_ra is read where there is IPv6
 - a name that is no UTF-8 is escaped; a link without a MAC address has none
 - a message that is cut short, and a name or index the kernel cannot have, are refused
 """
@@ -68,6 +68,17 @@ def test_a_vxlan_says_what_makes_it_compatible(name: str, local: str) -> None:
     data = [("IFLA_VXLAN_ID", 5), ("IFLA_VXLAN_PORT", 8472), (name, local), ("IFLA_VXLAN_LINK", 2)]
     read = links.read(told([nest("vxlan", [*data, ("IFLA_VXLAN_LEARNING", 1)])]))
     assert read.vxlan == VxlanInfo(5, 8472, ip_address(local), 2, learning=True)
+
+
+@pytest.mark.parametrize(("accept_ra", "expected"), [(0, False), (1, True), (2, True)])
+def test_a_link_says_whether_it_heeds_router_advertisements(accept_ra: int, *, expected: bool) -> None:
+    settings = struct.pack("=HH3ii", 20, links.IFLA_INET6_CONF, 0, 64, 1500, accept_ra)
+    families = struct.pack("=HHI", 8, 2, 0) + struct.pack("=HH", 4 + len(settings), 10) + settings
+    assert links.read(told([]) + struct.pack("=HH", 4 + len(families), 26) + families).advised is expected
+
+
+def test_a_link_without_ipv6_says_nothing_of_router_advertisements() -> None:
+    assert links.read(told([])).advised is None
 
 
 def test_a_name_that_is_no_text_is_escaped() -> None:

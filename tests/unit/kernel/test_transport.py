@@ -4,7 +4,7 @@
 - a sequence of messages is cut into sends that fit, in order, none lost
 - a refusal is read with the kernel's sentence; success and objects are none
 - only the kernel's answers to what was just asked count: not those of strangers, not leftovers
-- only the last message of a send asks to be acknowledged; a dump says when changes overtook it
+- only the last message of a send asks to be acknowledged, and a question not even then; a dump says when changes overtook it
 """
 
 import errno
@@ -121,6 +121,24 @@ def test_only_the_last_message_asks_to_be_acknowledged() -> None:
     _transport(socket).send([_request(), _request(), _request()])
     headers = [HEADER.unpack(message) for message in socket.sent]
     assert [(flags, sequence) for _, _, flags, sequence, _ in headers] == [(1, 1), (1, 2), (5, 3)]
+
+
+def test_objects_asked_for_come_with_the_refusals() -> None:
+    socket = ScriptedSocket(
+        (0, _ack(1, errno.EEXIST)), (0, _message(16, b"aaaa", sequence=3)), (0, _ack(4, errno.ENODEV))
+    )
+    said = _transport(socket).exchange([_request() for _ in range(4)], questions=2)
+    assert said == {
+        0: Refusal(errno.EEXIST, ""),
+        2: Answer(16, 0, 3, _message(16, b"aaaa", sequence=3)),
+        3: Refusal(errno.ENODEV, ""),
+    }
+
+
+def test_a_question_at_the_end_of_a_send_needs_no_acknowledgement() -> None:
+    socket = ScriptedSocket((0, _message(16, b"", sequence=2)))
+    _transport(socket).exchange([_request(), _request()], questions=1)
+    assert [HEADER.unpack(message)[2] for message in socket.sent] == [1, 1]
 
 
 def test_strangers_and_leftovers_are_ignored() -> None:
