@@ -1,7 +1,8 @@
 """Times our programs beside the reference ones, call by call in turn, in private namespaces, and prints medians, p95 and ratios.
 
 Machines are noisy; the ratio of calls made in turn is not. An agent of the bench's own serves what is to be served warm, and the
-bench fails where it did not. Blind spot: the reference is whatever the directory REFERENCE holds.
+bench fails where it did not. What one side has no program for is left out, and said to be. Blind spot: the reference is whatever
+the directory REFERENCE holds.
 
     python -m bench [--rounds N] [--reference DIR] [--ours DIR] [--json FILE] [--only WORDS]
 """
@@ -24,6 +25,8 @@ from bench.scenarios import PLAIN, Bench, Scenario, network, scenarios
 ROOT = Path(__file__).resolve().parent.parent
 INSIDE = "TULLE_BENCH_FOLDER"
 """Names the folder of a bench that has its own namespaces already."""
+NEEDED = ("bridge", "host-local")
+"""What both sides must have, or there is nothing to compare."""
 FEW = 4
 """Workers of the agent whose memory is told."""
 
@@ -32,8 +35,11 @@ PAIRS = 40
 
 
 def main() -> int:
-    """Run every scenario, print the table; return 1 when what was to be warm was not, or one of our programs failed."""
+    """Run every scenario, print the table; return 1 when what was to be warm was not or a program failed, 2 without programs."""
     options = _options()
+    if unusable := _unusable(options):
+        print(f"bench: {unusable}", file=sys.stderr)
+        return 2
     if INSIDE not in os.environ:
         return _again_inside()
     command = options.ours.parent / "bin" / "tulle"
@@ -46,7 +52,7 @@ def main() -> int:
     except (RefusedError, warm.ServedColdError) as failure:
         print(f"bench: {failure}", file=sys.stderr)
         return 1
-    print(report.table(rows), *costs, sep="\n")
+    print(report.table(rows), *_left_out(options), *costs, sep="\n")
     if options.json:
         report.write(rows, options.json)
     return 0
@@ -64,6 +70,20 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _unusable(options: argparse.Namespace) -> str:
+    """Return why there is nothing to compare, and what to do; empty when there is."""
+    remedies = {
+        options.ours: "`make build` makes it",
+        options.reference: "name a directory of the reference's programs with REFERENCE=DIR; Debian's is containernetworking-plugins",
+    }
+    for plugins, remedy in remedies.items():
+        if not plugins.is_dir():
+            return f"{plugins} is no directory: {remedy}"
+        if lacking := Side("", plugins, {}).lacks(*NEEDED):
+            return f"{lacking}: {remedy}"
+    return ""
+
+
 def _again_inside() -> int:
     """Start this again in network and mount namespaces of its own; the folder it works in goes after them."""
     command = ["unshare", "--net", "--mount", "--propagation", "private", sys.executable, "-m", "bench", *sys.argv[1:]]
@@ -76,16 +96,26 @@ def _sides(options: argparse.Namespace, agent: warm.Agent | None, *, served_warm
     return Side("ours", options.ours, {"TULLE_AGENT": socket}), Side("ref", options.reference, {})
 
 
+def _left_out(options: argparse.Namespace) -> Iterator[str]:
+    """Tell which of the wanted scenarios are not run, and why."""
+    for scenario in scenarios():
+        if options.only in scenario.name and (lacking := _lacking(options, scenario)):
+            yield f"left out: {scenario.name}: {lacking}"
+
+
+def _lacking(options: argparse.Namespace, scenario: Scenario) -> str:
+    """Return which programs that the scenario needs one of the sides has not; empty when both have them all."""
+    sides = _sides(options, None, served_warm=False)
+    return "; ".join(lacking for side in sides if (lacking := side.lacks(*scenario.needs)))
+
+
 def _rows(options: argparse.Namespace, folder: Path, agent: warm.Agent | None) -> Iterator[Row]:
     (folder / "netns").mkdir()
     bench = Bench(containers(folder / "netns"), folder)
     for scenario in scenarios():
-        if options.only in scenario.name:
+        if options.only in scenario.name and not _lacking(options, scenario):
             print(f"bench: {scenario.name} ...", file=sys.stderr, flush=True)
             ours, reference = _sides(options, agent, served_warm=scenario.warm)
-            if not ours.has(*scenario.needs):
-                print(f"bench: {options.ours} lacks one of {', '.join(scenario.needs)}", file=sys.stderr)
-                continue
             before = agent.counts() if agent else None
             rounds = max(5, options.rounds // scenario.share)
             yield from _compared(scenario, bench, ours, reference, rounds)
@@ -95,7 +125,7 @@ def _rows(options: argparse.Namespace, folder: Path, agent: warm.Agent | None) -
 
 def _compared(scenario: Scenario, bench: Bench, ours: Side, reference: Side, rounds: int) -> list[Row]:
     """Run a scenario on both sides in turn, once unmeasured; where the reference cannot do it, on ours alone."""
-    why = _lacking(scenario, reference)
+    why = _unknown(scenario, reference)
     times: dict[str, tuple[list[float], list[float]]] = {}
     for number in range(rounds + 1):
         steps = scenario.run(bench, ours, number)
@@ -108,10 +138,8 @@ def _compared(scenario: Scenario, bench: Bench, ours: Side, reference: Side, rou
     return [Row(f"{scenario.name} {step}".strip(), *each, why) for step, each in times.items()]
 
 
-def _lacking(scenario: Scenario, reference: Side) -> str:
-    """Return why the reference cannot take part, empty when it can."""
-    if not reference.has(*scenario.needs):
-        return "the reference lacks a program"
+def _unknown(scenario: Scenario, reference: Side) -> str:
+    """Return the key that the reference does not know, in words; empty when it can take part."""
     if scenario.key.encode() not in (reference.plugins / scenario.needs[0]).read_bytes():
         return f"the reference knows no {scenario.key}"
     return ""

@@ -29,9 +29,10 @@ class Side:
     plugins: Path
     environ: Mapping[str, str]
 
-    def has(self, *programs: str) -> bool:
-        """Tell whether it has all of `programs`."""
-        return all((self.plugins / program).exists() for program in programs)
+    def lacks(self, *programs: str) -> str:
+        """Return which of `programs` it has not, in words; empty when it has them all."""
+        absent = [program for program in programs if not (self.plugins / program).exists()]
+        return f"{self.plugins} lacks {' and '.join(absent)}" if absent else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,43 +54,63 @@ class Told:
     document: Document
 
 
-class Running:
-    """A program that has been started."""
+class Call:
+    """One program to be started: everything it is given is ready, so that its time is its own."""
 
     def __init__(self, side: Side, asked: Asked) -> None:
-        self._what = f"{side.plugins / asked.program} {asked.verb}"
+        self._program = str(side.plugins / asked.program)
+        self._what = f"{self._program} {asked.verb}"
+        self._environ = _environ(side, asked)
         self._streams = [os.memfd_create(name) for name in ("stdin", "stdout", "stderr")]
         os.write(self._streams[0], json.dumps(asked.config).encode())
         os.lseek(self._streams[0], 0, os.SEEK_SET)
-        program = str(side.plugins / asked.program)
-        actions = [(os.POSIX_SPAWN_DUP2, stream, number) for number, stream in enumerate(self._streams)]
-        environ = _environ(side, asked)
-        self._began = time.perf_counter()
-        self._child = os.posix_spawn(program, [program], environ, file_actions=actions)
+        self._actions = [(os.POSIX_SPAWN_DUP2, stream, number) for number, stream in enumerate(self._streams)]
 
-    def end(self) -> Told:
-        """Wait for it; RefusedError with its words when it failed."""
-        _, status, usage = os.wait4(self._child, 0)
-        wall = time.perf_counter() - self._began
+    def start(self) -> None:
+        """Start it; RefusedError when it cannot be."""
+        self._began = time.perf_counter()
+        try:
+            self._child = os.posix_spawn(self._program, [self._program], self._environ, file_actions=self._actions)
+        except OSError as refused:
+            raise RefusedError(f"cannot start {self._program}: {refused.strerror}") from refused
+
+    def wait(self) -> None:
+        """Wait for its end."""
+        _, self._status, self._usage = os.wait4(self._child, 0)
+        self._wall = time.perf_counter() - self._began
+
+    def told(self) -> Told:
+        """Return how it ended; RefusedError with its words when it failed."""
         out, err = (os.pread(stream, 1 << 20, 0).decode() for stream in self._streams[1:])
         for stream in self._streams:
             os.close(stream)
-        if status:
-            raise RefusedError(f"{self._what} failed: {out.strip()} {err.strip()}")
-        return Told(wall * 1000, (usage.ru_utime + usage.ru_stime) * 1000, json.loads(out or "{}"))
+        if self._status:
+            raise RefusedError(f"{self._what} failed: {' '.join(out.split())} {err.strip()}")
+        processor = self._usage.ru_utime + self._usage.ru_stime
+        return Told(self._wall * 1000, processor * 1000, json.loads(out or "{}"))
 
 
 def call(side: Side, asked: Asked) -> Told:
     """Run one program to its end."""
-    return Running(side, asked).end()
+    prepared = Call(side, asked)
+    prepared.start()
+    prepared.wait()
+    return prepared.told()
 
 
 def at_once(side: Side, requests: Sequence[Asked]) -> tuple[float, list[Told]]:
-    """Start all programs, then wait for all; return the wall time of the whole in ms and how each ended."""
+    """Start all programs, then wait for all; return the wall time of the whole in ms and how each ended.
+
+    What is read and written for them is so before and afterwards: it would take processors away from them.
+    """
+    calls = [Call(side, asked) for asked in requests]
     began = time.perf_counter()
-    running = [Running(side, asked) for asked in requests]
-    told = [each.end() for each in running]
-    return (time.perf_counter() - began) * 1000, told
+    for each in calls:
+        each.start()
+    for each in calls:
+        each.wait()
+    wall = time.perf_counter() - began
+    return wall * 1000, [each.told() for each in calls]
 
 
 def _environ(side: Side, asked: Asked) -> dict[str, str]:

@@ -20,6 +20,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -149,7 +150,7 @@ async def _timed(kernel: Network, url: str, numbers: range) -> list[float]:
             await asyncio.sleep(1.5)  # the daemon has settled: it looks at the kernel after its own changes, too
             began = time.perf_counter()
             await client.call("KV/Txn", _lease(number), bytes)
-            _until(lambda number=number: _routed(kernel, number), events)
+            _until(partial(_routed, kernel, number), events)
             taken.append(time.perf_counter() - began)
     return taken
 

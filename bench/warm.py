@@ -66,14 +66,17 @@ class Agent:
         return [self._process.pid, *(worker["pid"] for worker in self._status()["workers"])]
 
     def _status(self) -> dict[str, Any]:
-        command = [self._command, "agent", "status", "--json", "--socket", self.socket]
+        command = [str(self._command), "agent", "status", "--json", "--socket", str(self.socket)]
         told: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
         return told
 
 
 def exists(command: Path) -> bool:
     """Tell whether this build has an agent."""
-    return subprocess.run([command, "agent", "--help"], capture_output=True, check=False).returncode == 0
+    return (
+        command.exists()
+        and subprocess.run([command, "agent", "--help"], capture_output=True, check=False).returncode == 0
+    )
 
 
 @contextmanager
@@ -83,7 +86,7 @@ def agent(command: Path, folder: Path, workers: int = WORKERS) -> Iterator[Agent
     listener = _notified(ready)
     environ = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "NOTIFY_SOCKET": str(ready)}
     with (folder / "agent.log").open("wb") as log:
-        arguments = [command, "agent", "--workers", str(workers), "--socket", socket]
+        arguments = [str(command), "agent", "--workers", str(workers), "--socket", str(socket)]
         process = subprocess.Popen(arguments, env=environ, stderr=log, stdout=log)
     try:
         if not select.select([listener], [], [], START_SECONDS)[0]:
