@@ -29,23 +29,23 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def read(options: argparse.Namespace, environ: Mapping[str, str]) -> tuple[Settings, ...]:
     """Return the settings of every network tulled keeps here; raises Refused. They found no network."""
-    variables = {**_file(options.settings_file), **environ}
+    given = {**variables(options.settings_file), **environ}
     try:
-        chosen = settings.parse(options.settings, variables, io.StringIO())
+        chosen = settings.parse(options.settings, given, io.StringIO())
     except SystemExit:
         raise Refused("--help is tulled's own", remedy="run tulled --help") from None
     return replace(chosen, network="", net_config="").each
 
 
-def _file(path: str) -> dict[str, str]:
-    """Return the assignments of an EnvironmentFile (systemd.exec(5)); a file that is absent has none."""
+def variables(path: str | Path) -> dict[str, str]:
+    """Return the assignments of an EnvironmentFile (systemd.exec(5)); a file that is absent has none. Raises Refused."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as problem:
-        raise _unreadable(path, problem) from None
-    return assignments(text, path)
+        raise _unreadable(str(path), problem) from None
+    return assignments(text, str(path))
 
 
 def assignments(text: str, path: str) -> dict[str, str]:

@@ -31,6 +31,12 @@ _TWO_BOOKS = (
 )
 
 
+KEEP_SOURCE = (
+    "echo TULLED_KEEP_SOURCE=true >> /etc/default/tulled    # or tulled --keep-source: else netavark masquerades",
+    "systemctl restart tulled",
+)
+
+
 class Impossible(Exception):  # noqa: N818 - a state of the machine
     """What was asked for cannot be had here; the text says why and what to do."""
 
@@ -57,6 +63,8 @@ class Wish:
 
     first: bool = False
     lease_path: str = DEFAULT_PATH
+    keeps_source: bool = False
+    """Whether tulled's settings have --keep-source."""
 
 
 def home(runtime: str, wish: Wish) -> Home:
@@ -144,8 +152,7 @@ def _netavark(wish: Wish) -> Home:
         (File(path, network(wish.lease())),),
         ("the lease is written down in this file: run tulle init again when tulled has taken another one",),
         (
-            "echo TULLED_KEEP_SOURCE=true >> /etc/default/tulled    # or tulled --keep-source: else netavark masquerades",
-            "systemctl restart tulled",
+            *(() if wish.keeps_source else KEEP_SOURCE),
             f"podman run --rm -it --network {NAME} IMAGE",
         ),
     )

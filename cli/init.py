@@ -8,11 +8,12 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from cli import homes, machine
+from cli import daemon, homes, machine
 from cli.homes import Home, Wish
 from cli.machine import Machine
 from cli.written import Foreign, Written
 from lease import file as lease_file
+from overlay.errors import Refused
 
 CONFLIST = Path(__file__).resolve().parent.parent / "conf" / "20-tulle-ports.conflist"
 
@@ -53,7 +54,7 @@ def run(options: argparse.Namespace, root: Path = Path("/")) -> int:
     try:
         ours = Written(root)
         return undo(ours, dry=options.dry_run) if options.undo else _init(options, root, ours)
-    except (Foreign, homes.Impossible, machine.Unreadable, lease_file.Unavailable, OSError) as reason:
+    except (Foreign, homes.Impossible, machine.Unreadable, lease_file.Unavailable, Refused, OSError) as reason:
         print(f"tulle init: {reason}", file=sys.stderr)
         return 1
 
@@ -80,7 +81,9 @@ def _init(options: argparse.Namespace, root: Path, ours: Written) -> int:
         print(f"tulle init: none of {others} is installed; name one to prepare for it{_docker(here)}", file=sys.stderr)
         return 1
     lease = options.subnet_file
-    wish = Wish(here, ours.paths(), CONFLIST.read_text(), lambda: lease_file.read(lease), options.first, lease)
+    keeps = daemon.variables(machine.under(root, daemon.FILE)).get("TULLED_KEEP_SOURCE") == "true"
+    text = CONFLIST.read_text()
+    wish = Wish(here, ours.paths(), text, lambda: lease_file.read(lease), options.first, lease, keeps)
     wanted = [homes.home(runtime, wish) for runtime in dict.fromkeys(runtimes)]
     homes.refuse_two_books(wanted)
     ours.refuse(file for each in wanted for file in each.files)

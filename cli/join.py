@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from cli import daemon, membership
+from cli import daemon, machine, membership
 from cli.homes import BRIDGE
-from cli.machine import under
+from cli.machine import Machine, under
 from kernel import tools
 from kernel.errors import KernelError
 from kernel.network import Network
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace, root: Path = Path("/")) -> int:
     try:
         files = decide(options, root, () if options.etcd else local_addresses())
         changed = _write(files, root, dry=options.dry_run)
-    except (Refused, KernelError, OSError) as problem:
+    except (Refused, KernelError, machine.Unreadable, OSError) as problem:
         print(f"tulle join: {problem}", file=sys.stderr)
         return 1
     return _go_on(options, root, changed=daemon.FILE in changed)
@@ -83,9 +83,16 @@ def decide(options: argparse.Namespace, root: Path, here: Iterable[IPv4Address])
             raise Refused("none of these addresses is this host's", remedy=remedy)
         files[membership.HOSTS] = membership.hosts(options.network, named, _text(root, membership.HOSTS))
         variables = {"TULLED_STORE": f"file:{membership.HOSTS}", **variables}
+    if _netavark_translates(machine.look(root, machine.podman_version() if root == Path("/") else ())):
+        variables["TULLED_KEEP_SOURCE"] = "true"
     files[daemon.FILE] = membership.settings(_text(root, daemon.FILE), variables, daemon.FILE)
     tulled.parse([], daemon.assignments(files[daemon.FILE], daemon.FILE), io.StringIO())
     return files
+
+
+def _netavark_translates(here: Machine) -> bool:
+    """Tell whether containers are wired by a netavark without our driver: it masquerades what goes to other hosts, too."""
+    return "podman" in here.runtimes and here.podman.backend == "netavark" and not here.podman.driven
 
 
 def _endpoints(text: str) -> str:

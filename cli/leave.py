@@ -10,7 +10,7 @@ import asyncio
 import io
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -82,6 +82,8 @@ def _leave(found: Survey, *, dry: bool) -> bool:
         if not (dry or failed):
             for kept in (f"{file.path}.made", f"{file.path}.lock"):
                 Path(kept).unlink(missing_ok=True)
+            with suppress(OSError):  # somebody else's files may be in it
+                Path(file.path).parent.rmdir()
     print(_entry(found))
     return failed
 

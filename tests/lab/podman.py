@@ -95,14 +95,16 @@ def limit(kind: int) -> int:
     return 32768 if hard == resource.RLIM_INFINITY else hard
 
 
+def settings(network: str) -> str:
+    """Return the text of containers.conf(5) for this machine; `network` are the lines of its section [network]."""
+    return SETTINGS.format(nofile=limit(resource.RLIMIT_NOFILE), nproc=limit(resource.RLIMIT_NPROC), network=network)
+
+
 def make(host: Host, network: str) -> Podman:
     """Give a pretend host its own podman with the image; `network` are the lines of its section [network]."""
     home = host.workdir / f"podman-{host.name}"
     home.mkdir(exist_ok=True)
-    settings = SETTINGS.format(
-        nofile=limit(resource.RLIMIT_NOFILE), nproc=limit(resource.RLIMIT_NPROC), network=network
-    )
-    (home / "containers.conf").write_text(settings)
+    (home / "containers.conf").write_text(settings(network))
     host.place.run("mount", "-t", "tmpfs", "tmpfs", "/dev/shm")  # podman's lock file
     podman = Podman(host, home)
     podman.run("load", "--quiet", "--input", str(image.write(home / "image.tar")))

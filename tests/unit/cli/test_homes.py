@@ -113,6 +113,14 @@ def test_netavarks_network_says_the_lease() -> None:
     assert (document["options"], document["ipv6_enabled"], document["dns_enabled"]) == ({"mtu": "1450"}, True, False)
 
 
+def test_what_tulled_is_set_to_already_is_not_asked_for() -> None:
+    asked = wish(replace(BARE, podman=Podman("netavark")))
+    assert "systemctl restart tulled" in homes.home("podman", asked).next
+    assert homes.home("podman", replace(asked, keeps_source=True)).next == (
+        "podman run --rm -it --network tulle IMAGE",
+    )
+
+
 def test_a_podman_that_finds_the_driver_needs_no_file() -> None:
     driven = homes.home("podman", wish(replace(BARE, podman=Podman("netavark", driven=True))))
     assert (driven.files, driven.next[0].partition("    ")[0]) == ((), "podman network create -d tulle tulle")

@@ -2,6 +2,7 @@
 
 - it writes the hosts file and tulled's settings once, keeps their mode, and says what to run next; --dry-run writes nothing
 - settings that tulled would refuse, and hosts that are all elsewhere, end it before anything is written
+- where Podman's netavark wires containers without our driver, their packets are let out before it masquerades them
 - with --etcd the settings name the members, and there is no hosts file
 - without systemd nothing is started, and --now says so
 """
@@ -108,3 +109,11 @@ def test_with_systemd_its_units_are_what_to_run_next(tmp_path: Path, capsys: pyt
     under(tmp_path, join.SYSTEMD).mkdir(parents=True)
     assert run(tmp_path, *HOSTS) == 0
     assert "next: systemctl enable --now tulle-agent tulled\n" in capsys.readouterr().out
+
+
+def test_netavark_without_our_driver_gets_its_rule(tmp_path: Path) -> None:
+    for program in ("/usr/bin/podman", "/usr/lib/podman/netavark"):
+        under(tmp_path, program).parent.mkdir(parents=True, exist_ok=True)
+        under(tmp_path, program).touch()
+    assert run(tmp_path, *HOSTS) == 0
+    assert "TULLED_KEEP_SOURCE=true\n" in under(tmp_path, daemon.FILE).read_text()
