@@ -3,7 +3,7 @@
 - a conflist of version 1.0.0 where the runtime looks; in an empty folder it is the first, beside others never unless asked for
 - Podman is told to take tulle's programs where it would find others first, unless its settings name folders
 - a runtime that finds another's bridge is told so
-- a Podman that finds tulle's driver needs no file
+- a Podman that finds tulle's driver needs no file; what tulled is set to already is not asked for
 - netavark's network says the lease, both families; its book, CNI's and Docker's never serve one subnet
 - Docker has a drop-in where it has a service, with or without a lease yet, else its settings; where either says already how its
   bridge is to be, nothing is written, and neither is over somebody else's settings: the lines to add are told
