@@ -12,9 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cli import daemon, probes, remains, runtimes, survey
-from cli.checks import Answers, Check, Evidence, Finding, InapplicableError, agreed, host, leftovers, tunnel
-from cli.probes import SMALL
+from cli import daemon, remains, runtimes, survey, ways
+from cli.checks import Check, Evidence, Finding, InapplicableError, agreed, host, leftovers, tunnel
 from cli.runtimes import Seen
 from cli.survey import Survey
 from kernel import iptables
@@ -45,7 +44,7 @@ CHECKS = (
     Check("mac",            "others address frames to the MAC in the store; a device with another one drops them",
           "the device's MAC against the store", tunnel.macs),
     Check("tunnel",         "packets to other hosts travel in UDP, which must pass both ways",
-          "an echo through the tunnel to every other host at once, one beside it, and who refuses its UDP port", tunnel.reachable),
+          "an echo through the tunnel to every other host at once, one beside it, who refuses its UDP port, and each direction alone", tunnel.reachable),
     Check("mtu",            "a way narrower than the MTU loses large packets only: connections open and then hang",
           "the lease's MTU against interface and device; an echo of that size through the tunnel, never cut", tunnel.widths),
     Check("checksums",      "some cards miscount checksums inside tunnels: ping works, TCP does not",
@@ -133,25 +132,9 @@ def _verdict(check: Check, seen: Evidence) -> Verdict:
 def gather(found: Survey, looked: tuple[Seen, ...]) -> Evidence:
     """See what a survey does not: other hosts' answers, what attachments left, the firewall, other daemons."""
     conflists = [one for each in looked for one in each.conflists]
-    return Evidence(found, ask(found), remains.find(found, conflists), looked, _forward_drops(found), tuple(_daemons()))
-
-
-def ask(found: Survey) -> Answers:
-    """Ask all other hosts at once; who does not answer a small echo is asked nothing else."""
-    if found.lease is None or found.plan is None:
-        return Answers(problem=found.lease_problem or found.plan_problem)
-    targets = {peer: survey.target(found, peer) for peer in found.peers}
-    publics = {peer.attributes.public_ip for peer in found.peers}
-    try:
-        heard = frozenset(probes.echo(dict.fromkeys({*targets.values(), *publics}, SMALL)))
-        inside = heard & set(targets.values())
-        wide = frozenset(probes.echo(dict.fromkeys(inside, found.lease.mtu)))
-    except OSError as problem:
-        return Answers(problem=f"other hosts cannot be asked: {problem.strerror}; run this as root")
-    silent = {peer.attributes.public_ip for peer, end in targets.items() if end not in heard}
-    port = tunnel.port_of(Evidence(found))
-    refused = probes.refusing(silent, port) if port else frozenset()
-    return Answers(targets, inside, heard & publics, wide, probes.tcp(inside), refused)
+    return Evidence(
+        found, ways.ask(found), remains.find(found, conflists), looked, _forward_drops(found), tuple(_daemons())
+    )
 
 
 def _forward_drops(found: Survey) -> bool:

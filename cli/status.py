@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cli import daemon, entries, probes, survey
-from cli.probes import SMALL
+from cli import daemon, entries, probes, survey, ways
+from cli.probes import Ask
 from cli.survey import Survey
 from kernel.errors import KernelError
 from overlay.errors import Refused
@@ -20,19 +20,35 @@ from overlay.leases import Lease
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Another host: its lease's subnet, where packets to it go, whether the kernel has the way, and its echo in seconds."""
+    """Another host: its lease's subnet, where packets to it go, whether the kernel has the way, and its echo in seconds.
+
+    `dual` where it is asked over IPv6 as well, with `seconds6`.
+    """
 
     subnet: str
     public_ip: str
     problem: str
     seconds: float | None
+    dual: bool = False
+    seconds6: float | None = None
+
+    @property
+    def answers(self) -> bool:
+        """Tell whether it answers, in every family it is asked in."""
+        return self.seconds is not None and (self.seconds6 is not None or not self.dual)
 
     @property
     def health(self) -> str:
         """In words."""
         if self.problem:
             return f"left out: {self.problem}"
-        return "silent" if self.seconds is None else f"answers in {self.seconds * 1000:.1f} ms"
+        if self.dual and (self.seconds is None) != (self.seconds6 is None):
+            return f"{_words(self.seconds)} over IPv4, {_words(self.seconds6)} over IPv6"
+        return _words(self.seconds)
+
+
+def _words(seconds: float | None) -> str:
+    return "silent" if seconds is None else f"answers in {seconds * 1000:.1f} ms"
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -65,15 +81,22 @@ def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def heard(found: Survey) -> tuple[Peer, ...]:
-    """Ask every other host through the tunnel, all at once, and return what came of it."""
-    ends = {peer: survey.target(found, peer) for peer in found.peers}
+    """Ask every other host through the tunnel, in every family, all at once, and return what came of it."""
+    asked = {peer: {way.subnet.version: Ask(way.target) for way in ways.to(found, peer)} for peer in found.peers}
     try:
-        answers = probes.echo(dict.fromkeys(ends.values(), SMALL))
+        answers = probes.echo([each for ends in asked.values() for each in ends.values()])
     except OSError:
         answers = {}
     return tuple(
-        Peer(str(peer.subnet), str(peer.attributes.public_ip), _left_out(found, peer), answers.get(end))
-        for peer, end in ends.items()
+        Peer(
+            str(peer.subnet),
+            str(peer.attributes.public_ip),
+            _left_out(found, peer),
+            answers.get(ends[4]),
+            dual=6 in ends,
+            seconds6=answers.get(ends[6]) if 6 in ends else None,
+        )
+        for peer, ends in asked.items()
     )
 
 
@@ -98,7 +121,13 @@ def members(found: Survey, peers: tuple[Peer, ...]) -> dict[str, Any]:
         "interface": found.plan.underlay.interface if found.plan else None,
         "devices": list(found.devices),
         "peers": [
-            {"subnet": one.subnet, "publicIP": one.public_ip, "problem": one.problem, "seconds": one.seconds}
+            {
+                "subnet": one.subnet,
+                "publicIP": one.public_ip,
+                "problem": one.problem,
+                "seconds": one.seconds,
+                **({"seconds6": one.seconds6} if one.dual else {}),
+            }
             for one in peers
         ],
         "book": {"path": found.book.path, "held": len(found.book.held), "size": _size(found)} if found.book else None,
@@ -120,7 +149,7 @@ def table(found: Survey, peers: tuple[Peer, ...]) -> str:
         "interface": told["interface"] or "unknown",
         "address book": f"{told['book']['held']} of {told['book']['size']} addresses held" if told["book"] else "none",
         "agent": _agent(found),
-        "peers": f"{len(peers)}, {sum(one.seconds is not None for one in peers)} of them answer",
+        "peers": f"{len(peers)}, {sum(one.answers for one in peers)} of them answer",
     }
     lines = [f"{label:<22}{value}" for label, value in rows.items()]
     return "\n".join([*lines, "", *_map(found, peers)])
@@ -149,7 +178,7 @@ def _map(found: Survey, peers: tuple[Peer, ...]) -> Iterator[str]:
     through = " ".join(found.devices) or "plain routes"
     for number, peer in enumerate(peers, start=1):
         corner = "└" if number == len(peers) else "├"
-        line = "──" if peer.seconds is not None else "╌╌"
+        line = "──" if peer.answers else "╌╌"
         yield f"  {corner}{line} {through} {line}▶ {peer.public_ip}  {peer.subnet}  {peer.health}"
 
 

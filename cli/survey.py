@@ -10,7 +10,6 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address
 from pathlib import Path
 
 from agent import protocol
@@ -25,7 +24,7 @@ from kernel.errors import KernelError
 from kernel.network import Network
 from lease import file as lease_file
 from overlay import assembly, drift, interfaces, network, reconcile
-from overlay.backends import Backend, Desired, Underlay, catalogue, hostgw
+from overlay.backends import Backend, Desired, Underlay, catalogue
 from overlay.drift import Entries
 from overlay.errors import Refused, Unavailable
 from overlay.leases import Lease
@@ -126,13 +125,6 @@ def look(settings: Settings) -> Survey:
             found, links=kernel.links(), addresses=kernel.addresses(), routes=kernel.routes(), sysctls=_sysctls()
         )
         return replace(_with_plan(found, kernel), agent=_agent())
-
-
-def target(found: Survey, peer: Lease) -> IPv4Address:
-    """Return the address that only the way of the backend leads to: the far end of a tunnel, or the host itself."""
-    if found.plan is not None and found.devices and found.config and found.config.backend_type != hostgw.TYPE:
-        return peer.subnet.ipv4.network_address
-    return peer.attributes.public_ip
 
 
 def _with_lease(found: Survey) -> Survey:

@@ -3,14 +3,13 @@
 Checks are pure: everything was seen before the first of them looks. Must not know how it was seen.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
 
 from cli.remains import Remain
 from cli.runtimes import Seen
 from cli.survey import Survey
-from overlay.leases import Lease
+from cli.ways import Answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,20 +18,6 @@ class Finding:
 
     saw: str
     remedy: str
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """What other hosts answered, by IPv4 address: echoes through the tunnel, beside it, as large as a packet may be; TCP."""
-
-    targets: Mapping[Lease, IPv4Address] = field(default_factory=dict)
-    tunnel: frozenset[IPv4Address] = frozenset()
-    beside: frozenset[IPv4Address] = frozenset()
-    wide: frozenset[IPv4Address] = frozenset()
-    tcp: frozenset[IPv4Address] = frozenset()
-    refused: frozenset[IPv4Address] = frozenset()
-    """Hosts that say nobody listens on the tunnel's UDP port."""
-    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,13 @@
 """Checks of the ways to other hosts: what the kernel holds against the leases, and what other hosts answered.
 
-Must not send anything itself. Blind spot: what is found is seen from this host; run the doctor on the other one, too.
+Must not send anything itself. Blind spot: what is found is seen from this host; where that is not enough the remedy says so.
 """
 
 from collections.abc import Iterator
 
+from cli import ways
 from cli.checks import Evidence, Finding, InapplicableError
-from overlay.backends import Desired
-from overlay.leases import Lease
+from cli.ways import Way
 
 
 def entries(seen: Evidence) -> Iterator[Finding]:
@@ -40,26 +40,61 @@ def macs(seen: Evidence) -> Iterator[Finding]:
 
 
 def reachable(seen: Evidence) -> Iterator[Finding]:
-    """Hold that an echo comes back through the tunnel from every other host."""
-    for lease, public in _asked(seen):
-        if seen.answers.targets[lease] in seen.answers.tunnel:
+    """Hold that an echo comes back through the tunnel from every other host, in every family; else tell which direction loses it."""
+    answers, port = seen.answers, ways.port(seen.survey)
+    for way in _asked(seen):
+        if way in answers.tunnel:
             continue
-        name, port = f"{lease.subnet} at {public}", port_of(seen)
-        if public in seen.answers.refused:
+        if way in answers.refused:
             yield Finding(
-                f"nothing comes back through the tunnel from {name}: it answers, but nobody listens on UDP port {port} there",
+                f"nothing comes back through the tunnel from {way.name}: it answers, but nobody listens on UDP port {port} there",
                 "start tulled on that host",
             )
-        elif public in seen.answers.beside:
+        elif way in answers.halved:
+            yield _direction(seen, way, port)
+        elif way in answers.beside:
             yield Finding(
-                f"nothing comes back through the tunnel from {name}, though the host itself answers",
-                f"let UDP port {port} through every firewall between the two hosts, both ways; then run tulle doctor on that host",
+                f"nothing comes back through the tunnel from {way.name}, though the host itself answers", _OTHER
             )
         else:
             yield Finding(
-                f"nothing comes back from {name}, neither through the tunnel nor beside it",
+                f"nothing comes back from {way.name}, neither through the tunnel nor beside it",
                 "see that the host is up and that this one has a route to it",
             )
+
+
+_OTHER = "run tulle doctor on that host, too"
+
+
+def _direction(seen: Evidence, way: Way, port: int) -> Finding:
+    """Tell which direction is blocked: one half that was proved condemns the other, for together they would be the echo."""
+    there, back, here = way in seen.answers.there, way in seen.answers.back, _here(seen, way)
+    start = f"nothing comes back through the tunnel from {way.name}, though the host itself answers"
+    if there and back:
+        return Finding(
+            f"{start}; each direction alone carries packets",
+            "look for a firewall, on either host, that drops what is inside the tunnel, from subnet to subnet",
+        )
+    if there:
+        return Finding(
+            f"{start}; packets of the tunnel get there, the way back is blocked",
+            f"let UDP port {port} through from {way.public} to {here}: out of that host, between, and into this one",
+        )
+    if back:
+        return Finding(
+            f"{start}; packets of the tunnel come from there, the way there is blocked",
+            f"let UDP port {port} through from {here} to {way.public}: out of this host, between, and into that one",
+        )
+    return Finding(
+        f"{start}; which direction is blocked cannot be told from here, neither could be proved alone",
+        f"let UDP port {port} through every firewall between {here} and {way.public}, both ways; {_OTHER}",
+    )
+
+
+def _here(seen: Evidence, way: Way) -> object:
+    """Return this host's address as the other one knows it."""
+    own = seen.survey.own
+    return (own.attributes.public_ip if way.subnet.version == 4 else own.attributes.public_ipv6) if own else "this host"
 
 
 def widths(seen: Evidence) -> Iterator[Finding]:
@@ -78,37 +113,28 @@ def widths(seen: Evidence) -> Iterator[Finding]:
                 f"{name} carries {links[name].mtu} bytes, the lease file allows {found.lease.mtu}",
                 f"restart tulled, or: ip link set {name} mtu {found.lease.mtu}",
             )
-    for lease, public in _asked(seen) if seen.answers.targets and not seen.answers.problem else ():
-        target = seen.answers.targets[lease]
-        if target in seen.answers.tunnel and target not in seen.answers.wide:
+    for way in _asked(seen) if seen.answers.ways and not seen.answers.problem else ():
+        if way in seen.answers.tunnel and way not in seen.answers.wide:
             yield Finding(
-                f"small packets come back from {lease.subnet} at {public}, those of {found.lease.mtu} bytes do not",
+                f"small packets come back from {way.name}, those of {found.lease.mtu} bytes do not",
                 'give every host\'s network config a smaller "MTU" in "Backend", or mend the way: a firewall may drop fragments',
             )
 
 
 def checksums(seen: Evidence) -> Iterator[Finding]:
     """Hold that TCP arrives where echoes do; a network card that miscounts the checksums of tunnels loses it alone."""
-    for lease, public in _asked(seen):
-        target = seen.answers.targets[lease]
-        if target in seen.answers.tunnel and target not in seen.answers.tcp:
+    for way in _asked(seen):
+        if way in seen.answers.tunnel and way not in seen.answers.tcp:
             devices = " ".join(f"ethtool -K {name} tx-checksum-ip-generic off;" for name in seen.survey.devices)
             yield Finding(
-                f"echoes come back from {lease.subnet} at {public}, TCP does not",
+                f"echoes come back from {way.name}, TCP does not",
                 f"on both hosts try: {devices} if that mends it keep it; else a firewall drops TCP in the tunnel",
             )
 
 
-def port_of(seen: Evidence) -> int:
-    """Return the UDP port of the tunnel, 0 where there is none."""
-    wanted = seen.survey.plan.desired if seen.survey.plan else Desired()
-    carried = (pipe.carrier.port for pipe in wanted.pipes)
-    return wanted.guard.port if wanted.guard else next(carried, 0)
-
-
-def _asked(seen: Evidence) -> list[tuple[Lease, object]]:
+def _asked(seen: Evidence) -> tuple[Way, ...]:
     if seen.answers.problem:
         raise InapplicableError(seen.answers.problem)
-    if not seen.answers.targets:
+    if not seen.answers.ways:
         raise InapplicableError("there is no other host to ask")
-    return [(lease, lease.attributes.public_ip) for lease in seen.answers.targets]
+    return seen.answers.ways

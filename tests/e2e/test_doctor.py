@@ -1,7 +1,8 @@
-"""Claims about `tulle doctor` as it is built, on two pretend hosts with real daemons: each check finds exactly what it is for.
+"""Claims about `tulle doctor` as it is built, on two pretend hosts with real daemons, IPv4 and IPv6: each check finds exactly what it is for.
 
 - two hosts that are well have no finding, and the exit code says so
 - each thing that is broken is found by its check, and by no other but those it breaks as well; mended, all is well again
+- which direction of which family is blocked is told, be it here or there; where only one host's word would do, that is told
 """
 
 import contextlib
@@ -15,23 +16,34 @@ from typing import Any
 
 import pytest
 
+from tests.lab import waiting
 from tests.lab.daemon import BRIDGE, DIST, SUBNET_FILE
 from tests.lab.hosts import CONFLIST, DEVICE, Lab
+from tests.lab.world import Place
 
+DUAL = {"Network": "10.42.0.0/16", "EnableIPv6": True, "IPv6Network": "fd00:42::/48", "Backend": {"Type": "vxlan"}}
 Break = Callable[[Lab], AbstractContextManager[object]]
-WALL = "add table inet wall; add chain inet wall {hook} {{ type filter hook {hook} priority -400; }}; add rule inet wall {hook} {rule}"
+WALL = "add table inet {hook}; add chain inet {hook} wall {{ type filter hook {hook} priority -400; }}; add rule inet {hook} wall {rule}"
 
 
 @pytest.fixture(scope="module")
 def well() -> Iterator[Lab]:
     """Two hosts with a container each; the runtime's directories are the lab's own."""
-    with Lab({"host-a": 1, "host-b": 2}) as lab:
-        lab.start_daemons()
+    with Lab({"host-a": 1, "host-b": 2}, dual=True) as lab:
+        (lab.workdir / "net.json").write_text(json.dumps(DUAL))
+        lab.start_daemons("--net-config", str(lab.workdir / "net.json"), "--network", "")
         (lab.workdir / "net.d").mkdir()
         shutil.copy(CONFLIST, lab.workdir / "net.d")
         for host in lab.hosts.values():
             host.add(f"on-{host.name}")
+        ends = [host.standing.address6 for host in lab.hosts.values()]
+        first = lab.hosts["host-a"].place
+        waiting.until(lambda: all(pings(first, str(end.ip)) for end in ends if end), "the underlay carries IPv6")
         yield lab
+
+
+def pings(place: Place, address: str) -> bool:
+    return place.attempt("ping", "-c1", "-W1", address).returncode == 0
 
 
 @pytest.fixture
@@ -89,7 +101,7 @@ def commands(done: tuple[str, ...], undone: tuple[str, ...], host: str = "host-a
 
 def wall(rule: str, hook: str, host: str) -> Break:
     """Put a firewall's rule before everything else on a host."""
-    return commands((f"nft '{WALL.format(hook=hook, rule=rule)}'",), ("nft delete table inet wall",), host)
+    return commands((f"nft '{WALL.format(hook=hook, rule=rule)}'",), (f"nft delete table inet {hook}",), host)
 
 
 @contextlib.contextmanager
@@ -122,10 +134,11 @@ def cut_off(lab: Lab) -> Iterator[None]:
 
 @contextlib.contextmanager
 def unbooked(lab: Lab) -> Iterator[None]:
-    """Take a container's address out of the book."""
+    """Take a container's addresses out of the book."""
     host = lab.hosts["host-a"]
     container = host.add("unbooked")
-    host.place.run("sh", "-ec", f"rm /run/tulle/books/*/{container.address}")
+    for address in container.addresses:
+        host.place.run("sh", "-ec", f"rm /run/tulle/books/*/{address}")
     try:
         yield
     finally:
@@ -138,7 +151,7 @@ FIX_LEASE = f"mv /run/kept.env {SUBNET_FILE}"
 BROKEN: dict[str, tuple[set[str], str, Break]] = {
     "lease file of an earlier subnet": (
         {"lease-file", "bridge-address"},
-        "10.42.251.0/24, which is no lease",
+        "which is no lease",
         commands(
             (
                 f"cp {SUBNET_FILE} /run/kept.env; sed -i 's/^\\(FLANNEL_SUBNET=\\).*/\\110.42.251.1\\/24/' {SUBNET_FILE}",
@@ -216,16 +229,6 @@ BROKEN: dict[str, tuple[set[str], str, Break]] = {
             ),
         ),
     ),
-    "UDP blocked on the way there": (
-        {"tunnel"},
-        "though the host itself answers",
-        wall("udp dport 8472 drop", "input", "host-b"),
-    ),
-    "UDP blocked on the way back": (
-        {"tunnel"},
-        "though the host itself answers",
-        wall("udp dport 8472 drop", "output", "host-b"),
-    ),
     "the other host is away": (
         {"tunnel"},
         "neither through the tunnel nor beside it",
@@ -233,18 +236,18 @@ BROKEN: dict[str, tuple[set[str], str, Break]] = {
     ),
     "large packets lost": (
         {"mtu"},
-        "those of 1450 bytes do not",
+        "those of 1430 bytes do not",
         wall("udp dport 8472 udp length > 1300 drop", "input", "host-b"),
     ),
     "a lease file with too large an MTU": (
         {"mtu"},
         "the lease file allows 1500 bytes",
-        commands((f"cp {SUBNET_FILE} /run/kept.env; sed -i s/MTU=1450/MTU=1500/ {SUBNET_FILE}",), (FIX_LEASE,)),
+        commands((f"cp {SUBNET_FILE} /run/kept.env; sed -i s/MTU=1430/MTU=1500/ {SUBNET_FILE}",), (FIX_LEASE,)),
     ),
     "TCP lost in the tunnel": (
         {"checksums"},
         "TCP does not",
-        wall(f"iifname {DEVICE} meta l4proto tcp drop", "prerouting", "host-b"),
+        wall("iifname { flannel.1, flannel-v6.1 } meta l4proto tcp drop", "prerouting", "host-b"),
     ),
     "a container's link is gone": ({"reservations", "leaks"}, "its link on the host is gone", cut_off),
     "a link without an address": ({"leaks"}, "it has no address in the book", unbooked),
@@ -265,8 +268,45 @@ def test_what_is_broken_is_found_by_its_check_alone(still: Lab, broken: str) -> 
         code, verdicts = doctor(still)
     found = failed(verdicts)
     assert (code, set(found)) == (1, checks), found
-    assert words in "\n".join(found.values())
+    assert "\n".join(found.values()).count(words) >= (2 if broken in BOTH else 1)
     assert all(one["why"] and each["remedy"] for one in verdicts for each in one["findings"])
+
+
+BOTH = {"large packets lost", "TCP lost in the tunnel", "the other host is away"}
+"""What is broken in both families, and found in both."""
+
+
+@pytest.mark.parametrize(
+    ("four", "six"),
+    [
+        (("input", "host-b", "the way there is blocked"), ("input", "host-a", "the way back is blocked")),
+        (("output", "host-b", "the way back is blocked"), ("output", "host-a", "the way there is blocked")),
+    ],
+)
+def test_the_direction_and_family_that_is_blocked_is_told(
+    still: Lab, four: tuple[str, str, str], six: tuple[str, str, str]
+) -> None:
+    with (
+        wall("meta nfproto ipv4 udp dport 8472 drop", *four[:2])(still),
+        wall("meta nfproto ipv6 udp dport 8472 drop", *six[:2])(still),
+    ):
+        code, verdicts = doctor(still)
+    found = failed(verdicts)
+    assert (code, set(found)) == (1, {"tunnel"}), found
+    said = found["tunnel"].splitlines()
+    assert [(":" in line.split(" at ")[0], line.rpartition(", ")[2]) for line in said] == [
+        (False, four[2]),
+        (True, six[2]),
+    ]
+
+
+def test_where_neither_direction_can_be_proved_alone_that_is_told(still: Lab) -> None:
+    with (
+        wall("udp dport 8472 drop", "input", "host-b")(still),
+        wall("udp dport 8472 drop", "output", "host-b")(still),
+    ):
+        _, verdicts = doctor(still)
+    assert "which direction is blocked cannot be told from here" in failed(verdicts)["tunnel"]
 
 
 def test_a_store_that_is_away_is_found_and_what_hangs_on_it_is_skipped(still: Lab) -> None:

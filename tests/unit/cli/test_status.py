@@ -71,6 +71,23 @@ def test_a_peer_that_is_left_out_is_shown_with_the_reason() -> None:
     assert Peer("10.42.8.0/24", "192.0.2.2", "no MAC", None).health == "left out: no MAC"
 
 
+@pytest.mark.parametrize(
+    ("seconds", "seconds6", "health", "answers"),
+    [
+        (0.0012, 0.002, "answers in 1.2 ms", True),
+        (0.0012, None, "answers in 1.2 ms over IPv4, silent over IPv6", False),
+        (None, 0.002, "silent over IPv4, answers in 2.0 ms over IPv6", False),
+        (None, None, "silent", False),
+    ],
+)
+def test_a_dual_peer_answers_when_it_does_in_both_families(
+    seconds: float | None, seconds6: float | None, health: str, answers: bool
+) -> None:
+    peer = replace(WELL, seconds=seconds, dual=True, seconds6=seconds6)
+    assert (peer.health, peer.answers) == (health, answers)
+    assert status.members(FULL, (peer,))["peers"][0]["seconds6"] == seconds6
+
+
 def test_without_lease_and_store_the_table_still_stands() -> None:
     shown = status.table(Survey(SETTINGS, lease_problem="no file", store_problem="no store"), ())
     assert "subnet of this host   none" in shown

@@ -5,8 +5,9 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import pytest
 
-from cli.checks import Answers, Evidence
+from cli.checks import Evidence
 from cli.survey import Book, Plan, Survey
+from cli.ways import Answers, Way
 from kernel.entries import Link, LinkAddress, VxlanInfo
 from lease import file as lease_file
 from overlay import network, settings
@@ -41,8 +42,9 @@ def well() -> Evidence:
         sysctls={"net/ipv4/ip_forward": "1"},
         book=Book("/run/tulle/books/10.42.7.0-24"),
     )
-    far = frozenset([other.subnet.ipv4.network_address])
-    return Evidence(survey, Answers({other: min(far)}, far, frozenset([THERE]), far, far))
+    way = Way(other, other.subnet.ipv4, THERE, other.subnet.ipv4.network_address)
+    one = frozenset([way])
+    return Evidence(survey, Answers((way,), one, one, one, one))
 
 
 def _lease(config: network.NetworkConfig, third: int, public: IPv4Address) -> Lease:

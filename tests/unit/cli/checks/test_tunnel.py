@@ -1,11 +1,11 @@
 """Claims about the checks of ways to other hosts, where tests/e2e/test_doctor.py breaks nothing: who is asked, who cannot be."""
 
 from dataclasses import replace
-from ipaddress import IPv4Address
 
 import pytest
 
-from cli.checks import Answers, Evidence, InapplicableError, tunnel
+from cli.checks import Evidence, InapplicableError, tunnel
+from cli.ways import Answers
 
 ALL = (tunnel.entries, tunnel.macs, tunnel.reachable, tunnel.widths, tunnel.checksums)
 
@@ -15,10 +15,34 @@ def test_a_host_that_is_well_has_no_finding(well: Evidence) -> None:
 
 
 def test_a_host_that_refuses_the_port_has_no_tunnel(well: Evidence) -> None:
-    public = IPv4Address("192.0.2.2")
-    silent = replace(well.answers, tunnel=frozenset(), refused=frozenset([public]))
+    silent = replace(well.answers, tunnel=frozenset(), refused=frozenset(well.answers.ways))
     (found,) = tunnel.reachable(replace(well, answers=silent))
     assert "nobody listens on UDP port 8472 there" in found.saw
+
+
+@pytest.mark.parametrize(
+    ("there", "back", "said", "do"),
+    [
+        (True, False, "the way back is blocked", "UDP port 8472 through from 192.0.2.2 to 192.0.2.1"),
+        (False, True, "the way there is blocked", "UDP port 8472 through from 192.0.2.1 to 192.0.2.2"),
+        (True, True, "each direction alone carries packets", "drops what is inside the tunnel"),
+        (False, False, "which direction is blocked cannot be told from here", "run tulle doctor on that host, too"),
+    ],
+)
+def test_a_direction_that_was_proved_condemns_the_other(
+    well: Evidence, there: bool, back: bool, said: str, do: str
+) -> None:
+    ways = frozenset(well.answers.ways)
+    halves = (ways if there else frozenset(), ways if back else frozenset())
+    answers = replace(well.answers, tunnel=frozenset(), halved=ways, there=halves[0], back=halves[1])
+    (found,) = tunnel.reachable(replace(well, answers=answers))
+    assert said in found.saw
+    assert do in found.remedy
+
+
+def test_without_a_tunnel_no_direction_is_spoken_of(well: Evidence) -> None:
+    (found,) = tunnel.reachable(replace(well, answers=replace(well.answers, tunnel=frozenset())))
+    assert "direction" not in found.saw
 
 
 def test_a_lease_that_cannot_be_used_is_a_finding(well: Evidence) -> None:
