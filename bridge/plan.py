@@ -4,7 +4,7 @@ Pure: knows settings, lease and addresses; must not see a namespace, a socket or
 """
 
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_interface
+from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, collapse_addresses, ip_interface
 
 from bridge import vlans
 from bridge.config import Settings
@@ -151,11 +151,15 @@ def _gateways(settings: Settings, addresses: tuple[Address, ...]) -> tuple[IPInt
     if not settings.is_gateway:
         return ()
     wanted = [
-        ip_interface(f"{entry.gateway}/{entry.address.network.prefixlen}")
+        _interface(entry.gateway, entry.address.network.prefixlen)
         for entry in sorted(addresses, key=lambda entry: entry.address.version)
         if entry.gateway is not None
     ]
     return tuple(dict.fromkeys(wanted))
+
+
+def _interface(address: IPAddress, length: int) -> IPInterface:
+    return (IPv4Interface if address.version == 4 else IPv6Interface)((int(address), length))
 
 
 def _masquerade(settings: Settings, lease: Lease | None, addresses: tuple[Address, ...]) -> tuple[Masquerade, ...]:

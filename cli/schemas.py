@@ -5,7 +5,7 @@ Must not know files or programs.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -166,7 +166,7 @@ def _wish(text: str) -> None:
     (addresses.parse_interface if "/" in text else addresses.parse_address)(text)
 
 
-FORMATS = {
+FORMATS: Mapping[str, Callable[[str], object]] = {
     "ip-address": _address,
     "ip-cidr": addresses.parse_interface,
     "ip-subnet": _subnet,

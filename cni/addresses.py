@@ -6,6 +6,7 @@ addresses apart (contract 1.7, 8 trap 3). Must not know what an address is for.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 
 TYPE_CHECKING = False
@@ -15,10 +16,14 @@ if TYPE_CHECKING:
 MAPPED_BITS = 96
 """How much of an IPv6 address the prefix ::ffff:0:0 of IPv4-mapped ones takes (RFC 4291, 2.5.5.2)."""
 
+REMEMBERED = 256
+"""How many texts' values are kept: a warm worker reads the same configurations again and again."""
+
 MAC = "six hex pairs like 02:00:00:00:00:01"
 HEX = frozenset("0123456789abcdef")
 
 
+@lru_cache(REMEMBERED)
 def parse_address(text: str) -> IPAddress:
     """Return the address `text` names; an IPv4-mapped IPv6 one comes back as IPv4.
 
@@ -32,6 +37,7 @@ def parse_address(text: str) -> IPAddress:
     return address.ipv4_mapped or address
 
 
+@lru_cache(REMEMBERED)
 def parse_interface(text: str) -> IPInterface:
     """Return the address and prefix that `text` (address/length) names, host bits kept.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from functools import cache
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 """random(4): a UUID that the kernel draws once when it starts."""
@@ -19,14 +20,20 @@ LENGTH = 36
 def current() -> bytes:
     """Return the id of this boot, empty where the kernel does not tell."""
     try:
-        descriptor = os.open(BOOT_ID, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            told = os.read(descriptor, LENGTH)
-        finally:
-            os.close(descriptor)
+        told = _told()
     except OSError:
         return b""
     return told if len(told) == LENGTH else b""
+
+
+@cache
+def _told() -> bytes:
+    """Ask the kernel; no process outlives its answer."""
+    descriptor = os.open(BOOT_ID, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, LENGTH)
+    finally:
+        os.close(descriptor)
 
 
 def stamp(descriptor: int) -> None:

@@ -142,11 +142,12 @@ class Directory:
     def _link_nameless(self, name: str, content: bytes) -> None:
         """Write a file that has no name yet and link it in through its descriptor (open(2), O_TMPFILE)."""
         descriptor = os.open(".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=self._descriptor)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
+        try:
+            notes.write(descriptor, content)
             boot.stamp(descriptor)
             os.link(f"/proc/self/fd/{descriptor}", name, dst_dir_fd=self._descriptor, follow_symlinks=True)
+        finally:
+            os.close(descriptor)
 
     def _link_pending(self, name: str, content: bytes) -> bool:
         """Do the same with a hidden name outside the directory; the lock makes that name ours alone."""
@@ -187,9 +188,7 @@ def locked(location: str, log: Callable[[str], object], *, create: bool, reclaim
     """
     try:
         with contextlib.ExitStack() as held:
-            if create:
-                os.makedirs(location, mode=0o755, exist_ok=True)
-            descriptor = os.open(location, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            descriptor = _folder(location, create=create)
             held.callback(os.close, descriptor)
             lock = os.open(LOCK, os.O_RDONLY | os.O_CREAT | QUIET, 0o750, dir_fd=descriptor)
             held.callback(os.close, lock)
@@ -204,6 +203,16 @@ def locked(location: str, log: Callable[[str], object], *, create: bool, reclaim
             f"address book {location}: {error.strerror or error}",
             f"{error.filename or location} must be writable for root and its file system not full",
         ) from error
+
+
+def _folder(location: str, *, create: bool) -> int:
+    """Open a directory, made with its parents if it has to be."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    if create:
+        with contextlib.suppress(FileNotFoundError):
+            return os.open(location, flags)
+        os.makedirs(location, mode=0o755, exist_ok=True)
+    return os.open(location, flags)
 
 
 def _beside(location: str, purpose: str) -> str:

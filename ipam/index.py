@@ -24,6 +24,8 @@ TICK = 10_000_000
 """Nanoseconds: the coarsest clock a kernel stamps files with (CONFIG_HZ=100)."""
 BACK = 100 * TICK
 """How far before now the directory is said to have changed last."""
+FEW = 4
+"""Reading so many files costs less than an index."""
 LARGEST = 64 * 1024 * 1024
 QUIET = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
@@ -102,14 +104,14 @@ def load(path: str, directory: int) -> Index | None:
 def save(index: Index, path: str, directory: int) -> None:
     """Write the index and set the directory's time of change, in this order: half of it done is an index nobody believes.
 
-    One that says nothing is removed instead. What the disk refuses costs the next caller a look at every file, no more.
+    One of few lines is removed instead. What the disk refuses costs the next caller a look at every file, no more.
     """
-    moment = time.time_ns() - BACK
     lines = index.content
     with contextlib.suppress(OSError):
-        if lines == b"\n":
+        if lines.count(b"\n") - 1 <= FEW:
             os.unlink(path, dir_fd=directory)
             return
+        moment = time.time_ns() - BACK
         notes.overwrite(path, _header(moment, lines) + lines, directory)
         os.utime(directory, ns=(moment, moment))
 

@@ -15,9 +15,14 @@ def overwrite(path: str, content: bytes, directory: int) -> None:
     """Have the file at `path`, relative to `directory`, say `content` and nothing else. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | QUIET, 0o600, dir_fd=directory)
     try:
-        rest = memoryview(content)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
+        write(descriptor, content)
         os.ftruncate(descriptor, len(content))
     finally:
         os.close(descriptor)
+
+
+def write(descriptor: int, content: bytes) -> None:
+    """Write all of `content` to an open file. Raises OSError."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]

@@ -7,6 +7,7 @@ Must not know JSON, files or who holds an address.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 
 TYPE_CHECKING = False
@@ -112,6 +113,7 @@ def _merged(networks: Sequence[IPNetwork], version: int) -> tuple[IPNetwork, ...
     return tuple(collapse_addresses([each for each in networks if isinstance(each, IPv6Network)]))
 
 
+@lru_cache(256)  # a warm worker reads the same configurations again and again
 def canonical(
     subnet: IPInterface | None,
     start: IPAddress | None = None,

@@ -108,7 +108,7 @@ def test_hidden_name_left_by_a_crash_is_tidied_and_its_link_survives(tmp_path: P
     reserve(tmp_path)
     (tmp_path / ".blue.reserving").hardlink_to(tmp_path / "blue" / "10.1.2.2")
     assert [each.text for each in found(tmp_path)] == ["abc\r\neth0"]
-    assert names(tmp_path) == [".blue.index", "blue"]
+    assert names(tmp_path) == ["blue"]
 
 
 def test_directories_are_0755_and_the_lock_is_the_references(tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_fifo_and_folder_in_an_address_place_are_taken_and_hold_nobody_up(tmp_pa
 @pytest.mark.parametrize(
     ("obstacle", "reason"),
     [
-        (lambda path: path.write_bytes(b""), "File exists"),
+        (lambda path: path.write_bytes(b""), "Not a directory"),
         (lambda path: path.symlink_to("/nowhere"), "File exists"),
         (lambda path: (path / "lock").mkdir(parents=True), "Is a directory"),
         (lambda path: (path.mkdir(), (path / "lock").symlink_to("/etc/passwd")), "Too many levels of symbolic links"),

@@ -2,7 +2,7 @@
 
 Claims: it finds what was added and not removed, and nothing else, whatever the order; it is believed only as long as no name
 in the directory came or went behind its back, however soon after; damaged, foreign or from another boot it is not believed;
-one that says nothing leaves no file; what it cannot hold it is not made for.
+one that says little leaves no file; what it cannot hold it is not made for.
 """
 
 import os
@@ -32,6 +32,8 @@ def directory(tmp_path: Path) -> Iterator[int]:
 def saved(directory: int) -> Index:
     made = Index()
     made.add("10.1.2.2", "abc\r\neth0")
+    for number in range(index.FEW):
+        made.add(f"10.9.9.{number}", f"other{number}\r\neth0")
     index.save(made, PATH, directory)
     return made
 
@@ -129,7 +131,7 @@ def test_a_link_in_its_place_is_not_followed(tmp_path: Path, directory: int) -> 
     assert (tmp_path / "precious").read_bytes() == b"kept"
 
 
-def test_one_that_says_nothing_leaves_no_file(tmp_path: Path, directory: int) -> None:
+def test_one_that_says_little_leaves_no_file(tmp_path: Path, directory: int) -> None:
     emptied = saved(directory)
     emptied.remove("10.1.2.2")
     index.save(emptied, PATH, directory)

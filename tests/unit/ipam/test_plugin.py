@@ -16,7 +16,7 @@ from cni import results
 from cni.errors import CniError
 from cni.request import compose
 from cni.types import Result
-from ipam import boot, plugin
+from ipam import boot, index, plugin
 
 LEASE = "FLANNEL_NETWORK=10.42.0.0/16\nFLANNEL_SUBNET=10.42.{0}.1/29\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n"
 
@@ -428,10 +428,14 @@ def test_row_5_a_second_add_is_refused_and_nothing_is_lost(host: Host) -> None:
     assert host.claims() == ["10.1.2.2"]
 
 
-def test_index_lies_beside_the_directory_and_goes_with_the_last_claim(host: Host) -> None:
-    host.given(RANGE)
-    assert sorted(each.name for each in host.data.iterdir()) == [".blue.index", "blue"]
-    host.ask("DEL", RANGE)
+def test_index_lies_beside_the_directory_while_there_is_more_than_a_few_claims(host: Host) -> None:
+    many = {"subnet": "10.1.2.0/24"}
+    seen = []
+    for verb in ("ADD", "DEL"):
+        for number in range(index.FEW + 1):
+            host.ask(verb, many, f"c{number}")
+            seen.append((host.data / ".blue.index").exists())
+    assert seen == [False] * index.FEW + [True] + [False] * (index.FEW + 1)
     assert [each.name for each in host.data.iterdir()] == ["blue"]
 
 
