@@ -165,15 +165,12 @@ def _watch_no_more(plan: Attachment) -> None:
 
 
 def _configure(plan: Attachment, container: Network, end: int) -> None:
-    """Give the container end its addresses and routes, in one send.
-
-    Where no duplicate is looked for, IPv6 addresses are usable at once, and nobody has to wait for it.
-    """
+    """Give the container end its addresses and routes, in one send."""
     if plan.container_down:
         return
     container.set_parameters(_parameters(plan, plan.owner.ifname))
     container.apply(
-        *(AddAddress(end, entry.address, nodad=not plan.detect_duplicates) for entry in plan.addresses),
+        *(AddAddress(end, entry.address) for entry in plan.addresses),
         SetLink(end, up=True),
         *_route_requests(plan, end),
     )
@@ -236,7 +233,7 @@ def _await_traffic(plan: Attachment, host: Network, container: Network, ends: En
         return port, bridge
     if not port.running:
         port = _running(plan, host, port)
-    if plan.detect_duplicates and 6 in plan.families:
+    if 6 in plan.families:
         events.wait_for_dad(container, ends.host_end.peer, DAD_SECONDS)
     return port, bridge
 

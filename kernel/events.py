@@ -101,7 +101,7 @@ def wait_for_dad(network: Network, index: int, timeout: float) -> tuple[LinkAddr
     """
 
     def look() -> tuple[LinkAddress, ...]:
-        return tuple(each for each in network.addresses(index) if each.tentative or each.dadfailed)
+        return tuple(each for each in network.addresses(index, 6) if each.tentative or each.dadfailed)
 
     def settled(left: tuple[LinkAddress, ...]) -> bool:
         return not left or any(each.dadfailed for each in left)
