@@ -14,7 +14,6 @@ LAZY = (
     "ctypes",
     "meta.firewall.dbus",
     "shlex",
-    "subprocess",
     "traceback",
 )
 """What the programs import only when it is needed, lest a cold start pay for it."""

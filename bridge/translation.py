@@ -37,7 +37,15 @@ def add(plan: Attachment) -> None:
         _add_modern(plan)
         return
     for family, rules in _by_family(plan.masquerade):
-        _carry_out(family, legacy.addition(plan.owner, rules, iptables.listing(family, legacy.TABLE)))
+        _add_legacy(family, plan.owner, rules)
+
+
+def _add_legacy(family: int, owner: Owner, rules: list[Masquerade]) -> None:
+    """Add without a look at what is there; what was refused did nothing, as for a second interface of the container: then look."""
+    try:
+        _carry_out(family, legacy.first(owner, rules))
+    except KernelError:
+        _carry_out(family, legacy.addition(owner, rules, iptables.listing(family, legacy.TABLE)))
 
 
 def _add_modern(plan: Attachment) -> None:

@@ -54,6 +54,14 @@ def addition(owner: Owner, wanted: Iterable[Masquerade], existing: Sequence[Rule
     return Change((chain,), (*rules, *jumps))
 
 
+def first(owner: Owner, wanted: Iterable[Masquerade]) -> Change:
+    """Return the addition that needs no look at what is there: where the container has a chain, it is refused as a whole.
+
+    Without a chain there can be no jump to it either.
+    """
+    return Change((), (("-N", chain_name(owner.network, owner.container_id)), *addition(owner, wanted, ()).rules))
+
+
 def complete(owner: Owner, wanted: Iterable[Masquerade], existing: Sequence[Rule]) -> bool:
     """Tell whether every rule of `wanted` stands."""
     return addition(owner, wanted, existing) == Change()

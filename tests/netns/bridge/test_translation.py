@@ -1,6 +1,6 @@
 """Claims about bridge.translation: the masquerade of both backends, in the real kernel (contract 2.5).
 
-* Without a choice of the configuration iptables is taken.
+* Without a choice of the configuration iptables is taken; a first interface costs one program, a second one looks first.
 * iptables gets the reference's chain, comments and order; the overlay of a lease is exempt in either backend.
 * CHECK sees a missing rule of either backend; DEL, twice and without namespace, cleans both (row 2).
 * One of two interfaces of a container keeps its rules when the other goes; GC removes strangers of either backend (row 1).
@@ -15,6 +15,7 @@ import pytest
 from bridge.masquerade import iptables as words
 from kernel import iptables
 from tests.netns.bridge.conftest import FOUR, SIX, Runtime, add
+from tests.netns.programs import counted_programs
 from tests.netns.spaces import Space, cable
 
 CHAIN = words.chain_name("net", "c1")
@@ -37,6 +38,23 @@ def test_iptables_gets_the_references_rules_in_its_order(runtime: Runtime, conta
         f"-A {CHAIN} ! -d 224.0.0.0/4 {REMARK} -j MASQUERADE",
     ]
     assert (nat(runtime, 6), runtime.masquerade()) == ([], [])
+
+
+def test_a_first_interface_starts_one_program_and_a_second_one_looks_first(
+    runtime: Runtime, container: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = counted_programs(monkeypatch)
+    add(runtime, container, **LEGACY)
+    assert _of_iptables(started) == ["iptables-restore"]
+    runtime.ipam_answers({"address": "10.42.7.6/24", "gateway": "10.42.7.1"})
+    assert "code" not in runtime.call("ADD", container.path, ifname="eth1", **{**LEGACY, "isDefaultGateway": False})
+    assert _of_iptables(started)[1:] == ["iptables-restore", "iptables", "iptables-restore"]
+    jumps = [line for line in nat(runtime) if line.startswith("-A POSTROUTING")]
+    assert [line.split()[3] for line in jumps] == ["10.42.7.5/32", "10.42.7.6/32"]
+
+
+def _of_iptables(started: list[str]) -> list[str]:
+    return [name for name in started if name.startswith("iptables")]
 
 
 def test_each_family_gets_its_own_rules(runtime: Runtime, container: Space) -> None:

@@ -12,7 +12,7 @@ warmth.import_everything()
 before = set(sys.modules)
 for program in PROGRAMS.values():
     program.load()
-import cni.dispatch, cni.invoke, subprocess, traceback, ctypes
+import cni.dispatch, cni.invoke, traceback, ctypes
 print(sorted(set(sys.modules) - before), "asyncio" in sys.modules)
 """
 

@@ -1,12 +1,15 @@
 """Claims about kernel.tools.
 
 - a program is found in fixed places, as an executable file only
-- it sees a minimal environment, whatever ours is
+- it sees a minimal environment, whatever ours is, and no ignored signals
+- what goes in and comes out is whole, however much; nobody is waited for whom it leaves behind
 - what it prints becomes an error with its first line and the errno it spells
 - a program that is not installed is ENOPKG, which is not `gone`
 """
 
 import errno
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -42,6 +45,26 @@ def test_a_program_sees_a_minimal_environment(monkeypatch: pytest.MonkeyPatch) -
 
 def test_input_goes_in_and_output_comes_out() -> None:
     assert tools.run(["cat"], "größe") == Outcome(0, "größe", "")
+
+
+def test_output_of_any_length_is_read_whole() -> None:
+    assert len(tools.run(["seq", "100000"]).stdout) > tools.CHUNK
+    assert tools.run(["cat"], "x" * 3 * tools.CHUNK).stdout == "x" * 3 * tools.CHUNK
+
+
+def test_how_a_program_ends_is_told() -> None:
+    assert tools.run(["sh", "-c", "echo out; echo err >&2; exit 3"]) == Outcome(3, "out\n", "err\n")
+    assert tools.run(["sh", "-c", "kill -9 $$"]).code == -9
+
+
+def test_whom_a_program_leaves_behind_is_not_waited_for() -> None:
+    left = int(tools.run(["sh", "-c", "tail -f /dev/null & echo $!"]).stdout)
+    os.kill(left, signal.SIGKILL)
+
+
+def test_a_program_dies_of_a_broken_pipe_as_ever() -> None:
+    ignored = int(tools.run(["grep", "SigIgn", "/proc/self/status"]).stdout.split()[1], 16)
+    assert not ignored & (1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1)
 
 
 def test_a_program_that_is_not_installed_is_enopkg() -> None:

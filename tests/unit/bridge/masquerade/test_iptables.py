@@ -49,6 +49,11 @@ def test_ipv6_multicast_is_spared_in_its_own_words() -> None:
     assert rules[2][3] == "fd00::5/128"
 
 
+def test_the_first_addition_makes_the_chain_or_is_refused() -> None:
+    change, looked = iptables.first(OWNER, [FOUR]), iptables.addition(OWNER, [FOUR], [])
+    assert (change.chains, change.rules) == ((), (("-N", *looked.chains), *looked.rules))
+
+
 def test_what_stands_is_not_added_again() -> None:
     there = listing(iptables.addition(OWNER, [FOUR], []))
     assert iptables.addition(OWNER, [FOUR], there) == Change()
