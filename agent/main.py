@@ -15,17 +15,30 @@ HIGHEST_WORKERS = 256
 
 def declare(parser: argparse.ArgumentParser) -> None:
     """Add the options to `parser`."""
-    parser.add_argument("action", nargs="?", choices=("status",), help="tell what a running agent is doing")
     parser.add_argument(
-        "--socket", type=Path, default=Path(protocol.PATH), help="where it listens (default %(default)s)"
+        "action", nargs="?", choices=("status",), metavar="status", help="tell what a running agent is doing"
     )
-    parser.add_argument("--workers", type=_workers, default=WORKERS, help="warm processes (default %(default)s)")
     parser.add_argument(
-        "--patience", type=float, default=PATIENCE, help="seconds after which a worker is stuck (default %(default).0f)"
+        "--socket",
+        type=Path,
+        metavar="PATH",
+        default=Path(protocol.PATH),
+        help="where it listens (default %(default)s)",
+    )
+    parser.add_argument(
+        "--workers", type=_workers, metavar="N", default=WORKERS, help="warm processes (default %(default)s)"
+    )
+    parser.add_argument(
+        "--patience",
+        type=float,
+        metavar="SECONDS",
+        default=PATIENCE,
+        help="seconds after which a worker is stuck (default %(default).0f)",
     )
     parser.add_argument(
         "--growth",
         type=int,
+        metavar="MIB",
         default=GROWTH_MIB,
         help="MiB by which a worker may grow before it is replaced (default %(default)s)",
     )

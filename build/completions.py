@@ -18,9 +18,6 @@ MARK = "Part of tulle:"
 FILES = frozenset({"FILE", "PATH"})
 """What an option's value is called when it is a file."""
 
-PATHS = frozenset({"subnet-file", "socket"})
-"""Options that take a file and call it otherwise."""
-
 WORDS: Mapping[str, tuple[str, ...]] = {"runtimes": tuple(HOMES)}
 """What stands for an argument that has no choices of its own, by its name in the parser."""
 
@@ -76,8 +73,7 @@ def _option(action: argparse.Action, about: str) -> Option:
     flags = tuple(action.option_strings)
     if action.nargs in (0, "?"):
         return Option(flags, about)
-    file = action.metavar in FILES or flags[-1].lstrip("-") in PATHS
-    return Option(flags, about, tuple(map(str, action.choices or ())), file)
+    return Option(flags, about, tuple(map(str, action.choices or ())), action.metavar in FILES)
 
 
 def bash(command: Command) -> str:

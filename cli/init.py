@@ -34,6 +34,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     parser.add_argument("--undo", action="store_true", help="remove what init wrote, of all runtimes")
     parser.add_argument(
         "--subnet-file",
+        metavar="FILE",
         default=lease_file.DEFAULT_PATH,
         help="the lease that netavark and docker are told (default %(default)s)",
     )

@@ -19,7 +19,7 @@ from cli.repair import command as repair
 from cli.written import Written
 from lease import file as lease_file
 
-DRIVER = "Podman calls it too, as a network driver, with create, setup, teardown and info: see docs/podman.md."
+DRIVER = "Podman calls it too, as a network driver, with create, setup, teardown and info: see tulle-netavark(8)."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,7 +36,9 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"tulle {_version()}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     lease = commands.add_parser("lease", help="this host's share of the network, and what to run next")
-    lease.add_argument("--subnet-file", default=lease_file.DEFAULT_PATH, help="the lease file (default %(default)s)")
+    lease.add_argument(
+        "--subnet-file", metavar="FILE", default=lease_file.DEFAULT_PATH, help="the lease file (default %(default)s)"
+    )
     lease.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     lease.set_defaults(show=_show_lease)
     join.add_command(commands)

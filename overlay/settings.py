@@ -327,7 +327,8 @@ def command_line(out: TextIO) -> argparse.ArgumentParser:
 
 
 def _add(parser: _Parser, option: Option) -> None:
-    default = f" (default {option.default})" if option.default not in ("", None, (), False) else ""
+    shown = "true" if option.default is True else option.default
+    default = f" (default {shown})" if option.default not in ("", None, (), False) else ""
     about = (option.about + default).replace("%", "%%")
     if option.read is readers.boolean:
         parser.add_argument(f"--{option.flag}", nargs="?", const="true", metavar="true|false", help=about)

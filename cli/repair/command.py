@@ -19,7 +19,7 @@ CACHE = "/var/lib/cni"
 DIRECTORIES = ("/opt/cni/bin", "/usr/local/libexec/cni", "/usr/libexec/cni", "/usr/local/lib/cni", "/usr/lib/cni")
 """Where containerd and nerdctl, and then Podman, look for programs."""
 
-EPILOG = """exit codes: 0 every rule stands, repaired ones too; 1 something is left for a person (a part that is still missing, with
+EPILOG = """Exit codes: 0 every rule stands, repaired ones too; 1 something is left for a person (a part that is still missing, with
 --dry-run any missing part, a file of the cache that cannot be read, a container that is in no record); 2 wrong usage"""
 
 RESTART = "start its container again (Podman: podman network reload), or, if there is none: ip link delete {link}"

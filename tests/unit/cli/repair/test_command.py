@@ -69,4 +69,4 @@ def test_attachments_are_chosen_by_network_and_start_of_id(
 def test_help_tells_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["repair", "--help"])
-    assert "exit codes: 0 every rule stands" in capsys.readouterr().out
+    assert "Exit codes: 0 every rule stands" in capsys.readouterr().out
