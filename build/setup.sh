@@ -33,6 +33,8 @@ etcdctl etcd-client
 iperf3 iperf3
 openssl openssl
 zsh zsh
+mandoc mandoc
+man man-db
 fish fish
 /usr/lib/cni/bridge containernetworking-plugins
 /var/lib/dpkg/info/busybox-static.list busybox-static"
