@@ -6,16 +6,19 @@ network known to runtimes is `tulle init`. build/uninstall.py takes everything b
 """
 
 import argparse
+import gzip
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
 
 from build import completions
+from build.manual import sources
 from build.programs import PROGRAMS, ROOT, BuildError, Program, answer, link
 
 SETTINGS = Path("/etc/default/tulled")
@@ -31,7 +34,7 @@ UNIT_MARK = "# Part of tulle:"
 """How a unit of ours begins."""
 
 HEAD = 100
-"""How many characters of a file must have its mark."""
+"""How many bytes of a file must have its mark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,11 @@ class Target:
         """What the shells read, by place."""
         return {self.prefix / place: spell(command) for place, (spell, command) in completions.places().items()}
 
+    @property
+    def manual(self) -> dict[Path, sources.Page]:
+        """What man(1) reads, by place."""
+        return {self.prefix / page.place: page for page in sources.pages()}
+
     def staged(self, path: Path) -> Path:
         """Return where a path lies during the installation."""
         return self.destdir / path.relative_to("/")
@@ -88,6 +96,7 @@ def foreign(target: Target) -> list[Path]:
         place for place in target.links() if os.path.lexists(target.staged(place)) and not is_our_link(target, place)
     ]
     told = [place for place in target.completions if not is_our_completion(target.staged(place))]
+    told += [place for place in target.manual if not is_our_page(target.staged(place))]
     return [*found, *told, *(unit for unit in target.units if not is_our_unit(target.staged(unit)))]
 
 
@@ -107,15 +116,29 @@ def is_our_completion(path: Path) -> bool:
     return _is_ours(path, completions.MARK)
 
 
-def _is_ours(path: Path, mark: str) -> bool:
+def is_our_page(path: Path) -> bool:
+    """Tell the same of what man(1) reads."""
+    return _is_ours(path, sources.MARK, _unpacked)
+
+
+def _unpacked(content: bytes) -> bytes:
+    """Return what is compressed; nothing when it is not."""
+    try:
+        return gzip.decompress(content)
+    except (OSError, EOFError, zlib.error):
+        return b""
+
+
+def _is_ours(path: Path, mark: str, read: Callable[[bytes], bytes] = bytes) -> bool:
     if not os.path.lexists(path):
         return True
-    return path.is_file() and not path.is_symlink() and mark in path.read_text(errors="replace")[:HEAD]
+    return path.is_file() and not path.is_symlink() and mark in read(path.read_bytes())[:HEAD].decode(errors="replace")
 
 
 def made_folders(target: Target) -> list[Path]:
     """Return the folders this installation makes or an earlier one made, the deepest first."""
-    files = [target.tree, *target.links(), *target.completions, *target.units, *([SETTINGS] if target.units else [])]
+    files = [target.tree, *target.links(), *target.completions, *target.manual, *target.units]
+    files += [SETTINGS] if target.units else []
     missing = {one for file in files for one in file.parents if not target.staged(one).exists()}
     earlier = target.staged(target.tree) / FOLDERS
     if earlier.is_file():
@@ -148,14 +171,8 @@ def make_links(target: Target) -> None:
 def make_units(target: Target) -> None:
     """Write the units for this PREFIX, with a sample of the daemon's settings; starting them is not our business."""
     for unit in target.units:
-        staged = target.staged(unit)
-        staged.parent.mkdir(parents=True, exist_ok=True)
-        fresh = staged.with_name(f".{staged.name}.new")
-        fresh.write_text(
-            (ROOT / "build" / "systemd" / unit.name).read_text().replace("/usr/local/", f"{target.prefix}/")
-        )
-        fresh.chmod(0o644)
-        fresh.replace(staged)
+        text = (ROOT / "build" / "systemd" / unit.name).read_text()
+        _put(target.staged(unit), text.replace("/usr/local/", f"{target.prefix}/").encode())
         print(f"install: {unit}")
     if target.units:
         offer(target, SAMPLE, SETTINGS)
@@ -164,13 +181,29 @@ def make_units(target: Target) -> None:
 def make_completions(target: Target) -> None:
     """Write what the shells complete."""
     for place, text in target.completions.items():
-        staged = target.staged(place)
-        staged.parent.mkdir(parents=True, exist_ok=True)
-        fresh = staged.with_name(f".{staged.name}.new")
-        fresh.write_text(text)
-        fresh.chmod(0o644)
-        fresh.replace(staged)
+        _put(target.staged(place), text.encode())
     print(f"install: completions for bash, zsh and fish below {target.prefix}/share")
+
+
+def spelled(target: Target) -> dict[Path, bytes]:
+    """Return the manual's pages, compressed as far as it goes and the same in every run; raises BuildError for a bad source."""
+    return {place: gzip.compress(page.text().encode(), 9, mtime=0) for place, page in target.manual.items()}
+
+
+def make_manual(target: Target, pages: Mapping[Path, bytes]) -> None:
+    """Write what man(1) reads."""
+    for place, content in pages.items():
+        _put(target.staged(place), content)
+    print(f"install: manual pages below {target.prefix}/share/man: man tulle")
+
+
+def _put(staged: Path, content: bytes) -> None:
+    """Write a file that everybody may read, by a rename."""
+    staged.parent.mkdir(parents=True, exist_ok=True)
+    fresh = staged.with_name(f".{staged.name}.new")
+    fresh.write_bytes(content)
+    fresh.chmod(0o644)
+    fresh.replace(staged)
 
 
 def offer(target: Target, sample: Path, place: Path) -> None:
@@ -192,13 +225,14 @@ def install(target: Target, *, replace: bool) -> None:
         raise BuildError(
             f"{names}: not made by this installer. REPLACE=1 replaces them; CNI_BIN=DIR installs elsewhere"
         )
-    folders = made_folders(target)
+    folders, pages = made_folders(target), spelled(target)
     parent = target.staged(target.tree).parent
     parent.mkdir(parents=True, exist_ok=True)
     with FileLock(parent / ".tulle.lock"):
         make_tree(target, folders=folders)
         make_links(target)
         make_completions(target)
+        make_manual(target, pages)
         make_units(target)
     (parent / ".tulle.lock").unlink(missing_ok=True)
     if not target.destdir.relative_to("/").parts:

@@ -9,7 +9,18 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from build.install import FOLDERS, SAMPLE, SETTINGS, UNITS, Target, is_our_completion, is_our_link, is_our_unit, parse
+from build.install import (
+    FOLDERS,
+    SAMPLE,
+    SETTINGS,
+    UNITS,
+    Target,
+    is_our_completion,
+    is_our_link,
+    is_our_page,
+    is_our_unit,
+    parse,
+)
 from build.programs import BuildError
 from cli import init
 from cli.written import Written
@@ -22,7 +33,7 @@ def uninstall(target: Target) -> bool:
     """Remove everything of ours; False when something edited stays. A second run finds nothing to do."""
     whole = init.undo(Written(target.destdir), dry=False) == 0
     folders = _folders(target)
-    for place in [*_links(target), *_completions(target), *_units(target)]:
+    for place in [*_links(target), *_completions(target), *_manual(target), *_units(target)]:
         target.staged(place).unlink()
         print(f"uninstall: {place}")
     whole = _settings(target) and whole
@@ -47,6 +58,13 @@ def _completions(target: Target) -> Iterator[Path]:
     for place in target.completions:
         if target.staged(place).exists() and is_our_completion(target.staged(place)):
             yield place
+
+
+def _manual(target: Target) -> Iterator[Path]:
+    """Yield every page of ours, also those of an earlier version."""
+    for folder in sorted({place.parent for place in target.manual}):
+        found = sorted(one.name for one in target.staged(folder).glob("tulle*.gz"))
+        yield from (folder / name for name in found if is_our_page(target.staged(folder / name)))
 
 
 def _units(target: Target) -> Iterator[Path]:

@@ -1,6 +1,6 @@
 """Claims about `make install` and `make uninstall` as a person types them, on a pretend machine of their own:
 
-- after installing, the programs answer where people and runtimes find them, and `tulle init` writes what `tulle lint` finds right
+- after installing, the programs answer where people and runtimes find them, man(1) finds their pages, and `tulle init` writes what `tulle lint` finds right
 - after uninstalling, every file and folder is as it was before, but for the runtimes' folders
 """
 
@@ -38,6 +38,7 @@ def test_what_is_installed_answers_and_goes_without_a_trace(machine: Place) -> N
 
     machine.run(*make, "install", "SYSTEMD=1", within=120)
     assert machine.run("/usr/local/bin/tulle", "--version").startswith("tulle ")
+    assert machine.run("man", "-M", "/usr/local/share/man", "-w", "tulled").endswith("/man8/tulled.8.gz\n")
     machine.run("/usr/local/bin/tulle", "init", "nerdctl")
     assert "no mistakes" in machine.run("/usr/local/bin/tulle", "lint", "/etc/cni/net.d/10-tulle.conflist")
 

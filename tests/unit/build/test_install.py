@@ -5,9 +5,11 @@
 - the Podman driver is where netavark looks for plugins
 - settings of the daemon that are there already stay as they are
 - systemd units are written when asked for, where systemd runs or PREFIX has units already, and name the final place; another's is in the way
+- manual pages are compressed as far as it goes, the same in every run; another's is in the way
 - the tree is swapped as a whole: nothing of an earlier one remains
 """
 
+import gzip
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,6 +116,25 @@ def test_a_unit_of_others_is_in_the_way_and_edited_settings_stay(target: Target)
     assert install.foreign(target) == [Path("/usr/local/lib/systemd/system/tulled.service")]
     install.make_units(target)
     assert settings.read_text() == "someone else's"
+
+
+def test_pages_are_compressed_the_same_in_every_run(target: Target) -> None:
+    pages = install.spelled(target)
+    assert pages == install.spelled(target)
+    install.make_manual(target, pages)
+
+    page = target.staged(Path("/usr/local/share/man/man8/tulled.8.gz"))
+    assert page.read_bytes()[4:9] == b"\0\0\0\0\2"  # no time; the slowest, smallest way
+    assert b".TH TULLED 8 " in gzip.decompress(page.read_bytes())
+    assert page.stat().st_mode & 0o777 == 0o644
+    assert install.foreign(target) == []
+
+
+@pytest.mark.parametrize("content", [b"someone else's", gzip.compress(b"someone else's"), b"\x1f\x8bbroken", b""])
+def test_a_page_of_others_is_in_the_way(target: Target, content: bytes) -> None:
+    occupy(target, "/usr/local/share/man/man1/tulle.1.gz").write_bytes(content)
+
+    assert install.foreign(target) == [Path("/usr/local/share/man/man1/tulle.1.gz")]
 
 
 def test_the_tree_is_swapped_as_a_whole(target: Target, lib: Path) -> None:

@@ -1,6 +1,7 @@
 """Claims about uninstalling, below a DESTDIR of the test:
 
 - what was there before an installation is what is there after it is taken back, folders too, whatever was installed again between
+- a manual page that an earlier version had goes too
 - links, units and files of others stay, and folders in which somebody has put something
 - edited settings stay and are named; what tulle init wrote goes too; a second run finds nothing to do
 """
@@ -34,6 +35,7 @@ def put(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Target], None]:
         install.make_tree(target, lib, install.made_folders(target))
         install.make_links(target)
         install.make_completions(target)
+        install.make_manual(target, install.spelled(target))
         install.make_units(target)
 
     return put
@@ -65,6 +67,16 @@ def test_what_others_made_stays(target: Target, put: Callable[[Target], None]) -
 
     left = {path for path in everything(target) if target.destdir.joinpath(path).is_file()}
     assert left == {"opt/cni/bin/macvlan", "opt/cni/bin/bridge", "usr/local/lib/systemd/system/tulled.service"}
+
+
+def test_a_page_of_an_earlier_version_goes_too(target: Target, put: Callable[[Target], None]) -> None:
+    put(target)
+    folder = target.staged(Path("/usr/local/share/man/man1"))
+    (folder / "tulle.1.gz").rename(folder / "tulle-once.1.gz")
+    theirs = folder / "tulle-theirs.1.gz"
+    theirs.write_text("someone else's")
+    assert uninstall(target)
+    assert list(folder.iterdir()) == [theirs]
 
 
 def test_edited_settings_stay_and_are_named(
