@@ -17,6 +17,8 @@ REFERENCE = re.compile(r"\b([a-z][\w.-]*)(\([1-8]\))")
 UNLABELLED = ("", "meaning", "means", "content")
 """Headings of columns that need not be said."""
 
+LONG = re.compile(r"\S{50,}")
+
 SHORT = 60
 """How many characters of a row's properties fit on one line."""
 
@@ -36,7 +38,7 @@ def spell(markdown: str, linked: Linked = lambda _, words: words) -> str:
 
 def header(name: str, section: int, date: str, version: str) -> str:
     """Return the lines that begin a page: names are not to be hyphenated, nor lines of long paths stretched."""
-    return f'.TH {plain(name.upper())} {section} "{date}" "tulle {plain(version)}" "tulle"\n.nh\n.ad l\n'
+    return f'.TH {plain(name.upper())} {section} "{date}" "tulle {plain(version)}" "tulle"\n.nr HY 0\n.nh\n.ad l\n'
 
 
 def plain(text: str) -> str:
@@ -54,6 +56,11 @@ def literal(text: str) -> str:
 
 def _ascii(text: str) -> str:
     return "".join(letter if letter.isascii() else rf"\[u{ord(letter):04X}]" for letter in text)
+
+
+def _breakable(text: str) -> str:
+    """Let words that may be longer than a line end a line: lists of paths or addresses."""
+    return LONG.sub(lambda word: re.sub(r"(?<=,)|(?<=:)(?=/\w)", r"\\:", word[0]), text)
 
 
 def _no_request(line: str) -> str:
@@ -102,10 +109,12 @@ class _Speller:
 
     def _table(self, node: Node) -> Iterator[str]:
         head, *bodies = node.children
-        names = [_words(cell) for cell in head.children[0].children]
+        first, *names = (" ".join(self._lines(cell)) for cell in head.children[0].children)
+        if "\\fB" in first:  # a key or an option, of which the rows are values
+            yield from (*(() if self._fresh else (".PP",)), f"{first}:")
         for row in (row for body in bodies for row in body.children):
             tag, *cells = (" ".join(self._lines(cell)) for cell in row.children)
-            said = list(_properties(names[1:], cells))
+            said = list(_properties(names, cells))
             yield from (".TP", tag or r"\&", *([".br"] if len(cells) > 1 else []), *(said or [r"\&"]))
         self._fresh = False
 
@@ -126,13 +135,13 @@ class _Speller:
 
     def _inline(self, node: Node) -> str:
         if node.type == "code_inline":
-            return rf"\fB{literal(node.content)}\fR"
+            return rf"\fB{_breakable(literal(node.content))}\fR"
         if node.type in ("softbreak", "hardbreak"):
             return "\n"
         if node.type == "link":
             return self._inline(_parsed(self._linked(str(node.attrs["href"]), _words(node))))
         if node.type == "text":
-            return REFERENCE.sub(lambda found: rf"\fB{literal(found[1])}\fR{found[2]}", plain(node.content))
+            return REFERENCE.sub(lambda found: rf"\fB{literal(found[1])}\fR{found[2]}", _breakable(plain(node.content)))
         within = "".join(self._inline(each) for each in node.children)
         return {"strong": rf"\fB{within}\fR", "em": rf"\fI{within}\fR", "inline": within}[node.type]
 
@@ -151,7 +160,7 @@ def _words(node: Node) -> str:
 
 def _properties(names: list[str], cells: list[str]) -> Iterator[str]:
     """Yield what a row says behind its first column: with the column's name where it is not clear without."""
-    told = [(plain(name.strip()), cell) for name, cell in zip(names, cells, strict=True) if cell]
+    told = [(name, cell) for name, cell in zip(names, cells, strict=True) if cell]
     if len(names) == 1:
         yield from (cell for _, cell in told)
         return

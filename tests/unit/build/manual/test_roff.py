@@ -2,6 +2,7 @@
 
 - sections, paragraphs, lists and code have their macros, and no paragraph begins right behind a heading
 - a table is a list of its first column: short properties on one line, with their names where these are not clear without
+- where the first column's name is a key or an option it is said; a long list of paths may end a line
 - no letter of the text becomes a request or an escape; code arrives as it was, options can be copied; everything is ASCII
 - a page that is named is bold; a link is what the caller makes of it
 - a form that our docs do not have is refused with its line
@@ -26,7 +27,7 @@ def test_blocks_have_their_macros() -> None:
     ]  # fmt: skip
 
 
-def test_code_arrives_as_it_was(tmp_path: str) -> None:
+def test_code_arrives_as_it_was() -> None:
     code = "a\\b 'c' `d` ^~ --flag-x\n.PP\n  \"two\" \u2500\u25b6 \u2026"
     page = roff.header("x", 1, "2026-01-01", "0") + roff.spell(f"## S\n\n```\n{code}\n```\n")
     assert page.isascii()
@@ -49,6 +50,19 @@ def test_short_properties_share_a_line() -> None:
         *(".TP", r"\fBa\fR", ".br", "type: bool; default: false", ".br", "m"),
         *(".TP", "b", ".br", "type: bool", ".br", f"default: {'x' * 60}", ".br", "m"),
     ]
+
+
+def test_options_that_rows_are_values_of_are_named() -> None:
+    rows = "|---|---|\n| a | x |"
+    assert body(f"## S\n\n| `--store` | for |\n{rows}")[1:4] == [r"\fB\-\-store\fR:", ".TP", "a"]
+    assert body(f"## S\n\n| key | in `b` | for |\n{rows.replace('|---', '|---|---', 1)} y |")[3:] == [
+        *(".br", r"in \fBb\fR: x; for: y"),
+    ]
+
+
+def test_long_lists_may_end_a_line() -> None:
+    paths = "/usr/local/libexec/cni:/usr/local/lib/cni:/opt/cni/bin"
+    assert body(f"## S\n\n`{paths}` {paths}")[1] == rf"\fB{paths}\fR {paths}".replace(":", r":\:")
 
 
 def test_text_is_no_request() -> None:
