@@ -3,6 +3,9 @@
 A member that does not answer is left for the next one in the list. What only reads is asked again there at once; what writes is
 not, because it may have happened: the caller looks again and finds out. Every failure comes out as StoreError. Must not know what
 is stored, and never says or logs a password or a token.
+
+grpclib ends a call whose connection breaks by cancelling the task that makes it, and leaves that on the task's account, where the next
+asyncio.timeout takes it for somebody's wish that the task end (Python 3.11). So every call and every watch has a task of its own.
 """
 
 import asyncio
@@ -139,25 +142,16 @@ class Client:
     @contextlib.asynccontextmanager
     async def watch(self, request: bytes) -> AsyncIterator[AsyncIterator[News]]:
         """Open a watch that ends when its member has no leader; it raises StoreError when it breaks or goes silent."""
-        turns = self._turns
+        turns, heard = self._turns, asyncio.Queue[News | Exception](maxsize=1)
+        watching = asyncio.create_task(self._watch(request, heard))
         try:
-            channel = await self._connected()
-            metadata = {**await self._identity(), "hasleader": "true"}
-            opening = channel.request(
-                "/etcdserverpb.Watch/Watch", Cardinality.STREAM_STREAM, bytes, bytes, metadata=metadata
-            )
-            async with opening as stream:
-                async with asyncio.timeout(ANSWERING):
-                    await stream.send_message(request)
-                breathing = asyncio.create_task(_breathe(stream))
-                try:
-                    yield self._received(stream)
-                    await stream.cancel()
-                finally:
-                    breathing.cancel()
+            yield _told(heard)
         except (GRPCError, *_TRANSPORT) as problem:
             self._turn(turns)
             raise StoreError(f"the watch ended: {self._said(problem, turns)}") from problem
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
 
     def forget_token(self) -> None:
         """Ask for a new token next time: this one was not good enough."""
@@ -203,19 +197,33 @@ class Client:
 
     async def _unary(self, method: str, request: bytes, metadata: dict[str, str]) -> bytes:
         channel = await self._connected()
+        name = f"/etcdserverpb.{method}"
+        opening = channel.request(name, Cardinality.UNARY_UNARY, bytes, bytes, timeout=ANSWERING, metadata=metadata)
         async with asyncio.timeout(ANSWERING):
-            name = f"/etcdserverpb.{method}"
-            opening = channel.request(name, Cardinality.UNARY_UNARY, bytes, bytes, timeout=ANSWERING, metadata=metadata)
-            async with opening as stream:
-                await stream.send_message(request, end=True)
-                answer = await stream.recv_message()
-                await stream.recv_trailing_metadata()
-        if answer is None:
-            raise ProtocolError("an answer without a message")
+            answer = await asyncio.create_task(_exchange(opening, request))
         self.heard = time.monotonic()
         return answer
 
-    async def _received(self, stream: Stream[bytes, bytes]) -> AsyncIterator[News]:
+    async def _watch(self, request: bytes, heard: asyncio.Queue[News | Exception]) -> None:
+        """Put into `heard` what comes and, last, what ended it."""
+        try:
+            channel = await self._connected()
+            metadata = {**await self._identity(), "hasleader": "true"}
+            opening = channel.request(
+                "/etcdserverpb.Watch/Watch", Cardinality.STREAM_STREAM, bytes, bytes, metadata=metadata
+            )
+            async with opening as stream:
+                async with asyncio.timeout(ANSWERING):
+                    await stream.send_message(request)
+                breathing = asyncio.create_task(_breathe(stream))
+                try:
+                    await self._receive(stream, heard)
+                finally:
+                    breathing.cancel()
+        except Exception as problem:  # noqa: BLE001 - it is raised where the watch is listened to
+            await heard.put(problem)
+
+    async def _receive(self, stream: Stream[bytes, bytes], heard: asyncio.Queue[News | Exception]) -> None:
         while True:
             async with asyncio.timeout(SILENCE):
                 answer = await stream.recv_message()
@@ -224,7 +232,7 @@ class Client:
                 await stream.end()
                 await stream.recv_trailing_metadata()
                 raise ProtocolError("the member ended it")
-            yield News.parse(answer)
+            await heard.put(News.parse(answer))
 
     def _said(self, problem: BaseException, turns: int) -> str:
         """Say what went wrong and where, without a word of what was sent."""
@@ -242,6 +250,22 @@ class Client:
 
 def _stale(problem: GRPCError) -> bool:
     return problem.status is Status.UNAUTHENTICATED or any(words in (problem.message or "") for words in _STALE)
+
+
+async def _exchange(opening: Stream[bytes, bytes], request: bytes) -> bytes:
+    async with opening as stream:
+        await stream.send_message(request, end=True)
+        answer = await stream.recv_message()
+        await stream.recv_trailing_metadata()
+    if answer is None:
+        raise ProtocolError("an answer without a message")
+    return answer
+
+
+async def _told(heard: asyncio.Queue[News | Exception]) -> AsyncIterator[News]:
+    while not isinstance(news := await heard.get(), Exception):
+        yield news
+    raise news
 
 
 async def _breathe(stream: Stream[bytes, bytes]) -> None:

@@ -1,9 +1,11 @@
 """Claims, against real members: the next endpoint is asked when one is away or hangs, a writing only where nothing was sent; TLS works
 with a CA alone and with a client certificate, and is refused without trust; users and passwords work, tokens are renewed, and a
-member without authentication is no obstacle; files that cannot be used are refused by name; no password is in any text.
+member without authentication is no obstacle; files that cannot be used are refused by name; no password is in any text; a connection
+that breaks under a call or a watch ends neither the task that made it nor its next deadline.
 """
 
 import asyncio
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -236,3 +238,47 @@ def test_a_watch_whose_member_hangs_ends(tmp_path: Path, monkeypatch: pytest.Mon
         asyncio.run(whole())
     etcd.thaw()
     etcd.stop()
+
+
+async def breaking(etcd: Etcd, client: Client) -> None:
+    """Listen and ask while the member hangs, then have it die under both."""
+    await asked(client)
+    async with client.watch(messages.watch(b"x", b"y", 0)) as stream:
+        listening = asyncio.ensure_future(anext(stream))
+        etcd.freeze()
+        asking = asyncio.create_task(refused(client))
+        await asyncio.sleep(0.1)
+        etcd.stop(signal.SIGKILL)
+        await asking
+        await listening
+
+
+async def refused(client: Client) -> None:
+    with pytest.raises(StoreError, match="Connection lost"):
+        await asked(client)
+    await require_no_wish_to_end()
+
+
+async def require_no_wish_to_end() -> None:
+    """A deadline still is one: it takes a cancellation that is on the task's account for the wish that the task end."""
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await asyncio.Event().wait()
+
+
+def test_a_connection_that_breaks_does_not_end_the_task_that_asked(tmp_path: Path) -> None:
+    etcd = Etcd(tmp_path / "etcd").start()
+
+    async def whole() -> None:
+        client = Client(etcd_names.endpoints(etcd.url), Credentials())
+        try:
+            with pytest.raises(StoreError, match=r"the watch ended: .*Connection lost"):
+                await breaking(etcd, client)
+            await require_no_wish_to_end()
+        finally:
+            client.close()
+
+    try:
+        asyncio.run(whole())
+    finally:
+        etcd.stop(signal.SIGKILL)
