@@ -133,6 +133,7 @@ def _go_on(options: argparse.Namespace, root: Path, *, changed: bool) -> int:
     if options.dry_run or not (options.now and booted):
         _tell(options, booted=booted)
         return int(options.now and not booted)
+    print("starting tulled and tulle-agent; what tulled waits for, if it does: journalctl -u tulled", flush=True)
     for words in (("enable", *UNITS), ("restart" if changed else "start", *UNITS)):
         done = tools.run(["systemctl", *words])
         if done.code:
@@ -144,8 +145,7 @@ def _go_on(options: argparse.Namespace, root: Path, *, changed: bool) -> int:
 
 
 def _tell(options: argparse.Namespace, *, booted: bool) -> None:
-    store = f"--etcd-endpoints {options.etcd}" if options.etcd else f"--store file:{membership.HOSTS}"
-    start = f"systemctl enable --now {' '.join(UNITS)}" if booted else f"tulled {store} --ip-masq --bridge {BRIDGE} &"
+    start = f"systemctl enable --now {' '.join(UNITS)}" if booted else f"(set -a; . {daemon.FILE}; exec tulled) &"
     if options.now and not booted:
         print("tulle join: no systemd runs here, so nothing was started", file=sys.stderr)
     print(f"next: {start}\nnext: tulle init")

@@ -75,13 +75,6 @@ def start(host: Host, conflist: Path) -> Containerd:
     home = host.workdir / f"containerd-{host.name}"
     home.mkdir()
     host.place.run("sh", "-c", LAYOUT, "layout", home, DIST / "cni", conflist)
-    return launch(host)
-
-
-def launch(host: Host) -> Containerd:
-    """Start containerd on a host with whatever is in its folders, and load the image for all its clients; the world ends it."""
-    home = host.workdir / f"containerd-{host.name}"
-    home.mkdir(exist_ok=True)
     (home / "config.toml").write_text(CONFIG)
     with (home / "log").open("w") as log:
         host.place.start("containerd", "--config", home / "config.toml", log=log)

@@ -30,6 +30,7 @@ done
 """
 RUNTIMES = ("podman", "containerd", "ctr", "docker", "dockerd", "nerdctl")
 STORAGE = '[storage]\ndriver = "vfs"\nrunroot = "/run/containers/storage"\ngraphroot = "/var/lib/containers/storage"\n'
+DEBIAN = '[plugins."io.containerd.grpc.v1.cri".cni]\nbin_dir = "/usr/lib/cni"\nconf_dir = "/etc/cni/net.d"\n'
 NAME = "docker.io/library/busybox:latest"
 """What pages call the image."""
 
@@ -65,11 +66,17 @@ class Machine:
             "sh", "-ec", 'rm -f "$1"; cat >"$1"; chmod +x "$1"', "sh", place, stdin=f"#!/bin/sh\n{script}\n"
         )
 
+    def service(self, name: str, command: str) -> None:
+        """Write the unit of a service that says when it is ready."""
+        unit = f"[Service]\nType=notify\nExecStart={command}\n"
+        self.host.place.run("sh", "-ec", 'cat >"$1"', "sh", f"/etc/systemd/system/{name}.service", stdin=unit)
+
 
 def furnish(host: Host, runtimes: Sequence[str] = (), layers: Sequence[Path] = ()) -> Machine:
-    """Make a host a machine with these programs of RUNTIMES; `layers` are trees to lie over the real one, the last on top."""
+    """Make a host a machine with the checkout `tulle` and these programs of RUNTIMES; `layers` are trees to lie over the real one, the last on top."""
     machine = Machine(host, host.workdir / f"home-{host.name}")
     machine.home.mkdir()
+    (machine.home / "tulle").symlink_to(ROOT)
     host.place.run("sh", "-ec", LAYERS, "sh", machine.layer, " ".join(map(str, layers)))
     hidden = [name for name in RUNTIMES if name not in runtimes]
     folders = ("/usr/local/bin", "/usr/bin", "/usr/sbin")
@@ -93,9 +100,13 @@ def with_podman(machine: Machine, backend: str) -> None:
 
 
 def with_containerd(machine: Machine) -> None:
-    """Start containerd on a machine, with nerdctl beside it, and the image under the name pages have for it."""
-    containerd.launch(machine.host)
-    machine.type(f"ctr images tag {image.IMAGE} {NAME}")
+    """Start containerd on a machine, set as Debian's package sets it, with nerdctl beside it, and the image under pages' name for it."""
+    text = f"{containerd.CONFIG}{DEBIAN}"
+    machine.host.place.run(
+        "sh", "-ec", 'mkdir -p "${1%/*}"; cat >"$1"', "sh", "/etc/containerd/config.toml", stdin=text
+    )
+    machine.type("systemctl start containerd")
+    machine.type(f"ctr images import {image.write(machine.home / 'image.tar')}; ctr images tag {image.IMAGE} {NAME}")
     _grouped(machine, "ctr", "/usr/bin/ctr", "--cgroup", "/container")
     _grouped(machine, "nerdctl", str(program("nerdctl")), "--cgroup-parent")
 

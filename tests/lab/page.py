@@ -1,7 +1,7 @@
 """Reads a page of docs/ whose commands are run as they stand: each block, where it is typed, and what is printed then.
 
-A block is fenced. Behind `sh` its opening line says where: `first`, `second`, `both`, or a place no test has; then, for some, the one
-kind of machine it is for, or `fails`. A block `text` right behind it is what it prints, with `...` for what differs. Pure: must not
+A block is fenced. Behind `sh` its opening line says where: `first`, `second`, `both`, or a place no test has; then, for some, the
+kinds of machine it is for, or `fails`. A block `text` right behind it is what it prints, with `...` for what differs. Pure: must not
 run anything.
 """
 
@@ -31,8 +31,9 @@ class Block:
         return "fails" in self.words
 
     def is_for(self, kind: str) -> bool:
-        """Tell whether the block is for this kind of machine."""
-        return not set(self.words) - {"fails", kind}
+        """Tell whether the block is for this kind of machine: it is for all where it names none."""
+        kinds = set(self.words) - {"fails"}
+        return not kinds or kind in kinds
 
     def agrees(self, said: str) -> bool:
         """Tell whether what was said is what the page shows; a page that shows nothing agrees."""

@@ -1,7 +1,7 @@
 """Stands in for `systemctl` on a pretend host, where systemd does not run: starts and stops services as their installed units say.
 
-It knows what our units and etcd's rely on: EnvironmentFile, ExecStart, RuntimeDirectory, Type=notify with its READY=1, KillMode=process. Must not be taken for systemd:
-nothing is confined, restarted or watched.
+It knows what the units of our pages rely on: Environment, EnvironmentFile, ExecStart without variables, RuntimeDirectory, Type=notify with
+its READY=1, KillMode=process. Must not be taken for systemd: nothing is confined, restarted or watched.
 """
 
 import os
@@ -35,7 +35,7 @@ def unit(name: str) -> list[tuple[str, str]]:
     if found is None:
         raise SystemExit(f"Failed to enable unit: Unit file {name}.service does not exist.")
     lines = (line for line in found.read_text().splitlines() if "=" in line and not line.startswith("#"))
-    return [(key, value) for key, _, value in (line.partition("=") for line in lines)]
+    return [(key, value.replace("%p", name)) for key, _, value in (line.partition("=") for line in lines)]
 
 
 def start(name: str, settings: list[tuple[str, str]]) -> None:
@@ -49,7 +49,7 @@ def start(name: str, settings: list[tuple[str, str]]) -> None:
     address.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready, log.open("a") as said:
         ready.bind(str(address))
-        command = shlex.split(dict(settings)["ExecStart"])
+        command = [word for word in shlex.split(dict(settings)["ExecStart"]) if not word.startswith("$")]
         environ = {**environment(settings), "NOTIFY_SOCKET": str(address)}
         job = subprocess.Popen(command, env=environ, stdout=said, stderr=said, cwd="/", start_new_session=True)
         (STATE / f"{name}.pid").write_text(str(job.pid))

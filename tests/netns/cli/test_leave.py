@@ -3,6 +3,7 @@
 - while tulled runs, or a container is attached, nothing is touched, and the reason says what to do
 - afterwards links, routes, tables and rules are as before tulled, lease file and record are gone, and others may have the subnet
 - --dry-run names everything and removes nothing; a second time there is nothing to do
+- a process that carries packets outside of the kernel ends with its device
 - the store is not asked to forget what a person wrote into it
 """
 
@@ -105,3 +106,25 @@ def test_an_entry_that_a_person_wrote_is_theirs_to_remove(
     assert "removed routes into 10.42.0.0/16, the blackhole 10.42.1.0/24\n" in said
     assert f"next: take this host out of {tmp_path / 'hosts.json'} on every other host" in said
     assert "10.42" not in hosts[0].run("ip", "route")
+
+
+@pytest.mark.parametrize(("backend", "device"), [("udp", "flannel0"), ("wireguard", "flannel-wg")])
+def test_what_carries_the_packets_outside_of_the_kernel_ends(
+    hosts: tuple[Space, Space],
+    start: Start,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    backend: str,
+    device: str,
+) -> None:
+    space, store = hosts[0], ("--store", f"sqlite:{tmp_path / 'net.db'}")
+    (tmp_path / "net.json").write_text(json.dumps({"Network": "10.42.0.0/16", "Backend": {"Type": backend}}))
+    before = kernel(space)["links"]
+    key = ("--wireguard-key-file", str(tmp_path / "key"))
+    daemon = start(space, *store, "--net-config", str(tmp_path / "net.json"), "--iface", "eth0", *key).ready()
+    daemon.end()
+
+    assert run(daemon, store) == 0
+
+    assert kernel(space)["links"] == before
+    assert f"removed {device}\n" in capsys.readouterr().out

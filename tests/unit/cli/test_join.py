@@ -42,7 +42,7 @@ def test_both_files_are_written_once_and_the_next_command_said(
     said = capsys.readouterr().out
     for path in (membership.HOSTS, daemon.FILE):
         assert (said.count(f"wrote {path}"), said.count(f"{path} is as it should be")) == (1, 1)
-    assert "next: tulled --store file:/etc/tulle/hosts.json --ip-masq --bridge tulle0 &\nnext: tulle init\n" in said
+    assert "next: (set -a; . /etc/default/tulled; exec tulled) &\nnext: tulle init\n" in said
     assert files(tmp_path) == {membership.HOSTS, daemon.FILE}
     assert daemon.assignments(under(tmp_path, daemon.FILE).read_text(), "") == {
         "TULLED_STORE": "file:/etc/tulle/hosts.json",
@@ -102,7 +102,7 @@ def test_hosts_and_etcd_are_two_ways(tmp_path: Path) -> None:
 def test_without_systemd_nothing_is_started_and_now_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path, *HOSTS, now=True) == 1
     said = capsys.readouterr()
-    assert ("no systemd runs here" in said.err, "next: tulled --store" in said.out) == (True, True)
+    assert ("no systemd runs here" in said.err, "next: (set -a;" in said.out) == (True, True)
 
 
 def test_with_systemd_its_units_are_what_to_run_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

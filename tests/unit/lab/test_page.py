@@ -1,7 +1,7 @@
 """Claims about pages whose commands are run:
 
 - blocks come in the page's order with line, hosts and what is printed; placeholders are replaced in both
-- a block for one kind of machine is for that kind alone, one without is for all; `...` stands for anything
+- a block that names kinds of machine is for these alone, one without is for all; `...` stands for anything
 - a block that does not say where it is typed is refused, and so is every page of docs/ with one
 """
 
@@ -21,7 +21,7 @@ tulle join HOST
 
 Some words.
 
-```sh first driver
+```sh first driver containerd
 podman run IMAGE
 ```
 
@@ -56,7 +56,7 @@ def test_blocks_are_read_in_order(blocks: tuple[Block, ...]) -> None:
     assert [one.fails for one in blocks] == [False, False, True]
 
 
-def test_a_block_may_be_for_one_kind_of_machine(blocks: tuple[Block, ...]) -> None:
+def test_a_block_may_be_for_some_kinds_of_machine(blocks: tuple[Block, ...]) -> None:
     assert [[one.is_for(kind) for one in blocks] for kind in ("driver", "cni")] == [
         [True, True, True],
         [True, False, True],
