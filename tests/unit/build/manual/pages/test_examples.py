@@ -2,13 +2,14 @@
 
 - every command line of ours in a block of code is one that the command takes
 - every configuration in one is right, and so are the lease, the hosts file and the network config
-- what `tulle lease` and `tulle lint` are shown to say is what they say
+- what `tulle lease` and `tulle lint` are shown to say is what they say; what dockerd is shown to be given is this host's lease
 """
 
 import io
 import json
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,3 +86,13 @@ def test_lint_says_what_is_shown(
     Path("web.conflist").write_text(json.dumps({"cniVersion": "1.0.0", "name": "web", "plugins": plugins}))
     assert tulle.main(["lint", "web.conflist"]) == 1
     assert f"$ tulle lint web.conflist\n{capsys.readouterr().out}" == blocks("tulle-lint(1)")[0]
+
+
+def test_docker_is_given_the_lease(tmp_path: Path) -> None:
+    (lease,) = blocks("tulle-lease(5)")
+    (tmp_path / "subnet.env").write_text(lease)
+    write, *use = blocks("tulle-docker-opts(1)")[-1].replace("/run/docker_opts.env", f"{tmp_path}/opts").splitlines()
+    assert tulle.main([*shlex.split(write)[1:], "-f", str(tmp_path / "subnet.env")]) == 0
+    script = "\n".join(use).replace("dockerd", "echo")
+    done = subprocess.run(["sh", "-eu", "-c", script], capture_output=True, text=True, check=True, env={})
+    assert done.stdout == "--bip=10.42.1.1/24 --ip-masq=false --mtu=1450\n"
