@@ -12,8 +12,9 @@ nft nftables
 ping iputils-ping
 objcopy binutils
 gcc gcc
-/usr/include/stdio.h libc6-dev'
+musl-gcc musl-tools'
 TEST="$RUN
+/usr/include/stdio.h libc6-dev
 podman podman
 /usr/lib/podman/netavark netavark
 /usr/lib/podman/aardvark-dns aardvark-dns

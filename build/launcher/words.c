@@ -63,9 +63,8 @@ void note(const char *line)
 static int undelivered(void)
 {
     struct text text = {0};
-    const char *reason = strerrordesc_np(errno);
     strcpy(text.bytes, "cannot deliver the answer: ");
-    strncat(text.bytes, reason == NULL ? "unknown error" : reason, WORDS_BYTES);
+    strncat(text.bytes, strerror(errno), WORDS_BYTES);
     note(text.bytes);
     return 1;
 }
@@ -114,7 +113,6 @@ static void add_foreign(struct text *text, const char *words)
 /* Print the error document "`what` `where`: the words for `error`" with `remedy` for details; return 1. */
 int refuse(int code, const char *what, const char *where, int error, const char *remedy)
 {
-    const char *reason = error == 0 ? NULL : strerrordesc_np(error);
     char digits[] = {(char)('0' + code / 10 % 10), (char)('0' + code % 10), '\0'};
     struct text text = {0};
     add(&text, "{\"cniVersion\": \"" NEWEST "\", \"code\": ");
@@ -123,8 +121,8 @@ int refuse(int code, const char *what, const char *where, int error, const char 
     add(&text, what);
     add(&text, *where == '\0' ? "" : " ");
     add_foreign(&text, where);
-    add(&text, reason == NULL ? "" : ": ");
-    add(&text, reason == NULL ? "" : reason);
+    add(&text, error == 0 ? "" : ": ");
+    add(&text, error == 0 ? "" : strerror(error));
     add(&text, "\", \"details\": \"");
     add(&text, remedy);
     add(&text, "\"}");

@@ -97,7 +97,7 @@ class Launcher:
 def make_tree(tree: Path, flavour: str) -> None:
     """Compile the launcher in one flavour, and the stand-in."""
     make.compiled(tree / "lib" / "launcher", FACTS, FLAVOURS[flavour])
-    make.compiled(tree / "lib" / "tulle", FACTS, ("-static", f'-DSCRIPT="{COLD.with_suffix(".py")}"'), [COLD])
+    make.compiled(tree / "lib" / "tulle", FACTS, ("gcc", "-static", f'-DSCRIPT="{COLD.with_suffix(".py")}"'), [COLD])
     (tree / "cni").mkdir()
     (tree / "cni" / "bridge").symlink_to("../lib/launcher")
 

@@ -41,7 +41,9 @@ def test_a_text_becomes_the_same_c_string(text: str, tmp_path: Path) -> None:
     source = tmp_path / "say.c"
     source.write_text(f"#include <stdio.h>\nint main(void) {{ return fputs({make.literal(text)}, stdout) < 0; }}\n")
 
-    said = subprocess.run([make.compiled(tmp_path / "say", "", (), [source])], capture_output=True, check=True).stdout
+    said = subprocess.run(
+        [make.compiled(tmp_path / "say", "", ("gcc",), [source])], capture_output=True, check=True
+    ).stdout
 
     assert said.decode() == text
 
