@@ -33,7 +33,6 @@ class Peer:
     place: Place
     net: Identity
     capabilities: int
-    umask: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,21 +10,22 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 
-from kernel import namespaces
+from agent.admission import Identity
 
 UMASK = 0o022
 DESCRIPTORS = "/proc/self/fd"
+NAMESPACE = "/proc/thread-self/ns/net"
 
 
 class Home:
-    """The state to come back to, taken when it is made."""
+    """The state to come back to, taken when it is made; `namespace` is the network namespace it is in."""
 
     def __init__(self) -> None:
         os.chdir("/")
         os.umask(UMASK)
         os.environ.clear()  # noqa: TID251 - a worker has no environment: nothing of it may reach a child
         self._modules = len(sys.modules)
-        self._namespace = _namespace()
+        self.namespace = _namespace()
         self._checks: dict[str, Callable[[], object]] = {
             "network namespace": _namespace,
             "working directory": _directory,
@@ -51,14 +52,17 @@ class Home:
         return found
 
 
-def _namespace() -> tuple[int, int]:
-    with namespaces.current() as here:
-        return here.identity
-
-
-def _directory() -> tuple[int, int]:
-    status = os.stat(".")  # noqa: PTH116 - at every request
+def _identity(path: str) -> Identity:
+    status = os.stat(path)  # noqa: PTH116 - at every request
     return status.st_dev, status.st_ino
+
+
+def _namespace() -> Identity:
+    return _identity(NAMESPACE)
+
+
+def _directory() -> Identity:
+    return _identity(".")
 
 
 def _descriptors() -> list[str]:

@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 
 from agent import protocol
-from agent.protocol import ARGUMENT_BYTES, COUNT, HEADER, DeclinedError, Reason
+from agent.protocol import COUNT, MOST, DeclinedError, Descriptors, Reason
 from agent.table import Row
 
 ARRIVAL = struct.pack("@ll", 0, 200_000)  # struct timeval
@@ -23,12 +23,14 @@ ARRIVAL = struct.pack("@ll", 0, 200_000)  # struct timeval
 LONGEST = 10.0
 """Seconds a request waits here when no worker gets free at all; then its launcher is sent on to the cold program."""
 
-SPACE = 1 << 21
-"""Bytes of send buffer: a quarter of it counts as room (unix_writable of Linux), which some 500 requests fill."""
+SPACE = 1 << 22
+"""Bytes of send buffer; the kernel doubles it, and a quarter counts as room (unix_writable of Linux): 400 requests of 3 KiB."""
+
+SO_SNDBUFFORCE = 32  # asm-generic/socket.h: beyond net.core.wmem_max, for who has CAP_NET_ADMIN
 
 SINCE = struct.Struct("@q")
-DATAGRAM_BYTES = SINCE.size + HEADER.size + ARGUMENT_BYTES
-ANCILLARY_BYTES = socket.CMSG_SPACE((COUNT + 1) * array.array("i").itemsize)
+DATAGRAM_BYTES = SINCE.size + protocol.DATAGRAM_BYTES
+ANCILLARY_BYTES = socket.CMSG_SPACE((MOST + 1) * array.array("i").itemsize)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,16 @@ class Arrival:
     data: bytes
     received: list[int]
     taken: bool
+
+    @property
+    def descriptors(self) -> Descriptors:
+        """What came with it, by name."""
+        return Descriptors(*self.received[:COUNT])
+
+    @property
+    def files(self) -> list[int]:
+        """The memory files of stdin and environment; none when the datagram holds both."""
+        return self.received[COUNT:]
 
     def close(self) -> None:
         """Close the connection and all that came with it."""
@@ -54,7 +66,7 @@ class Overflow:
         self._longest = longest
         kind = socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK
         self._entry, self._exit = socket.socketpair(socket.AF_UNIX, kind)
-        self._entry.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SPACE)
+        _enlarge(self._entry)
         self._room = select.poll()
         self._room.register(self._entry, select.POLLOUT)
 
@@ -113,6 +125,13 @@ class Overflow:
         return int(SINCE.unpack(since)[0]) if since else None
 
 
+def _enlarge(entry: socket.socket) -> None:
+    try:
+        entry.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, SPACE)
+    except PermissionError:
+        entry.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SPACE)
+
+
 def take_ahead(connection: socket.socket, build: bytes, row: Row, overflow: Overflow) -> None:
     """Take one request for the first worker that will be free; decline or drop it when that is certain already.
 
@@ -137,7 +156,7 @@ def pass_commit_point(arrival: Arrival, row: Row) -> bool:
     """Take the request off its launcher; False when that has withdrawn it, DeclinedError when it has ended."""
     if protocol.has_hung_up(arrival.connection):
         raise DeclinedError(Reason.GONE)
-    if not take_token(protocol.Descriptors(*arrival.received).token):
+    if not take_token(arrival.descriptors.token):
         row.count_withdrawn()
         return False
     if not protocol.take(arrival.connection):

@@ -1,4 +1,4 @@
-"""What launcher and worker say to each other: one datagram with ten descriptors, then short answers (docs/agent.md).
+"""What launcher and worker say to each other: one datagram with its descriptors, then short answers (docs/agent.md).
 
 Pure but for the sending and receiving. Must not judge who asks or what is asked.
 """
@@ -12,10 +12,18 @@ from enum import Enum
 
 PATH = "/run/tulle/agent.sock"
 MAGIC = b"tulle\0"
-PROTOCOL = 1
-HEADER = struct.Struct(f"<{len(MAGIC)}sH32s")
+PROTOCOL = 2
+HEADER = struct.Struct(f"<{len(MAGIC)}sH32sHHI")
+"""Magic, protocol, build, umask, and how long argv[0] and the environment are that follow."""
+
 ARGUMENT_BYTES = 4096
 """The longest argv[0]: PATH_MAX of linux/limits.h."""
+
+INLINE_BYTES = 32 << 10
+"""What a datagram takes of environment and stdin together, or of an answer; what is larger goes by memory files."""
+
+UMASKS = 0o777
+DATAGRAM_BYTES = HEADER.size + ARGUMENT_BYTES + INLINE_BYTES
 
 TAKEN, ANSWERED, DECLINED = b"T", b"A", b"D"
 
@@ -49,10 +57,8 @@ class DeclinedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Descriptors:
-    """What the launcher hands over, in the order of the datagram."""
+    """What the launcher hands over, in the order of the datagram; memory files of stdin and environ may follow."""
 
-    stdin: int
-    environ: int
     token: int
     stderr: int
     net: int
@@ -64,16 +70,20 @@ class Descriptors:
 
 
 COUNT = len(Descriptors.__slots__)
-ROOM = socket.CMSG_SPACE((COUNT + 1) * array.array("i").itemsize)
+MOST = COUNT + 2
+ROOM = socket.CMSG_SPACE((MOST + 1) * array.array("i").itemsize)
 """One more than there should be, so that a datagram with too many is seen to have them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """The datagram's text: which build sent it, and the name it was started under."""
+class Message:
+    """The datagram's text: which build sent it, under which umask and name; environment and stdin unless they come as files."""
 
     build: bytes
     argument: str
+    umask: int = 0o022
+    environ: bytes = b""
+    stdin: bytes = b""
 
     @property
     def program(self) -> str:
@@ -81,30 +91,36 @@ class Head:
         return self.argument.rpartition("/")[2]
 
 
-def parse(data: bytes) -> Head:
+def parse(data: bytes) -> Message:
     """Return what the datagram says; DeclinedError for anything else."""
-    if not HEADER.size < len(data) <= HEADER.size + ARGUMENT_BYTES:
+    if not HEADER.size < len(data) <= DATAGRAM_BYTES:
         raise DeclinedError(Reason.MALFORMED)
-    magic, number, build = HEADER.unpack_from(data)
-    argument = data[HEADER.size :]
-    if (magic, number) != (MAGIC, PROTOCOL) or b"\0" in argument:
+    magic, number, build, umask, name, block = HEADER.unpack_from(data)
+    argument, stdin = HEADER.size + name, HEADER.size + name + block
+    whole = 0 < name <= ARGUMENT_BYTES and stdin <= len(data) <= argument + INLINE_BYTES
+    if (magic, number) != (MAGIC, PROTOCOL) or not whole or umask > UMASKS:
         raise DeclinedError(Reason.MALFORMED)
-    return Head(build, os.fsdecode(argument))
+    if b"\0" in data[HEADER.size : argument]:
+        raise DeclinedError(Reason.MALFORMED)
+    return Message(build, os.fsdecode(data[HEADER.size : argument]), umask, data[argument:stdin], data[stdin:])
 
 
-def check(data: bytes, received: list[int], build: bytes) -> Head:
+def check(data: bytes, received: list[int], build: bytes) -> Message:
     """Return what a whole request of `build` says; DeclinedError for any other."""
-    head = parse(data)
-    if head.build != build:
+    message = parse(data)
+    if message.build != build:
         raise DeclinedError(Reason.BUILD)
-    if len(received) != COUNT:
+    by_files = len(received) == MOST and not (message.environ or message.stdin)
+    if len(received) != COUNT and not by_files:
         raise DeclinedError(Reason.MALFORMED)
-    return head
+    return message
 
 
-def compose(build: bytes, argument: str) -> bytes:
+def compose(message: Message) -> bytes:
     """Return the datagram that `parse` reads."""
-    return HEADER.pack(MAGIC, PROTOCOL, build) + os.fsencode(argument)
+    argument = os.fsencode(message.argument)
+    header = HEADER.pack(MAGIC, PROTOCOL, message.build, message.umask, len(argument), len(message.environ))
+    return header + argument + message.environ + message.stdin
 
 
 def receive(connection: socket.socket, received: list[int]) -> bytes:
@@ -112,7 +128,7 @@ def receive(connection: socket.socket, received: list[int]) -> bytes:
 
     Raises DeclinedError when it was cut, OSError when none came.
     """
-    data, ancillary, flags, _ = connection.recvmsg(HEADER.size + ARGUMENT_BYTES + 1, ROOM, socket.MSG_CMSG_CLOEXEC)
+    data, ancillary, flags, _ = connection.recvmsg(DATAGRAM_BYTES + 1, ROOM, socket.MSG_CMSG_CLOEXEC)
     for level, kind, content in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             numbers = array.array("i")
@@ -135,7 +151,12 @@ def take(connection: socket.socket) -> bool:
     return _send(connection, TAKEN)
 
 
-def answer(connection: socket.socket, status: int, document: int) -> bool:
+def answer(connection: socket.socket, status: int, document: bytes) -> bool:
+    """Send the exit status and the whole stdout; False when nobody is there any more."""
+    return _send(connection, ANSWERED + bytes([status]) + document)
+
+
+def answer_by_file(connection: socket.socket, status: int, document: int) -> bool:
     """Send the exit status and the file that holds stdout; False when nobody is there any more."""
     return _send(connection, ANSWERED + bytes([status]), document)
 

@@ -9,10 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_WRITE, fcntl
-from typing import TextIO
 
 from agent.home import UMASK
-from agent.protocol import Descriptors
 from cni import skel
 from cni.program import Program
 from cni.siblings import Siblings
@@ -24,33 +22,54 @@ SEALS = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A request that may be served: `umask` is the caller's."""
+    """A request that may be served: `cwd` and `stderr` are the caller's, so is `umask`; `net` is None when it is ours."""
 
     program: Program
     environ: Mapping[str, str]
     stdin: bytes
-    sent: Descriptors
+    net: Namespace | None
+    cwd: int
+    stderr: int
     umask: int
 
 
-def serve(wanted: Wanted, siblings: Siblings, is_wanted: Callable[[], bool]) -> tuple[int, bytes]:
-    """Run one request; return the exit status and what goes to stdout.
+class Stderr:
+    """The caller's stderr: most requests write nothing to it, so it is not looked at before."""
+
+    __slots__ = ("_descriptor",)
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def write(self, text: str) -> None:
+        """Write `text` now; OSError when nobody reads it."""
+        rest = memoryview(text.encode("utf-8", "backslashreplace"))
+        while rest:
+            rest = rest[os.write(self._descriptor, rest) :]
+
+    def flush(self) -> None:
+        """Do nothing: nothing is kept."""
+
+
+def serve(
+    wanted: Wanted, siblings: Siblings, is_wanted: Callable[[], bool], answer: Callable[[int, bytes], object]
+) -> None:
+    """Run one request and `answer` with its exit status and what goes to stdout, before going home: the caller waits for it.
 
     A request that is not wanted any more when its turn comes is not begun: the runtime's DEL may have been served already.
     """
-    printed = io.BytesIO()
-    stdout = io.TextIOWrapper(printed, "ascii", write_through=True)
-    with _at_the_callers(wanted), _stderr(wanted.sent.stderr) as stderr:
+    printed = io.StringIO()
+    with _at_the_callers(wanted):
         status = skel.run(
             wanted.program,
             environ=wanted.environ,
             stdin=io.BytesIO(wanted.stdin),
-            stdout=stdout,
-            stderr=stderr,
+            stdout=printed,
+            stderr=Stderr(wanted.stderr),
             siblings=siblings,
             is_wanted=is_wanted,
         )
-    return status, printed.getvalue()
+        answer(status, printed.getvalue().encode("ascii"))
 
 
 def sealed(name: str, content: bytes) -> int:
@@ -70,18 +89,11 @@ def sealed(name: str, content: bytes) -> int:
 
 @contextmanager
 def _at_the_callers(wanted: Wanted) -> Iterator[None]:
-    with namespaces.inside(Namespace(wanted.sent.net, "of the caller")):
-        os.fchdir(wanted.sent.cwd)
+    with namespaces.inside(wanted.net):
+        os.fchdir(wanted.cwd)
         os.umask(wanted.umask)
         try:
             yield
         finally:
             os.chdir("/")
             os.umask(UMASK)
-
-
-@contextmanager
-def _stderr(descriptor: int) -> Iterator[TextIO]:
-    """Open the caller's stderr; that its reader has gone away is no reason to fail."""
-    with open(descriptor, "w", encoding="utf-8", errors="backslashreplace", closefd=False) as file:
-        yield file

@@ -3,6 +3,7 @@
 Ends by os._exit only, with a code that tells the supervisor why. Must not know how many of its kind there are.
 """
 
+import gc
 import os
 import select
 import signal
@@ -19,18 +20,22 @@ from agent.catalogue import PROGRAMS
 from agent.home import Home
 from agent.identity import Build
 from agent.overflow import ARRIVAL, Arrival, Overflow, pass_commit_point
-from agent.protocol import DeclinedError, Descriptors, Head, Reason
+from agent.protocol import INLINE_BYTES, DeclinedError, Message, Reason
 from agent.serving import Wanted
 from agent.table import Table
 from cni.program import Program
 from cni.siblings import Siblings
 from kernel import background
+from kernel.namespaces import Namespace
 
 FILE_BYTES = 16 << 20
 """More than execve(2) lets any environment have, and than a program reads of a configuration (cni.dispatch)."""
 
 LOOK_EVERY = 32
-"""Requests between two looks at the memory."""
+"""Requests between two looks at the memory, and between two searches for garbage; none of them has to wait for those."""
+
+RUBBISH = 100_000
+"""Objects more than there were after which garbage is searched for all the same (gc.set_threshold): no usual request makes as many."""
 
 
 class End(IntEnum):
@@ -77,6 +82,7 @@ class Worker:
 
     def run(self) -> NoReturn:
         """Serve requests; end the process."""
+        gc.set_threshold(RUBBISH)
         try:
             signal.signal(signal.SIGTERM, self._asked)
             end = self._serve_all()
@@ -104,26 +110,27 @@ class Worker:
         return End.ASKED
 
     def _next(self) -> Arrival | None:
-        """Wait for a request and return it; None when no further one is to be begun."""
+        """Wait for a request and return it, one that was taken ahead first; None when no further one is to be begun."""
+        overflow, listener = self._sources.overflow, self._sources.listener
         while True:
-            if taken := self._sources.overflow.get():
+            ready = self._ready()
+            if (self._stopping or overflow.fileno() in ready) and (taken := overflow.get()):
                 return taken
             if self._stopping:
                 return None
-            try:
-                connection, _ = self._sources.listener.accept()
-            except BlockingIOError:
-                self._sleep()
-            else:
-                return Arrival(connection, b"", [], taken=False)
+            with suppress(BlockingIOError):  # another worker was faster
+                if listener.fileno() in ready:
+                    return Arrival(listener.accept()[0], b"", [], taken=False)
 
-    def _sleep(self) -> None:
-        """Wait until there may be a request, or a wish to end: that is heard here alone, so that no request gets lost to it."""
+    def _ready(self) -> list[int]:
+        """Wait until there may be a request, and tell where; a wish to end is heard here alone, so that no request gets lost to it."""
+        ready: list[int] = []
         with suppress(_Stop):
             self._idle = True
             if not self._stopping:
-                self._watch.poll()
+                ready = [source for source, _ in self._watch.poll()]
         self._idle = False
+        return ready
 
     def _ring(self) -> None:
         with suppress(OSError):  # a full pipe wakes the supervisor as well
@@ -146,36 +153,35 @@ class Worker:
         """Return what is asked; DeclinedError when it may not be asked, or not here."""
         connection, received = arrival.connection, arrival.received
         data = arrival.data or protocol.receive(connection, received)
-        head = protocol.check(data, received, self._build.number)
+        message = protocol.check(data, received, self._build.number)
         if self._build.is_replaced():
             raise DeclinedError(Reason.REPLACED)
-        sent = Descriptors(*received)
-        caller = peer.read(connection)
+        sent, caller = arrival.descriptors, peer.read(connection)
         if reason := admission.refusal(self._place, caller, peer.claims(sent)):
             raise DeclinedError(reason)
-        environ = variables(content(sent.environ))
+        stdin, block = map(content, arrival.files) if arrival.files else (message.stdin, message.environ)
+        environ = variables(block)
         self._check_netns(environ.get("CNI_NETNS", ""))
-        return Wanted(_program(head), environ, content(sent.stdin), sent, caller.umask)
+        net = None if caller.net == self._home.namespace else Namespace(sent.net, "of the caller")
+        return Wanted(_program(message), environ, stdin, net, sent.cwd, sent.stderr, message.umask)
 
     def _check_netns(self, path: str) -> None:
-        try:
-            resolved = os.path.realpath(path) if path else ""
-        except (OSError, ValueError):
-            resolved = path
-        if reason := admission.misplaced(path, resolved, self._process):
+        if reason := admission.misplaced(path, without_links(path) if path else "", self._process):
             raise DeclinedError(reason)
 
     def _run(self, arrival: Arrival, wanted: Wanted) -> None:
         """Pass the commit point, then serve and answer."""
         if not (arrival.taken or pass_commit_point(arrival, self._row)):
             return
-        status, printed = serving.serve(wanted, self._siblings, lambda: not protocol.has_hung_up(arrival.connection))
-        self._row.count_warm()
-        document = serving.sealed("cni-stdout", printed)
-        try:
-            protocol.answer(arrival.connection, status, document)
-        finally:
-            os.close(document)
+
+        def answer(status: int, document: bytes) -> None:
+            self._row.count_warm()
+            if len(document) <= INLINE_BYTES:
+                protocol.answer(arrival.connection, status, document)
+            else:
+                answer_by_file(arrival.connection, status, document)
+
+        serving.serve(wanted, self._siblings, lambda: not protocol.has_hung_up(arrival.connection), answer)
 
     def _flaw(self) -> End | None:
         """Return why this worker should serve no further request."""
@@ -185,10 +191,21 @@ class Worker:
         if differences := list(self._home.differences()):
             say(f"a request left something behind: {'; '.join(differences)}")
             return End.UNCLEAN
-        if self._row.warm % LOOK_EVERY == 0 and resident() > self._limit:
-            say(f"has grown to {resident() >> 20} MiB")
-            return End.GROWN
+        if self._row.warm % LOOK_EVERY == 0:
+            gc.collect()
+            if resident() > self._limit:
+                say(f"has grown to {resident() >> 20} MiB")
+                return End.GROWN
         return End.REPLACED if self._build.is_replaced() else None
+
+
+def answer_by_file(connection: socket.socket, status: int, document: bytes) -> None:
+    """Answer with what no datagram takes."""
+    file = serving.sealed("cni-stdout", document)
+    try:
+        protocol.answer_by_file(connection, status, file)
+    finally:
+        os.close(file)
 
 
 def resident() -> int:
@@ -216,6 +233,26 @@ def check_sealed(file: int) -> None:
         raise DeclinedError(Reason.MALFORMED)
 
 
+def without_links(path: str) -> str:
+    """Return where `path` leads in this process: in the kernel's words, or, where those name no path, piece by piece."""
+    try:
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        return _piece_by_piece(path)
+    try:
+        found = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115 - at every request
+    finally:
+        os.close(descriptor)
+    return found if found.startswith("/") else _piece_by_piece(path)
+
+
+def _piece_by_piece(path: str) -> str:
+    try:
+        return os.path.realpath(path)
+    except (OSError, ValueError):
+        return path
+
+
 def variables(block: bytes) -> dict[str, str]:
     """Return the environment that NUL-terminated strings make, as the interpreter would have read it: the first of a name counts."""
     found: dict[str, str] = {}
@@ -231,10 +268,10 @@ def say(text: str) -> None:
     os.write(2, f"tulle agent: worker {os.getpid()}: {text}\n".encode(errors="replace"))
 
 
-def _program(head: Head) -> Program:
-    if head.program not in PROGRAMS:
+def _program(message: Message) -> Program:
+    if message.program not in PROGRAMS:
         raise DeclinedError(Reason.PROGRAM)
-    return PROGRAMS[head.program]
+    return PROGRAMS[message.program]
 
 
 def _watch(sources: Sources) -> select.epoll:

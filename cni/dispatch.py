@@ -54,8 +54,7 @@ def answer(  # noqa: PLR0913, PLR0917 - what a process is given
     version = versions.NEWEST
     try:
         request.check_environment(environ)
-        composed = request.compose(environ, _read(stdin), log)
-        asked = replace(composed, own_netns=own_netns, siblings=siblings)
+        asked = request.compose(environ, _read(stdin), log, own_netns, siblings)
         version = _spoken(asked)
         return 0, _serve(program, asked, is_wanted)
     except Exception as failure:  # noqa: BLE001 - whatever happens, the runtime gets one error document

@@ -66,7 +66,13 @@ class Request:
         return results.previous(self.config, self.version)
 
 
-def compose(environ: Mapping[str, str], stdin: bytes, log: Callable[[str], object]) -> Request:
+def compose(
+    environ: Mapping[str, str],
+    stdin: bytes,
+    log: Callable[[str], object],
+    own_netns: str = "",
+    siblings: Siblings | None = None,
+) -> Request:
     """Return the request that a checked environment and `stdin` make (contract 1.3, step 3).
 
     Raises CniError 6 for what is not a JSON object or has a name that is no string, 7 for a missing or bad name.
@@ -84,6 +90,8 @@ def compose(environ: Mapping[str, str], stdin: bytes, log: Callable[[str], objec
         config=section,
         environ=environ,
         log=log,
+        own_netns=own_netns,
+        siblings=siblings,
     )
 
 

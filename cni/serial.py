@@ -22,9 +22,8 @@ PATIENCE = 50.0
 LOOK = 0.005
 """Seconds between two attempts: a lock wakes only who wants to wait for ever."""
 
-FNV_OFFSET, FNV_PRIME = 0xCBF29CE484222325, 0x100000001B3
-HASH, OFFSET = 2**64 - 1, 2**62 - 1
-"""The bits of FNV-1a, and how many of them fit an offset with room for its length."""
+PLACES = 2**62 - 57
+"""A prime, so that every byte of the names counts; an offset has room for it and for its length."""
 
 
 class Turn:
@@ -71,11 +70,8 @@ class Turn:
 
 
 def place(*names: str) -> int:
-    """Return the byte that stands for `names`: 62 bits of FNV-1a, which needs no import and 10 us."""
-    digest = FNV_OFFSET
-    for byte in os.fsencode("\0".join(names)):
-        digest = (digest ^ byte) * FNV_PRIME & HASH
-    return digest & OFFSET
+    """Return the byte that stands for `names`: what they leave as one long number, which needs no import and 1 us."""
+    return int.from_bytes(b"\1" + os.fsencode("\0".join(names)), "big") % PLACES
 
 
 def _opened(path: str) -> int:

@@ -13,10 +13,20 @@ from cni.versions import NEWEST
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import BinaryIO, NoReturn, TextIO
+    from typing import BinaryIO, NoReturn, Protocol
 
     from cni.program import Program
     from cni.siblings import Siblings
+
+    class Paper(Protocol):
+        """What is written on; both may raise OSError, and ValueError once it is closed."""
+
+        def write(self, text: str, /) -> object:
+            """Take `text`."""
+
+        def flush(self) -> object:
+            """Let nothing wait."""
+
 
 OWN_NETNS = "/proc/thread-self/ns/net"
 """The network namespace of the calling thread (proc_pid_ns(5)); a thread may sit in another one than its process."""
@@ -42,8 +52,8 @@ def run(  # noqa: PLR0913 - what a process is given, each named
     *,
     environ: Mapping[str, str],
     stdin: BinaryIO,
-    stdout: TextIO,
-    stderr: TextIO,
+    stdout: Paper,
+    stderr: Paper,
     own_netns: str = OWN_NETNS,
     siblings: Siblings | None = None,
     is_wanted: Callable[[], bool] | None = None,
@@ -79,7 +89,7 @@ def version_document(program: Program) -> str:
     return f'{{"cniVersion": "{NEWEST}", "supportedVersions": [{listed}]}}\n'
 
 
-def _delivered(document: str, stdout: TextIO, log: Callable[[str], None]) -> bool:
+def _delivered(document: str, stdout: Paper, log: Callable[[str], None]) -> bool:
     """Print `document`; that its reader has gone away is told on stderr, the last place left."""
     try:
         stdout.write(document)

@@ -12,7 +12,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "facts.h"
 #include "launcher.h"
 
 static const char NAME[] = "/tulle";
@@ -56,26 +55,28 @@ static void name_descriptor(char name[32], int descriptor)
 }
 
 /* Put what is held at descriptor 0, opened anew: a worker has the same file offset, and may be slow to learn that it lost. */
-static bool put_at_stdin(int configuration)
+static bool put_at_stdin(struct held *configuration)
 {
     char name[32];
-    name_descriptor(name, configuration);
+    if (!hold_in_file(configuration))
+        return false;
+    name_descriptor(name, configuration->file);
     int own = open(name, O_RDONLY | O_CLOEXEC);
     if (own < 0) {
-        if (lseek(configuration, 0, SEEK_SET) != 0)
+        if (lseek(configuration->file, 0, SEEK_SET) != 0)
             return false;
-        own = configuration;
+        own = configuration->file;
     }
     return dup2(own, STDIN_FILENO) == STDIN_FILENO;
 }
 
-/* Become the cold program; `configuration` is what it reads on stdin, NO_DESCRIPTOR leaves that as it is. Return on failure only: 1. */
-int cold_run(char **argv, int configuration)
+/* Become the cold program; `configuration` is what it reads on stdin, NULL leaves that as it is. Return on failure only: 1. */
+int cold_run(char **argv, struct held *configuration)
 {
     char path[PATH_MAX];
     if (!find(path))
         return refuse(IO_FAILURE, "cannot find the program to start", "", errno, NO_PROC);
-    if (configuration != NO_DESCRIPTOR && !put_at_stdin(configuration))
+    if (configuration != NULL && !put_at_stdin(configuration))
         return refuse(IO_FAILURE, "cannot hand the configuration to", path, errno, ELSEWHERE);
     execve(path, argv, environ);
     bool soon = errno == ETXTBSY || errno == EAGAIN || errno == ENOMEM;
@@ -91,7 +92,7 @@ static void ask_for_del(void)
             *each = verb;
 }
 
-static bool cold_del(char **argv, int configuration)
+static bool cold_del(char **argv, struct held *configuration)
 {
     signal(SIGCHLD, SIG_DFL); /* a caller that ignores it would take the exit status from us */
     pid_t child = fork();
@@ -109,7 +110,7 @@ static bool cold_del(char **argv, int configuration)
 }
 
 /* Take back an ADD whose worker died half-way, by its own DEL, and tell the caller to try again. Return 1. */
-int cold_undo(char **argv, int configuration)
+int cold_undo(char **argv, struct held *configuration)
 {
     bool gone = cold_del(argv, configuration);
     return refuse(

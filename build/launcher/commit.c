@@ -76,15 +76,15 @@ static bool is_file(int descriptor)
 /* Receive one datagram: its kind, NOTHING_YET, or ENDED for the end of the connection and for what no agent of ours says. */
 static int receive(int agent, struct answer *answer)
 {
-    char bytes[2] = {0};
+    unsigned char head[2] = {0};
     union {
         char bytes[CMSG_SPACE(sizeof(int))];
         struct cmsghdr aligned;
     } control = {{0}};
-    struct iovec part = {bytes, sizeof bytes};
+    struct iovec parts[] = {{head, sizeof head}, {answer->bytes, sizeof answer->bytes}};
     struct msghdr message = {
-        .msg_iov = &part,
-        .msg_iovlen = 1,
+        .msg_iov = parts,
+        .msg_iovlen = sizeof parts / sizeof *parts,
         .msg_control = control.bytes,
         .msg_controllen = CMSG_LEN(sizeof(int)), /* not CMSG_SPACE: its padding would let a second descriptor in */
     };
@@ -93,15 +93,17 @@ static int receive(int agent, struct answer *answer)
         return errno == EAGAIN || errno == EINTR ? NOTHING_YET : ENDED;
     int descriptor = carried(&message);
     bool whole = (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
-    if (whole && count == 2 && bytes[0] == 'A' && is_file(descriptor)) {
-        *answer = (struct answer){.document = descriptor, .status = (unsigned char)bytes[1]};
+    if (whole && count >= 2 && head[0] == 'A' && (descriptor == NO_DESCRIPTOR || (count == 2 && is_file(descriptor)))) {
+        answer->document = descriptor;
+        answer->status = head[1];
+        answer->length = (size_t)count - sizeof head;
         return 'A';
     }
     if (descriptor >= 0)
         close(descriptor);
-    if (count >= 1 && bytes[0] == 'D')
+    if (count >= 1 && head[0] == 'D')
         return 'D';
-    return whole && count == 1 && bytes[0] == 'T' ? 'T' : ENDED;
+    return whole && count == 1 && head[0] == 'T' ? 'T' : ENDED;
 }
 
 /* Wait until it is certain who serves the request; `answer` is filled when it was served. */

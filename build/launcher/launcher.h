@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "facts.h"
+
 enum { NO_DESCRIPTOR = -1 };
 
 /* words.c: what the caller gets to read */
@@ -19,23 +21,31 @@ bool ready(int descriptor, short events);
 const char *version_document(const char *argv0);
 
 /* memory.c: what is read once, and may be read twice */
+struct held {
+    size_t length;            /* of what lies in `bytes`: all of it while there is no file */
+    int file;                 /* a sealed memory file of the whole; NO_DESCRIPTOR as long as `bytes` has room */
+    char bytes[INLINE_BYTES]; /* sent as it is: nobody can change a datagram either */
+};
 enum holding {
-    HELD,      /* sealed: it may be sent, and become descriptor 0 */
-    COLD_ONLY, /* held, but too large for anybody or not sealed: let the cold program judge it */
+    HELD,      /* it may be sent, and become descriptor 0 */
+    COLD_ONLY, /* held in a file, but too large for anybody or not sealed: let the cold program judge it */
     UNTOUCHED, /* nothing was read: descriptor 0 is as the caller left it */
     BROKEN     /* some was read and there is no way to get the rest; errno says why */
 };
-enum holding hold_configuration(int input, int *held);
-int hold_environment(char *const *environment);
+enum holding hold_configuration(int input, struct held *held);
+bool hold_environment(char *const *environment, struct held *held);
+bool hold_in_file(struct held *held);
 
 /* request.c: what is sent */
 int agent_connect(void);
-int request_send(int agent, const char *argv0, int configuration, char *const *environment);
+int request_send(int agent, const char *argv0, struct held *configuration, char *const *environment);
 
 /* commit.c: who serves the request */
 struct answer {
-    int document; /* a descriptor of the whole stdout */
+    int document; /* a descriptor of the whole stdout; NO_DESCRIPTOR when that lies in `bytes` */
     int status;
+    size_t length;
+    char bytes[INLINE_BYTES];
 };
 enum outcome {
     ANSWERED,
@@ -45,7 +55,7 @@ enum outcome {
 enum outcome commit(int agent, int token, struct answer *answer);
 
 /* cold.c: the program that needs nobody */
-int cold_run(char **argv, int configuration);
-int cold_undo(char **argv, int configuration);
+int cold_run(char **argv, struct held *configuration);
+int cold_undo(char **argv, struct held *configuration);
 
 #endif

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "facts.h"
 #include "launcher.h"
 
 /* Fill standard descriptors that the caller left closed, lest a socket become stdout. */
@@ -22,7 +21,7 @@ static bool hold_descriptors(void)
     return descriptor >= 0 && close(descriptor) == 0;
 }
 
-static enum outcome ask(const char *argv0, int configuration, struct answer *answer)
+static enum outcome ask(const char *argv0, struct held *configuration, struct answer *answer)
 {
     int agent = agent_connect();
     if (agent == NO_DESCRIPTOR)
@@ -37,29 +36,32 @@ static enum outcome ask(const char *argv0, int configuration, struct answer *ans
 
 static int serve(char **argv, const char *verb)
 {
-    int configuration = NO_DESCRIPTOR;
+    static struct held configuration;
+    static struct answer answer;
     switch (hold_configuration(STDIN_FILENO, &configuration)) {
     case HELD:
         break;
     case COLD_ONLY:
+        return cold_run(argv, &configuration);
     case UNTOUCHED:
-        return cold_run(argv, configuration);
+        return cold_run(argv, NULL);
     case BROKEN:
     default:
         return refuse(IO_FAILURE, "error reading from", "stdin", errno, "the runtime writes the configuration there");
     }
-    struct answer answer;
-    switch (ask(argv[0], configuration, &answer)) {
+    switch (ask(argv[0], &configuration, &answer)) {
     case ANSWERED:
+        if (answer.document == NO_DESCRIPTOR)
+            return say(answer.bytes, answer.length, answer.status);
         return pass_on(answer.document, answer.status);
     case LOST:
         if (strcmp(verb, "ADD") == 0)
-            return cold_undo(argv, configuration);
+            return cold_undo(argv, &configuration);
         note("tulle: the worker that served this request died; the cold program serves it again");
-        return cold_run(argv, configuration);
+        return cold_run(argv, &configuration);
     case COLD:
     default:
-        return cold_run(argv, configuration);
+        return cold_run(argv, &configuration);
     }
 }
 
@@ -67,9 +69,9 @@ int main(int argc, char **argv)
 {
     const char *verb = getenv("CNI_COMMAND");
     if (argc < 1 || !hold_descriptors() || verb == NULL || *verb == '\0')
-        return cold_run(argv, NO_DESCRIPTOR); /* a person started it by hand: the program tells about itself */
+        return cold_run(argv, NULL); /* a person started it by hand: the program tells about itself */
     if (strcmp(verb, "VERSION") != 0)
         return serve(argv, verb);
     const char *document = version_document(argv[0]);
-    return document == NULL ? cold_run(argv, NO_DESCRIPTOR) : say(document, strlen(document), 0);
+    return document == NULL ? cold_run(argv, NULL) : say(document, strlen(document), 0);
 }

@@ -47,6 +47,7 @@ def facts(programs: Iterable[Program], build_id: str) -> str:
         "IO_FAILURE": int(Code.IO_FAILURE),
         "TRY_AGAIN_LATER": int(Code.TRY_AGAIN_LATER),
         "PROTOCOL": protocol.PROTOCOL,
+        "INLINE_BYTES": f"((size_t){protocol.INLINE_BYTES})",
         "AGENT_SOCKET": literal(protocol.PATH),
     }
     lines = "".join(f"#define {name} {value}\n" for name, value in defined.items())

@@ -1,4 +1,4 @@
-/* Composes the one datagram that asks the agent: what the program was called, and everything else by descriptor.
+/* Composes the one datagram that asks the agent: what the program was called and given, and where it stands, by descriptor.
  *
  * Descriptors, not claims: the agent learns from the kernel who asks and where. Anything that cannot be had, on an old kernel
  * or without /proc, means: no agent. This file must not know what the agent answers.
@@ -9,16 +9,22 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "facts.h"
 #include "launcher.h"
 
-enum { ARGV0_BYTES = 4096, DESCRIPTORS = 10, OPENED_FIRST = 4 };
+enum { ARGV0_BYTES = 4096, OPENED_FIRST = 2, DESCRIPTORS = 8, FILES = 2 };
 
-static const char HEAD[] = {'t', 'u', 'l', 'l', 'e', '\0', PROTOCOL, 0}; /* the protocol: two bytes, the lower one first */
-static const unsigned char BUILD[] = {BUILD_ID};
+struct head { /* without gaps, each number's lower byte first */
+    char magic[6];
+    uint16_t protocol;
+    unsigned char build[32];
+    uint16_t umask, name;
+    uint32_t environment;
+};
+_Static_assert(sizeof(struct head) == 48 && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the layout of docs/agent.md");
 
 static const struct {
     const char *path;
@@ -65,28 +71,46 @@ static int make_token(void)
     return NO_DESCRIPTOR;
 }
 
-static bool send_with(int agent, const char *argv0, const int *descriptors)
+static mode_t own_umask(void)
 {
+    mode_t mask = umask(0);
+    umask(mask);
+    return mask;
+}
+
+/* Send one datagram: environment and configuration in it, or by two more descriptors. */
+static bool send_with(int agent, const char *argv0, struct held *environment, struct held *configuration, const int *descriptors)
+{
+    bool by_files = environment->file != NO_DESCRIPTOR;
+    struct head head = {
+        .magic = "tulle",
+        .protocol = PROTOCOL,
+        .build = {BUILD_ID},
+        .umask = (uint16_t)own_umask(),
+        .name = (uint16_t)strlen(argv0),
+        .environment = by_files ? 0 : (uint32_t)environment->length,
+    };
     struct iovec parts[] = {
-        {(void *)(uintptr_t)HEAD, sizeof HEAD},
-        {(void *)(uintptr_t)BUILD, sizeof BUILD},
-        {(void *)(uintptr_t)argv0, strlen(argv0)},
+        {&head, sizeof head},
+        {(void *)(uintptr_t)argv0, head.name},
+        {environment->bytes, head.environment},
+        {configuration->bytes, by_files ? 0 : configuration->length},
     };
     union {
-        char bytes[CMSG_SPACE(DESCRIPTORS * sizeof(int))];
+        char bytes[CMSG_SPACE((DESCRIPTORS + FILES) * sizeof(int))];
         struct cmsghdr aligned;
     } control = {{0}};
     struct msghdr message = {
         .msg_iov = parts,
         .msg_iovlen = sizeof parts / sizeof *parts,
         .msg_control = control.bytes,
-        .msg_controllen = sizeof control.bytes,
+        .msg_controllen = by_files ? CMSG_SPACE((DESCRIPTORS + FILES) * sizeof(int)) : CMSG_SPACE(DESCRIPTORS * sizeof(int)),
     };
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(DESCRIPTORS * sizeof(int));
-    memcpy(CMSG_DATA(header), descriptors, DESCRIPTORS * sizeof(int));
+    header->cmsg_len = by_files ? CMSG_LEN((DESCRIPTORS + FILES) * sizeof(int)) : CMSG_LEN(DESCRIPTORS * sizeof(int));
+    memcpy(CMSG_DATA(header), descriptors, (by_files ? DESCRIPTORS + FILES : DESCRIPTORS) * sizeof(int));
     ssize_t sent;
     do
         sent = sendmsg(agent, &message, MSG_NOSIGNAL);
@@ -94,25 +118,39 @@ static bool send_with(int agent, const char *argv0, const int *descriptors)
     return sent >= 0;
 }
 
-/* Ask the agent to serve this request. Return our end of the token, NO_DESCRIPTOR when nothing was sent. */
-int request_send(int agent, const char *argv0, int configuration, char *const *environment)
+/* Hold the environment, and put both into files when one is in a file already or the datagram has no room for the two. */
+static bool hold_for(struct held *configuration, char *const *environment, struct held *held)
 {
+    if (!hold_environment(environment, held))
+        return false;
+    bool small = configuration->file == NO_DESCRIPTOR && held->file == NO_DESCRIPTOR;
+    if (small && configuration->length + held->length <= INLINE_BYTES)
+        return true;
+    return hold_in_file(configuration) && hold_in_file(held);
+}
+
+/* Ask the agent to serve this request. Return our end of the token, NO_DESCRIPTOR when nothing was sent. */
+int request_send(int agent, const char *argv0, struct held *configuration, char *const *environment)
+{
+    static struct held held;
+    held.file = NO_DESCRIPTOR;
     if (strnlen(argv0, ARGV0_BYTES + 1) > ARGV0_BYTES)
         return NO_DESCRIPTOR;
     int token = make_token();
-    int held = hold_environment(environment);
-    int descriptors[DESCRIPTORS] = {configuration, held, token, STDERR_FILENO};
-    bool complete = token >= 0 && held >= 0;
+    int descriptors[DESCRIPTORS + FILES] = {token, STDERR_FILENO};
+    bool complete = token >= 0 && hold_for(configuration, environment, &held);
     for (size_t index = OPENED_FIRST; index < DESCRIPTORS; index++) {
         descriptors[index] = open(PLACES[index - OPENED_FIRST].path, PLACES[index - OPENED_FIRST].flags | O_CLOEXEC);
         complete = complete && descriptors[index] >= 0;
     }
-    bool sent = complete && send_with(agent, argv0, descriptors);
+    descriptors[DESCRIPTORS] = configuration->file;
+    descriptors[DESCRIPTORS + 1] = held.file;
+    bool sent = complete && send_with(agent, argv0, &held, configuration, descriptors);
     for (size_t index = OPENED_FIRST; index < DESCRIPTORS; index++)
         if (descriptors[index] >= 0)
             close(descriptors[index]);
-    if (held >= 0)
-        close(held);
+    if (held.file != NO_DESCRIPTOR)
+        close(held.file);
     if (!sent && token >= 0)
         close(token);
     return sent ? token : NO_DESCRIPTOR;

@@ -4,7 +4,6 @@
  */
 #include <string.h>
 
-#include "facts.h"
 #include "launcher.h"
 
 static const struct {

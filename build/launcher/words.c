@@ -9,7 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "facts.h"
 #include "launcher.h"
 
 enum {

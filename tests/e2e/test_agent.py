@@ -166,6 +166,16 @@ def _nowhere() -> int:
     return os.open(os.devnull, os.O_WRONLY)
 
 
+@pytest.mark.parametrize("by_files", [False, True], ids=["datagram", "files"])
+def test_what_is_too_large_for_a_datagram_is_served_alike(agent: Agent, tmp_path: Path, by_files: bool) -> None:
+    name = "-" * (protocol.INLINE_BYTES if by_files else 9)
+    document = json.dumps({"cniVersion": "1.1.0", "name": name}).encode()
+
+    told = agent.ask(Question("host-local", environment("ADD"), document, by_files=by_files))
+
+    assert json.loads(told.stdout)["details"] == name
+
+
 def test_a_withdrawn_request_is_dropped(agent: Agent, tmp_path: Path) -> None:
     before = agent.status().withdrawn
 
@@ -184,8 +194,9 @@ def test_a_withdrawn_request_is_dropped(agent: Agent, tmp_path: Path) -> None:
         (Question("bridge", environment("ADD", netns="/dev/fd/3")), protocol.Reason.OWN),
         (Question("bridge", environment("ADD"), dropped=1), protocol.Reason.MALFORMED),
         (Question("x" * 5000, environment("ADD")), protocol.Reason.MALFORMED),
-        (Question("bridge", environment("ADD"), instead={0: 0}), protocol.Reason.MALFORMED),
-        (Question("bridge", environment("ADD"), instead={1: 0}), protocol.Reason.MALFORMED),
+        (Question("bridge", environment("ADD"), by_files=True, dropped=1), protocol.Reason.MALFORMED),
+        (Question("bridge", environment("ADD"), by_files=True, instead={8: 0}), protocol.Reason.MALFORMED),
+        (Question("bridge", environment("ADD"), by_files=True, instead={9: 0}), protocol.Reason.MALFORMED),
     ],
 )
 def test_what_may_not_be_asked_is_declined_with_the_reason(
@@ -200,11 +211,11 @@ def test_a_request_of_another_build_is_declined(agent: Agent) -> None:
     assert other.ask(Question("bridge", environment("ADD"))) == Reply(reason="another build")
 
 
-@pytest.mark.parametrize("place", range(4, 9), ids=[*NAMESPACES, "root"])
+@pytest.mark.parametrize("place", range(2, 7), ids=[*NAMESPACES, "root"])
 def test_descriptors_that_are_not_the_callers_are_declined(
     agent: Agent, host: Space, place: int, tmp_path: Path
 ) -> None:
-    other = host.namespace.fd if place < 8 else os.open(tmp_path, os.O_PATH)
+    other = host.namespace.fd if place < 6 else os.open(tmp_path, os.O_PATH)
 
     told = agent.ask(Question("bridge", environment("ADD"), instead={place: other}))
 

@@ -77,7 +77,7 @@ def test_of_200_at_once_none_goes_cold(tmp_path: Path) -> None:
         assert {each.wait() for each in crowd} == {0}
         until(lambda: agent.status().warm == CROWD + 1, "all were served warm")
         assert agent.status().cold == 0
-        until(lambda: opened(agent.process.pid) == descriptors, "no descriptor of a request is left")
+        until(lambda: opened(agent.process.pid) <= descriptors, "no descriptor of a request is left")
 
 
 def test_what_was_taken_is_finished_when_told_to_end(jam: Jam) -> None:

@@ -14,8 +14,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-HEAD = struct.Struct("<6sH32s")
-NAMES = ("stdin", "environ", "token", "stderr", "net", "mnt", "user", "pid", "root", "cwd")
+HEAD = struct.Struct("<6sH32sHHI")
+NAMES = ("token", "stderr", "net", "mnt", "user", "pid", "root", "cwd")
+FILES = ("stdin", "environ")
+INLINE = 32 * 1024
 SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
 
 
@@ -26,6 +28,32 @@ class Meeting:
     connection: socket.socket
     data: bytes
     descriptors: dict[str, int]
+
+    @property
+    def name(self) -> bytes:
+        *_, length, _ = HEAD.unpack_from(self.data)
+        return self.data[HEAD.size :][:length]
+
+    @property
+    def environ(self) -> bytes:
+        return self._held("environ", self._body[: HEAD.unpack_from(self.data)[-1]])
+
+    @property
+    def stdin(self) -> bytes:
+        return self._held("stdin", self._body[HEAD.unpack_from(self.data)[-1] :])
+
+    @property
+    def _body(self) -> bytes:
+        return self.data[HEAD.size + len(self.name) :]
+
+    def _held(self, name: str, inside: bytes) -> bytes:
+        """Return what lies in a memory file, by position as a worker reads it; `inside` when all came in the datagram."""
+        if name not in self.descriptors:
+            return inside
+        assert self._body == b""
+        file = self.descriptors[name]
+        assert fcntl.fcntl(file, fcntl.F_GET_SEALS) & SEALS == SEALS
+        return os.pread(file, os.fstat(file).st_size, 0)
 
     def take(self) -> bool:
         """Take the token; False when the launcher was faster."""
@@ -39,6 +67,9 @@ class Meeting:
         self.connection.sendmsg([words], rights, socket.MSG_NOSIGNAL)
 
     def answer(self, document: bytes, status: int = 0) -> None:
+        if len(document) <= INLINE:
+            self.say(b"A" + bytes([status]) + document)
+            return
         with sealed(document) as descriptor:
             self.say(b"A" + bytes([status]), descriptor)
 
@@ -65,10 +96,11 @@ def sealed(content: bytes) -> Iterator[int]:
 def _meet(listening: socket.socket, part: Part) -> None:
     connection, _ = listening.accept()
     with connection:
-        data, descriptors, _, _ = socket.recv_fds(connection, 8192, len(NAMES) + 1, socket.MSG_CMSG_CLOEXEC)
+        names = (*NAMES, *FILES)
+        data, descriptors, _, _ = socket.recv_fds(connection, 2 * INLINE, len(names) + 1, socket.MSG_CMSG_CLOEXEC)
         try:
-            assert len(descriptors) == len(NAMES)
-            part(Meeting(connection, data, dict(zip(NAMES, descriptors, strict=True))))
+            assert len(descriptors) in (len(NAMES), len(names))
+            part(Meeting(connection, data, dict(zip(names, descriptors, strict=False))))
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)

@@ -9,10 +9,11 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agent import protocol, serving
+from agent.protocol import Message
 
 NAMESPACES = ("net", "mnt", "user", "pid")
 PATIENCE = 60.0
@@ -32,7 +33,8 @@ class Reply:
 class Question:
     """One request; `withdrawn` takes the token back before it is sent, `instead` replaces descriptors by number.
 
-    `dropped` leaves out as many descriptors, `root` is where this process changes its root directory to before it asks.
+    `by_files` sends stdin and environment as memory files, `dropped` leaves out as many descriptors, `root` is where this
+    process changes its root directory to before it asks.
     """
 
     program: str
@@ -41,6 +43,7 @@ class Question:
     stderr: int = 2
     withdrawn: bool = False
     instead: Mapping[int, int] = field(default_factory=dict)
+    by_files: bool = False
     dropped: int = 0
     root: str = ""
 
@@ -56,12 +59,15 @@ def ask(agent: Path, build: bytes, question: Question) -> Reply:
 
 def send(door: socket.socket, build: bytes, question: Question) -> None:
     """Send the one datagram of a request."""
+    message = Message(build, question.program, own_umask())
+    if not question.by_files:
+        message = replace(message, environ=block(question.environ), stdin=question.stdin)
     with descriptors(question) as numbers:
         sent = [question.instead.get(place, number) for place, number in enumerate(numbers)]
         rights = array.array("i", sent[: len(sent) - question.dropped])
         if question.root:
             os.chroot(question.root)
-        door.sendmsg([protocol.compose(build, question.program)], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+        door.sendmsg([protocol.compose(message)], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
 
 
 @contextmanager
@@ -73,15 +79,22 @@ def descriptors(question: Question) -> Iterator[Sequence[int]]:
             opened.callback(os.close, number)
             return number
 
-        stdin = keep(serving.sealed("stdin", question.stdin))
-        environ = keep(serving.sealed("environ", block(question.environ)))
         token, filler = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         keep(token)
         os.write(filler, b"" if question.withdrawn else b"!")
         os.close(filler)
         spaces = [keep(os.open(f"/proc/self/ns/{name}", os.O_RDONLY)) for name in NAMESPACES]
         places = [keep(os.open(path, os.O_PATH | os.O_DIRECTORY)) for path in ("/", ".")]
-        yield [stdin, environ, token, question.stderr, *spaces, *places]
+        held = (question.stdin, block(question.environ)) if question.by_files else ()
+        files = [keep(serving.sealed("held", content)) for content in held]
+        yield [token, question.stderr, *spaces, *places, *files]
+
+
+def own_umask() -> int:
+    """Return the umask of this process, which has no other thread."""
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
 
 
 def block(environ: Mapping[str, str]) -> bytes:
@@ -94,7 +107,7 @@ def _reply(door: socket.socket) -> Reply:
     taken = False
     while True:
         try:
-            data, files, _, _ = socket.recv_fds(door, 4096, 1)
+            data, files, _, _ = socket.recv_fds(door, protocol.DATAGRAM_BYTES, 1)
         except ConnectionResetError:
             data, files = b"", []
         if data == protocol.TAKEN:
@@ -102,6 +115,8 @@ def _reply(door: socket.socket) -> Reply:
         elif data[:1] == protocol.DECLINED:
             return Reply(taken, reason=data[1:].decode())
         elif data[:1] == protocol.ANSWERED:
+            if not files:
+                return Reply(taken, data[1], data[2:])
             with os.fdopen(files[0], "rb") as document:
                 return Reply(taken, data[1], document.read())
         else:

@@ -15,7 +15,7 @@ from agent.admission import RIGHTS, Claims, Peer, Place
 from agent.protocol import Reason
 
 OWN = Place(mnt=(4, 1), user=(4, 2), pid=(4, 3), root=(8, 2), mount=21)
-PEER = Peer(place=OWN, net=(4, 9), capabilities=RIGHTS, umask=0o22)
+PEER = Peer(place=OWN, net=(4, 9), capabilities=RIGHTS)
 CLAIMS = Claims(mnt=OWN.mnt, user=OWN.user, pid=OWN.pid, root=OWN.root, net=PEER.net)
 
 

@@ -72,7 +72,7 @@ def test_a_late_one_is_seen_without_being_received(pair: tuple[socket.socket, so
 
 
 def test_it_has_room_for_hundreds_and_an_end(pair: tuple[socket.socket, socket.socket]) -> None:
-    queue, put, count = Overflow(), arrival(pair[0], b"x"), 0
+    queue, put, count = Overflow(), arrival(pair[0], b"x" * 3000), 0
     while queue.has_room():
         queue.put(put)
         count += 1

@@ -1,7 +1,9 @@
 """Claims about the datagrams:
 
 - what is composed is parsed, and the program is the last part of argv[0]
-- another magic, another version, no argument, one too long or with a NUL is malformed
+- another magic, another version, no argument, one too long or with a NUL, an impossible umask, lengths that lie, more than a
+  datagram takes: malformed
+- environment and stdin come in the datagram or by two more descriptors, never both
 - descriptors of a datagram are received close-on-exec, also of one that was cut or has too many
 - who has ended has hung up; an answer nobody hears is no error
 """
@@ -9,13 +11,14 @@
 import array
 import os
 import socket
+import struct
 from collections.abc import Iterator
 from contextlib import nullcontext
 
 import pytest
 
 from agent import protocol
-from agent.protocol import COUNT, DeclinedError, Head, Reason
+from agent.protocol import COUNT, INLINE_BYTES, MOST, DeclinedError, Message, Reason
 
 BUILD = bytes(range(32))
 
@@ -27,16 +30,37 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield near, far
 
 
-def test_what_is_composed_is_parsed() -> None:
-    assert protocol.parse(protocol.compose(BUILD, "/opt/cni/bin/bridge")) == Head(BUILD, "/opt/cni/bin/bridge")
+@pytest.mark.parametrize(
+    "message",
+    [
+        Message(BUILD, "/opt/cni/bin/bridge", 0o027, b"A=1\0B=2\0", b"{}"),
+        Message(BUILD, "x"),
+        Message(BUILD, "x" * protocol.ARGUMENT_BYTES, 0, b"y" * INLINE_BYTES),
+        Message(BUILD, "x", 0o777, b"", b"y" * INLINE_BYTES),
+        Message(BUILD, "b\udcff"),
+    ],
+    ids=["usual", "small", "large", "all stdin", "no UTF-8"],
+)
+def test_what_is_composed_is_parsed(message: Message) -> None:
+    assert protocol.parse(protocol.compose(message)) == message
+
+
+def test_the_bytes_are_those_of_the_documentation() -> None:
+    data = protocol.compose(Message(b"\1" * 32, "static", 0o022, b"A=1\0", b"{}"))
+    assert data == b"tulle\0\2\0" + b"\1" * 32 + b"\x12\0\6\0\4\0\0\0staticA=1\0{}"
 
 
 @pytest.mark.parametrize(("argument", "program"), [("bridge", "bridge"), ("./a/b", "b"), ("/opt/", "")])
 def test_the_program_is_the_last_part_of_the_name(argument: str, program: str) -> None:
-    assert Head(BUILD, argument).program == program
+    assert Message(BUILD, argument).program == program
 
 
-GOOD = protocol.compose(BUILD, "x")
+GOOD = protocol.compose(Message(BUILD, "x"))
+FULL = protocol.compose(Message(BUILD, "x", 0, b"A=1\0", b"{}"))
+
+
+def lengths(name: int, block: int, umask: int = 0) -> bytes:
+    return GOOD[:40] + struct.pack("<HHI", umask, name, block) + b"xyz"
 
 
 @pytest.mark.parametrize(
@@ -45,9 +69,16 @@ GOOD = protocol.compose(BUILD, "x")
         b"",
         GOOD[:-1],
         b"T" + GOOD[1:],
-        GOOD[:6] + b"\2\0" + GOOD[8:],
-        GOOD + b"\0",
-        GOOD + b"y" * protocol.ARGUMENT_BYTES,
+        GOOD[:6] + b"\1\0" + GOOD[8:],
+        lengths(0, 3),
+        lengths(4, 0),
+        lengths(1, 3),
+        lengths(3, 0xFFFFFFFF),
+        lengths(0xFFFF, 0),
+        lengths(1, 1, 0o1000),
+        protocol.compose(Message(BUILD, "x\0")),
+        protocol.compose(Message(BUILD, "x" * (protocol.ARGUMENT_BYTES + 1))),
+        protocol.compose(Message(BUILD, "x", 0, b"y", b"y" * INLINE_BYTES)),
     ],
 )
 def test_anything_else_is_malformed(data: bytes) -> None:
@@ -56,7 +87,24 @@ def test_anything_else_is_malformed(data: bytes) -> None:
     assert declined.value.reason is Reason.MALFORMED
 
 
-@pytest.mark.parametrize("count", [0, COUNT, COUNT + 1, COUNT + 5])
+@pytest.mark.parametrize(
+    ("data", "count", "reason"),
+    [
+        (GOOD, COUNT, None),
+        (GOOD, MOST, None),
+        (FULL, COUNT, None),
+        (FULL, MOST, Reason.MALFORMED),
+        *((GOOD, count, Reason.MALFORMED) for count in (0, COUNT - 1, COUNT + 1, MOST + 1)),
+        (protocol.compose(Message(b"?" * 32, "x")), COUNT, Reason.BUILD),
+    ],
+)
+def test_a_whole_request_has_its_descriptors(data: bytes, count: int, reason: Reason | None) -> None:
+    declined = pytest.raises(DeclinedError, match=reason.value) if reason else nullcontext()
+    with declined:
+        assert protocol.check(data, list(range(count)), BUILD) == protocol.parse(data)
+
+
+@pytest.mark.parametrize("count", [0, COUNT, MOST, MOST + 1, MOST + 5])
 def test_every_descriptor_that_came_is_known_and_close_on_exec(
     pair: tuple[socket.socket, socket.socket], count: int
 ) -> None:
@@ -64,13 +112,13 @@ def test_every_descriptor_that_came_is_known_and_close_on_exec(
     rights = array.array("i", [0] * count)
     near.sendmsg([GOOD], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if count else [])
     received: list[int] = []
-    too_many = pytest.raises(DeclinedError) if count > COUNT + 2 else nullcontext()
+    too_many = pytest.raises(DeclinedError) if count > MOST + 2 else nullcontext()
     with too_many:
         protocol.receive(far, received)
     for number in received:
         assert not os.get_inheritable(number)
         os.close(number)
-    assert len(received) in (count, COUNT + 1, COUNT + 2)
+    assert len(received) in (count, MOST + 1, MOST + 2)
 
 
 def test_a_caller_that_hangs_up_is_gone(pair: tuple[socket.socket, socket.socket]) -> None:
@@ -93,4 +141,5 @@ def test_an_answer_nobody_hears_is_no_error(pair: tuple[socket.socket, socket.so
     near.close()
     protocol.decline(far, Reason.BUILD)
     assert not protocol.take(far)
-    assert not protocol.answer(far, 0, 0)
+    assert not protocol.answer(far, 0, b"")
+    assert not protocol.answer_by_file(far, 0, 0)

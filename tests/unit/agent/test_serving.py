@@ -2,12 +2,15 @@
 
 - the program reads the caller's stdin and writes to the caller's stderr; stdout comes back
 - it runs in the caller's working directory and with its umask, and the process is home again, also after a failure
+- the answer is given before the process goes home: its caller waits
+- a stderr that nobody reads, or that nothing is written to, is no trouble
 - what nobody waits for any more is not begun
 - a document is sealed against everybody
 """
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from fcntl import F_GET_SEALS, fcntl
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +19,6 @@ import pytest
 
 from agent import serving
 from agent.home import UMASK
-from agent.protocol import Descriptors
 from agent.serving import Wanted
 from cni.errors import CniError
 from cni.program import Program
@@ -43,44 +45,67 @@ def _verbs() -> "Verbs":
 
 @pytest.fixture
 def wanted(tmp_path: Path) -> Iterator[Wanted]:
-    files = [
-        os.open(tmp_path / "stderr", os.O_RDWR | os.O_CREAT),
-        os.open("/proc/self/ns/net", os.O_RDONLY),
-        os.open(tmp_path, os.O_PATH),
-    ]
-    stderr, net, cwd = files
-    sent = Descriptors(-1, -1, -1, stderr, net, -1, -1, -1, -1, cwd)
+    files = [os.open(tmp_path / "stderr", os.O_RDWR | os.O_CREAT), os.open(tmp_path, os.O_PATH)]
+    stderr, cwd = files
     before, umask = Path.cwd(), os.umask(UMASK)
     stdin = b'{"cniVersion": "1.0.0", "name": "net"}'
-    yield Wanted(Program("witness", _verbs), ENVIRON, stdin, sent, 0o077)
+    yield Wanted(Program("witness", _verbs), ENVIRON, stdin, None, cwd, stderr, 0o077)
     os.umask(umask)
     os.chdir(before)
     for file in files:
         os.close(file)
 
 
+def served(wanted: Wanted, *, is_wanted: bool = True) -> tuple[int, bytes]:
+    answers: list[tuple[int, bytes]] = []
+    serving.serve(wanted, NOBODY, lambda: is_wanted, lambda *answer: answers.append(answer))
+    [answer] = answers
+    return answer
+
+
 def test_what_nobody_waits_for_is_not_begun(wanted: Wanted, tmp_path: Path) -> None:
-    status, printed = serving.serve(wanted, NOBODY, lambda: False)
+    status, printed = served(wanted, is_wanted=False)
 
     assert (status, b"the caller is gone" in printed) == (1, True)
     assert (tmp_path / "stderr").read_text() == ""
 
 
 def test_a_request_is_served_over_the_callers_descriptors(wanted: Wanted, tmp_path: Path) -> None:
-    status, printed = serving.serve(wanted, NOBODY, lambda: True)
+    status, printed = served(wanted)
 
     assert (status, printed) == (1, b'{"cniVersion": "1.0.0", "code": 7, "msg": "refused", "details": "' + _ADVICE)
     assert (tmp_path / "stderr").read_text() == f"{tmp_path} 77 net\n"
+
+
+def test_a_stderr_that_cannot_be_written_is_no_trouble(wanted: Wanted) -> None:
+    assert served(replace(wanted, stderr=wanted.cwd))[1].endswith(_ADVICE)
 
 
 _ADVICE = b'`tulle lint FILE` lists every mistake of a configuration"}'
 
 
 def test_the_process_is_home_again(wanted: Wanted) -> None:
-    serving.serve(wanted, NOBODY, lambda: True)
+    served(wanted)
 
     assert Path.cwd() == Path("/")
     assert os.umask(UMASK) == UMASK
+
+
+def test_the_answer_comes_before_going_home(wanted: Wanted, tmp_path: Path) -> None:
+    seen: list[Path] = []
+    serving.serve(wanted, NOBODY, lambda: True, lambda *_: seen.append(Path.cwd()))
+
+    assert seen == [tmp_path]
+
+
+def test_the_process_is_home_again_when_the_answer_cannot_be_given(wanted: Wanted) -> None:
+    def broken(*_: object) -> None:
+        raise OSError
+
+    with pytest.raises(OSError, match=r"^$"):
+        serving.serve(wanted, NOBODY, lambda: True, broken)
+
+    assert Path.cwd() == Path("/")
 
 
 def test_a_document_is_sealed() -> None:

@@ -2,13 +2,15 @@
 
 - an environment is read as the interpreter reads its own: the first of a name counts, what is no NAME=value is dropped
 - only a sealed memory file is read
+- a path is told without links as it leads in this process, also where it leads to no file or to one without a path
 """
 
 import os
+from pathlib import Path
 
 import pytest
 
-from agent import serving, worker
+from agent import admission, serving, worker
 from agent.protocol import DeclinedError, Reason
 
 
@@ -41,3 +43,28 @@ def test_another_file_is_not_read() -> None:
             worker.content(file)
         assert declined.value.reason is Reason.MALFORMED
         os.close(file)
+
+
+def test_a_path_is_told_as_it_leads_here(tmp_path: Path) -> None:
+    file, own, absent, none = (tmp_path / name for name in ("file", "own", "absent", "none"))
+    file.touch()
+    own.symlink_to("/proc/self/ns/net")
+    absent.symlink_to("/proc/self/nothing")
+    none.symlink_to(file)
+    pid = os.getpid()
+
+    assert worker.without_links(str(none)) == str(file)
+    assert worker.without_links("/proc/self/status") == f"/proc/{pid}/status"
+    assert worker.without_links(str(own)).startswith(f"/proc/{pid}/ns/")
+    assert worker.without_links(str(absent)) == f"/proc/{pid}/nothing"
+    assert worker.without_links("/dev/fd/999") == f"/proc/{pid}/fd/999"
+    assert worker.without_links("/nowhere/../x") == "/x"
+    assert worker.without_links("a\0b") == "a\0b"
+
+
+@pytest.mark.parametrize("target", ["/proc/self/ns/net", "/proc/thread-self/ns/net", "/proc/self/nothing"])
+def test_a_link_to_what_means_another_thing_elsewhere_is_seen(target: str, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(target)
+    path = str(tmp_path / "link")
+
+    assert admission.misplaced(path, worker.without_links(path), f"/proc/{os.getpid()}") is Reason.OWN

@@ -16,10 +16,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "facts.h"
 #include "launcher.h"
 
-enum { SENT = 10, HEAD_BYTES = 40, STEPS = 5, STRINGS = 40, LONGEST = 70000, PATIENT = 2000, LARGE = 400, QUOTES = 14 };
+enum { SENT = 8, FILES = 2, HEAD_BYTES = 48, STEPS = 5, STRINGS = 40, LONGEST = 70000, PATIENT = 2000, LARGE = 400, QUOTES = 14 };
 
 static uint64_t round_seed, state;
 static char noise[LONGEST], seen[2 * LONGEST];
@@ -89,13 +88,14 @@ static int make_token(bool filled)
 struct play {
     bool taken, said_taken, decided;
     enum outcome outcome;
+    size_t length;
 };
 
 static void send_step(int agent, struct play *play)
 {
     static const char KINDS[] = "TTADA\0X";
     char kind = KINDS[draw(sizeof KINDS)];
-    size_t length = draw(2) ? 1 + (kind == 'A') : size(LONGEST);
+    size_t length = draw(2) ? 1 + (kind == 'A') : size(draw(2) ? LONGEST : INLINE_BYTES + 2);
     int descriptors[4], count = draw(2) ? kind == 'A' : (int)draw(5);
     bool file = draw(4) != 0;
     union {
@@ -122,9 +122,12 @@ static void send_step(int agent, struct play *play)
         close(descriptors[index]);
     if (!sent || play->decided)
         return;
-    if (length == 2 && noise[0] == 'A' && count == 1 && file) {
+    bool by_file = length == 2 && count == 1 && file;
+    bool inside = length >= 2 && length <= INLINE_BYTES + 2 && count == 0;
+    if (noise[0] == 'A' && (by_file || inside)) {
         play->decided = true;
         play->outcome = ANSWERED;
+        play->length = by_file ? 0 : length - 2;
     } else if (length >= 1 && noise[0] == 'D') {
         play->decided = true;
         play->outcome = COLD;
@@ -149,11 +152,14 @@ static void fuzz_commit(void)
         close(ends[1]);
     if (!play.decided)
         play.outcome = play.taken || play.said_taken ? LOST : COLD;
-    struct answer answer = {NO_DESCRIPTOR, -1};
+    static struct answer answer;
+    answer.status = -1;
     enum outcome outcome = commit(ends[0], token, &answer);
     hold(outcome == play.outcome, "the outcome is what the protocol makes of the datagrams");
     hold(outcome != ANSWERED || (answer.status >= 0 && answer.status < 256), "a status is one byte");
-    if (outcome == ANSWERED)
+    hold(outcome != ANSWERED || answer.length == play.length, "what the datagram holds has its length");
+    hold(outcome != ANSWERED || memcmp(answer.bytes, noise + 2, answer.length) == 0, "it arrives as it was sent");
+    if (outcome == ANSWERED && answer.document != NO_DESCRIPTOR)
         hold(close(answer.document) == 0, "the document is a descriptor");
     if (patient)
         hold(!read_byte(token) && close(ends[1]) == 0, "a withdrawn request leaves no token");
@@ -175,6 +181,18 @@ static char *random_string(uint32_t longest)
     return made;
 }
 
+static size_t joined(char **strings, char *place, size_t room) /* of the environment and its length, whatever room there is */
+{
+    size_t total = 0;
+    for (; *strings != NULL; strings++) {
+        size_t length = strlen(*strings) + 1;
+        if (total + length <= room)
+            memcpy(place + total, *strings, length);
+        total += length;
+    }
+    return total;
+}
+
 static void same_environment(int held, char **strings)
 {
     struct stat about;
@@ -189,9 +207,19 @@ static void same_environment(int held, char **strings)
     hold(write(held, "x", 1) < 0 && errno == EPERM, "an environment is sealed");
 }
 
-static void receive_request(int agent, const char *argv0, char **strings)
+static void same_configuration(int held, size_t length)
 {
-    int descriptors[SENT];
+    struct stat about;
+    size_t compared = length < LONGEST ? length : LONGEST;
+    hold(fstat(held, &about) == 0 && (size_t)about.st_size == length, "a configuration has its length");
+    hold(pread(held, seen, compared, 0) == (ssize_t)compared && memcmp(seen, noise, compared) == 0, "it is what it was");
+    hold(write(held, "x", 1) < 0 && errno == EPERM, "a configuration is sealed");
+}
+
+static void receive_request(int agent, const char *argv0, char **strings, size_t length)
+{
+    static char block[INLINE_BYTES];
+    int descriptors[SENT + FILES];
     union {
         char bytes[CMSG_SPACE(sizeof descriptors)];
         struct cmsghdr aligned;
@@ -200,53 +228,80 @@ static void receive_request(int agent, const char *argv0, char **strings)
     struct msghdr message = {&(char){0}, 0, &part, 1, control.bytes, sizeof control.bytes, 0};
     ssize_t count = recvmsg(agent, &message, MSG_CMSG_CLOEXEC);
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    hold(count == (ssize_t)(HEAD_BYTES + strlen(argv0)), "head and name are all there is");
-    hold(memcmp(seen, "tulle\0\1\0", 8) == 0 && memcmp(seen + HEAD_BYTES, argv0, strlen(argv0)) == 0, "head and name arrive");
-    hold(header != NULL && header->cmsg_len == CMSG_LEN(sizeof descriptors), "ten descriptors come");
-    memcpy(descriptors, CMSG_DATA(header), sizeof descriptors);
-    same_environment(descriptors[1], strings);
-    hold(read_byte(descriptors[2]) && !read_byte(descriptors[2]), "the token is one byte");
-    for (int index = 0; index < SENT; index++)
+    size_t name = strlen(argv0), environment = joined(strings, block, sizeof block);
+    bool small = environment + length <= INLINE_BYTES && length < INLINE_BYTES; /* the end of a full one was not seen */
+    size_t body = small ? environment + length : 0;
+    hold(count == (ssize_t)(HEAD_BYTES + name + body), "head, name and what is small are all there is");
+    hold(memcmp(seen, "tulle\0\2\0", 8) == 0 && memcmp(seen + HEAD_BYTES, argv0, name) == 0, "head and name arrive");
+    uint32_t told[2] = {(uint32_t)name << 16 | 022, small ? (uint32_t)environment : 0};
+    hold(memcmp(seen + 40, told, sizeof told) == 0, "umask and lengths arrive");
+    int sent = small ? SENT : SENT + FILES;
+    hold(header != NULL && header->cmsg_len == CMSG_LEN((size_t)sent * sizeof(int)), "every descriptor comes");
+    memcpy(descriptors, CMSG_DATA(header), (size_t)sent * sizeof(int));
+    if (small) {
+        hold(memcmp(seen + HEAD_BYTES + name, block, environment) == 0, "the environment arrives");
+        hold(memcmp(seen + HEAD_BYTES + name + environment, noise, length) == 0, "the configuration arrives");
+    } else {
+        same_configuration(descriptors[SENT], length);
+        same_environment(descriptors[SENT + 1], strings);
+    }
+    hold(read_byte(descriptors[0]) && !read_byte(descriptors[0]), "the token is one byte");
+    for (int index = 0; index < sent; index++)
         close(descriptors[index]);
+}
+
+static void let_go(struct held *held)
+{
+    if (held->file != NO_DESCRIPTOR)
+        close(held->file);
 }
 
 static void fuzz_request(void)
 {
-    int ends[2], configuration = file_of(9);
+    static struct held held;
+    size_t length = draw(2) ? size(300) : size(LONGEST);
+    int ends[2], input = file_of(length);
     char *strings[STRINGS + 1] = {NULL}, *argv0 = random_string(5000);
     hold(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0, "there are sockets");
     for (uint32_t index = 0, count = draw(STRINGS); index < count; index++)
         strings[index] = random_string(draw(20) ? 300 : LONGEST);
-    int token = request_send(ends[0], argv0, configuration, strings);
+    hold(hold_configuration(input, &held) == HELD, "a configuration is held");
+    int token = request_send(ends[0], argv0, &held, strings);
     hold((token == NO_DESCRIPTOR) == (strlen(argv0) > 4096), "only a name that is too long is not sent");
     if (token != NO_DESCRIPTOR) {
-        receive_request(ends[1], argv0, strings);
+        receive_request(ends[1], argv0, strings, length);
         close(token);
     }
+    hold(hold_in_file(&held), "what was sent can be put into a file");
+    same_configuration(held.file, length);
     const char *slash = strrchr(argv0, '/'), *name = slash == NULL ? argv0 : slash + 1;
     hold(version_document(argv0) == NULL || strlen(name) > 3, "a name of the table is matched whole");
     for (char **each = strings; *each != NULL; each++)
         free(*each);
     free(argv0);
-    close(configuration);
+    let_go(&held);
+    close(input);
     close(ends[0]);
     close(ends[1]);
 }
 
 static void fuzz_configuration(void)
 {
-    int held = NO_DESCRIPTOR;
-    size_t length = draw(LARGE) ? size(LONGEST) : STDIN_BYTES - 2 + draw(5);
+    static struct held held;
+    size_t length = draw(LARGE) ? size(draw(2) ? LONGEST : INLINE_BYTES + 2) : STDIN_BYTES - 2 + draw(5);
     int input = file_of(length);
     enum holding holding = hold_configuration(input, &held);
+    hold(holding == (length > STDIN_BYTES ? COLD_ONLY : HELD), "what is not too large is held");
+    hold((held.file == NO_DESCRIPTOR) == (length < INLINE_BYTES), "what is small needs no file");
+    hold(held.file != NO_DESCRIPTOR || (held.length == length && memcmp(held.bytes, noise, length) == 0), "it is what it was");
+    hold(hold_in_file(&held), "it can be put into a file");
+    if (holding == HELD)
+        same_configuration(held.file, length);
     struct stat about;
-    hold(holding == (length > STDIN_BYTES ? COLD_ONLY : HELD), "what is not too large is held and sealed");
-    hold(fstat(held, &about) == 0, "it is a file");
+    hold(fstat(held.file, &about) == 0, "it is a file");
     hold((size_t)about.st_size == (length > STDIN_BYTES ? STDIN_BYTES + 1 : length), "it is as long as it was, or cut");
-    size_t compared = length < LONGEST ? length : LONGEST;
-    hold(read(held, seen, compared) == (ssize_t)compared && memcmp(seen, noise, compared) == 0, "it is what it was");
-    hold(holding != HELD || (write(held, "x", 1) < 0 && errno == EPERM), "it is sealed");
-    close(held);
+    hold(lseek(held.file, 0, SEEK_CUR) == 0, "it is read from its beginning");
+    let_go(&held);
     close(input);
 }
 
@@ -272,6 +327,7 @@ static void fuzz_refusal(void)
 
 int main(int argc, char **argv)
 {
+    umask(022);
     static void (*const TARGETS[])(void) = {fuzz_commit, fuzz_commit, fuzz_request, fuzz_configuration, fuzz_refusal};
     time_t end = time(NULL) + (argc > 1 ? atoi(argv[1]) : 0);
     uint64_t first = argc > 2 ? strtoull(argv[2], NULL, 10) : 1, rounds = 0;

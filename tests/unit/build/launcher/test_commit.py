@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.lab import waiting
+from tests.lab import agents, waiting
 from tests.lab.agents import Meeting
 from tests.lab.launchers import CONFIG, Launcher, digest
 from tests.unit.build.launcher.conftest import Play
@@ -48,9 +48,10 @@ JUNK: dict[str, Part] = {
     "unknown kind": words(b"X"),
     "long": words(b"X" * 60_000),
     "taken with a tail": words(b"T!"),
-    "answer without a file": words(b"A\0"),
-    "answer without a status": with_descriptors(b"A", FILE),
-    "answer with a tail": with_descriptors(b"A\0!", FILE),
+    "answer without a status": words(b"A"),
+    "answer without a status, a file": with_descriptors(b"A", FILE),
+    "answer that is too long": words(b"A\0" + b"x" * (agents.INLINE + 1)),
+    "answer inside and a file": with_descriptors(b"A\0!", FILE),
     "answer with a directory": with_descriptors(b"A\0", "/"),
     "answer with two files": with_descriptors(b"A\0", FILE, FILE),
     "answer with many files": with_descriptors(b"A\0", *[FILE] * 50),
@@ -59,7 +60,9 @@ JUNK: dict[str, Part] = {
 
 
 @pytest.mark.parametrize(
-    ("document", "status"), [(b"", 0), (b"{}", 1), (b"x" * 300_000, 255)], ids=["none", "short", "long"]
+    ("document", "status"),
+    [(b"", 0), (b"{}", 1), (b"x" * agents.INLINE, 0), (b"x" * (agents.INLINE + 1), 3), (b"x" * 300_000, 255)],
+    ids=["none", "short", "as long as a datagram takes", "one more", "long"],
 )
 def test_an_answer_is_printed_whole(document: bytes, status: int, launcher: Launcher, play: Play) -> None:
     def part(meeting: Meeting) -> None:
@@ -200,10 +203,27 @@ def test_a_worker_that_lost_cannot_shorten_the_configuration(launcher: Launcher,
         os.lseek(meeting.descriptors["stdin"], 0, os.SEEK_END)
         meeting.say(b"D")
 
+    large = CONFIG + b" " * agents.INLINE
     with play(part) as agent:
-        [cold] = launcher.run("ADD", agent=agent).cold
+        [cold] = launcher.run("ADD", large, agent=agent).cold
 
-    assert cold["stdin"] == digest(CONFIG)
+    assert cold["stdin"] == digest(large)
+
+
+@pytest.mark.parametrize("size", [0, agents.INLINE - 1, agents.INLINE, agents.INLINE + 1], ids=str)
+@pytest.mark.parametrize("word", [b"D", b""], ids=["declined", "lost"])
+def test_what_was_sent_is_what_the_cold_program_gets(size: int, word: bytes, launcher: Launcher, play: Play) -> None:
+    config = os.urandom(size)
+
+    def part(meeting: Meeting) -> None:
+        assert meeting.stdin == config
+        assert word or meeting.take()
+        meeting.say(word)
+
+    with play(part) as agent:
+        [cold] = launcher.run("DEL", config, agent=agent).cold
+
+    assert (cold["size"], cold["stdin"]) == (size, digest(config))
 
 
 def test_a_launcher_that_was_stopped_goes_on_waiting(launcher: Launcher, play: Play) -> None:

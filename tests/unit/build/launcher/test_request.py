@@ -1,12 +1,12 @@
 """Claims about what the launcher sends:
 
-- the datagram tells the protocol, the build and the name, and nothing else
-- stdin and the whole environment come as sealed files, the token as one byte in a pipe nobody can fill again
+- the datagram tells the protocol, the build, the umask and the name, then the whole environment and stdin, and nothing else
+- what is too large for a datagram comes as sealed files, both of them
+- the token is one byte in a pipe nobody can fill again
 - namespaces, root, working directory and stderr are the launcher's own, by descriptor
 - no agent, one that is not wanted, a full queue, a name nobody could send: the cold program, at once
 """
 
-import fcntl
 import os
 import socket
 from pathlib import Path
@@ -20,45 +20,55 @@ from tests.lab.launchers import BUILD_ID, CONFIG, Launcher
 from tests.unit.build.launcher.conftest import Play
 
 
-def held(descriptor: int) -> bytes:
-    return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
-
-
-def seals(descriptor: int) -> int:
-    return fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & agents.SEALS
-
-
 def same(descriptor: int, path: str) -> bool:
     return os.path.samestat(os.fstat(descriptor), Path(path).stat())
 
 
-def test_the_datagram_tells_protocol_build_and_name(launcher: Launcher, play: Play) -> None:
+def test_the_datagram_tells_protocol_build_umask_and_name(launcher: Launcher, play: Play) -> None:
     def part(meeting: Meeting) -> None:
-        head, name = meeting.data[: agents.HEAD.size], meeting.data[agents.HEAD.size :]
-        assert agents.HEAD.unpack(head) == (b"tulle\0", protocol.PROTOCOL, bytes.fromhex(BUILD_ID))
-        assert name == str(launcher.bridge).encode()
+        magic, number, build, umask, length, _ = agents.HEAD.unpack_from(meeting.data)
+        assert (magic, number, build) == (b"tulle\0", protocol.PROTOCOL, bytes.fromhex(BUILD_ID))
+        assert (umask, length) == (0o027, len(bytes(launcher.bridge)))
+        assert meeting.name == bytes(launcher.bridge)
+        meeting.answer(b"{}")
+
+    command = ["/bin/sh", "-c", 'umask 027; exec "$0"', str(launcher.bridge)]
+    with play(part) as agent:
+        process = launcher.start(launcher.environ("ADD", TULLE_AGENT=agent), command=command)
+        assert launcher.finish(process, CONFIG).stdout == b"{}"
+
+
+ROOM = 20_000
+LARGE = {"LONG": "x" * 120_000, **{f"MANY_{index}": "y" * 999 for index in range(200)}}
+
+
+@pytest.mark.parametrize(
+    ("config", "more", "files"),
+    [
+        (CONFIG, {"EMPTY": ""}, False),
+        (b"", {}, False),
+        (b"c" * ROOM, {}, False),
+        (b"c" * ROOM, {"LONG": "x" * ROOM}, True),
+        (b"c" * agents.INLINE, {}, True),
+        (b"c" * (1 << 20), {}, True),
+        (CONFIG, LARGE, True),
+        (b"c" * (1 << 20), LARGE, True),
+    ],
+    ids=lambda each: str(len(each)) if isinstance(each, (bytes, dict)) else None,
+)
+def test_stdin_and_environment_come_whole(
+    config: bytes, more: dict[str, str], files: bool, launcher: Launcher, play: Play
+) -> None:
+    def part(meeting: Meeting) -> None:
+        assert [name in meeting.descriptors for name in agents.FILES] == [files, files]
+        assert meeting.stdin == config
+        strings = [f"{name}={value}" for name, value in environ.items()]
+        assert meeting.environ.decode() == "".join(f"{each}\0" for each in strings)
         meeting.answer(b"{}")
 
     with play(part) as agent:
-        assert launcher.run("ADD", agent=agent).stdout == b"{}"
-
-
-def test_stdin_and_environment_come_sealed(launcher: Launcher, play: Play) -> None:
-    environ = launcher.environ(
-        "ADD", EMPTY="", LONG="x" * 120_000, **{f"MANY_{index}": "y" * 999 for index in range(200)}
-    )
-
-    def part(meeting: Meeting) -> None:
-        stdin, whole = meeting.descriptors["stdin"], meeting.descriptors["environ"]
-        assert (seals(stdin), seals(whole)) == (agents.SEALS, agents.SEALS)
-        assert (os.read(stdin, 999), held(stdin)) == (CONFIG, CONFIG)
-        strings = [f"{name}={value}" for name, value in environ.items()]
-        assert held(whole).decode() == "".join(f"{each}\0" for each in [*strings, f"TULLE_AGENT={path}"])
-        meeting.answer(b"{}")
-
-    del environ["TULLE_AGENT"]
-    with play(part) as path:
-        outcome = launcher.finish(launcher.start({**environ, "TULLE_AGENT": path}), CONFIG)
+        environ = launcher.environ("ADD", TULLE_AGENT=agent, **more)
+        outcome = launcher.finish(launcher.start(environ), config)
 
     assert outcome.stdout == b"{}"
 
@@ -120,7 +130,7 @@ def test_a_name_nobody_could_send_is_the_cold_programs(length: int, launcher: La
     ]
 
     def part(meeting: Meeting) -> None:
-        meeting.answer(meeting.data[agents.HEAD.size :])
+        meeting.answer(meeting.name)
 
     if length > 4096:
         outcome = launcher.finish(launcher.start(launcher.environ("ADD"), command=command), CONFIG)
