@@ -154,8 +154,6 @@ def take_ahead(connection: socket.socket, build: bytes, row: Row, overflow: Over
 
 def pass_commit_point(arrival: Arrival, row: Row) -> bool:
     """Take the request off its launcher; False when that has withdrawn it, DeclinedError when it has ended."""
-    if protocol.has_hung_up(arrival.connection):
-        raise DeclinedError(Reason.GONE)
     if not take_token(arrival.descriptors.token):
         row.count_withdrawn()
         return False

@@ -1,11 +1,11 @@
 """Asks the kernel who is at the other end of a connection. Must not decide anything.
 
-The process is held by a descriptor (SO_PEERPIDFD, Linux 6.5; else by number) and seen to be alive when all was asked: so what the
-kernel said of its number was said of the one that connected, and not of a later process.
+The process is held by a descriptor (SO_PEERPIDFD, Linux 6.5; else by number) and seen to have its number still when all was asked: what
+the kernel said of that number was said of the one that connected, and not of a later process.
 """
 
 import os
-import select
+import signal
 import socket
 import struct
 
@@ -31,8 +31,7 @@ def read(connection: socket.socket) -> Peer:
     try:
         pidfd = _pidfd(connection, pid)
         peer = Peer(_place(process), _namespace(process, "net"), syscalls.capabilities(pid))
-        if _has_ended(pidfd):
-            raise DeclinedError(Reason.GONE)
+        signal.pidfd_send_signal(pidfd, 0)  # it has its number still
     except OSError as hidden:
         raise DeclinedError(Reason.GONE) from hidden
     finally:
@@ -57,13 +56,6 @@ def _pidfd(connection: socket.socket, pid: int) -> int:
         return connection.getsockopt(socket.SOL_SOCKET, SO_PEERPIDFD)
     except OSError:
         return os.pidfd_open(pid)
-
-
-def _has_ended(pidfd: int) -> bool:
-    """Tell whether a process has ended: its descriptor is readable then (pidfd_open(2))."""
-    watch = select.poll()
-    watch.register(pidfd, select.POLLIN)
-    return bool(watch.poll(0))
 
 
 def _place(process: str) -> Place:

@@ -1,6 +1,6 @@
 """The two system calls that tell of another process in one visit what several files below /proc would, and that Python lacks.
 
-Must not know who is asked about.
+For a process of one thread: what the kernel writes lies in the same place every time. Must not know who is asked about.
 """
 
 import ctypes
@@ -15,13 +15,13 @@ HEADER = struct.Struct("=Ii")  # struct __user_cap_header_struct: version, pid
 SETS = struct.Struct("=I8xI8x")  # struct __user_cap_data_struct[2]: the lower and the upper effective ones
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
+_STATX, _SETS = ctypes.create_string_buffer(STATX.size), ctypes.create_string_buffer(SETS.size)
 
 
 def directory(path: str) -> tuple[tuple[int, int], int]:
     """Return (device, inode) of the directory at `path`, links followed, and the number of the mount it is on (statx(2))."""
-    found = ctypes.create_string_buffer(STATX.size)
-    _check(_LIBC.statx(AT_FDCWD, os.fsencode(path), 0, STATX_INO | STATX_MNT_ID, found))
-    mask, inode, major, minor, mount = STATX.unpack(found)
+    _check(_LIBC.statx(AT_FDCWD, os.fsencode(path), 0, STATX_INO | STATX_MNT_ID, _STATX))
+    mask, inode, major, minor, mount = STATX.unpack(_STATX)
     if not mask & STATX_MNT_ID:
         raise OSError(f"statx tells no mount of {path}: Linux 5.8 or newer does")
     return (os.makedev(major, minor), inode), mount
@@ -29,10 +29,9 @@ def directory(path: str) -> tuple[tuple[int, int], int]:
 
 def capabilities(pid: int) -> int:
     """Return the effective capabilities of a process, a bit each (capget(2))."""
-    asked = ctypes.create_string_buffer(HEADER.pack(CAPABILITY_VERSION, pid))
-    found = ctypes.create_string_buffer(SETS.size)
-    _check(_LIBC.capget(asked, found))
-    lower, upper = SETS.unpack(found)
+    asked = HEADER.pack(CAPABILITY_VERSION, pid)  # the kernel writes to a header of another version only
+    _check(_LIBC.capget(asked, _SETS))
+    lower, upper = SETS.unpack(_SETS)
     return int(lower | upper << 32)
 
 

@@ -38,6 +38,10 @@ RUBBISH = 100_000
 """Objects more than there were after which garbage is searched for all the same (gc.set_threshold): no usual request makes as many."""
 
 
+SOURCES = 2
+"""Where requests come from, see `Sources`."""
+
+
 class End(IntEnum):
     """Why a worker ended by itself: its exit code."""
 
@@ -79,6 +83,7 @@ class Worker:
         self._limit = resident() + growth
         self._idle = False
         self._stopping = False
+        self._replaced = False
 
     def run(self) -> NoReturn:
         """Serve requests; end the process."""
@@ -112,23 +117,27 @@ class Worker:
     def _next(self) -> Arrival | None:
         """Wait for a request and return it, one that was taken ahead first; None when no further one is to be begun."""
         overflow, listener = self._sources.overflow, self._sources.listener
+        usual = [(listener.fileno(), select.EPOLLIN)]
         while True:
-            ready = self._ready()
-            if (self._stopping or overflow.fileno() in ready) and (taken := overflow.get()):
+            ready, stopping = self._ready(), self._stopping
+            if (stopping or ready != usual) and (taken := overflow.get()):
                 return taken
-            if self._stopping:
+            if stopping:
                 return None
-            with suppress(BlockingIOError):  # another worker was faster
-                if listener.fileno() in ready:
-                    return Arrival(listener.accept()[0], b"", [], taken=False)
+            try:
+                return Arrival(listener.accept()[0], b"", [], taken=False)
+            except BlockingIOError:
+                continue  # another worker was faster
 
-    def _ready(self) -> list[int]:
+    def _ready(self) -> list[tuple[int, int]]:
         """Wait until there may be a request, and tell where; a wish to end is heard here alone, so that no request gets lost to it."""
-        ready: list[int] = []
-        with suppress(_Stop):
+        ready: list[tuple[int, int]] = []
+        try:
             self._idle = True
             if not self._stopping:
-                ready = [source for source, _ in self._watch.poll()]
+                ready = self._watch.poll(-1, SOURCES)
+        except _Stop:
+            pass
         self._idle = False
         return ready
 
@@ -154,7 +163,8 @@ class Worker:
         connection, received = arrival.connection, arrival.received
         data = arrival.data or protocol.receive(connection, received)
         message = protocol.check(data, received, self._build.number)
-        if self._build.is_replaced():
+        self._replaced = self._build.is_replaced()
+        if self._replaced:
             raise DeclinedError(Reason.REPLACED)
         sent, caller = arrival.descriptors, peer.read(connection)
         if reason := admission.refusal(self._place, caller, peer.claims(sent)):
@@ -196,7 +206,7 @@ class Worker:
             if resident() > self._limit:
                 say(f"has grown to {resident() >> 20} MiB")
                 return End.GROWN
-        return End.REPLACED if self._build.is_replaced() else None
+        return End.REPLACED if self._replaced else None
 
 
 def answer_by_file(connection: socket.socket, status: int, document: bytes) -> None:

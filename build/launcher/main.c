@@ -28,6 +28,8 @@ static enum outcome ask(const char *argv0, struct held *configuration, struct an
         return COLD;
     int token = request_send(agent, argv0, configuration, environ);
     enum outcome outcome = token == NO_DESCRIPTOR ? COLD : commit(agent, token, answer);
+    if (outcome == ANSWERED)
+        return ANSWERED; /* the caller waits, and the end of this process closes everything */
     if (token != NO_DESCRIPTOR)
         close(token);
     close(agent); /* the worker of a request that was withdrawn finds nobody at the other end */
