@@ -48,6 +48,11 @@ class Arrival:
         return Descriptors(*self.received[:COUNT])
 
     @property
+    def token(self) -> int:
+        """What passes the commit point: the first that came (protocol.Descriptors)."""
+        return self.received[0]
+
+    @property
     def files(self) -> list[int]:
         """The memory files of stdin and environment; none when the datagram holds both."""
         return self.received[COUNT:]
@@ -154,7 +159,7 @@ def take_ahead(connection: socket.socket, build: bytes, row: Row, overflow: Over
 
 def pass_commit_point(arrival: Arrival, row: Row) -> bool:
     """Take the request off its launcher; False when that has withdrawn it, DeclinedError when it has ended."""
-    if not take_token(arrival.descriptors.token):
+    if not take_token(arrival.token):
         row.count_withdrawn()
         return False
     if not protocol.take(arrival.connection):

@@ -158,7 +158,12 @@ def answer(connection: socket.socket, status: int, document: bytes) -> bool:
 
 def answer_by_file(connection: socket.socket, status: int, document: int) -> bool:
     """Send the exit status and the file that holds stdout; False when nobody is there any more."""
-    return _send(connection, ANSWERED + bytes([status]), document)
+    rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [document]))
+    try:
+        connection.sendmsg([ANSWERED + bytes([status])], [rights], socket.MSG_NOSIGNAL)
+    except OSError:
+        return False
+    return True
 
 
 def has_hung_up(connection: socket.socket) -> bool:
@@ -171,10 +176,9 @@ def has_hung_up(connection: socket.socket) -> bool:
         return True
 
 
-def _send(connection: socket.socket, data: bytes, *descriptors: int) -> bool:
-    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
+def _send(connection: socket.socket, data: bytes) -> bool:
     try:
-        connection.sendmsg([data], rights, socket.MSG_NOSIGNAL)
+        connection.send(data, socket.MSG_NOSIGNAL)
     except OSError:
         return False
     return True
