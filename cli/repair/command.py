@@ -1,6 +1,7 @@
 """`tulle repair`: reads libcni's cache, finds what is missing of which container, has it made again, and tells all of it.
 
-Attachments are chosen by network and container. What nobody remembers is named and left alone. Must not know programs or rules.
+Attachments are chosen by network and container. Those of Podman's network driver are in no cache and known by the
+network's name: Podman itself makes their rules again. What nobody remembers is named and left alone. Must not know programs or rules.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from pathlib import Path
 from cli.repair import cache, host
 from cli.repair.mend import Part, Runner, State
 from cni.owner import Owner
+from driver import attachment
 from kernel.errors import KernelError
 
 CACHE = "/var/lib/cni"
@@ -22,6 +24,7 @@ DIRECTORIES = ("/opt/cni/bin", "/usr/local/libexec/cni", "/usr/libexec/cni", "/u
 EPILOG = """Exit codes: 0 every rule stands, repaired ones too; 1 something is left for a person (a part that is still missing, with
 --dry-run any missing part, a file of the cache that cannot be read, a container that is in no record); 2 wrong usage"""
 
+RELOAD = "is Podman's, through its network driver; after a firewall reload run: podman network reload {container}"
 RESTART = "start its container again (Podman: podman network reload), or, if there is none: ip link delete {link}"
 
 
@@ -42,11 +45,12 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything there is to tell; `unrecorded` are attachments nobody remembers, with the name of their host end."""
+    """Everything there is to tell; `unrecorded` are attachments nobody remembers, `driven` those of Podman's driver, with their host end."""
 
     attachments: tuple[Attachment, ...]
     unreadable: tuple[cache.Unreadable, ...]
     unrecorded: Mapping[Owner, str]
+    driven: Mapping[Owner, str]
 
     @property
     def whole(self) -> bool:
@@ -108,7 +112,8 @@ def _repair(options: argparse.Namespace, runner: Runner) -> Report:
         if owner not in known and chosen(owner, options.network, options.container)
     }
     judged = tuple(_judged(record, runner, change=not options.dry_run) for record in wanted)
-    return Report(judged, unreadable, strangers)
+    driven = {owner: link for owner, link in strangers.items() if owner.network.startswith(attachment.PREFIX)}
+    return Report(judged, unreadable, {owner: link for owner, link in strangers.items() if owner not in driven}, driven)
 
 
 def _judged(record: cache.Record, runner: Runner, *, change: bool) -> Attachment:
@@ -131,6 +136,7 @@ def _document(report: Report) -> dict[str, object]:
         ],
         "unreadable": [asdict(each) for each in report.unreadable],
         "unrecorded": [{**_names(owner), "link": link} for owner, link in report.unrecorded.items()],
+        "driven": [{**_names(owner), "link": link} for owner, link in report.driven.items()],
     }
 
 
@@ -153,5 +159,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield f"{wrong.file}: cannot be read: {wrong.problem}\n    its container's rules are not repaired: start it again, and remove the file"
     for owner, link in report.unrecorded.items():
         yield f"{owner.alias}: is in no record of the cache, so nothing can be repaired\n    {RESTART.format(link=link)}"
-    if not (report.attachments or report.unreadable or report.unrecorded):
+    for owner in report.driven:
+        yield f"{owner.alias}: {RELOAD.format(container=owner.container_id[:12])}"
+    if not (report.attachments or report.unreadable or report.unrecorded or report.driven):
         yield "no attachments"

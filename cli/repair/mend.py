@@ -1,10 +1,12 @@
 """Asks every program of a living attachment's chain what is missing, and has the ones that keep rules make theirs again.
 
 Each program does it itself: a chained one by its ADD with the result that is remembered, which adds what is not there; `bridge`,
-whose ADD would make a new attachment, by its rules alone. Whatever CHECK finds whole is not touched, and what stays is for a person.
+whose ADD would make a new attachment, by its rules alone, behind `flannel` too. Whatever CHECK finds whole is not touched, and what
+stays is for a person.
 Must not know rules.
 """
 
+import json
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +18,7 @@ from cni import invoke, request
 from cni.errors import CniError, Code, RelayedError
 from cni.serial import Turn
 from kernel.errors import KernelError
+from meta.flannel import plugin as flannel
 
 CHAINED = frozenset({"firewall", "portmap"})
 """Programs whose ADD adds rules on the host, and nothing that is there twice."""
@@ -60,12 +63,13 @@ class Runner:
             return Part(program, State.STANDS)
         if not isinstance(wrong, RelayedError) or wrong.code == Code.INCOMPATIBLE_VERSION:
             return Part(program, State.BROKEN, str(wrong))
-        if program not in CHAINED | {"bridge"}:
+        kept = self._keeper(record, plugin)
+        if kept is None:
             return Part(program, State.BROKEN, f"{wrong}; {RESTART}")
         if not change:
             return Part(program, State.MISSING, str(wrong))
         try:
-            self._mend(record, plugin)
+            self._mend(record, *kept)
         except (CniError, KernelError, OSError) as refused:
             return Part(program, State.BROKEN, f"{wrong.msg}; and it cannot be repaired: {refused}")
         left = self._complaint(record, plugin)
@@ -78,8 +82,18 @@ class Runner:
             return refused
         return None
 
-    def _mend(self, record: Record, plugin: Json) -> None:
+    def _keeper(self, record: Record, plugin: Json) -> tuple[str, Json] | None:
+        """Return the program that keeps the rules with its configuration, behind `flannel` its delegate; None where none can mend."""
         program = str(plugin["type"])
+        if program == "flannel":
+            try:
+                delegation = flannel.standing(self._request(record, plugin, "CHECK"))
+            except CniError:
+                return None
+            program, plugin = delegation.type, json.loads(delegation.document)
+        return (program, plugin) if program in CHAINED | {"bridge"} else None
+
+    def _mend(self, record: Record, program: str, plugin: Json) -> None:
         if program in CHAINED:
             invoke.delegate(self._request(record, plugin, "ADD"), program, "ADD")
             return

@@ -48,6 +48,12 @@ def add(request: Request) -> Result:
 
 def check(request: Request) -> None:
     """Let the delegate check what ADD had it make. Raises CniError 102 for an attachment nobody remembers."""
+    delegation = standing(request)
+    invoke.delegate(request, delegation.type, "CHECK", stdin=delegation.document)
+
+
+def standing(request: Request) -> Delegation:
+    """Return the delegate of a standing attachment and what it is told at CHECK. Raises CniError 102 where nobody remembers it."""
     folder = config.data_dir(request)
     memory = state.recall(folder, request.container_id, request.ifname)
     delegation = _own_delegation(request, folder, memory) if memory else None
@@ -57,7 +63,7 @@ def check(request: Request) -> None:
             f"{folder} remembers nothing of {request.ifname} of container {request.container_id}",
             "remove the container's network and add it again",
         )
-    invoke.delegate(request, delegation.type, "CHECK", stdin=plan.checking(delegation, request.config).document)
+    return plan.checking(delegation, request.config)
 
 
 def delete(request: Request) -> None:

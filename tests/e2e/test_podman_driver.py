@@ -4,6 +4,7 @@
 - a container fetches a page across the overlay and through a published port of the other host
 - --ip, --mac-address and aliases are kept; reload keeps the address too
 - connect and disconnect add and take away an interface; a published port stays as long as one of the networks does
+- after a firewall reload `tulle repair` names Podman's own command, which opens the published port again
 - a removed container leaves no link and no claimed address
 
 Podman's files lie over the pretend host's /usr, whose other programs go on with the newer libc. Skipped only where they are not
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lab import netavark, podman
+from tests.lab.daemon import DIST
 from tests.lab.hosts import Host, Lab
 from tests.lab.image import PAGE
 from tests.lab.podman import Podman
@@ -137,6 +139,20 @@ def test_a_second_network_goes_on_serving_the_published_port(podmans: tuple[Podm
     own.run("network", "disconnect", "tulle", "moved")
     assert caller.once("after", "wget", "-q", "-O", "-", published) == PAGE
     own.run("rm", "--force", "--time", "0", "moved")
+
+
+def test_after_a_firewall_reload_repair_names_the_command_that_mends(podmans: tuple[Podman, Podman]) -> None:
+    caller, own = podmans
+    published = f"http://{own.host.standing.address.ip}:8084/"
+    identity = own.start("flushed", "httpd", "-f", "-p", "80", "-h", "/www", options=("--publish", "8084:80"))
+    own.host.place.run("nft", "flush", "ruleset")
+    said = own.host.place.run(DIST / "bin" / "tulle", "repair", "--container", identity)
+    assert said.rstrip().endswith(f"run: podman network reload {identity[:12]}")
+
+    own.run(*said.rstrip().rpartition("podman ")[2].split())
+
+    assert caller.once("mended", "wget", "-q", "-O", "-", published) == PAGE
+    own.run("rm", "--force", "--time", "0", "flushed")
 
 
 def test_a_removed_container_leaves_no_link_and_no_claim(podmans: tuple[Podman, Podman]) -> None:

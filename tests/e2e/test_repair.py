@@ -3,7 +3,9 @@
 - after `nft flush ruleset` CHECK names what is missing and the command; --dry-run tells it and changes nothing
 - the command has masquerade, the guard against forged MACs, published ports and the firewall stand again, in both backends: traffic
   works and CHECK succeeds, with the same addresses and links
+- masquerade of a bridge behind `flannel` is made again as well
 - a second run touches nothing at all
+- a container of Podman's network driver is named as such, with Podman's own command, and is no failure
 - a container in no record is named with its link, one whose namespace is gone is left out, and a broken file stops nobody
 """
 
@@ -47,6 +49,18 @@ def conflist(backend: str, number: int, folder: Path) -> dict[str, Any]:
     return {"cniVersion": "1.0.0", "name": backend, "plugins": [bridge, portmap, firewall]}
 
 
+LEASE = "FLANNEL_NETWORK=10.8.0.0/16\nFLANNEL_SUBNET=10.8.3.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n"
+
+
+def behind(folder: Path) -> dict[str, Any]:
+    """Return a list of `flannel` alone, whose bridge masquerades because the lease says that the daemon does not."""
+    (folder / "flannel.env").write_text(LEASE)
+    plugin: dict[str, Any] = {"type": "flannel", "subnetFile": str(folder / "flannel.env")}
+    plugin |= {"dataDir": str(folder / "flannel"), "delegate": {"bridge": "br3", "isDefaultGateway": True}}
+    plugin["ipam"] = {"dataDir": str(folder / "book")}
+    return {"cniVersion": "1.0.0", "name": "flannel", "plugins": [plugin]}
+
+
 @dataclass
 class Reloaded:
     lab: Lab
@@ -70,6 +84,11 @@ class Reloaded:
         job = probe(self.host.containers[backend].place, [str(OUTSIDE.ip)])
         return str(json.loads(job.communicate(timeout=30)[0])["seen"])
 
+    def remember(self, name: str, runtime: Runtime) -> None:
+        """Keep a container's record as libcni would."""
+        file, document = runtime.record(self.host.containers[name].attachment)
+        (self.cache / "results" / file).write_text(json.dumps(document))
+
     def flush(self) -> None:
         self.host.place.run("nft", "flush", "ruleset")
 
@@ -90,10 +109,8 @@ def reloaded() -> Iterator[Reloaded]:
             mapping = {"hostPort": PORT + number, "containerPort": PORT, "protocol": "tcp"}
             runtime.capabilities = {"portMappings": [mapping]}
             made.runtimes[backend] = runtime
-            container = host.add(backend, runtime)
-            container.serve()
-            name, document = runtime.record(container.attachment)
-            (made.cache / "results" / name).write_text(json.dumps(document))
+            host.add(backend, runtime).serve()
+            made.remember(backend, runtime)
         yield made
 
 
@@ -138,6 +155,34 @@ def test_what_stands_is_not_touched(reloaded: Reloaded) -> None:
     states = [part["state"] for each in json.loads(said.stdout)["attachments"] for part in each["parts"]]
     assert (said.returncode, states) == (0, ["stands"] * 6)
     assert reloaded.rules() == before
+
+
+def test_the_masquerade_of_a_bridge_behind_flannel_is_made_again(reloaded: Reloaded) -> None:
+    runtime = reloaded.host.conflist(behind(reloaded.lab.workdir))
+    reloaded.host.add("flannel", runtime)
+    reloaded.remember("flannel", runtime)
+    own = str(reloaded.host.standing.address.ip)
+    assert reloaded.outward("flannel") == own
+    reloaded.flush()
+    missing = reloaded.repair("--dry-run", "--network", "flannel")
+    assert (missing.returncode, "flannel/flannel/eth0: flannel missing: masquerade" in missing.stdout) == (1, True)
+    said = reloaded.repair("--network", "flannel")
+    assert (said.returncode, "flannel/flannel/eth0: flannel repaired: masquerade" in said.stdout) == (0, True), (
+        said.stdout
+    )
+    assert reloaded.outward("flannel") == own
+    runtime.check(reloaded.host.containers["flannel"].attachment)
+
+
+def test_a_container_of_podmans_driver_is_named_with_podmans_own_command(reloaded: Reloaded) -> None:
+    runtime = reloaded.host.conflist(conflist("nftables", 2, reloaded.lab.workdir) | {"name": "podman-door"})
+    reloaded.host.add("driven", runtime)
+    said = reloaded.repair("--network", "podman-door")
+    reloaded.host.remove("driven", runtime)
+    assert (said.returncode, said.stdout) == (
+        0,
+        "podman-door/driven/eth0: is Podman's, through its network driver; after a firewall reload run: podman network reload driven\n",
+    )
 
 
 def test_strangers_the_dead_and_broken_files_are_named_beside_what_is_repaired(reloaded: Reloaded) -> None:
