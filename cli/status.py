@@ -130,7 +130,7 @@ def members(found: Survey, peers: tuple[Peer, ...]) -> dict[str, Any]:
             }
             for one in peers
         ],
-        "book": {"path": found.book.path, "held": len(found.book.held), "size": _size(found)} if found.book else None,
+        "book": {"path": found.book.path, "held": _held(found), "size": _size(found)} if found.book else None,
         "agent": {"warm": found.agent.warm, "cold": found.agent.cold} if found.agent else None,
         "problems": [text for text in (found.lease_problem, found.store_problem, found.plan_problem) if text],
     }
@@ -165,8 +165,14 @@ def _agent(found: Survey) -> str:
     return f"{found.agent.warm} served warm, {found.agent.cold} cold" if found.agent else "none runs"
 
 
+def _held(found: Survey) -> int:
+    """Return how many addresses of the lease's first family are held; in a dual-stack network a container has one of each."""
+    first = found.lease.subnets[0] if found.lease else None
+    return sum(first is not None and one.address in first for one in found.book.held) if found.book else 0
+
+
 def _size(found: Survey) -> int:
-    """Return how many addresses containers of this host can have: all but the subnet's first, its last and the gateway."""
+    """Return how many addresses of that family there are: all but the subnet's first, its last and the gateway."""
     return max(0, found.lease.subnets[0].num_addresses - 3) if found.lease else 0
 
 

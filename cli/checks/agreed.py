@@ -4,15 +4,39 @@ from collections.abc import Iterator
 
 from cli.checks import Evidence, Finding, InapplicableError
 
+REMEDIES = (
+    (
+        "permission denied",
+        "give the user that tulled has both rights to the prefix: etcdctl role grant-permission --prefix ROLE readwrite PREFIX",
+    ),
+    (
+        "user name is empty",
+        "this etcd wants a user: TULLED_ETCD_USERNAME and TULLED_ETCD_PASSWORD in /etc/default/tulled",
+    ),
+    ("authentication failed", "correct TULLED_ETCD_USERNAME and TULLED_ETCD_PASSWORD in /etc/default/tulled"),
+    ("is not valid for", "name the member in --etcd-endpoints as its certificate does, or give it one with this name"),
+    (
+        "CERTIFICATE_VERIFY_FAILED",
+        "name the authority of etcd's certificate: TULLED_ETCD_CAFILE in /etc/default/tulled",
+    ),
+    ("CA file", "correct TULLED_ETCD_CAFILE in /etc/default/tulled"),
+    (
+        "SSL",
+        "see that --etcd-endpoints has https where etcd speaks TLS, and a certificate of ours where etcd asks for one",
+    ),
+    ("onnection lost", "see that --etcd-endpoints has https where etcd speaks TLS, and http where it does not"),
+    ("ConnectionReset", "see that --etcd-endpoints has https where etcd speaks TLS, and http where it does not"),
+)
+"""What the store's refusal has in it -> what to do; the first that fits."""
+AWAY = "start the store, open the way to it, or give tulled's own settings after -- (see tulle doctor --help)"
+
 
 def store(seen: Evidence) -> Iterator[Finding]:
     """Hold that the store answers, and all its entries can be read."""
     found = seen.survey
     if found.store_problem:
-        yield Finding(
-            found.store_problem,
-            "start the store, open the way to it, or give tulled's own settings after -- (see tulle doctor --help)",
-        )
+        remedy = next((remedy for words, remedy in REMEDIES if words in found.store_problem), AWAY)
+        yield Finding(found.store_problem, remedy)
     for line in found.refused:
         yield Finding(line.strip(), "correct or delete that entry; its host cannot be reached while it stands")
 

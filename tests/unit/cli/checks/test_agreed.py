@@ -14,6 +14,23 @@ def test_a_host_that_is_well_has_no_finding(well: Evidence) -> None:
         assert list(check(well)) == []
 
 
+@pytest.mark.parametrize(
+    ("problem", "do"),
+    [
+        (
+            "https://x:2379: [SSL: CERTIFICATE_VERIFY_FAILED] ... is not valid for '192.0.2.9'",
+            "as its certificate does",
+        ),
+        ("https://x:2379: [SSL: CERTIFICATE_VERIFY_FAILED] ... unable to get local issuer", "TULLED_ETCD_CAFILE"),
+        ("http://x:2379: etcdserver: permission denied", "etcdctl role grant-permission"),
+        ("sqlite:/x: there is no such file", "start the store"),
+    ],
+)
+def test_what_to_do_about_a_store_depends_on_what_it_says(well: Evidence, problem: str, do: str) -> None:
+    (found,) = agreed.store(replace(well, survey=replace(well.survey, store_problem=problem)))
+    assert (found.saw, do in found.remedy) == (problem, True)
+
+
 def test_an_entry_that_cannot_be_read_is_a_finding(well: Evidence) -> None:
     (found,) = agreed.store(replace(well, survey=replace(well.survey, refused=("10.42.9.0-24: no JSON",))))
     assert found.saw == "10.42.9.0-24: no JSON"
