@@ -1,26 +1,23 @@
-"""Claims about Podman 4 on two pretend hosts: on CNI with our programs and conflist, on netavark with a network file for the lease.
+"""Claims about Podman 4 on two pretend hosts: on CNI with our programs and conflist, on netavark with the network that `tulle init` writes.
 
 - a container fetches a page from a container on the other host, whose log shows the visitor's own address
 - a port published on one host serves the other host and its containers
 - a container that is removed leaves no link, no claim and no rule
 - Podman lists the network and finds no fault with it: no warning on any command
 
-netavark masquerades whatever leaves a subnet, so a rule before its own lets packets to the network out as they are.
+netavark masquerades whatever leaves a subnet; `tulled --keep-source` lets packets to the network out before that, as they are.
 Images come from busybox, never from a registry. All state is private: storage in the lab's directory, /run, /var/lib and /dev/shm of the
 pretend host, processes in the world. Skipped only where Podman is absent, and never in CI.
 """
 
-import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterator
-from ipaddress import IPv4Interface
 
 import pytest
 
 from tests.lab import podman
-from tests.lab.daemon import BRIDGE, DIST, NETWORK
+from tests.lab.daemon import DIST
 from tests.lab.hosts import PORTS, Host, Lab
 from tests.lab.image import PAGE
 from tests.lab.podman import Podman
@@ -50,41 +47,31 @@ def on_cni(host: Host) -> Podman:
 
 
 def on_netavark(host: Host) -> Podman:
-    """Give a pretend host a Podman on netavark with a network for the lease: its subnet, gateway and MTU on its one bridge."""
-    configs = host.workdir / f"networks-{host.name}"
-    configs.mkdir()
-    lease = host.lease()
-    gateway = IPv4Interface(lease["FLANNEL_SUBNET"])
-    network = {
-        "name": "tulle",
-        "id": hashlib.sha256(b"tulle").hexdigest(),
-        "driver": "bridge",
-        "network_interface": BRIDGE,
-        "subnets": [{"subnet": str(gateway.network), "gateway": str(gateway.ip)}],
-        "options": {"mtu": lease["FLANNEL_MTU"]},
-        "ipam_options": {"driver": "host-local"},
-    }
-    (configs / "tulle.json").write_text(json.dumps(network))
-    return podman.make(host, f'network_backend = "netavark"\nnetwork_config_dir = "{configs}"')
+    """Give a pretend host a Podman on netavark, and the network as an administrator gets it."""
+    own = host.workdir / f"containers-{host.name}"
+    host.place.run("sh", "-ec", f"cp -a /etc/containers {own}; mount --bind {own} /etc/containers")
+    made = podman.make(host, 'network_backend = "netavark"')
+    assert "wrote /etc/containers/networks/tulle.json" in host.place.run(DIST / "bin" / "tulle", "init", "netavark")
+    return made
 
 
-def keep_source(host: Host) -> None:
-    """Let what containers send to the network out of a host before netavark's rules, which are there with its first container."""
-    own = IPv4Interface(host.lease()["FLANNEL_SUBNET"]).network
-    host.place.run("iptables", "-t", "nat", "-I", "POSTROUTING", "-s", str(own), "-d", NETWORK, "-j", "ACCEPT")
+def keeps_source(host: Host) -> bool:
+    """Tell whether what containers send to the network is let out before netavark masquerades it."""
+    rules = host.place.run("iptables", "-t", "nat", "-S", "POSTROUTING").splitlines()
+    return rules[1].endswith("-j TULLE-KEEP-SOURCE") and any("NETAVARK" in rule for rule in rules)
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
 def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
     """Podman on two hosts: a server on the first, published, and a container that waits on the second."""
     with Lab({"host-a": 1, "host-b": 2}) as lab:
-        lab.start_daemons("--ip-masq")
+        lab.start_daemons("--ip-masq", *(("--keep-source",) if request.param == "netavark" else ()))
         make = on_cni if request.param == "cni" else on_netavark
         first, second = map(make, lab.hosts.values())
         first.start("web", *SERVE, options=("--publish", f"{PORT}:80"))
         second.start("visitor", *WAIT)
         if request.param == "netavark":
-            keep_source(second.host)
+            until(lambda: keeps_source(second.host), "tulled is first in POSTROUTING again")
         yield first, second
         for one in (first, second):
             one.remove_containers()
