@@ -7,7 +7,7 @@ Pure: given the machine and the lease it answers the same. Versions and places a
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cli import docker
 from cli.machine import CNI_CONFIGS, DOCKER_DROP_IN, DOCKER_SETTINGS, DROP_INS, NETWORKS, Machine
@@ -169,7 +169,8 @@ def _docker(wish: Wish) -> Home:
         raise Impossible("this host's lease has no IPv4 subnet, and Docker's bridge takes no other")
     if lease is not None and not by_unit and here.settled and path not in wish.ours:
         raise Impossible(f"{path} is not of tulle init and stays as it is; add to it by hand: {docker.lines(lease)}")
-    if path not in wish.ours and (taken := next(docker.obstacles(here), None)):
+    others = replace(here, settings={}) if DOCKER_SETTINGS in wish.ours else here
+    if taken := next(docker.obstacles(others), None):
         raise Impossible(f"{taken}, and dockerd takes that once: take it out there, then run tulle init docker again")
     content = docker.unit(here, wish.lease_path) if by_unit or lease is None else docker.settings(lease)
     notes = (*_DOCKER_NOTES, *(() if by_unit else _DOCKER_WRITTEN))

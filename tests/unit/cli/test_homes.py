@@ -177,6 +177,9 @@ def test_a_bridge_that_was_settled_before_is_told() -> None:
         Impossible, match=r'daemon.json has "bip": "172.20.0.1/16", and dockerd takes that once: take it out'
     ):
         homes.home("docker", wish(serving(replace(SERVICE, settings={"bip": "172.20.0.1/16"}, settled=True))))
+    later = serving(replace(SERVICE, settings={"mtu": 9000}, settled=True))
+    with pytest.raises(Impossible, match=r'daemon.json has "mtu": 9000'):
+        homes.home("docker", wish(later, DOCKER_DROP_IN))
 
 
 def test_docker_takes_no_lease_without_ipv4() -> None:
