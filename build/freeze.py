@@ -27,7 +27,7 @@ NOTE = WORK / "made-from"
 
 BUILD_ID = "build-id"
 
-EXCLUDED = ("doctest", "lib2to3", "pdb", "pydoc", "setuptools", "tkinter", "unittest")
+EXCLUDED = ("doctest", "google", "lib2to3", "pdb", "pydoc", "setuptools", "tkinter", "unittest")
 """What is imported only by code that no program of ours reaches."""
 
 
