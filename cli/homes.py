@@ -100,16 +100,17 @@ def _book(path: str) -> str:
 
 
 def _containerd(wish: Wish) -> Home:
-    folder = wish.machine.containerd_configs
-    file, notes = _conflist(folder, wish)
+    folder = wish.machine.containerd_plugins[0]
+    file, notes = _conflist(wish.machine.containerd_configs, wish)
     programs = _programs(wish.machine.containerd_plugins, wish.machine)
     remedy = (
-        "set bin_dir in /etc/containerd/config.toml to the folder of tulle's programs, or make install CNI_BIN={folder}"
+        f"set bin_dir in /etc/containerd/config.toml to {_own(wish.machine) or 'the folder of those'}, or bring them to {folder} "
+        f"(make install CNI_BIN={folder}, or Debian's package tulle-cni)"
     )
     return Home(
         "containerd",
         (file,),
-        (*notes, *_elsewhere(programs, wish.machine.containerd_plugins[0], remedy)),
+        (*notes, *_elsewhere(programs, remedy)),
         ("ctr run --rm --cni IMAGE NAME    # takes the first configuration of the folder",),
     )
 
@@ -125,13 +126,13 @@ def _podman(wish: Wish) -> Home:
     podman = wish.machine.podman
     file, notes = _conflist(podman.networks or CNI_CONFIGS, wish)
     programs = _programs(podman.plugins, wish.machine)
-    own = next((folder for folder, ours in wish.machine.bridges.items() if ours), "")
+    own = _own(wish.machine)
     files = [file]
     if own and (DROP_IN in wish.ours or not (programs or podman.told)):
         files.append(File(DROP_IN, _drop_in(own, podman.plugins)))
     else:
-        remedy = "put the folder of tulle's programs first in cni_plugin_dirs of /etc/containers/containers.conf"
-        notes = (*notes, *_elsewhere(programs, podman.plugins[0], remedy))
+        remedy = f"put {own or 'the folder of those'} first in cni_plugin_dirs of /etc/containers/containers.conf"
+        notes = (*notes, *_elsewhere(programs, remedy))
     return Home("podman", tuple(files), notes, (f"podman run --rm -it --network {NAME} IMAGE",))
 
 
@@ -266,10 +267,15 @@ def _programs(folders: tuple[str, ...], machine: Machine) -> bool:
     return next((machine.bridges[folder] for folder in folders if folder in machine.bridges), False)
 
 
-def _elsewhere(ours: bool, folder: str, remedy: str) -> tuple[str, ...]:  # noqa: FBT001 - the one fact it speaks of
+def _own(machine: Machine) -> str:
+    """Give the first folder with a `bridge` of ours, "" for none."""
+    return next((folder for folder, ours in machine.bridges.items() if ours), "")
+
+
+def _elsewhere(ours: bool, remedy: str) -> tuple[str, ...]:  # noqa: FBT001 - the one fact it speaks of
     if ours:
         return ()
-    return (f"the program bridge this runtime finds is not tulle's: {remedy.format(folder=folder)}",)
+    return (f"the program bridge this runtime finds is not tulle's: {remedy}",)
 
 
 def _drop_in(own: str, folders: tuple[str, ...]) -> str:

@@ -32,6 +32,9 @@ DROP_INS = "/etc/containers/containers.conf.d"
 PODMAN_PLUGINS = ("/usr/local/libexec/cni", "/usr/libexec/cni", "/usr/local/lib/cni", "/usr/lib/cni", "/opt/cni/bin")
 """Where Podman 4 looks for CNI programs unless it is told."""
 
+PACKAGED = "/usr/libexec/tulle/cni"
+"""Where Debian's package has tulle's programs, in nobody's way: no runtime looks there unless it is told."""
+
 CONTAINERD = "/etc/containerd/config.toml"
 CRI = ("io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime")
 """The settings' tables of containerd 1 and 2 that have one of `cni`."""
@@ -87,7 +90,7 @@ class Docker:
 class Machine:
     """What there is: runtimes by name, containerd's folders, files beside which ours would stand, programs by folder.
 
-    `bridges` tells of each plugin folder with a program `bridge` whether that is ours. `configs` are the names in a folder
+    `bridges` tells of each plugin folder with a program `bridge` whether that is ours, in the order they are searched. `configs` are the names in a folder
     of configurations, in the order containerd reads them.
     """
 
@@ -113,7 +116,7 @@ def look(root: Path = Path("/"), version: tuple[int, ...] = ()) -> Machine:
         podman,
         configs,
         plugins,
-        {one: ours for one in (*podman.plugins, *plugins) if (ours := _bridge(root, one)) is not None},
+        {one: ours for one in (*podman.plugins, *plugins, PACKAGED) if (ours := _bridge(root, one)) is not None},
         {one: _names(root, one) for one in folders},
         _docker(root),
     )

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-CONF_DIR = "/etc/cni/net.d"
+from cli import machine
+
+CONF_DIR = machine.CNI_CONFIGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +30,8 @@ KNOWN = {
     "podman": Runtime(
         "Podman",
         CONF_DIR,
-        ("/usr/local/libexec/cni", "/usr/libexec/cni", "/usr/local/lib/cni", "/usr/lib/cni", "/opt/cni/bin"),
-        tuple(f"{root}/{place}/netavark" for root in ("/usr/local", "/usr") for place in ("libexec", "lib")),
+        (*machine.PODMAN_PLUGINS, machine.PACKAGED),
+        machine.DRIVERS,
     ),
     "containerd": Runtime("containerd", CONF_DIR, ("/opt/cni/bin", "/usr/lib/cni")),
     "nerdctl": Runtime("nerdctl", CONF_DIR, ("/opt/cni/bin",)),

@@ -41,7 +41,7 @@ def programs(seen: Evidence) -> Iterator[Finding]:
             if not path:
                 yield Finding(
                     f"{each.runtime.name} does not find the program {name} in {' or '.join(each.runtime.bin_dirs)}",
-                    "make install CNI_BIN=DIRECTORY, with a directory that runtime reads",
+                    "make install CNI_BIN=DIRECTORY, with a directory that runtime reads (Debian: the package tulle-cni)",
                 )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from cli import machine
 from cli.repair import cache, host
 from cli.repair.mend import Part, Runner, State
 from cni.owner import Owner
@@ -18,8 +19,8 @@ from driver import attachment
 from kernel.errors import KernelError
 
 CACHE = "/var/lib/cni"
-DIRECTORIES = ("/opt/cni/bin", "/usr/local/libexec/cni", "/usr/libexec/cni", "/usr/local/lib/cni", "/usr/lib/cni")
-"""Where containerd and nerdctl, and then Podman, look for programs."""
+DIRECTORIES = tuple(dict.fromkeys([machine.CNI_PLUGINS, *machine.PODMAN_PLUGINS, machine.PACKAGED]))
+"""Where containerd and nerdctl, and then Podman, look for programs, and where `tulle init` may have sent Podman."""
 
 EPILOG = """Exit codes: 0 every rule stands, repaired ones too; 1 something is left for a person (a part that is still missing, with
 --dry-run any missing part, a file of the cache that cannot be read, a container that is in no record); 2 wrong usage"""

@@ -17,7 +17,7 @@ import pytest
 from cli import homes
 from cli.homes import Impossible, Wish
 from cli.init import CONFLIST
-from cli.machine import DOCKER_DROP_IN, DOCKER_SETTINGS, Docker, Machine, Podman
+from cli.machine import DOCKER_DROP_IN, DOCKER_SETTINGS, PACKAGED, Docker, Machine, Podman
 from lease import file
 
 LEASE = file.parse(
@@ -90,10 +90,17 @@ def test_podman_is_told_where_tulles_programs_are() -> None:
     assert 'cni_plugin_dirs = ["/opt/cni/bin", "/usr/local/libexec/cni",' in written.content
     told = replace(both, podman=replace(both.podman, told=True))
     assert len(homes.home("podman", wish(told)).files) == 1
-    assert "is not tulle's: put the folder" in homes.home("podman", wish(told)).notes[0]
+    assert "is not tulle's: put /opt/cni/bin first" in homes.home("podman", wish(told)).notes[0]
     assert len(homes.home("podman", wish()).files) == 1
     again = replace(both, podman=Podman("cni", ("/opt/cni/bin", *both.podman.plugins), told=True))
     assert len(homes.home("podman", wish(again, written.path)).files) == 2
+
+
+def test_podman_is_led_to_the_folder_of_debians_package() -> None:
+    packaged = replace(BARE, bridges={"/usr/lib/cni": False, PACKAGED: True})
+    assert f'cni_plugin_dirs = ["{PACKAGED}", "/usr/local' in homes.home("podman", wish(packaged)).files[1].content
+    told = homes.home("containerd", wish(packaged)).notes[-1]
+    assert f"set bin_dir in /etc/containerd/config.toml to {PACKAGED}, or" in told
 
 
 def test_containerd_that_finds_another_bridge_is_told() -> None:

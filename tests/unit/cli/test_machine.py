@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cli import machine
-from cli.machine import PODMAN_PLUGINS, Unreadable
+from cli.machine import PACKAGED, PODMAN_PLUGINS, Unreadable
 
 
 def put(root: Path, path: str, text: str = "") -> Path:
@@ -95,10 +95,15 @@ def test_dockers_command_is_what_the_last_file_of_its_unit_says(tmp_path: Path) 
 
 def test_our_bridge_is_told_from_anothers(tmp_path: Path) -> None:
     put(tmp_path, "/usr/lib/cni/bridge")
-    ours = machine.under(tmp_path, "/opt/cni/bin/bridge")
-    ours.parent.mkdir(parents=True)
-    ours.symlink_to("/usr/local/lib/tulle/launcher")
-    assert machine.look(tmp_path).bridges == {"/usr/lib/cni": False, "/opt/cni/bin": True}
+    for folder, to in (("/opt/cni/bin", "/usr/local/lib/tulle/launcher"), (PACKAGED, "../../../lib/tulle/launcher")):
+        ours = machine.under(tmp_path, f"{folder}/bridge")
+        ours.parent.mkdir(parents=True)
+        ours.symlink_to(to)
+    assert list(machine.look(tmp_path).bridges.items()) == [
+        ("/usr/lib/cni", False),
+        ("/opt/cni/bin", True),
+        (PACKAGED, True),
+    ]
 
 
 def test_settings_that_cannot_be_read_are_named(tmp_path: Path) -> None:
