@@ -7,7 +7,7 @@ GUEST_TESTS := tests/guest tests/netns/bridge tests/netns/kernel
 CACHES := .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-clean test soak test-guest fuzz check fmt build install uninstall bench bench-leases bench-datapath clean ready-run ready-test ready-guest ready-newer ready-reference
+.PHONY: help setup demo demo-clean test soak test-guest fuzz check fmt build install uninstall deb bench bench-leases bench-datapath clean ready-run ready-deb ready-test ready-guest ready-newer ready-reference
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ setup: ready-run ## system packages and .venv to build and run (FOR=test: also w
 
 ready-run:
 	@sh build/setup.sh run
+
+ready-deb:
+	@sh build/setup.sh deb
 
 ready-test:
 	@sh build/setup.sh test
@@ -67,6 +70,9 @@ install: build ## install below PREFIX, links in CNI_BIN (PREFIX=/usr/local CNI_
 
 uninstall: ready-run ## take back what `make install` and `tulle init` wrote; what was edited stays (the same PREFIX, CNI_BIN, DESTDIR)
 	@$(PYTHON) -m build.uninstall --prefix '$(or $(PREFIX),/usr/local)' --cni-bin '$(or $(CNI_BIN),/opt/cni/bin)' --destdir '$(DESTDIR)'
+
+deb: ready-deb build ## Debian packages in dist/deb, for the Debian they are built on
+	@$(PYTHON) -m build.deb
 
 bench: build ## medians and ratios beside the reference programs (REFERENCE=/usr/lib/cni ROUNDS=25 JSON=FILE)
 	@$(PYTHON) -m bench $(if $(REFERENCE),--reference '$(REFERENCE)') $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(JSON),--json '$(JSON)')

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes a checkout ready to run or to test: system packages by name (as root on Debian), then .venv from pinned, hashed files.
 # It is shell because a bare Debian has no Python yet. Outside the checkout it changes nothing but installed packages.
-# usage: build/setup.sh run|test|guest
+# usage: build/setup.sh run|deb|test|guest
 set -eu
 
 # What must be there -> the package that brings it. A path must exist; NAME! is a Python module of the system's Python.
@@ -13,8 +13,14 @@ ping iputils-ping
 objcopy binutils
 gcc gcc
 musl-gcc musl-tools'
-TEST="$RUN
+DEB="$RUN
+/usr/share/build-essential/list build-essential
+dpkg-buildpackage dpkg-dev
+dh debhelper"
+TEST="$DEB
 /usr/include/stdio.h libc6-dev
+lintian lintian
+mmdebstrap mmdebstrap
 podman podman
 /usr/lib/podman/netavark netavark
 /usr/lib/podman/aardvark-dns aardvark-dns
@@ -171,15 +177,14 @@ cd "$(dirname "$0")/.."
 goal=${1:-}
 case $goal in
 run) tools=$RUN files='requirements/run.txt requirements/build.txt' ;;
+deb) tools=$DEB files='' ;; # Python packages: those of the goal run
 test) tools=$TEST files='requirements/run.txt requirements/build.txt requirements/test.txt' ;;
-guest) tools=$GUEST files='' ;; # Python packages: those of the goal test
-*) die "usage: build/setup.sh run|test|guest (not '$goal')" ;;
+guest) tools=$GUEST files='' ;; # those of the goal test
+*) die "usage: build/setup.sh run|deb|test|guest (not '$goal')" ;;
 esac
 packages "$tools"
-if [ "$goal" = guest ]; then
-    kernel
-    exit
-fi
+[ "$goal" != guest ] || kernel
+[ -n "$files" ] || exit 0
 packages "libpython $("$python" -c 'import sysconfig; print(f"libpython{sysconfig.get_python_version()}")')" # named after Python's version
 environment
 # shellcheck disable=SC2086 # one word a file

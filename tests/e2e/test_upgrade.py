@@ -14,13 +14,12 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from build import entry, freeze, install
-from build.launcher import make as launcher
+from build import install
+from tests.lab.builds import renumber
 from tests.lab.daemon import DIST
 from tests.lab.hosts import PORTS, Container, Host, Lab
 from tests.lab.runtime import Conflist, Runtime
@@ -36,17 +35,6 @@ CONTAINERS = 20
 TULLE = Path("/usr/local/bin/tulle")
 TULLED = Path("/usr/local/bin/tulled")
 TREE = Path("/usr/local/lib/tulle")
-
-
-def another_build(target: Path) -> str:
-    """Copy the tree of programs with one file more, compile its launcher, and return its id."""
-    shutil.copytree(DIST / "lib", target, symlinks=True)
-    (target / "_internal" / "another").touch()
-    number = freeze.build_id(target)
-    (target / "build-id").write_text(f"{number}\n")
-    programs = [import_module(module).PROGRAM for module in entry.CNI.values()]
-    launcher.compiled(target / "launcher", launcher.facts(programs, number))
-    return number
 
 
 def give_directories(host: Host) -> install.Target:
@@ -104,7 +92,7 @@ def test_an_upgrade_loses_no_packet_and_the_new_programs_remove_old_containers(l
     host.remove("first", runtime)
     before, subnet = attachments(host.place), host.lease()["FLANNEL_SUBNET"]
     containers = [host.add(f"c{number}", runtime) for number in range(CONTAINERS)]
-    new = another_build(tmp_path / "lib")
+    new = renumber(Path(shutil.copytree(DIST / "lib", tmp_path / "lib", symlinks=True)))
 
     with pinging(containers[0], peer.address) as summary:
         put(target, tmp_path / "lib")
