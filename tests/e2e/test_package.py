@@ -1,9 +1,10 @@
-"""Claims about the Debian packages that `make deb` builds, each on a clean Debian system of its own, without a Python:
+"""Claims about the Debian packages that `make deb` builds, each on a clean Debian of its own under a real systemd, without a Python:
 
-- the agent is enabled; tulled, which nobody has told a network, is not
+- lintian finds no error and gives no warning
+- the agent runs at once; tulled, which nobody has told a network, does when `tulle join --now` has
 - the commands answer, and a container comes and goes by the programs of tulle-cni, warm and cold
 - with tulle-cni, Podman needs no containernetworking-plugins; the two never are there together
-- an upgrade keeps the lease, edited settings and the container's link; a request during it never fails; the agent takes the new build
+- an upgrade keeps lease, edited settings and the container's link, no request fails during it, and daemon and agent are the new ones
 - a removal keeps settings and data, and takes back what `tulle init` wrote; after a purge every file is as before
 - a purge while a container is attached keeps what its removal needs, and says so
 
@@ -13,7 +14,6 @@ Skipped only where root or Debian's tools are missing, and never in CI.
 import json
 import os
 import shutil
-import signal
 import subprocess
 import tomllib
 from collections.abc import Iterator
@@ -21,23 +21,22 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
 
 from tests.lab.builds import renumber
 from tests.lab.daemon import ROOT, SUBNET_FILE
-from tests.lab.debian import Debian, bootstrap, dependencies, system
+from tests.lab.debian import Debian, booted, bootstrap, dependencies
 from tests.lab.runtime import Attachment, Conflist, Runtime
-from tests.lab.waiting import until
-from tests.lab.world import World, only_child
 
 pytestmark = pytest.mark.skipif(
-    (os.geteuid() != 0 or not all(map(shutil.which, ("dh", "mmdebstrap")))) and "CI" not in os.environ,
-    reason="no root, or debhelper or mmdebstrap is absent",
+    (os.geteuid() != 0 or not all(map(shutil.which, ("dh", "lintian", "mmdebstrap")))) and "CI" not in os.environ,
+    reason="no root, or debhelper, lintian or mmdebstrap is absent",
 )
 
 SETTINGS = "/etc/default/tulled"
-EDITED = "TULLED_NETWORK=10.42.0.0/16\nTULLED_IFACE=eth0\nTULLED_BRIDGE=tulle0\n"
+UNITS = ("tulle-agent.socket", "tulle-agent.service", "tulled.service")
 PROGRAMS = Path("/usr/lib/cni")
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 CONTAINER = Attachment("c1", "/run/netns/c1")
@@ -82,52 +81,46 @@ def root(packages: Packages, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def debian(root: Path) -> Iterator[Debian]:
     """Return a clean system with one network interface and a container's namespace."""
-    with World() as world:
-        system_ = system(world, "debian", root)
-        system_.place.ip("link add eth0 type veth peer name wire", "link set wire up", "link set eth0 up")
-        system_.place.ip("address add 192.0.2.1/24 dev eth0", "netns add c1")
-        system_.place.run("iptables", "--list")  # leaves a lock file, whoever calls it first
-        yield system_
+    with booted(root, f"tulle-lab-{os.getpid()}") as system:
+        system.place.ip("link add eth0 type veth peer name wire", "link set wire up", "link set eth0 up")
+        system.place.ip("address add 192.0.2.1/24 dev eth0", "netns add c1")
+        system.place.run("iptables", "--list")  # leaves a lock file, whoever calls it first
+        system.place.run("mkdir", "-p", "/etc/cni/net.d")
+        yield system
 
 
-def start_daemon(debian: Debian) -> "subprocess.Popen[str]":
-    """Start tulled with its settings as systemd would, and wait for the lease file."""
-    debian.place.attempt("rm", SUBNET_FILE)
-    job = debian.place.start("sh", "-c", f"set -a; . {SETTINGS}; exec tulled")
-    until(lambda: debian.place.attempt("test", "-e", SUBNET_FILE).returncode == 0, "the lease file", within=20)
-    return job
-
-
-def end(job: "subprocess.Popen[str]") -> None:
-    os.kill(only_child(job.pid), signal.SIGTERM)
-    job.wait(20)
+def join(debian: Debian) -> None:
+    """Give this host a network as a person does, which starts tulled and the agent."""
+    debian.place.run("tulle", "join", "--now", "192.0.2.1", "192.0.2.2")
 
 
 def runtime(debian: Debian) -> Runtime:
     return Runtime(debian.place, Conflist.read(ROOT / "conf" / "20-tulle-ports.conflist"), PROGRAMS)
 
 
-def build_served(debian: Debian) -> str:
-    """Return the number of the build the agent serves, "" while it does not answer."""
+def agent(debian: Debian) -> dict[str, Any]:
+    """Return what the agent says of itself, nothing while it does not answer."""
     done = debian.place.attempt("tulle", "agent", "status", "--json")
-    return "" if done.returncode else str(json.loads(done.stdout)["build"])
+    said: dict[str, Any] = {} if done.returncode else json.loads(done.stdout)
+    return said
 
 
-def start_agent(debian: Debian) -> None:
-    debian.place.start("tulle", "agent")
-    until(lambda: build_served(debian), "the agent serves", within=30)
+def main_process(debian: Debian) -> str:
+    return debian.place.run("systemctl", "show", "--property=MainPID", "--value", "tulled")
+
+
+def test_lintian_has_nothing_to_say(packages: Packages) -> None:
+    changes = packages.new[0].parent.glob("*.changes")
+    done = subprocess.run(["lintian", "--fail-on=error,warning", *changes], capture_output=True, text=True, check=False)
+
+    assert (done.stdout, done.returncode) == ("", 0)
 
 
 def test_a_container_comes_and_goes_where_there_is_no_python(debian: Debian, packages: Packages) -> None:
     debian.install(*packages.new)
     run, attempt = debian.place.run, debian.place.attempt
-    enabled = run("ls", "/etc/systemd/system/multi-user.target.wants", "/etc/systemd/system/sockets.target.wants")
-    assert ("tulle-agent.service" in enabled, "tulle-agent.socket" in enabled, "tulled" in enabled) == (
-        True,
-        True,
-        False,
-    )
     assert attempt("sh", "-c", "command -v python3").returncode
+    assert [debian.state(unit) for unit in UNITS] == ["enabled active", "enabled active", "disabled inactive"]
 
     assert run("tulle", "--version") == f"tulle {VERSION}\n"
     assert VERSION in attempt("tulled", "--version").stderr
@@ -137,15 +130,15 @@ def test_a_container_comes_and_goes_where_there_is_no_python(debian: Debian, pac
     assert "checks failed" in attempt("tulle", "doctor").stdout
     assert json.loads(run("/usr/libexec/netavark/tulle", "info"))["api_version"] == "1.0.0"
 
-    debian.write(SETTINGS, EDITED)
-    start_daemon(debian)
-    for warm in (False, True):
-        if warm:
-            start_agent(debian)
+    join(debian)
+    assert debian.state("tulled.service") == "enabled active"
+    for served in ("warm", "cold"):
+        if served == "cold":
+            run("systemctl", "stop", "tulle-agent.socket", "tulle-agent.service")
         address = runtime(debian).add(CONTAINER)["ips"][0]["address"]
-        assert address.startswith("10.42.")
         assert address in run("ip", "-n", "c1", "address", "show", "eth0")
         runtime(debian).delete(CONTAINER)
+        assert served == "cold" or agent(debian)["warm"] >= 4
 
 
 def test_tulle_cni_stands_in_for_the_programs_podman_needs(debian: Debian, packages: Packages) -> None:
@@ -162,10 +155,13 @@ def test_an_upgrade_keeps_lease_settings_and_containers_and_fails_no_request(
     debian: Debian, packages: Packages
 ) -> None:
     debian.install(*packages.old)
-    debian.write(SETTINGS, EDITED)
-    daemon = start_daemon(debian)
-    start_agent(debian)
-    old, lease = build_served(debian), debian.read(SUBNET_FILE)
+    join(debian)
+    daemon, build, lease, settings = (
+        main_process(debian),
+        agent(debian)["build"],
+        debian.read(SUBNET_FILE),
+        debian.read(SETTINGS),
+    )
     rest = runtime(debian)
     rest.add(CONTAINER)
     debian.place.ip("netns add c2")
@@ -188,39 +184,34 @@ def test_an_upgrade_keeps_lease_settings_and_containers_and_fails_no_request(
         finally:
             done.set()
         assert requests.result() >= 20
-    until(lambda: build_served(debian) not in ("", old), "the agent serves the new build", within=30)
-    end(daemon)
-    start_daemon(debian)
 
-    assert debian.read(SETTINGS) == EDITED
-    assert debian.read(SUBNET_FILE) == lease
+    assert [debian.state(unit) for unit in UNITS] == ["enabled active"] * 3
+    assert main_process(debian) != daemon
+    assert agent(debian)["build"] != build
+    assert (debian.read(SETTINGS), debian.read(SUBNET_FILE)) == (settings, lease)
     assert debian.place.run("ip", "-n", "c1", "link", "show", "eth0") == link
     rest.delete(CONTAINER)
     assert "eth0" not in debian.place.run("ip", "-n", "c1", "link", "show")
 
 
 def test_a_purge_leaves_every_file_as_it_was(debian: Debian, packages: Packages) -> None:
-    debian.place.run("mkdir", "-p", "/etc/cni/net.d")
     before = debian.everything()
     debian.install(*packages.new)
-    debian.write(SETTINGS, EDITED)
-    daemon = start_daemon(debian)
+    join(debian)
     runtime(debian).add(CONTAINER)
     runtime(debian).delete(CONTAINER)
     debian.place.run("tulle", "init", "nerdctl")
-    end(daemon)
-    debian.write(SETTINGS, "")
-    debian.place.run("tulle", "join", "192.0.2.1", "192.0.2.2")
-    edited = debian.read(SETTINGS)
+    settings = debian.read(SETTINGS)
 
     said = debian.apt("remove", "tulle")
     kept = [line.partition(" ")[0] for line in debian.everything()]
     assert "removed /etc/cni/net.d/10-tulle.conflist" in said
-    assert debian.read(SETTINGS) == edited
-    assert {"/etc/tulle/hosts.json", "/var/lib/tulle/network.db", SUBNET_FILE} <= set(kept)
+    assert debian.read(SETTINGS) == settings
+    assert {"/etc/tulle/hosts.json", "/var/lib/tulle", SUBNET_FILE} <= set(kept)
     assert [
         path for path in kept if path.startswith(("/usr/lib/tulle", "/usr/bin/tulle", "/lib/systemd/system/tulle"))
     ] == []
+    assert [debian.state(unit).split()[-1] for unit in UNITS] == ["inactive"] * 3
 
     debian.apt("purge", "tulle", "tulle-cni")
     assert debian.everything() == before
@@ -228,8 +219,7 @@ def test_a_purge_leaves_every_file_as_it_was(debian: Debian, packages: Packages)
 
 def test_a_purge_keeps_what_the_removal_of_a_container_needs(debian: Debian, packages: Packages) -> None:
     debian.install(*packages.new)
-    debian.write(SETTINGS, EDITED)
-    end(start_daemon(debian))
+    join(debian)
     rest = runtime(debian)
     address = rest.add(CONTAINER)["ips"][0]["address"].partition("/")[0]
 
