@@ -6,7 +6,7 @@ Pure: given the machine and the lease it answers the same. Versions and places a
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cli import docker
@@ -175,7 +175,7 @@ def _docker(wish: Wish) -> Home:
         raise Impossible(f"{taken}, and dockerd takes that once: take it out there, then run tulle init docker again")
     content = docker.unit(here, wish.lease_path) if by_unit or lease is None else docker.settings(lease)
     notes = (*_DOCKER_NOTES, *(() if by_unit else _DOCKER_WRITTEN))
-    return Home(DOCKER, (File(path, content),), notes, (*_masquerade(lease), *_docker_next(path)))
+    return Home(DOCKER, (File(path, content),), notes, tuple(_docker_next(path, lease)))
 
 
 def _told(wish: Wish) -> Lease | None:
@@ -186,31 +186,24 @@ def _told(wish: Wish) -> Lease | None:
         return None
 
 
-_DOCKER_NOTES = (
-    "the whole subnet is Docker's then, of Podman and containerd nobody may have addresses of it",
-    "docker0 alone has the gateway: delete a bridge of other runtimes (ip link delete tulle0), and let tulled keep no other (TULLED_BRIDGE)",
-)
+_DOCKER_NOTES = ("the whole subnet is Docker's then: of Podman and containerd nobody may have addresses of it",)
 _DOCKER_WRITTEN = (
     "the lease is written down in this file: run tulle init docker again when tulled has taken another one",
 )
 
 
-def _masquerade(lease: Lease | None) -> tuple[str, ...]:
-    if lease is not None and lease.ipmasq:
-        return ()
-    return (
-        "echo TULLED_IP_MASQ=true >> /etc/default/tulled    # or tulled --ip-masq: else Docker masquerades",
-        "systemctl restart tulled",
-    )
+def _docker_next(path: str, lease: Lease | None) -> Iterator[str]:
+    """Yield the commands in their order: one bridge may have the gateway, and `tulle join` has tulled keep BRIDGE up with it."""
+    yield f"echo TULLED_BRIDGE=docker0 >> {_SETTINGS}    # or tulled --bridge docker0: two bridges with one gateway reach nobody"
+    if lease is None or not lease.ipmasq:
+        yield f"echo TULLED_IP_MASQ=true >> {_SETTINGS}    # or tulled --ip-masq: else Docker masquerades"
+    yield "systemctl restart tulled"
+    yield f"ip link delete {BRIDGE}    # where it is there; containers on it go first"
+    yield f"{_RESTART[path]}    # stops its containers, unless it has live-restore"
+    yield "docker run --rm -it IMAGE    # on the network bridge, Docker's own"
 
 
-def _docker_next(path: str) -> tuple[str, ...]:
-    return (
-        f"{_RESTART[path]}    # stops its containers, unless it has live-restore",
-        "docker run --rm -it IMAGE    # on the network bridge, Docker's own",
-    )
-
-
+_SETTINGS = "/etc/default/tulled"
 _RESTART = {
     DOCKER_DROP_IN: "systemctl daemon-reload && systemctl restart docker",
     DOCKER_SETTINGS: "service docker restart",

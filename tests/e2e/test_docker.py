@@ -41,12 +41,11 @@ def init(host: Host, *words: str) -> str:
 def pair() -> Iterator[Pair]:
     """Docker on two hosts: a server on the first, published, and a container that waits on the second."""
     with Lab({"host-a": 1, "host-b": 2}) as lab:
-        lab.start_daemons("--ip-masq", "--bridge=docker0")
+        lab.start_daemons("--ip-masq")
         first, second = map(docker.make, lab.hosts.values())
         try:
             for one, name, command in ((first, "web", SERVE), (second, "visitor", WAIT)):
-                assert "zz-tulle.conf" in init(one.host, "docker")
-                one.start()
+                hand_over(one)
                 one.run("load", "--input", str(one.home / "image.tar"))
                 ports = ("--publish", f"{PORT}:80") if one is first else ()
                 one.run("run", "--detach", "--stop-signal=KILL", "--name", name, *ports, IMAGE, *command)
@@ -54,6 +53,20 @@ def pair() -> Iterator[Pair]:
         finally:
             for one in (first, second):
                 one.close()
+
+
+def hand_over(one: Docker) -> None:
+    """Give Docker the subnet, by the commands that are printed, on a host whose tulled keeps `tulle0` up as `tulle join` has it."""
+    host, said = one.host, init(one.host, "docker")
+    steps = [line.partition("next: ")[2].partition("    ")[0] for line in said.splitlines() if "next: " in line]
+    bridge, restart, delete, start, _ = steps
+    assert (restart, start) == ("systemctl restart tulled", "systemctl daemon-reload && systemctl restart docker")
+    assert host.daemon is not None
+    host.daemon.end()
+    name = bridge.partition(" >> ")[0].rpartition("TULLED_BRIDGE=")[2]
+    host.start_daemon("--ip-masq", "--bridge", name).wait_ready()
+    host.place.run(*delete.split())
+    one.start()
 
 
 def address(one: Docker, name: str) -> str:

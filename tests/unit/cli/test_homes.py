@@ -153,7 +153,12 @@ def serving(docker: Docker) -> Machine:
 def test_docker_is_given_a_drop_in_where_it_is_a_service() -> None:
     given = homes.home("docker", wish(serving(SERVICE)))
     assert [file.path for file in given.files] == [DOCKER_DROP_IN]
-    assert given.next[0].startswith("systemctl daemon-reload && systemctl restart docker")
+    assert [command.partition("    ")[0] for command in given.next[:4]] == [
+        "echo TULLED_BRIDGE=docker0 >> /etc/default/tulled",
+        "systemctl restart tulled",
+        "ip link delete tulle0",
+        "systemctl daemon-reload && systemctl restart docker",
+    ]
 
 
 def test_docker_needs_no_lease_yet_where_it_asks_at_every_start() -> None:
@@ -161,7 +166,7 @@ def test_docker_needs_no_lease_yet_where_it_asks_at_every_start() -> None:
         raise file.Unavailable("/no", "there is none", "start tulled")
 
     early = replace(wish(serving(SERVICE)), lease=none)
-    assert "TULLED_IP_MASQ=true" in homes.home("docker", early).next[0]
+    assert "TULLED_IP_MASQ=true" in homes.home("docker", early).next[1]
     with pytest.raises(file.Unavailable):
         homes.home("docker", replace(early, machine=BARE))
 
