@@ -57,11 +57,11 @@ def text(kind: int, value: str) -> bytes:
 def attributes(data: bytes, offset: int = 0) -> Attributes:
     """Return kind -> value of the attributes from `offset` to the end; ValueError or struct.error when one is cut short."""
     found = {}
-    end = len(data)
+    end, head, unpack = len(data), ATTRIBUTE.size, ATTRIBUTE.unpack_from  # names of this function are quicker
     while offset < end:
-        length, kind = ATTRIBUTE.unpack_from(data, offset)
-        if not ATTRIBUTE.size <= length <= end - offset:
+        length, kind = unpack(data, offset)
+        if length < head or length > end - offset:
             raise ValueError("attribute cut short")
-        found[kind & KIND] = data[offset + ATTRIBUTE.size : offset + length]
+        found[kind & KIND] = data[offset + head : offset + length]
         offset += (length + 3) & ~3
     return found

@@ -17,6 +17,7 @@ ARPHRD_ETHER, ARPHRD_LOOPBACK = 1, 772  # linux/if_arp.h: the link types whose a
 SKIP_STATS = 8  # RTEXT_FILTER_SKIP_STATS: counters are half of every link message
 
 NAME_BYTES = 15  # IFNAMSIZ - 1
+FORBIDDEN = re.compile(r"[/:\s\0]")
 RTM_GETLINK = 18
 
 BODY = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, changed flags
@@ -33,6 +34,8 @@ IFLA_VXLAN_PORT, IFLA_VXLAN_LOCAL6 = 15, 17
 IFLA_INET6_CONF = 2
 ACCEPT_RA = slice(12, 16)
 """Where the fourth number of the array of settings is (DEVCONF_ACCEPT_RA, linux/ipv6.h)."""
+
+WITHOUT_STATS = number(IFLA_EXT_MASK, SKIP_STATS)
 
 OPERSTATES = ("unknown", "notpresent", "down", "lowerlayerdown", "testing", "dormant", "up")
 """IF_OPER_, linux/if.h."""
@@ -56,7 +59,7 @@ def checked_name(text: str) -> str:
     """Return a link name the kernel would take, by its own rule (dev_valid_name); ValueError for another."""
     if not 0 < len(text.encode()) <= NAME_BYTES:
         raise ValueError(f'"{text}" is no link name: a name has 1 to {NAME_BYTES} bytes')
-    if text in {".", ".."} or re.search(r"[/:\s\0]", text):
+    if text in {".", ".."} or FORBIDDEN.search(text):
         raise ValueError(f'"{text}" is no link name: no "/", ":", blank, "." or ".."')
     return text
 
@@ -92,7 +95,7 @@ def read(data: bytes) -> Link:
 
 
 def _question(flags: int, index: int, selector: bytes) -> bytearray:
-    return message(RTM_GETLINK, flags, pack(BODY, 0, 0, index, 0, 0), selector, number(IFLA_EXT_MASK, SKIP_STATS))
+    return message(RTM_GETLINK, flags, pack(BODY, 0, 0, index, 0, 0), selector, WITHOUT_STATS)
 
 
 def _text(value: bytes) -> str:
