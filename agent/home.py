@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from agent.admission import Identity
+from kernel import background
 
 UMASK = 0o022
 DESCRIPTORS = "/proc/self/fd"
@@ -26,11 +27,13 @@ class Home:
         os.environ.clear()  # noqa: TID251 - a worker has no environment: nothing of it may reach a child
         self._modules = len(sys.modules)
         self.namespace = _namespace()
+        self._known: frozenset[int] = frozenset()
+        self._known = frozenset(self._descriptors())
         self._checks: dict[str, Callable[[], object]] = {
             "network namespace": _namespace,
             "working directory": _directory,
             "environment": lambda: dict(os.environ),  # noqa: TID251 - that it is still empty
-            "open descriptors": _descriptors,
+            "open descriptors": self._descriptors,
             "umask": _umask,
             "blocked signals": lambda: signal.pthread_sigmask(signal.SIG_BLOCK, ()),
             "threads": threading.active_count,
@@ -44,6 +47,12 @@ class Home:
             now, before = look(), self._states[name]
             if now != before:
                 yield f"{name}: {now} instead of {before}"
+
+    def _descriptors(self) -> list[int]:
+        """Return what is open, but for what work in the background will close (kernel.background), and for what listed it."""
+        held = background.held()
+        listed = map(int, os.listdir(DESCRIPTORS))  # noqa: PTH208 - at every request
+        return sorted(each for each in listed if each in self._known or (each not in held and _is_open(each)))
 
     def late_modules(self) -> list[str]:
         """Return the modules loaded since the last call: all of them should have been there before the first request."""
@@ -65,8 +74,12 @@ def _directory() -> Identity:
     return _identity(".")
 
 
-def _descriptors() -> list[str]:
-    return sorted(os.listdir(DESCRIPTORS))  # noqa: PTH208 - at every request
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.get_inheritable(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 def _umask() -> int:

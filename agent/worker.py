@@ -31,6 +31,9 @@ from kernel.namespaces import Namespace
 FILE_BYTES = 16 << 20
 """More than execve(2) lets any environment have, and than a program reads of a configuration (cni.dispatch)."""
 
+UNSETTLED = 3
+"""Links that the kernel may still be taking down, 15 to 40 ms each, while the next request is served."""
+
 LOOK_EVERY = 32
 """Requests between two looks at the memory, and between two searches for garbage; none of them has to wait for those."""
 
@@ -91,6 +94,7 @@ class Worker:
         try:
             signal.signal(signal.SIGTERM, self._asked)
             end = self._serve_all()
+            background.settle()
         except BaseException:  # noqa: BLE001 - whatever happens, this process never runs the supervisor's code
             say(traceback.format_exc())
             end = End.FAILED
@@ -108,7 +112,7 @@ class Worker:
             if self._table.all_busy():
                 self._ring()
             self._serve(arrival)
-            background.settle()
+            background.settle(leave=UNSETTLED)
             if end := self._flaw():
                 return end
             self._row.end()

@@ -69,7 +69,7 @@ def delete(request: Request) -> None:
         """Return the addresses whose rules go alone, when another interface of the container stays."""
         return {*_recorded_addresses(request), *removal.addresses} if unwire.siblings(owner) else None
 
-    with unwire.Removal(owner, request.netns) as removal:
+    with unwire.Removal(owner, request.netns, remember=left.may_masquerade) as removal:
         steps: list[Callable[[], object]] = [removal.begin]
         if left.may_masquerade:
             steps.append(lambda: translation.forget_modern(owner))

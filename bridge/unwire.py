@@ -25,57 +25,63 @@ class Removal:
     one; only then does it answer. Nobody can see or use them any more meanwhile, so that wait is left to a thread.
     """
 
-    def __init__(self, owner: Owner, netns: str) -> None:
-        self._owner, self._netns = owner, netns
-        self._held = ExitStack()
+    def __init__(self, owner: Owner, netns: str, *, remember: bool = True) -> None:
+        self._owner, self._netns, self._remember = owner, netns, remember
+        self._doors = ExitStack()
         self._deletion: Background | None = None
         self._is_gone: Callable[[], bool] | None = None
+        self._missed = False
         self.addresses: tuple[IPAddress, ...] = ()
-        """The global addresses the interface had, as far as they could be read when it was begun."""
+        """With `remember`, the global addresses the interface had, as far as they could be read when it was begun."""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._held.close()
+        self._doors.close()
 
     def begin(self) -> None:
         """Find what is to be deleted and set the kernel to it. Raises KernelError."""
-        with ExitStack() as doors:
-            host = doors.enter_context(Network())
-            found = self._interface(host, doors)
-            if found is not None:
-                self._is_gone = self._watch(*found)
-            kept = doors.pop_all()
-        self._deletion = Background(lambda: self._delete(kept, host, found))
+        host = self._doors.enter_context(Network())
+        with ExitStack() as held:
+            if found := self._interface(host, held):
+                kept = held.pop_all()
+                self._deletion = Background(lambda: self._delete(kept, *found), found[0].fileno())
+                return
+        self._deletion = Background(lambda: _delete_by_alias(host, {self._owner.alias}))
 
     def finish(self) -> None:
         """Return when nothing is left that can be seen; KernelError for what the kernel refused."""
         if self._deletion is not None:
             self._deletion.finish(self._is_gone)
-
-    def _watch(self, container: Network, link: Link) -> Callable[[], bool]:
-        watching = self._held.enter_context(Network(container.namespace))
-        return lambda: watching.link(link.index) is None
-
-    def _delete(self, doors: ExitStack, host: Network, found: tuple[Network, Link] | None) -> None:
-        with doors:
-            if found is None or not _delete_if_there(found[0], found[1].index):
+        if self._missed:
+            with Network() as host:
                 _delete_by_alias(host, {self._owner.alias})
 
-    def _interface(self, host: Network, doors: ExitStack) -> tuple[Network, Link] | None:
-        """Return the interface with the network it is in, None when it is not in the namespace, or that is gone."""
-        if not self._netns:
-            return None
+    def _delete(self, kept: ExitStack, container: Network, link: Link) -> None:
+        with kept:
+            self._missed = not _delete_if_there(container, link.index)
+
+    def _interface(self, host: Network, held: ExitStack) -> tuple[Network, Link] | None:
+        """Return the interface with the network it is in, which `held` keeps open; None when it is not there, or not ours.
+
+        Where the host end is on this host, that both ends are gone shows by its index.
+        """
         try:
-            namespace = doors.enter_context(namespaces.open_path(self._netns))
-            container = doors.enter_context(Network(namespace))
-            link = container.link(self._owner.ifname)
-            if link is None or _is_foreign(link, self._owner, host) or namespace.identity == _own_identity():
-                return None
-            self.addresses = _global_addresses(container, link)
+            with namespaces.open_path(self._netns) as namespace:
+                container = held.enter_context(Network(namespace))
+                link = container.link(self._owner.ifname)
+                if link is None or namespace.identity == _own_identity():
+                    return None
         except NamespaceGone:
             return None
+        host_end = _host_end(link, host)
+        if host_end is not None:
+            if _is_foreign(host_end, self._owner):
+                return None
+            self._is_gone = lambda: host.link(host_end.index) is None
+        if self._remember:
+            self.addresses = _global_addresses(container, link)
         return container, link
 
 
@@ -104,11 +110,14 @@ def _global_addresses(network: Network, link: Link) -> tuple[IPAddress, ...]:
     return tuple(entry.address.ip for entry in network.addresses(link.index) if entry.scope == SCOPE_UNIVERSE)
 
 
-def _is_foreign(link: Link, owner: Owner, host: Network) -> bool:
-    """Tell whether the host end says that `link` is another attachment's; a link without alias is taken by its name."""
+def _host_end(link: Link, host: Network) -> Link | None:
+    """Return the other end of `link`'s cable when it is on the host."""
     host_end = host.link(link.peer) if link.peer else None
-    if host_end is None or host_end.peer != link.index:
-        return False
+    return host_end if host_end is not None and host_end.peer == link.index else None
+
+
+def _is_foreign(host_end: Link, owner: Owner) -> bool:
+    """Tell whether the host end says that its cable is another attachment's; one without alias is taken by the interface's name."""
     return host_end.alias.count("/") == 2 and host_end.alias != owner.alias
 
 

@@ -64,6 +64,10 @@ class Network:
             self._opened = Transport(self.namespace)
         return self._opened
 
+    def fileno(self) -> int:
+        """Return the descriptor of its socket."""
+        return self._transport.fileno()
+
     @property
     def sent(self) -> int:
         """How many messages went to the kernel since this was opened."""

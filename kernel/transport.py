@@ -115,6 +115,10 @@ class Transport:
         """Close the socket; twice is fine."""
         self._socket.close()
 
+    def fileno(self) -> int:
+        """Return the descriptor of the socket."""
+        return self._socket.fileno()
+
     def send(self, messages: Sequence[bytearray]) -> dict[int, Refusal]:
         """Have all messages carried out in order, also those after a refused one; return the refusals by position."""
         said = self.exchange(messages)

@@ -1,6 +1,7 @@
 """Claims about the proof of cleanliness, each in a process of its own:
 
 - nothing left behind is nothing to tell
+- what work in the background holds is no trace of a request, but whatever is open beside it is
 - every kind of thing a request can leave behind is told by its name
 - modules loaded since are told once
 """
@@ -14,6 +15,7 @@ from collections.abc import Callable
 import pytest
 
 from agent.home import Home
+from kernel.background import Background
 
 
 def told_of(leave: Callable[[], object]) -> list[str]:
@@ -38,6 +40,22 @@ def a_child() -> None:
 
 def test_nothing_left_is_nothing_told() -> None:
     assert told_of(lambda: os.close(os.open("/", os.O_RDONLY))) == []
+
+
+def unfinished_work() -> None:
+    Background(signal.pause, os.open("/", os.O_RDONLY))
+
+
+def test_what_work_in_the_background_holds_is_no_trace() -> None:
+    assert told_of(unfinished_work) == []
+
+
+def test_what_is_open_beside_work_in_the_background_is_told() -> None:
+    def leave() -> None:
+        unfinished_work()
+        os.open("/", os.O_RDONLY)
+
+    assert [line.partition(":")[0] for line in told_of(leave)] == ["open descriptors"]
 
 
 @pytest.mark.parametrize(

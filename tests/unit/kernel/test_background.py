@@ -1,10 +1,14 @@
-"""Claims about kernel.background: the caller goes on meanwhile, waits no longer than it needs to, and hears once of what went wrong."""
+"""Claims about kernel.background: the caller goes on meanwhile, waits no longer than it needs to, and hears once of what went wrong.
 
-from threading import Event, active_count, current_thread
+What is unfinished is known with its descriptors; settling waits for all of it, or for all but the newest.
+"""
+
+from collections.abc import Callable
+from threading import Event, get_ident
 
 import pytest
 
-from kernel.background import Background, settle
+from kernel.background import Background, held, settle
 
 
 def test_the_caller_goes_on_meanwhile() -> None:
@@ -32,23 +36,38 @@ def test_what_went_wrong_is_raised_once() -> None:
 
 
 def test_the_work_is_not_the_callers_threads() -> None:
-    seen: list[str] = []
-    Background(lambda: seen.append(current_thread().name)).finish()
-    assert seen != [current_thread().name]
+    seen: list[int] = []
+    Background(lambda: seen.append(get_ident())).finish()
+    assert seen != [get_ident()]
+
+
+def waiting(go: Event) -> Callable[[], None]:
+    def work() -> None:
+        go.wait(10)
+
+    return work
 
 
 def test_nobody_waits_longer_than_needed() -> None:
     go = Event()
-
-    def work() -> None:
-        go.wait(10)
-
-    begun = Background(work)
+    begun = Background(waiting(go), 7)
     begun.finish(lambda: True)
-    assert active_count() > 1
+    assert held() == {7}
     go.set()
     settle()
-    assert active_count() == 1
+    assert held() == set()
+
+
+def test_settling_may_leave_the_newest() -> None:
+    first, second = Event(), Event()
+    Background(waiting(first), 7)
+    Background(waiting(second), 8)
+    first.set()
+    settle(leave=1)
+    assert held() == {8}
+    settle(leave=2)
+    second.set()
+    settle()
 
 
 def test_what_went_wrong_is_raised_though_the_need_did_not_end() -> None:
