@@ -42,11 +42,12 @@ def answer(  # noqa: PLR0913, PLR0917 - what a process is given
     own_netns: str,
     siblings: Siblings | None = None,
     is_wanted: Callable[[], bool] | None = None,
+    caller: request.Request | None = None,
 ) -> tuple[int, str]:
     """Serve one request other than VERSION; return the exit code and the document for stdout.
 
-    `own_netns` is the path of the network namespace this runs in; delegates among `siblings` are served the same way. What
-    `is_wanted` denies when its turn has come is not begun.
+    `own_netns` is the path of the network namespace this runs in; delegates among `siblings` are served the same way, and
+    `caller` is the request in this process that one of those is served for. What `is_wanted` denies when its turn has come is not begun.
     """
     if not environ.get("CNI_COMMAND") and program.about:
         log(f"{program.about}\nCNI protocol versions supported: {', '.join(program.versions)}")
@@ -54,7 +55,7 @@ def answer(  # noqa: PLR0913, PLR0917 - what a process is given
     version = versions.NEWEST
     try:
         request.check_environment(environ)
-        asked = request.compose(environ, _read(stdin), log, own_netns, siblings)
+        asked = request.compose(environ, _read(stdin), log, own_netns, siblings, program=program.name, caller=caller)
         version = _spoken(asked)
         return 0, _serve(program, asked, is_wanted)
     except Exception as failure:  # noqa: BLE001 - whatever happens, the runtime gets one error document
@@ -109,10 +110,12 @@ def _serve(program: Program, asked: request.Request, is_wanted: Callable[[], boo
             f"known are VERSION, {', '.join(sorted(request.ALL))}",
         )
     check_version(program.versions, verb, asked.version)
+    if _is_loop(asked):
+        return ""
     misplaced = verb in ("ADD", "DEL") and _is_own_netns(asked)
     if misplaced and verb == "ADD":
         raise _own_netns_refusal(asked)
-    with _turn(program, asked):
+    with _turn(asked):
         if is_wanted and not is_wanted():
             raise CniError(Code.TRY_AGAIN_LATER, "the caller is gone", "nothing was begun")
         outcome = _call(program, _spared(asked) if misplaced else asked)
@@ -121,11 +124,29 @@ def _serve(program: Program, asked: request.Request, is_wanted: Callable[[], boo
     return json.dumps(results.dump(outcome or Result(), asked.version)) if verb == "ADD" else ""
 
 
-def _turn(program: Program, asked: request.Request) -> AbstractContextManager[None]:
+def _is_loop(asked: request.Request) -> bool:
+    """Tell whether this program is among its own callers, who are at DEL or GC already: then nothing is left to do here.
+
+    Raises CniError 7 for every other verb: the program would wait for its own turn, or call itself without end.
+    """
+    callers = list(asked.callers())
+    if all(each.served != asked.served for each in callers):
+        return False
+    if asked.command in ("DEL", "GC"):
+        return True
+    chain = " calls ".join(each.program for each in (*reversed(callers), asked))
+    raise CniError(
+        Code.INVALID_CONFIG,
+        f"{asked.program} is its own delegate: {chain}",
+        'name another program as "type" in the configuration of the one that calls it',
+    )
+
+
+def _turn(asked: request.Request) -> AbstractContextManager[None]:
     """Return what holds every other request of this attachment off; the program is named because its delegates are asked alike."""
     if asked.command not in request.ATTACHING:
         return nullcontext()
-    return serial.Turn(program.name, asked.name, asked.container_id, asked.ifname)
+    return serial.Turn(*asked.served)
 
 
 def _call(program: Program, asked: request.Request) -> Result | None:

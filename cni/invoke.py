@@ -112,7 +112,13 @@ def _serve(program: Program, environ: Mapping[str, str], stdin: bytes, caller: R
     """Have a program of ours serve the request here, and return what its process would have left."""
     said: list[str] = []
     status, answer = dispatch.answer(
-        program, environ, io.BytesIO(stdin), said.append, caller.own_netns, caller.siblings
+        program,
+        environ,
+        io.BytesIO(stdin),
+        said.append,
+        caller.own_netns,
+        caller.siblings,
+        caller=caller,
     )
     return Outcome(status, answer.encode(), "".join(f"{text}\n" for text in said))
 

@@ -15,7 +15,7 @@ from cni.versions import OLDEST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from cni.siblings import Siblings
     from cni.types import Result
@@ -31,7 +31,8 @@ ID_LETTERS = ALNUM | frozenset("_.-")
 class Request:
     """One call of one verb. `netns` and `args` may be empty; `stdin` is what delegates are handed, byte for byte.
 
-    `own_netns` is the path of the namespace the request is served in, `siblings` are the programs that can be served beside it.
+    `own_netns` is the path of the namespace the request is served in, `siblings` are the programs that can be served beside it,
+    `program` is the name of the one that serves it, `caller` the request in this process that it is served for.
     """
 
     command: str
@@ -46,6 +47,20 @@ class Request:
     log: Callable[[str], object]
     own_netns: str = ""
     siblings: Siblings | None = None
+    program: str = ""
+    caller: Request | None = None
+
+    @property
+    def served(self) -> tuple[str, str, str, str]:
+        """What is served by which program: its name, network, container and interface, empty where a verb is about none."""
+        return self.program, self.name, self.container_id, self.ifname
+
+    def callers(self) -> Iterator[Request]:
+        """Yield the requests of this process that wait for this one, the nearest first."""
+        caller = self.caller
+        while caller is not None:
+            yield caller
+            caller = caller.caller
 
     @property
     def name(self) -> str:
@@ -66,12 +81,15 @@ class Request:
         return results.previous(self.config, self.version)
 
 
-def compose(
+def compose(  # noqa: PLR0913 - what a process is given, and what is served in it
     environ: Mapping[str, str],
     stdin: bytes,
     log: Callable[[str], object],
     own_netns: str = "",
     siblings: Siblings | None = None,
+    *,
+    program: str = "",
+    caller: Request | None = None,
 ) -> Request:
     """Return the request that a checked environment and `stdin` make (contract 1.3, step 3).
 
@@ -92,6 +110,8 @@ def compose(
         log=log,
         own_netns=own_netns,
         siblings=siblings,
+        program=program,
+        caller=caller,
     )
 
 

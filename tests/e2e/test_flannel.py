@@ -4,6 +4,7 @@
   the lease's MTU and a route to every network; two containers reach each other
 - CHECK, STATUS and GC reach bridge and host-local; DEL leaves no link, no claim and no memory, also without the lease and the namespace
 - a DEL that failed frees the address when it is repeated
+- flannel as its own delegate is refused at once, cold and warm, and the DEL that follows leaves nothing
 - two attachments of one container are two memories; with ipam.subnetFile claims stand in the lease's book
 """
 
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 
 from kernel import namespaces
+from tests.lab import warm
 from tests.netns.spaces import Space
 
 FOUR = "FLANNEL_NETWORK=10.42.0.0/16,10.99.0.0/16\nFLANNEL_SUBNET=10.42.7.1/24\n"
@@ -33,6 +35,7 @@ class Host:
     space: Space
     programs: Path
     folder: Path
+    agent: str = ""
 
     @property
     def lease(self) -> Path:
@@ -57,7 +60,7 @@ class Host:
             **keys,
         }
         environ = {"CNI_COMMAND": verb, "CNI_CONTAINERID": container, "CNI_NETNS": netns, "CNI_IFNAME": ifname}
-        environ |= {"CNI_PATH": str(self.programs), "PATH": os.defpath}
+        environ |= {"CNI_PATH": str(self.programs), "PATH": os.defpath, "TULLE_AGENT": self.agent}
         with namespaces.inside(self.space.namespace):
             child = subprocess.Popen(
                 [self.programs / "flannel"],
@@ -125,6 +128,22 @@ def test_a_life_on_a_lease(host: Host, container: Space, lease: str, addresses: 
     assert host.call("CHECK", container.path, prevResult=result) == {}
     host.lease.unlink()
     assert (host.call("DEL", container.path), host.left()) == ({}, [])
+
+
+def refused_and_taken_back(host: Host, container: Space) -> None:
+    itself = {"type": "flannel"}
+    refused = host.call("ADD", container.path, delegate=itself)
+    assert (refused["code"], refused["msg"]) == (7, "flannel is its own delegate: flannel calls flannel")
+    assert (host.call("DEL", container.path, delegate=itself), host.left()) == ({}, [])
+
+
+def test_flannel_as_its_own_delegate_is_refused_at_once(host: Host, container: Space) -> None:
+    host.lease.write_text(FOUR + REST)
+    refused_and_taken_back(host, container)
+    with warm.agent(host.folder, "--workers", "1") as agent:
+        host.agent = str(agent.path)
+        refused_and_taken_back(host, container)
+        assert (agent.status().warm, agent.status().cold) == (2, 0)
 
 
 def test_two_containers_reach_each_other(host: Host, make_space: Callable[[], Space]) -> None:

@@ -1,5 +1,5 @@
 """Claims: a delegate is found in CNI_PATH alone and handed exactly what we were handed; what it answers is what we answer. One of
-our own build is served in this process and cannot tell.
+our own build is served in this process and cannot tell. One that is its own delegate is refused at once, and its DEL finishes.
 
 Real programs are run: small shell scripts in a directory of the test. Not covered: a machine without memory files.
 """
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     Plugin = Callable[[str], Path]
 
 STDIN = b' {"name":"net",  "cniVersion": "1.0.0", "Ipam":{"type":"probe"}, "x": "\xc3\xa9"}\n'
+NEWEST = b'{"name": "net", "cniVersion": "1.1.0"}'
 RESULT = '{"cniVersion": "1.0.0", "ips": [{"address": "10.1.0.5/24"}]}'
 ENVIRON = {
     "CNI_COMMAND": "ADD",
@@ -328,13 +329,15 @@ def test_a_document_of_its_own_replaces_stdin(plugin: Plugin, tmp_path: Path) ->
 def relation(told: Callable[[Request], Result | None], directory: Path) -> Siblings:
     """The program `probe` as one of our own build, its file in `directory`."""
     (directory / "probe").write_text("#!/bin/sh\nexit 3\n")
-    program = Program("probe", lambda: dict.fromkeys(("ADD", "DEL"), told))
+    program = Program("probe", lambda: dict.fromkeys(("ADD", "DEL", "GC", "STATUS"), told))
     return Siblings({"probe": lambda: program}, [str(directory / "probe")])
 
 
 def related(told: Callable[[Request], Result | None], directory: Path, said: list[str] | None = None) -> Request:
     log = (said if said is not None else []).append
-    return replace(asked(directory, log), siblings=relation(told, directory), own_netns="/proc/self/ns/net")
+    return replace(
+        asked(directory, log), siblings=relation(told, directory), own_netns="/proc/self/ns/net", program="outer"
+    )
 
 
 def test_a_sibling_is_served_here_and_sees_what_a_child_would(tmp_path: Path) -> None:
@@ -362,6 +365,23 @@ def test_what_a_sibling_answers_is_told_in_the_version_of_its_document(tmp_path:
     request = related(lambda _: answer, tmp_path)
     assert invoke.delegate(request, "probe", "ADD") == answer
     assert invoke.delegate(request, "probe", "ADD", stdin=document).ips == (Address(ip_interface("10.1.0.5/24")),)
+
+
+def relay(own: Request) -> None:
+    """Delegate to the program that this is the verb of, as a configuration may have it."""
+    invoke.delegate(own, "probe", own.command)
+
+
+@pytest.mark.parametrize("verb", ["ADD", "STATUS"])
+def test_a_program_that_is_its_own_delegate_is_refused_at_once(tmp_path: Path, verb: str) -> None:
+    with pytest.raises(RelayedError, match="probe is its own delegate: outer calls probe calls probe") as caught:
+        invoke.delegate(related(relay, tmp_path), "probe", verb, stdin=NEWEST)
+    assert caught.value.code == 7
+
+
+@pytest.mark.parametrize("verb", ["DEL", "GC"])
+def test_taking_back_what_a_loop_made_finishes(tmp_path: Path, verb: str) -> None:
+    assert invoke.delegate(related(relay, tmp_path), "probe", verb, stdin=NEWEST) == Result()
 
 
 def test_a_siblings_refusal_is_relayed_with_its_advice(tmp_path: Path) -> None:
