@@ -3,6 +3,7 @@
 - a request is served by a worker, and answered as the cold program answers it
 - an ADD whose worker dies, with or without all the others and the supervisor, ends in code 11 and leaves no address and no link
 - a DEL whose worker dies is finished by the cold program
+- an ADD whose launcher is killed after its request was taken, and before it is its turn, is not begun
 - an agent that is stopped is not waited for, and starts nothing when it goes on
 
 Each death is brought about by a delegate in the middle of the request, so it falls where it is meant to. Deaths at random
@@ -12,6 +13,7 @@ moments, under a crowd: test_agent_crashes.py.
 import json
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,9 +21,11 @@ from pathlib import Path
 
 import pytest
 
+from agent import protocol
+from cni import serial
 from kernel import namespaces
 from tests.e2e.conftest import DIST
-from tests.lab import warm
+from tests.lab import asking, warm
 from tests.lab.waiting import until
 from tests.lab.warm import Agent
 from tests.netns.spaces import Space
@@ -167,6 +171,24 @@ def test_a_lost_del_is_finished_cold(caller: Caller, agent: Agent, netns: str, t
 
     assert (reserved(tmp_path), veths(caller.host)) == ({}, [])
     until(lambda: agent.status().restarts == {"died": 1}, "the supervisor has counted the dead worker")
+
+
+def test_an_add_nobody_waits_for_is_not_begun_when_its_turn_comes(agent: Agent, tmp_path: Path) -> None:
+    environ = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": "gone", "CNI_NETNS": "/absent", "CNI_IFNAME": "eth0"}
+    question = asking.Question("host-local", {**environ, "CNI_PATH": str(PROGRAMS)}, config(tmp_path))
+    with (
+        serial.Turn("host-local", "net", "gone", "eth0"),
+        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as launcher,
+    ):
+        launcher.settimeout(PATIENCE)
+        launcher.connect(str(agent.path))
+        asking.send(launcher, agent.build, question)
+        assert launcher.recv(1) == protocol.TAKEN
+    until(lambda: agent.status().warm == 1, "the worker has had its turn")
+
+    assert reserved(tmp_path) == {}
+    assert agent.ask(question).status == 0
+    assert list(reserved(tmp_path).values()) == ["gone"]
 
 
 def test_a_stopped_agent_is_not_waited_for(caller: Caller, agent: Agent, netns: str, tmp_path: Path) -> None:
