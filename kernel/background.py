@@ -11,10 +11,7 @@ _unfinished: list["Background"] = []
 
 
 def settle(leave: int = 0) -> None:
-    """Wait until at most `leave` pieces of work are unfinished that were begun here, the oldest first.
-
-    A process that lives on does before it does anything else; one that ends waits for all of them.
-    """
+    """Wait until at most `leave` pieces of work begun here are unfinished, the oldest first; who is about to end waits for all."""
     begun = tuple(_unfinished)
     for each in begun[: max(0, len(begun) - leave)]:
         each.wait()
