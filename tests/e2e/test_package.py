@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import tomllib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -51,10 +51,24 @@ class Packages:
 
 
 @pytest.fixture(scope="module")
-def packages(tmp_path_factory: pytest.TempPathFactory) -> Packages:
+def built() -> tuple[Path, ...]:
     subprocess.run(["make", "-s", "-C", ROOT, "deb"], check=True, capture_output=True, timeout=300)
-    new = tuple(sorted((ROOT / "dist" / "deb").glob("*.deb")))
-    return Packages(new, tuple(older(one, tmp_path_factory.mktemp("older")) for one in new))
+    return tuple(sorted((ROOT / "dist" / "deb").glob("*.deb")))
+
+
+@pytest.fixture(scope="module")
+def bootstrapping(built: tuple[Path, ...], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[Path]]:
+    """Make the clean system beside what else is to do; what it is for has to wait for it."""
+    place = tmp_path_factory.mktemp("debian") / "root"
+    needed = dependencies(next(one for one in built if one.name.startswith("tulle_")))
+    with ThreadPoolExecutor() as beside:
+        yield beside.submit(bootstrap, place, [*needed, "iproute2"])
+    shutil.rmtree(place)
+
+
+@pytest.fixture(scope="module")
+def packages(built: tuple[Path, ...], bootstrapping: object, tmp_path_factory: pytest.TempPathFactory) -> Packages:
+    return Packages(built, tuple(older(one, tmp_path_factory.mktemp("older")) for one in built))
 
 
 def older(package: Path, folder: Path) -> Path:
@@ -70,18 +84,10 @@ def older(package: Path, folder: Path) -> Path:
     return result
 
 
-@pytest.fixture(scope="module")
-def root(packages: Packages, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("debian") / "root"
-    needed = dependencies(next(one for one in packages.new if one.name.startswith("tulle_")))
-    bootstrap(place, [*needed, "iproute2"])
-    return place
-
-
 @pytest.fixture
-def debian(root: Path) -> Iterator[Debian]:
+def debian(bootstrapping: Future[Path]) -> Iterator[Debian]:
     """Return a clean system with one network interface and a container's namespace."""
-    with booted(root, f"tulle-lab-{os.getpid()}") as system:
+    with booted(bootstrapping.result(300), f"tulle-lab-{os.getpid()}") as system:
         system.place.ip("link add eth0 type veth peer name wire", "link set wire up", "link set eth0 up")
         system.place.ip("address add 192.0.2.1/24 dev eth0", "netns add c1")
         system.place.run("iptables", "--list")  # leaves a lock file, whoever calls it first

@@ -77,8 +77,8 @@ def dependencies(package: Path) -> list[str]:
     return [one.split()[0] for one in said.split(",")]
 
 
-def bootstrap(root: Path, packages: Iterable[str]) -> None:
-    """Make a minimal system with `packages` at `root`, as root; the package lists stay in it, so that apt can be asked."""
+def bootstrap(root: Path, packages: Iterable[str]) -> Path:
+    """Make a minimal system with `packages` at `root`, as root, and return that; the package lists stay in it, so that apt can be asked."""
     subprocess.run(
         [
             *(tool("mmdebstrap"), "--quiet", "--variant=apt", "--skip=cleanup/apt/lists"),
@@ -91,6 +91,7 @@ def bootstrap(root: Path, packages: Iterable[str]) -> None:
         check=True,
         timeout=300,
     )
+    return root
 
 
 @dataclass(frozen=True, slots=True)
