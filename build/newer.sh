@@ -1,12 +1,12 @@
 #!/bin/sh
-# Unpacks Podman 5 and netavark out of Debian's next suite into .newer/tree, for the tests of the Podman driver: Debian 12's are too old
+# Unpacks Podman 5, netavark and aardvark-dns out of Debian's next suite into .newer/tree, for the tests of the Podman driver: Debian 12's are too old
 # for drivers. Nothing is installed, and apt's own lists stay as they are: the sources are this machine's with the suite changed, all of
 # apt's folders are below .newer. Where that cannot be done, the tests that need it say so (in CI they fail).
 # usage: build/newer.sh [fetch]
 set -eu
 
 SUITE=trixie
-PACKAGES='podman netavark libc6 libgcc-s1 libgpgme11t64 libassuan9 libgpg-error0 libseccomp2 libsubid5 libsqlite3-0'
+PACKAGES='podman netavark aardvark-dns libc6 libgcc-s1 libgpgme11t64 libassuan9 libgpg-error0 libseccomp2 libsubid5 libsqlite3-0'
 
 say() { printf 'newer: %s\n' "$*"; }
 
@@ -51,7 +51,7 @@ if ! command -v apt-get >/dev/null; then
     say "no apt-get here, so no newer Podman; the tests with it are left out"
     exit
 fi
-say "downloading Podman 5 and netavark from Debian's $SUITE"
+say "downloading Podman 5, netavark and aardvark-dns from Debian's $SUITE"
 log=$(mktemp)
 if sh build/newer.sh fetch >"$log" 2>&1; then # a process of its own: below `if` the shell would go on after a failure
     printf '%s\n' "$SUITE $PACKAGES" >.newer/made

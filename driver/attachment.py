@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cni.errors import CniError, Code
+from cni.owner import Owner
 from driver import network
 
 TYPE_CHECKING = False
@@ -30,6 +31,11 @@ class Names:
     ifname: str
     is_mapped: bool
 
+    @property
+    def alias(self) -> str:
+        """The alias of its host link."""
+        return Owner(self.network, self.container_id, self.ifname).alias
+
 
 @dataclass(frozen=True, slots=True)
 class Port:
@@ -43,9 +49,13 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """One container on one network; `ips` are the addresses asked for, one a family, `mac` is empty for any."""
+    """One container on one network; `ips` are the addresses asked for, one a family, `mac` is empty for any.
+
+    `container_name` is Podman's, `aliases` are further names, its short id among them.
+    """
 
     names: Names
+    container_name: str
     network: Network
     ips: tuple[str, ...]
     mac: str
@@ -68,6 +78,7 @@ def parse(document: Section) -> Attachment:
     wishes = _required(document, "network_options")
     return Attachment(
         names=parse_names(document),
+        container_name=document.text("container_name"),
         network=network.parse(_required(document, "network")),
         ips=wishes.texts("static_ips"),
         mac=wishes.text("static_mac"),

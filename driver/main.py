@@ -53,7 +53,7 @@ def run(  # noqa: PLR0913 - what a process is given, each named
         stderr.write(f"{text}\n")
 
     try:
-        answer = _serve(words, stdin, Surroundings(path, environ, log, siblings))
+        answer = _serve(words, stdin, Surroundings(path, environ, log, siblings, os.getppid()))
         status = 0
     except Exception as failure:  # noqa: BLE001 - whatever happens, netavark gets one error document
         if environ.get("TULLE_DEBUG") == "1":

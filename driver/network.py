@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cni import addresses
 from cni.errors import CniError, Code, quoted
 from cni.types import Route
 from lease.file import DEFAULT_PATH, HIGHEST_MTU, LOWEST_MTU
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cni.config import Section
+    from cni.types import IPAddress
 
 BRIDGE = "tulle0"
 """The bridge of the conflists we ship: a lease has one bridge, whichever runtime asks."""
@@ -30,7 +32,8 @@ NO_BOOK = {"driver": "none"}
 class Network:
     """One door to the overlay network of a lease; `mtu` 0 is the lease's, an `internal` one leads nowhere else.
 
-    `ipv6` insists on a lease with an IPv6 subnet; with one, containers have an address of it either way.
+    `ipv6` insists on a lease with an IPv6 subnet; with one, containers have an address of it either way. `names` says whether names
+    of containers resolve; `name_servers` are asked about all others, the host's own when there are none.
     """
 
     name: str
@@ -40,6 +43,8 @@ class Network:
     internal: bool
     ipv6: bool
     routes: tuple[Route, ...]
+    names: bool = True
+    name_servers: tuple[IPAddress, ...] = ()
 
 
 def parse(document: Section) -> Network:
@@ -54,15 +59,25 @@ def parse(document: Section) -> Network:
         internal=document.flag("internal"),
         ipv6=document.flag("ipv6_enabled"),
         routes=tuple(_route(entry) for entry in document.sections("routes") or ()),
+        names=not _is_nameless(options),
+        name_servers=_name_servers(document, options),
     )
 
 
 def kept(network: Network, document: Section) -> dict[str, Any]:
-    """Return what Podman is to keep: what it told, without subnets, and with what was decided written out."""
-    told = {key: value for key, value in document.members.items() if key != "subnets"}
+    """Return what Podman is to keep: what it told, and what was decided written out.
+
+    No subnets, and as options what Podman refuses or forgets of a network without an address book: name servers, --disable-dns.
+    """
+    told = {key: value for key, value in document.members.items() if key not in {"subnets", "network_dns_servers"}}
+    resolves = network.names and document.flag("dns_enabled", default=True)
     options = {**document.mapping("options"), "lease": network.lease}
-    decided = {"network_interface": network.bridge, "dns_enabled": False, "ipam_options": NO_BOOK, "options": options}
-    return {**told, **decided}
+    if not resolves:
+        options[NAMELESS] = "true"
+    if network.name_servers:
+        options[NAME_SERVERS] = ",".join(map(str, network.name_servers))
+    decided = {"network_interface": network.bridge, "dns_enabled": resolves, "ipam_options": NO_BOOK}
+    return {**told, **decided, "options": options}
 
 
 def notice(network: Network) -> str:
@@ -88,15 +103,12 @@ def _refuse_foreign_addresses(document: Section) -> None:
             f"IPAM driver {quoted(ipam.text('driver'))} cannot serve this network",
             "leave --ipam-driver out: the addresses of a lease live in one book, for all runtimes of the host",
         )
-    if document.texts("network_dns_servers"):
-        raise CniError(
-            Code.INVALID_CONFIG,
-            "this driver runs no name server that could ask others",
-            "leave --dns out here, and give it to podman run",
-        )
 
 
-OPTIONS = ("lease", "mtu")
+NAMELESS, NAME_SERVERS = "disable_dns", "dns"
+"""What --disable-dns and --dns become; "dns_enabled" is false in every network that Podman keeps without an address book."""
+
+OPTIONS = ("lease", "mtu", NAMELESS, NAME_SERVERS)
 
 
 def _lease(options: Section | None) -> str:
@@ -108,7 +120,8 @@ def _lease(options: Section | None) -> str:
         raise CniError(
             Code.INVALID_CONFIG,
             f"unsupported network option {quoted(unknown[0])}",
-            f"-o takes {' and '.join(OPTIONS)}: lease=PATH is the lease file, mtu=BYTES is for containers",
+            f"-o takes {', '.join(OPTIONS)}: lease=PATH is the lease file, mtu=BYTES is for containers, dns=ADDRESS,... "
+            "are asked about names that are no container's",
         )
     path = options.text("lease")
     if path and not path.startswith("/"):
@@ -123,6 +136,27 @@ def _mtu(options: Section | None) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 9 and LOWEST_MTU <= int(text) <= HIGHEST_MTU):
         options.refuse("mtu", text, f"a number of bytes between {LOWEST_MTU} and {HIGHEST_MTU}")
     return int(text)
+
+
+def _is_nameless(options: Section | None) -> bool:
+    text = options.text(NAMELESS, "false") if options else "false"
+    if options is not None and text not in {"true", "false"}:
+        options.refuse(NAMELESS, text, "true or false")
+    return text == "true"
+
+
+def _name_servers(document: Section, options: Section | None) -> tuple[IPAddress, ...]:
+    """Return those of --dns, as it comes to create, and of our option."""
+    kept = options.text(NAME_SERVERS) if options else ""
+    texts = dict.fromkeys((*filter(None, kept.split(",")), *document.texts("network_dns_servers")))
+    return tuple(_name_server(document, text) for text in texts)
+
+
+def _name_server(document: Section, text: str) -> IPAddress:
+    try:
+        return addresses.parse_address(text)
+    except ValueError:
+        document.refuse("network_dns_servers", text, "the IP address of a name server")
 
 
 def _route(entry: Section) -> Route:

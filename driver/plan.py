@@ -9,14 +9,19 @@ import json
 
 from cni import results
 from cni.versions import NEWEST
-from driver import network
+from driver import network, zones
+from driver.zones import Entry, Zone
 from lease.file import DEFAULT_PATH
+
+SHORT = 12
+"""How much of a container's id Podman shows, and takes for a name."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from typing import Any
 
-    from cni.types import Result
+    from cni.types import Address, IPAddress, Result
     from driver.attachment import Attachment, Names, Port
 
 
@@ -55,23 +60,45 @@ def removals(names: Names) -> tuple[tuple[str, bytes], ...]:
     return ("portmap", _document(names, "portmap", mapped)), ("bridge", _document(names, "bridge", attached))
 
 
+def named(attachment: Attachment, attached: Result, netns: str) -> tuple[Zone, Entry]:
+    """Return the zone of the network as this host knows it now, and the container's names in it."""
+    door, names = attachment.network, attachment.names
+    _, _, ips = _interface(attached, names, netns)
+    short = names.container_id[:SHORT]
+    gateways = tuple(dict.fromkeys(entry.gateway for entry in ips if entry.gateway))
+    return Zone(names.network, gateways, door.internal, door.name_servers), Entry(
+        names.container_id,
+        names.alias,
+        tuple(entry.address.ip for entry in ips),
+        zones.names((attachment.container_name, *attachment.aliases, short)),
+    )
+
+
 def status(attached: Result, names: Names, netns: str) -> dict[str, Any]:
-    """Return the status block of netavark (runtimes.md C.2) for the interface in the container."""
+    """Return the status block of netavark (runtimes.md C.2) for the interface in the container, without name servers."""
+    name, mac, ips = _interface(attached, names, netns)
+    subnets = [
+        {"ipnet": str(entry.address), **({"gateway": str(entry.gateway)} if entry.gateway else {})} for entry in ips
+    ]
+    return {"interfaces": {name: {"mac_address": mac, "subnets": subnets}}, **resolver(())}
+
+
+def resolver(servers: Collection[IPAddress]) -> dict[str, Any]:
+    """Return the part of the status block that Podman makes resolv.conf of; without servers the container has the host's."""
+    return {
+        "dns_server_ips": [str(server) for server in servers],
+        "dns_search_domains": [zones.SEARCH] if servers else [],
+    }
+
+
+def _interface(attached: Result, names: Names, netns: str) -> tuple[str, str, tuple[Address, ...]]:
+    """Return name, MAC and addresses of the interface in the container."""
     index, end = next(
         (index, end)
         for index, end in enumerate(attached.interfaces)
         if (end.name, end.sandbox) == (names.ifname, netns)
     )
-    subnets = [
-        {"ipnet": str(entry.address), **({"gateway": str(entry.gateway)} if entry.gateway else {})}
-        for entry in attached.ips
-        if entry.interface == index
-    ]
-    return {
-        "interfaces": {names.ifname: {"mac_address": end.mac, "subnets": subnets}},
-        "dns_server_ips": list(attached.dns.nameservers),
-        "dns_search_domains": list(attached.dns.search),
-    }
+    return end.name, end.mac, tuple(entry for entry in attached.ips if entry.interface == index)
 
 
 def _document(names: Names, program: str, members: dict[str, Any]) -> bytes:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 from cni import invoke, request, skel
 from cni.errors import CniError, Code
-from driver import attachment, network, plan
+from driver import attachment, network, plan, register
+from driver.register import Register
 from kernel import namespaces
 from kernel.errors import KernelError
 from kernel.network import Network
@@ -30,12 +31,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a call happens in: `path` is where the CNI programs are (CNI_PATH), `log` takes lines for people."""
+    """What a call happens in: `path` is where the CNI programs are (CNI_PATH), `log` takes lines for people, `caller` is netavark."""
 
     path: str
     environ: Mapping[str, str]
     log: Callable[[str], object]
     siblings: Siblings | None = None
+    caller: int = 0
+
+    @property
+    def register(self) -> Register:
+        """The names of this host's containers."""
+        return Register(register.FOLDER, self.caller, self.environ)
 
 
 def create(document: Section, around: Surroundings) -> dict[str, Any]:
@@ -50,7 +57,7 @@ def create(document: Section, around: Surroundings) -> dict[str, Any]:
 
 
 def setup(document: Section, netns: str, around: Surroundings) -> dict[str, Any]:
-    """Attach the container and publish its ports; return netavark's status block. Undone as a whole when a part fails."""
+    """Attach the container, publish its ports and its names; return netavark's status block. Undone as a whole when a part fails."""
     asked = attachment.parse(document)
     _require_families(asked)
     with ExitStack() as undo:
@@ -62,6 +69,7 @@ def setup(document: Section, netns: str, around: Surroundings) -> dict[str, Any]
         elif asked.ports:
             around.log(f"tulle: no port is published through {asked.network.name}, which is internal")
         told = plan.status(attached, asked.names, netns)
+        told |= _name(asked, attached, netns, around)
         undo.pop_all()
     return told
 
@@ -69,6 +77,19 @@ def setup(document: Section, netns: str, around: Surroundings) -> dict[str, Any]
 def teardown(document: Section, netns: str, around: Surroundings) -> None:
     """Remove all that names the attachment, be the namespace there or not. Raises all failures as one group."""
     _remove(attachment.parse_names(document), netns, around)
+
+
+def _name(asked: Attachment, attached: Result, netns: str, around: Surroundings) -> dict[str, Any]:
+    """Return whom the container is to ask for names. Without them it runs as well, so no trouble with them is a refusal."""
+    if not asked.network.names:
+        return {}
+    try:
+        servers, trouble = around.register.enter(*plan.named(asked, attached, netns))
+    except OSError as failure:
+        servers, trouble = (), str(failure)
+    if trouble:
+        around.log(f"tulle: names of containers do not resolve on {asked.network.name}: {trouble}")
+    return plan.resolver(servers)
 
 
 def _attach(asked: Attachment, netns: str, around: Surroundings) -> Result:
@@ -116,7 +137,12 @@ def _take_back(names: Names, netns: str, around: Surroundings) -> None:
 
 
 def _remove(names: Names, netns: str, around: Surroundings) -> None:
-    failures: list[CniError] = []
+    """Remove the names first: whatever is left by one who is killed here, nobody is led to it."""
+    failures: list[Exception] = []
+    try:
+        around.register.strike(names.alias)
+    except OSError as failure:
+        failures.append(failure)
     for program, told in plan.removals(names):
         try:
             _call(around, names, netns, program, "DEL", told)

@@ -5,6 +5,7 @@
 - --ip, --mac-address and aliases are kept; reload keeps the address too
 - connect and disconnect add and take away an interface; a published port stays as long as one of the networks does
 - after a firewall reload `tulle repair` names Podman's own command, which opens the published port again
+- containers find each other by name and by alias, after a reload too, and no longer when disconnected
 - a removed container leaves no link and no claimed address
 
 Podman's files lie over the pretend host's /usr, whose other programs go on with the newer libc. Skipped only where they are not
@@ -13,6 +14,7 @@ unpacked, and never in CI.
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -36,7 +38,7 @@ def make_podman(host: Host) -> Podman:
 
 @pytest.fixture(scope="module")
 def podmans() -> Iterator[tuple[Podman, Podman]]:
-    netavark.require("usr/bin/podman", "usr/lib/podman/netavark")
+    netavark.require("usr/bin/podman", "usr/lib/podman/netavark", "usr/lib/podman/aardvark-dns")
     with Lab({"host-a": 1, "host-b": 2}) as lab:
         lab.start_daemons("--ip-masq")
         first, second = (make_podman(host) for host in lab.hosts.values())
@@ -153,6 +155,28 @@ def test_after_a_firewall_reload_repair_names_the_command_that_mends(podmans: tu
 
     assert caller.once("mended", "wget", "-q", "-O", "-", published) == PAGE
     own.run("rm", "--force", "--time", "0", "flushed")
+
+
+def test_containers_find_each_other_by_name_and_alias(podmans: tuple[Podman, Podman]) -> None:
+    own = podmans[1]
+    own.run("network", "create", "--driver", "tulle", "named")
+    page = replace(own, network="named")
+    page.start("server", "httpd", "-f", "-p", "80", "-h", "/www", options=("--network-alias", "page"))
+    page.start("asker", "sleep", "100000")
+
+    assert f"nameserver {own.host.lease()['FLANNEL_SUBNET'].partition('/')[0]}" in own.execute(
+        "asker", "cat", "/etc/resolv.conf"
+    )
+    assert [own.execute("asker", "wget", "-q", "-O", "-", f"http://{name}/") for name in ("server", "page")] == [
+        PAGE
+    ] * 2
+    own.run("network", "reload", "server")
+    assert own.execute("asker", "wget", "-q", "-O", "-", "http://page.dns.podman/") == PAGE
+    own.run("network", "disconnect", "named", "server")
+    refused = own.attempt("exec", "asker", "wget", "-q", "-O", "-", "http://page.dns.podman/")
+    assert (refused.returncode, "bad address 'page.dns.podman'" in refused.stderr) == (1, True)
+    for name in ("server", "asker"):
+        own.remove(name)
 
 
 def test_a_removed_container_leaves_no_link_and_no_claim(podmans: tuple[Podman, Podman]) -> None:

@@ -1,7 +1,7 @@
 """Does what Podman does with netavark: creates a network through the plugin, and has netavark set containers up and tear them down.
 
 netavark is the one of Debian's next suite (build/newer.sh), run with that suite's own libraries. Must not know what the plugin does.
-Blind spot: the address book and the name server of netavark's own drivers, which plugins have no part in.
+Blind spot: the address book of netavark's own drivers, which plugins have no part in.
 """
 
 import json
@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ NETAVARK = (
     LIBRARIES,
     TREE / "usr" / "lib" / "podman" / "netavark",
 )
+AARDVARK = TREE / "usr" / "lib" / "podman" / "aardvark-dns"
 PLUGINS = DIST / "netavark"
 
 
@@ -45,7 +47,11 @@ class RefusedError(Exception):
 
 def call(host: Host, command: Sequence[str | Path], told: Json) -> Json:
     """Run a command that takes JSON and answers with JSON or an error document."""
-    done = host.place.attempt(*command, stdin=json.dumps(told), env={"PATH": PATH})
+    return answer(host.place.attempt(*command, stdin=json.dumps(told), env={"PATH": PATH}))
+
+
+def answer(done: CompletedProcess[str]) -> Json:
+    """Return what a command answered; RefusedError with its words if it refused."""
     said: Json = json.loads(done.stdout or "{}")
     if done.returncode:
         raise RefusedError(said["error"])
@@ -64,7 +70,9 @@ def create(host: Host, name: str, **given: Any) -> Json:
         "dns_enabled": True,
         **given,
     }
-    return call(host, (PLUGINS / "tulle", "create"), network)
+    return call(host, (PLUGINS / "tulle", "create"), network) | {
+        "dns_enabled": False
+    }  # Podman's word on every IPAM "none"
 
 
 @dataclass(frozen=True)
@@ -95,10 +103,25 @@ class Container:
 
 def run(host: Host, verb: str, container: Container) -> Json:
     """Have netavark `setup` or `teardown` a container; RefusedError with its words."""
+    return answer(attempt(host, verb, container, name_server(host.workdir)))
+
+
+def attempt(host: Host, verb: str, container: Container, aardvark: Path) -> CompletedProcess[str]:
+    """Have netavark do so, told of that name server, as Podman tells it what it found; return all it said."""
     config = host.workdir / f"netavark-{host.name}"
     config.mkdir(exist_ok=True)
-    words = ("--config", config, "--plugin-directory", PLUGINS, verb, f"/run/netns/{container.name}")
-    return call(host, (*NETAVARK, *words), container.options)
+    found = ("--plugin-directory", PLUGINS, "--aardvark-binary", aardvark)
+    words = (*NETAVARK, "--config", config, *found, verb, f"/run/netns/{container.name}")
+    return host.place.attempt(*words, stdin=json.dumps(container.options), env={"PATH": PATH})
+
+
+def name_server(folder: Path) -> Path:
+    """Return a program in `folder` that is the newer aardvark-dns with its own libraries."""
+    program = folder / "aardvark-dns"
+    if not program.exists():
+        program.write_text(f'#!/bin/sh\nexec {" ".join(map(str, NETAVARK[:3]))} {AARDVARK} "$@"\n')
+        program.chmod(0o755)
+    return program
 
 
 def port(host_port: int, container_port: int, *, host_ip: str = "", protocol: str = "tcp", length: int = 1) -> Json:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from driver import name_server, register
 from driver.plugin import Surroundings
 
 SCRIPT = """#!/bin/sh
@@ -38,11 +39,14 @@ class Programs:
 
     def around(self, *said: list[str]) -> Surroundings:
         """Return surroundings whose lines for people go to `said`."""
-        return Surroundings(str(self.folder), {"PATH": "/usr/bin:/bin"}, said[0].append if said else print)
+        log = said[0].append if said else print
+        return Surroundings(str(self.folder), {"PATH": "/usr/bin:/bin"}, log)
 
 
 @pytest.fixture
-def programs(tmp_path: Path) -> Programs:
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
+    monkeypatch.setattr(name_server, "PLACES", ())  # a real name server would listen on this machine
+    monkeypatch.setattr(register, "FOLDER", str(tmp_path / "names"))
     for name in ("bridge", "portmap"):
         (tmp_path / name).write_text(SCRIPT.format(folder=tmp_path))
         (tmp_path / name).chmod(0o755)

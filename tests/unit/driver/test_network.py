@@ -2,11 +2,13 @@
 
 - what Podman keeps says everything it told but subnets, and has the bridge, the lease file and an address book that is not Podman's
 - what was kept reads as what was created
-- a subnet, an address book of Podman's, a name server and an unknown option are refused with what to do instead
+- a subnet, an address book of Podman's, what is no name server and an unknown option are refused with what to do instead
+- names resolve unless --disable-dns was given; name servers that were given are asked about all others
 - whoever creates a network learns that it is not isolated from others on its lease
 """
 
 import json
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
@@ -26,7 +28,6 @@ def test_podman_keeps_what_it_told_with_what_was_decided() -> None:
     assert kept() == {
         **CREATE,
         "network_interface": "tulle0",
-        "dns_enabled": False,
         "ipam_options": {"driver": "none"},
         "options": {"lease": "/run/flannel/subnet.env"},
     }
@@ -43,6 +44,21 @@ def test_netavark_hands_back_the_network_that_was_created() -> None:
     assert network.parse(Section(SETUP["network"])) == network.parse(Section(CREATE))
 
 
+def test_names_resolve_unless_podman_was_told_otherwise() -> None:
+    by_podman = {"dns_enabled": False}  # which says so of every network with our ipam_options
+
+    assert network.parse(Section(kept() | by_podman)).names
+    assert not network.parse(Section(kept(dns_enabled=False) | by_podman)).names
+    assert not network.parse(Section(kept(options={"disable_dns": "true"}) | by_podman)).names
+
+
+def test_name_servers_for_all_other_names_are_kept() -> None:
+    given = kept(network_dns_servers=["192.0.2.53", "2001:db8::53"])
+
+    assert "network_dns_servers" not in given  # Podman refuses them where it gives no addresses
+    assert network.parse(Section(given)).name_servers == (ip_address("192.0.2.53"), ip_address("2001:db8::53"))
+
+
 def test_an_empty_list_of_subnets_is_none() -> None:
     assert "subnets" not in kept(subnets=[])
 
@@ -52,8 +68,10 @@ def test_an_empty_list_of_subnets_is_none() -> None:
     [
         ({"subnets": [{"subnet": "10.9.0.0/24"}]}, "leave --subnet"),
         ({"ipam_options": {"driver": "host-local"}}, "leave --ipam-driver out"),
-        ({"network_dns_servers": ["192.0.2.53"]}, "give it to podman run"),
-        ({"options": {"isolate": "true"}}, "-o takes lease and mtu"),
+        ({"network_dns_servers": ["dns.example"]}, "the IP address of a name server"),
+        ({"options": {"isolate": "true"}}, "-o takes lease, mtu, disable_dns, dns"),
+        ({"options": {"dns": "192.0.2.53,here"}}, 'got "here": expected the IP address of a name server'),
+        ({"options": {"disable_dns": "yes"}}, "true or false"),
         ({"options": {"lease": "subnet.env"}}, "an absolute path"),
         ({"options": {"mtu": "big"}}, "a number of bytes between 68 and 65535"),
         ({"options": {"mtu": "67"}}, "a number of bytes between 68 and 65535"),

@@ -3,7 +3,8 @@
 - `bridge` gets the lease, the bridge, the wishes, and a default route unless the network is internal; `bridge` and `host-local` read it
 - ports are published behind what `bridge` answered, and never inside an internal network
 - a removal needs names only, ports first
-- the status has the addresses of the container's own interface
+- the status has the addresses of the container's own interface, and a domain only with a name server
+- a container goes by its name, its aliases and its short id, at every address of its own
 """
 
 import json
@@ -18,9 +19,9 @@ import ipam.config
 import meta.portmap.config
 from cni import request
 from cni.config import Section
-from cni.types import Address, Dns, Interface, Result
+from cni.types import Address, Interface, Result
 from driver import attachment, plan
-from tests.unit.driver.recorded import PLAIN, SETUP
+from tests.unit.driver.recorded import CONTAINER, PLAIN, SETUP
 
 ASKED = attachment.parse(Section(SETUP))
 NETNS = "/run/netns/one"
@@ -34,7 +35,6 @@ ATTACHED = Result(
         Address(ip_interface("10.42.7.9/24"), ip_address("10.42.7.1"), 2),
         Address(ip_interface("fd00:42::9/64"), None, 2),
     ),
-    dns=Dns(nameservers=("192.0.2.53",), search=("example",)),
 )
 
 
@@ -102,6 +102,22 @@ def test_podman_is_told_the_addresses_of_the_containers_interface() -> None:
                 "subnets": [{"ipnet": "10.42.7.9/24", "gateway": "10.42.7.1"}, {"ipnet": "fd00:42::9/64"}],
             }
         },
-        "dns_server_ips": ["192.0.2.53"],
-        "dns_search_domains": ["example"],
+        "dns_server_ips": [],
+        "dns_search_domains": [],
+    }
+
+
+def test_a_container_has_its_name_its_aliases_and_its_short_id_at_every_address() -> None:
+    zone, entry = plan.named(ASKED, ATTACHED, NETNS)
+
+    assert (zone.network, zone.gateways, zone.internal) == ("podman-tulle", (ip_address("10.42.7.1"),), False)
+    assert entry.names == ("web", "page", CONTAINER[:12])
+    assert entry.alias == f"podman-tulle/{CONTAINER}/lan0"
+    assert entry.addresses == (ip_address("10.42.7.9"), ip_address("fd00:42::9"))
+
+
+def test_podman_is_told_the_domain_of_names_where_there_is_a_server() -> None:
+    assert plan.resolver([ip_address("10.42.7.1"), ip_address("fd00:42::1")]) == {
+        "dns_server_ips": ["10.42.7.1", "fd00:42::1"],
+        "dns_search_domains": ["dns.podman"],
     }

@@ -4,6 +4,7 @@
 - a setup whose ports are refused removes both and passes the refusal on
 - a setup of a network made with --ipv6 is refused on a lease without IPv6, before anything is run
 - teardown attempts every step and tells all failures
+- trouble with names is said, and refuses nothing; with disable_dns nothing is kept of them
 - create tells what the network is, and that there is no lease yet
 
 What becomes of the kernel is looked at in tests/e2e/test_netavark.py.
@@ -16,7 +17,7 @@ import pytest
 
 from cni.config import Section
 from cni.errors import CniError
-from driver import plugin
+from driver import plugin, register
 from tests.unit.driver.conftest import Programs
 from tests.unit.driver.recorded import CREATE, PLAIN, SETUP
 
@@ -44,7 +45,31 @@ def test_inside_an_internal_network_the_user_is_told_that_no_port_is_published(p
     plugin.setup(Section(internal), NETNS, programs.around(said))
 
     assert programs.calls() == [f"bridge ADD {NETNS} lan0"]
-    assert said == ["tulle: no port is published through tulle, which is internal"]
+    assert said[0] == "tulle: no port is published through tulle, which is internal"
+
+
+def test_without_a_name_server_setup_says_why_and_goes_on(programs: Programs) -> None:
+    said: list[str] = []
+    told = plugin.setup(Section(PLAIN | {"network_options": SETUP["network_options"]}), NETNS, programs.around(said))
+
+    assert [told[key] for key in ("dns_server_ips", "dns_search_domains")] == [[], []]
+    reason = "aardvark-dns is not installed; Debian has it in the package aardvark-dns"
+    assert said == [f"tulle: names of containers do not resolve on tulle: {reason}"]
+
+
+def test_a_setup_that_cannot_keep_names_says_so_and_goes_on(programs: Programs) -> None:
+    said: list[str] = []
+    Path(register.FOLDER).write_text("a file in the way")
+    plugin.setup(Section(PLAIN | {"network_options": SETUP["network_options"]}), NETNS, programs.around(said))
+
+    assert [line.startswith("tulle: names of containers do not resolve on tulle: ") for line in said] == [True]
+
+
+def test_without_names_nothing_is_kept_of_them(programs: Programs) -> None:
+    nameless = {**SETUP, "network": {**SETUP["network"], "options": {"disable_dns": "true"}}}
+    told = plugin.setup(Section(nameless), NETNS, programs.around())
+
+    assert (told["dns_server_ips"], Path(register.FOLDER).exists()) == ([], False)
 
 
 def test_a_setup_whose_ports_are_refused_removes_all_of_it(programs: Programs) -> None:
