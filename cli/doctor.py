@@ -16,6 +16,7 @@ from cli import daemon, remains, runtimes, survey, ways
 from cli.checks import Check, Evidence, Finding, InapplicableError, agreed, host, leftovers, tunnel
 from cli.runtimes import Seen
 from cli.survey import Survey
+from driver import register
 from kernel import iptables
 from kernel.errors import KernelError
 from overlay.backends import IPNetwork
@@ -55,6 +56,8 @@ CHECKS = (
           "rules of iptables and nftables, and links, that name an attachment", leftovers.leaks),
     Check("programs",       "a runtime joins a container to the network only with a configuration and every program it names",
           "/etc/cni/net.d, the plugin directories and, for Podman, our network driver; of Podman, containerd and nerdctl", leftovers.programs),
+    Check("names",          "containers of Podman look for each other by name before they send a packet",
+          "whether aardvark-dns runs for the networks of the Podman driver, or why it was not started", leftovers.names),
 )
 # fmt: on
 
@@ -132,9 +135,9 @@ def _verdict(check: Check, seen: Evidence) -> Verdict:
 def gather(found: Survey, looked: tuple[Seen, ...]) -> Evidence:
     """See what a survey does not: other hosts' answers, what attachments left, the firewall, other daemons."""
     conflists = [one for each in looked for one in each.conflists]
-    return Evidence(
-        found, ways.ask(found), remains.find(found, conflists), looked, _forward_drops(found), tuple(_daemons())
-    )
+    left = remains.find(found, conflists)
+    drops = _forward_drops(found)
+    return Evidence(found, ways.ask(found), left, looked, drops, tuple(_daemons()), register.trouble())
 
 
 def _forward_drops(found: Survey) -> bool:

@@ -65,6 +65,11 @@ class NameServer:
                     pidfd_send_signal(process, SIGHUP)
             return bool(found)
 
+    def runs(self) -> bool:
+        """Tell whether there is a server."""
+        with self._processes() as found:
+            return bool(found)
+
     def end(self) -> None:
         """End the server and return when it is gone; by itself it would go later, and might miss who comes meanwhile."""
         from signal import SIGKILL, SIGTERM, pidfd_send_signal  # noqa: PLC0415 - as above

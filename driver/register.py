@@ -61,12 +61,12 @@ class Register:
             servers = zones.untold(present, zone, entry.container_id, local)
             wanted = zones.entered(present, zone, replace(entry, told=servers))
             self._write(Known(wanted, before.trouble), local)
-            trouble = self._serve()
-            if trouble:
+            problem = self._serve()
+            if problem:
                 servers, wanted = (), zones.entered(present, zone, entry)
-            if trouble or before.trouble:
-                self._remember(Known(wanted, trouble))
-        return servers, trouble if trouble != before.trouble else ""
+            if problem or before.trouble:
+                self._remember(Known(wanted, problem))
+        return servers, problem if problem != before.trouble else ""
 
     def strike(self, alias: str) -> None:
         """Forget the container whose host link has this alias; the server goes with the last one. Raises OSError."""
@@ -93,8 +93,8 @@ class Register:
     def _serve(self) -> str:
         try:
             self._server.serve()
-        except SilentError as trouble:
-            return str(trouble)
+        except SilentError as problem:
+            return str(problem)
         return ""
 
     @contextmanager
@@ -128,6 +128,16 @@ def read(folder: str = FOLDER) -> Known:
             members = json.load(file)
         return Known(zones.load(members["zones"]), str(members["trouble"]))
     return Known()
+
+
+def trouble(folder: str = FOLDER) -> str | None:
+    """Return why names do not resolve on this host now, empty when they do; None where no container has names."""
+    known = read(folder)
+    if not known.zones:
+        return None
+    if known.trouble or NameServer(os.path.join(folder, SERVED), 0, {}).runs():
+        return known.trouble
+    return "aardvark-dns, which answered for them, has ended"
 
 
 def _local(host: Network) -> frozenset[IPAddress]:

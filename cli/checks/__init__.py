@@ -31,6 +31,8 @@ class Evidence:
     forward_drops: bool = False
     daemons: tuple[str, ...] = ()
     """Names of the overlay daemons that run in this network namespace."""
+    nameless: str | None = None
+    """Why names of containers do not resolve, empty when they do; None where none has a name to resolve."""
 
 
 class InapplicableError(Exception):

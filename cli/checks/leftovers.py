@@ -45,6 +45,15 @@ def programs(seen: Evidence) -> Iterator[Finding]:
                 )
 
 
+def names(seen: Evidence) -> Iterator[Finding]:
+    """Hold that names of containers on networks of the Podman driver resolve."""
+    if seen.nameless is None:
+        raise InapplicableError("no container here is on a network of the Podman driver with names")
+    if seen.nameless:
+        remedy = "mend that, and start a container: it has names from then on, and those before when started again"
+        yield Finding(f"names do not resolve: {seen.nameless}", remedy)
+
+
 def _told(one: Remain) -> Finding:
     whose = f" of {one.owner.alias}" if one.owner else ""
     unknown = "tulle gc keeps it; if its container is gone, have the runtime detach that (DEL), which takes it away"

@@ -135,6 +135,29 @@ def cut_off(lab: Lab) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def nameless(lab: Lab) -> Iterator[None]:
+    """Start a container on a network of the Podman driver where no name server is installed."""
+    host, driver = lab.hosts["host-a"], DIST / "netavark" / "tulle"
+    told = json.dumps(
+        {
+            "container_id": "nameless",
+            "container_name": "nameless",
+            "network": {"name": "web", "options": {}},
+            "network_options": {"interface_name": "eth0"},
+        }
+    )
+    attachment = host.make_namespace("nameless")
+    host.place.run("mount", "-t", "tmpfs", "tmpfs", "/usr/lib/podman")
+    try:
+        host.place.run(driver, "setup", attachment.netns, stdin=told)
+        yield
+    finally:
+        host.place.run("umount", "/usr/lib/podman")
+        host.place.run(driver, "teardown", attachment.netns, stdin=told)
+        host.place.ip("netns delete nameless")
+
+
+@contextlib.contextmanager
 def unbooked(lab: Lab) -> Iterator[None]:
     """Take a container's addresses out of the book."""
     host = lab.hosts["host-a"]
@@ -161,6 +184,7 @@ BROKEN: dict[str, tuple[set[str], str, Break]] = {
             (FIX_LEASE,),
         ),
     ),
+    "no name server": ({"names"}, "names do not resolve: aardvark-dns is not installed", nameless),
     "no lease file": (
         {"lease-file"},
         "there is none",

@@ -4,6 +4,7 @@
 - what a killed one left half done is made good by the next: files that follow from ours, files that do not, a server not told
 - a register that nobody could have written is begun anew
 - trouble with the server is told once, and again when it is another
+- whether names resolve, and why not, can be asked without changing anything
 - many at once all enter
 """
 
@@ -140,12 +141,20 @@ def test_trouble_is_told_once_and_again_when_it_is_another(
     monkeypatch.setattr(name_server, "PLACES", ())
     assert enter(1)[0] == ()
     assert enter(2) == ((), "")
-    assert "not installed" in json.loads((folder / register.STATE).read_text())["trouble"]
+    assert "not installed" in (register.trouble(str(folder)) or "")
 
     (tmp_path / "aardvark-dns").write_text("#!/bin/sh\necho no >&2; exit 1\n")
     (tmp_path / "aardvark-dns").chmod(0o755)
     monkeypatch.setattr(name_server, "PLACES", (str(tmp_path),))
     assert enter(3) == ((), f"{tmp_path}/aardvark-dns does not start: no")
+
+
+def test_whether_names_resolve_can_be_asked(enter: Enter, names: Register, folder: Path) -> None:
+    assert register.trouble(str(folder)) is None
+    enter(1)
+    assert register.trouble(str(folder)) == ""
+    names._server.end()
+    assert register.trouble(str(folder)) == "aardvark-dns, which answered for them, has ended"
 
 
 def test_names_without_a_server_are_answered_by_the_next_one(

@@ -1,4 +1,5 @@
-"""Claims about the checks of what was left and what runtimes find: the remedy follows the verdict, a broken file is named."""
+"""Claims about the checks of what was left and what runtimes find: the remedy follows the verdict, a broken file is named, and so
+is the reason why names do not resolve."""
 
 from dataclasses import replace
 
@@ -50,3 +51,15 @@ def test_without_a_runtime_there_is_nothing_to_look_at(well: Evidence) -> None:
 def test_a_runtime_with_our_driver_needs_no_configuration(well: Evidence) -> None:
     driven = Seen(RUNTIME, (), {}, "/usr/local/libexec/netavark/tulle")
     assert list(leftovers.programs(replace(well, runtimes=(driven,)))) == []
+
+
+def test_the_reason_why_names_do_not_resolve_is_told(well: Evidence) -> None:
+    (found,) = leftovers.names(replace(well, nameless="aardvark-dns is not installed"))
+
+    assert found.saw == "names do not resolve: aardvark-dns is not installed"
+    assert list(leftovers.names(replace(well, nameless=""))) == []
+
+
+def test_without_names_there_is_nothing_to_look_at(well: Evidence) -> None:
+    with pytest.raises(InapplicableError, match="Podman driver"):
+        list(leftovers.names(well))
