@@ -101,14 +101,15 @@ class NameServer:
             raise SilentError(f"{PROGRAM} is not installed; Debian has it in the package {PROGRAM}")
         words = [program, "--config", self.folder, "--port", PORT, "run"]
         scope = tools.find("systemd-run", self.environ.get("PATH", os.defpath).split(":"))
+        ways = [words]
         if scope and os.path.isdir(self.booted):
-            words = [scope, "--quiet", "--scope", *words]
-        try:
-            problem = _run(words, self.environ)
-        except OSError as error:
-            problem = error.strerror or str(error)
-        if problem:
-            raise SilentError(f"{program} does not start: {problem}")
+            ways.insert(0, [scope, "--quiet", "--scope", *words])
+        problem = ""
+        for way in ways:  # where systemd gives no scope, names that end with a service are better than none
+            problem = _run(way, self.environ)
+            if not problem:
+                return
+        raise SilentError(f"{program} does not start: {problem}")
 
     @contextmanager
     def _processes(self) -> Iterator[list[int]]:
@@ -155,9 +156,13 @@ def _run(words: list[str], environ: Mapping[str, str]) -> str:
     import subprocess  # noqa: PLC0415 - only when a server is really started
 
     nothing, pipe = subprocess.DEVNULL, subprocess.PIPE
-    with subprocess.Popen(
-        words, stdin=nothing, stdout=nothing, stderr=pipe, env=dict(environ), cwd="/", start_new_session=True
-    ) as child:
+    try:
+        child = subprocess.Popen(
+            words, stdin=nothing, stdout=nothing, stderr=pipe, env=dict(environ), cwd="/", start_new_session=True
+        )
+    except OSError as error:
+        return error.strerror or str(error)
+    with child:
         process = os.pidfd_open(child.pid)
         late = not _ended(process, PATIENCE)
         os.close(process)

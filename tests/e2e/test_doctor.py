@@ -11,7 +11,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -50,10 +50,17 @@ def pings(place: Place, address: str) -> bool:
 
 @pytest.fixture
 def still(well: Lab) -> Iterator[Lab]:
-    """The same with the first host's daemon stopped in its tracks, so that it does not mend what a test breaks."""
+    """The same with the first host's daemon stopped in its tracks, so that it does not mend what a test breaks.
+
+    It is stopped while the store is locked for everybody, or it might have the store locked as long as it is stopped.
+    """
     daemon = well.hosts["host-a"].daemon
     assert daemon is not None
-    with daemon.paused():
+    with ExitStack() as stopped:
+        with contextlib.closing(sqlite3.connect(well.workdir / "net.db", timeout=20)) as base:
+            base.execute("BEGIN EXCLUSIVE")
+            stopped.enter_context(daemon.paused())
+            base.rollback()
         yield well
 
 

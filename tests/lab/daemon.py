@@ -73,16 +73,16 @@ class Daemon:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Stop the daemon's process for the block.
+        """Stop the daemon's process for the block; it is stopped when the block begins.
 
         nsenter stops itself for good when it sees its child stopped, so it must not look: stopped first, continued last.
         """
         pid = self.pid
         os.kill(self.job.pid, signal.SIGSTOP)
         try:
-            while state(self.job.pid) != "T":
-                os.sched_yield()
+            _await_stop(self.job.pid)
             os.kill(pid, signal.SIGSTOP)
+            _await_stop(pid)
             yield
         finally:
             os.kill(pid, signal.SIGCONT)
@@ -97,9 +97,10 @@ class Daemon:
         return "\n".join(self.log.read_text().splitlines()[-lines:])
 
 
-def state(pid: int) -> str:
-    """Return the letter of a process's state (proc(5), stat)."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+def _await_stop(pid: int) -> None:
+    """Return when a process that was sent SIGSTOP has stopped."""
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":  # its state (proc_pid_stat(5))
+        os.sched_yield()
 
 
 def start(place: Place, workdir: Path, *options: str, program: Path = DIST / "bin" / "tulled") -> Daemon:

@@ -2,7 +2,7 @@
 
 - it is where netavark was told, else beside netavark, else where Podman looks for helpers
 - what a start complains of is the reason; one that gets nowhere is ended and said so
-- under systemd it is started in a scope of its own, and nowhere else
+- under systemd it is started in a scope of its own, and nowhere else; without one where systemd gives none
 
 What the real one does is looked at in tests/netns/driver/test_name_server.py.
 """
@@ -105,3 +105,12 @@ def test_under_systemd_it_gets_a_scope_of_its_own(
     assert (tmp_path / "run").read_text() == f"{tmp_path}/aardvark-dns --config {tmp_path}/served --port 53 run\n"
     assert (tmp_path / "scope").exists() == booted
     assert not booted or (tmp_path / "scope").read_text() == "--quiet --scope\n"
+
+
+def test_where_systemd_gives_no_scope_it_is_started_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(tmp_path / "aardvark-dns", f'echo "$@" > {tmp_path}/run')
+    program(tmp_path / "bin" / "systemd-run", 'echo "Failed to connect to bus" >&2', "exit 1")
+    monkeypatch.setattr(name_server, "PLACES", (str(tmp_path),))
+
+    server(tmp_path, 0, f"{tmp_path}/bin:/bin", str(tmp_path)).serve()
+    assert (tmp_path / "run").read_text() == f"--config {tmp_path}/served --port 53 run\n"

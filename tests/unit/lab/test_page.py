@@ -78,3 +78,9 @@ def test_a_block_says_where_it_is_typed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "docs").rglob("*.md")), ids=lambda path: path.stem)
 def test_every_page_says_where_its_blocks_are_typed(path: Path) -> None:
     page.read(path, {})
+
+
+def test_lines_of_a_runtimes_own_log_are_no_claim() -> None:
+    block = page.Block(1, ("first",), (), "true\n", "hello\nagain\n")
+    assert block.agrees('hello\ntime="2026-01-01T00:00:00Z" level=error msg="gone"\nagain\n')
+    assert not block.agrees("hello\nwarning\nagain\n")
