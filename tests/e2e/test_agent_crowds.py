@@ -30,9 +30,9 @@ class Jam:
     """An agent of one worker, which is busy until `clear`, and a second request that was taken meanwhile."""
 
     def __init__(self, agent: Agent, directory: Path) -> None:
-        self.agent, self._gate = agent, directory / "gate"
-        os.mkfifo(self._gate)
-        script(directory, "slow", f'read line <{self._gate}; echo "{{}}"')
+        self.agent, self.gate = agent, directory / "gate"
+        os.mkfifo(self.gate)
+        script(directory, "slow", f'read line <{self.gate}; echo "{{}}"')
         slow = Question("flannel", environment("ADD", "a", CNI_PATH=str(directory)), relay(directory, "slow"))
         self.first = self._ask(slow)
         self.second = self._ask(Question("host-local", environment("ADD", "b"), host_local(directory / "book")))
@@ -47,7 +47,7 @@ class Jam:
         return door
 
     def clear(self) -> None:
-        self._gate.write_text("go\n")
+        self.gate.write_text("go\n")
 
 
 @pytest.fixture
@@ -99,11 +99,13 @@ def finished(jam: Jam) -> None:
 
 def test_with_everything_killed_the_launcher_sees_the_end(jam: Jam) -> None:
     workers = [each.pid for each in jam.agent.status().workers]
-    jam.agent.process.kill()
-    for worker in workers:
-        os.kill(worker, signal.SIGKILL)
-    assert ended(jam.second.recv)
-    jam.clear()  # the program that the first request started outlives its worker
+    with jam.gate.open(
+        "w"
+    ):  # as soon as the first request's program is there, which outlives its worker and ends with the block
+        jam.agent.process.kill()
+        for worker in workers:
+            os.kill(worker, signal.SIGKILL)
+        assert ended(jam.second.recv)
 
 
 def opened(process: int) -> int:
