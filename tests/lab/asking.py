@@ -49,7 +49,17 @@ class Question:
 
 
 def ask(agent: Path, build: bytes, question: Question) -> Reply:
-    """Send `question` and return the reply; OSError when nobody listens."""
+    """Send `question` and return the reply; OSError when nobody listens.
+
+    Once more where this process was held up between connecting and sending: a worker waits for 200 ms, a launcher would go cold.
+    """
+    try:
+        return _asked(agent, build, question)
+    except BrokenPipeError:
+        return _asked(agent, build, question)
+
+
+def _asked(agent: Path, build: bytes, question: Question) -> Reply:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door:
         door.settimeout(PATIENCE)
         door.connect(str(agent))
