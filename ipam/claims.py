@@ -38,8 +38,8 @@ class Reservation:
     """One file of a directory of claims.
 
     `path` is relative to the directory; `address` is None when the name is none; `text` is trimmed, None when it could not
-    be read. `vacant` means nobody's, so free for the lock's holder: of zero length, left by a full disk or a crash
-    (plugins#498), or known to be of an earlier boot where the configuration reclaims those (plugins#332).
+    be read. `vacant` means nobody's, so free for the lock's holder: of zero length or of null bytes, left by a full disk or a
+    power failure (plugins#498), or known to be of an earlier boot where the configuration reclaims those (plugins#332).
     """
 
     path: str

@@ -2,7 +2,9 @@
 
 One file an address, named by it; `lock` is held with flock(2) for the whole of a command (contract 3.4). A reservation
 appears complete or not at all: it is written nameless and then linked in, so neither a kill nor a full disk leaves an empty
-file behind. Nothing is synced: claims that a power failure takes belonged to containers it took as well.
+file behind. Nothing is synced: claims that a power failure takes belonged to containers it took as well, and what it leaves
+of them, files of zero length or of null bytes, is vacant.
+A file system that is mounted read-only refuses only what has to be written: to look, and to find nothing to release, is no write.
 Must not know what a range or a lease is.
 """
 # pathlib costs milliseconds that every container's start would pay:
@@ -36,6 +38,15 @@ DEPTH = 8
 """How far below the directory claims are looked for; the reference walks without end."""
 UNSUPPORTED = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT})
 """What says that a file system has no nameless files (open(2), O_TMPFILE) or that /proc is not mounted."""
+
+REMEDIES = {
+    errno.EROFS: "the file system of {path} is mounted read-only: mount it read-write; one with errors is remounted so, dmesg tells",
+    errno.ENOSPC: "the file system of {path} is full: free space or inodes there (df, df -i)",
+    errno.EDQUOT: "the quota of root on the file system of {path} is used up: free space there or raise it",
+    errno.ENAMETOOLONG: "a file name has at most 255 bytes: shorten the name of the network",
+}
+"""What to do when the disk refuses; what is not here is told as WRITABLE."""
+WRITABLE = "{path} must be writable for root"
 
 QUIET = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 """No file of the directory may lead out of it, and no FIFO may hold a container's start up."""
@@ -171,7 +182,7 @@ class Directory:
             found = os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
         except FileNotFoundError:
             return True
-        if not stat.S_ISREG(found.st_mode) or (found.st_size and not self._reclaim):
+        if not stat.S_ISREG(found.st_mode):
             return False
         present = self._read(name)
         if present.vacant:
@@ -190,10 +201,11 @@ def locked(location: str, log: Callable[[str], object], *, create: bool, reclaim
         with contextlib.ExitStack() as held:
             descriptor = _folder(location, create=create)
             held.callback(os.close, descriptor)
-            lock = os.open(LOCK, os.O_RDONLY | os.O_CREAT | QUIET, 0o750, dir_fd=descriptor)
+            lock = _lock(descriptor)
             held.callback(os.close, lock)
             fcntl.flock(lock, fcntl.LOCK_EX)
-            _forget(_beside(location, "reserving"), descriptor)
+            with contextlib.suppress(OSError):  # a crash's leftover, which is in nobody's way
+                _forget(_beside(location, "reserving"), descriptor)
             directory = Directory(location, descriptor, log, reclaim=reclaim)
             held.callback(directory.settle)
             yield directory
@@ -201,8 +213,18 @@ def locked(location: str, log: Callable[[str], object], *, create: bool, reclaim
         raise CniError(
             Code.IO_FAILURE,
             f"address book {location}: {error.strerror or error}",
-            f"{error.filename or location} must be writable for root and its file system not full",
+            REMEDIES.get(error.errno or 0, WRITABLE).format(path=location),
         ) from error
+
+
+def _lock(directory: int) -> int:
+    """Open the lock; where a read-only file system has none, the directory itself, in which nobody can write."""
+    try:
+        return os.open(LOCK, os.O_RDONLY | os.O_CREAT | QUIET, 0o750, dir_fd=directory)
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        return os.open(".", os.O_RDONLY | os.O_DIRECTORY | QUIET, dir_fd=directory)
 
 
 def _folder(location: str, *, create: bool) -> int:
@@ -256,6 +278,10 @@ def _reservation(name: str, directory: int, prefix: str, *, reclaim: bool) -> Re
     try:
         with _opened(name, directory) as (descriptor, size):
             content = os.read(descriptor, min(size, LARGEST))
+            if not content.strip(
+                b"\0"
+            ):  # what a power failure leaves where the name got to the disk and the content did not
+                content = b""
             vacant = not content or (reclaim and boot.is_earlier(descriptor))
     except OSError:
         return Reservation(prefix + name, address, None)

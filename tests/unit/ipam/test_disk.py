@@ -1,9 +1,9 @@
 """Claims on disk.
 
 Rows are those of contract 6. Claims: names, contents, modes and the lock are the reference's byte for byte; a reservation is exclusive and appears whole
-or not at all, also where nameless files or /proc do not exist; blank files are free under the lock; no symlink leads out of
+or not at all, also where nameless files or /proc do not exist; files of zero length or null bytes are free under the lock; no symlink leads out of
 the directory, no FIFO holds anybody up; what the disk refuses is code 5 with the path; a claim is found without reading every
-file, also after somebody else's writes. Not covered: a power failure.
+file, also after somebody else's writes. A power failure is test_crashes'.
 """
 
 import fcntl
@@ -77,9 +77,10 @@ def test_reservation_is_exclusive(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("either_way")
-def test_row_4_blank_file_is_free_under_the_lock(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"", bytes(9), bytes(4096)])
+def test_row_4_what_a_power_failure_leaves_is_free_under_the_lock(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "blue").mkdir()
-    (tmp_path / "blue" / "10.1.2.2").touch()
+    (tmp_path / "blue" / "10.1.2.2").write_bytes(content)
     assert found(tmp_path)[0].vacant
     assert reserve(tmp_path) is not None
     assert (tmp_path / "blue" / "10.1.2.2").read_bytes() == b"abc\r\neth0"
