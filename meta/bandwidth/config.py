@@ -23,11 +23,15 @@ HIGHEST_BURST = (2**32 - 1) * BYTE - 1
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One direction: bits a second, and bits that may pass at once; `key` is where the rate is written."""
+    """One direction: bits a second, and bits that may pass at once; `key` is where the rate is written.
+
+    `typed` tells that a person wrote it. What a runtime sends is cut to what the kernel counts, for nobody can correct it.
+    """
 
     rate: int
     burst: int
     key: str
+    typed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,29 +47,29 @@ def parse(request: Request) -> Settings:
     root = request.config
     runtime = root.section("runtimeConfig")
     wished = runtime.section("bandwidth") if runtime else None
-    for section in (root, wished):
-        if section is not None:
-            _check_form(section)
+    _check_form(root, HIGHEST_BURST)
+    if wished is not None:
+        _check_form(wished, HIGHEST)
     own = wished is None or any(root.contains(key) for key in KEYS)  # one key wins completely, even as null
     chosen = root if own or wished is None else wished
-    return Settings(_limit(chosen, "ingress"), _limit(chosen, "egress"))
+    return Settings(*(_limit(chosen, direction, typed=chosen is root) for direction in ("ingress", "egress")))
 
 
-def _check_form(section: Section) -> None:
+def _check_form(section: Section, highest_burst: int) -> None:
     """Refuse what can be no number of bits, be it in limits that do not count."""
     for key in KEYS:
         bits = section.number(key, lowest=0, highest=HIGHEST)
         if 0 < bits < BYTE:
             section.refuse(key, bits, "0 for no limit, or at least 8 bits: the kernel counts bytes")
-        if key.endswith("Burst") and bits > HIGHEST_BURST:
+        if key.endswith("Burst") and bits > highest_burst:
             raise CniError(
                 Code.INVALID_CONFIG,
                 "burst cannot be more than 4GB",
-                f'invalid value of "{section.where(key)}": got {bits}, expected at most {HIGHEST_BURST} bits',
+                f'invalid value of "{section.where(key)}": got {bits}, expected at most {highest_burst} bits',
             )
 
 
-def _limit(section: Section, direction: str) -> Limit | None:
+def _limit(section: Section, direction: str, *, typed: bool) -> Limit | None:
     rate_key, burst_key = f"{direction}Rate", f"{direction}Burst"
     rate, burst = (section.number(key, highest=HIGHEST) for key in (rate_key, burst_key))
     if bool(rate) != bool(burst):
@@ -76,4 +80,4 @@ def _limit(section: Section, direction: str) -> Limit | None:
             f"if {present} is set, {absent} must also be set",
             f'missing "{keys[absent]}": it goes with "{keys[present]}"',
         )
-    return Limit(rate, burst, section.where(rate_key)) if rate else None
+    return Limit(rate, burst, section.where(rate_key), typed) if rate else None

@@ -5,7 +5,7 @@ Pure: knows limits and the attachment's name; must not see a namespace or a sock
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha512
 
 from cni.errors import CniError, Code
@@ -23,6 +23,9 @@ HIGHEST_LIMIT = 2**32 - 1
 HIGHEST_BUFFER = 2**28 - 1
 """Microseconds; the kernel counts ticks of 64 ns in 32 bits."""
 
+TICKS, MICROSECONDS = 125, 8
+"""So many ticks are so many microseconds."""
+
 PREFIX, DIGITS = "bwp", 12
 
 
@@ -34,15 +37,25 @@ class Bucket:
     limit: int
     buffer: int
 
+    @property
+    def passes(self) -> int:
+        """Return how many bytes may pass at once, as the kernel counts them."""
+        return self.rate * (self.buffer * TICKS // MICROSECONDS * 64) // 10**9
+
 
 @dataclass(frozen=True, slots=True)
 class Shaping:
-    """Everything one ADD limits; `devices` are the names its ifb may have, in the order they are tried."""
+    """Everything one ADD limits; `devices` are the names its ifb may have, in the order they are tried.
+
+    The last two are what the reference makes of the same limits: CHECK takes either.
+    """
 
     owner: Owner
     devices: tuple[str, ...]
     inward: Bucket | None
     outward: Bucket | None
+    reference_inward: Bucket | None
+    reference_outward: Bucket | None
 
     @property
     def limits(self) -> bool:
@@ -57,6 +70,8 @@ def shaping(settings: Settings, owner: Owner) -> Shaping:
         devices=devices(owner),
         inward=_bucket(settings.ingress),
         outward=_bucket(settings.egress),
+        reference_inward=_reference_bucket(settings.ingress),
+        reference_outward=_reference_bucket(settings.egress),
     )
 
 
@@ -80,7 +95,11 @@ def _bucket(limit: Limit | None) -> Bucket | None:
     if limit is None:
         return None
     rate, burst = limit.rate // 8, limit.burst // 8
+    if not limit.typed:  # containerd sends a burst of 2^32-1 with every rate, CRI-O one of eight times that
+        burst = min(burst, HIGHEST_BUFFER * rate // 10**6)
     bucket = Bucket(rate, rate // DELAY + burst, burst * 10**6 // rate)
+    if not limit.typed:
+        bucket = replace(bucket, limit=min(bucket.limit, HIGHEST_LIMIT))
     if bucket.limit > HIGHEST_LIMIT or bucket.buffer > HIGHEST_BUFFER:
         raise CniError(
             Code.INVALID_CONFIG,
@@ -88,4 +107,19 @@ def _bucket(limit: Limit | None) -> Bucket | None:
             f'invalid value of "{limit.key}": expected a burst of less than {HIGHEST_BUFFER // 10**6} seconds of it, '
             "and both together below 4 GB",
         )
+    if not bucket.passes:
+        raise CniError(
+            Code.INVALID_CONFIG,
+            f"a rate of {limit.rate} bit/s with a burst of {limit.burst} bits lets nothing pass",
+            f'invalid burst beside "{limit.key}": expected at least one packet (12000 bits) and a microsecond of the rate',
+        )
     return bucket
+
+
+def _reference_bucket(limit: Limit | None) -> Bucket | None:
+    """Return what the reference leaves in the kernel: its microseconds, ticks and bytes wrap around at 32 bits."""
+    if limit is None:
+        return None
+    rate, burst = limit.rate // 8, limit.burst // 8
+    ticks = burst * 10**6 // rate % 2**32 * TICKS // MICROSECONDS % 2**32
+    return Bucket(rate, (rate // DELAY + burst) % 2**32, -(-ticks * MICROSECONDS // TICKS))

@@ -1,6 +1,7 @@
 """Claims about the verbs of `bandwidth` (contract 4.3, 1.11, section 5).
 
 * ADD answers prevResult with the ifb at its end when it limits egress, and untouched otherwise; a container's second interface has an ifb too.
+* With the burst that containerd and CRI-O send ADD succeeds at every rate of a Kubernetes annotation, both ways, and CHECK agrees.
 * Without limits nothing is touched; without prevResult, interfaces or a veth that prevResult names ADD is refused.
 * An ifb this attachment left behind makes room, a stranger's does not; an end that is limited already is refused untouched.
 * A refused ADD leaves nothing.
@@ -48,6 +49,22 @@ def test_what_is_sent_only_is_limited_on_the_ifb(runtime: Runtime) -> None:
     runtime.add(runtime.container(), runtimeConfig={"bandWidth": EGRESS})
     assert [line.split()[1] for line in runtime.qdiscs("veth1") if "noqueue" not in line] == ["ingress"]
     assert [line.split()[1] for line in runtime.qdiscs(FIRST)] == ["tbf"]
+
+
+@pytest.mark.parametrize("burst", [2**32 - 1, (2**32 - 1) * 8 - 1])
+@pytest.mark.parametrize("rate", [1000, 10**6, 10**9, 10**15])
+def test_a_burst_that_nobody_typed_is_cut(runtime: Runtime, rate: int, burst: int) -> None:
+    wished = {
+        f"{way}{what}": value for way in ("ingress", "egress") for what, value in (("Rate", rate), ("Burst", burst))
+    }
+    container, asked = runtime.container(), {"runtimeConfig": {"bandwidth": wished}}
+    runtime.add(container, **asked)
+    assert runtime.call("CHECK", container, **asked) == {}
+
+
+def test_a_burst_that_somebody_typed_is_refused(runtime: Runtime) -> None:
+    refused = runtime.call("ADD", runtime.container(), ingressRate=1_000_000, ingressBurst=2**32 - 1)
+    assert (refused["code"], "beyond what the kernel can count" in refused["msg"]) == (7, True)
 
 
 def test_without_limits_nothing_is_touched(runtime: Runtime) -> None:

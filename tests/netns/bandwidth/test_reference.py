@@ -1,5 +1,5 @@
 """Claims, beside the reference program: the same configuration makes the same qdiscs, ifb and redirection in the kernel; each program
-removes and checks what the other made.
+removes and checks what the other made, also where the reference's numbers wrapped around.
 """
 
 import json
@@ -66,4 +66,18 @@ def test_the_kernel_has_the_same(runtime: Runtime) -> None:
     assert [each["name"] for each in ours["interfaces"]] == [each["name"] for each in answer["interfaces"]]
     assert theirs(runtime, "CHECK", container, **BOTH) == {}
     assert theirs(runtime, "DEL", container) == {}
+    assert runtime.ifbs() == {}
+
+
+@pytest.mark.parametrize("rate", [1000, 1_000_000, 10**9])
+@pytest.mark.parametrize("burst", [2**32 - 1, (2**32 - 1) * 8 - 1])
+def test_wrapped_numbers_of_the_reference_are_whole(runtime: Runtime, rate: int, burst: int) -> None:
+    wished = {
+        f"{way}{what}": value for way in ("ingress", "egress") for what, value in (("Rate", rate), ("Burst", burst))
+    }
+    container, asked = runtime.container(), {"runtimeConfig": {"bandwidth": wished}}
+    answer = theirs(runtime, "ADD", container, **asked)
+    assert "code" not in answer, answer
+    assert runtime.call("CHECK", container, **asked) == {}
+    assert runtime.call("DEL", container) == {}
     assert runtime.ifbs() == {}

@@ -2,6 +2,7 @@
 
 * Limits come from the top level, or from runtimeConfig.bandwidth in any case; one key of the top level, even null, wins completely.
 * A rate goes with a burst, in the reference's words; zero and absent mean no limit.
+* What stands at the top level counts as typed by a person, also as to its size; what a runtime sends does not.
 * Numbers below zero, of another type, below a byte or beyond 32 bits of bytes are refused by their path.
 """
 
@@ -35,7 +36,7 @@ def test_nothing_and_zero_are_no_limit(keys: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("outer", "inner"), [("runtimeConfig", "bandwidth"), ("RuntimeConfig", "bandWidth")])
 def test_the_runtime_may_ask_in_any_case(outer: str, inner: str) -> None:
     wished = {"INGRESSRATE": 8000, "ingressburst": 80}
-    expected = Limit(8000, 80, "runtimeConfig.bandwidth.ingressRate")
+    expected = Limit(8000, 80, "runtimeConfig.bandwidth.ingressRate", typed=False)
     assert parse(asked(**{outer: {inner: wished}})) == Settings(expected, None)
 
 
@@ -57,6 +58,12 @@ def test_the_largest_burst_is_just_below_32_bits_of_bytes() -> None:
     assert parse(asked(ingressRate=8, ingressBurst=(2**32 - 1) * 8 - 1)).ingress
     with pytest.raises(CniError, match=r"^burst cannot be more than 4GB"):
         parse(asked(ingressRate=8, ingressBurst=(2**32 - 1) * 8))
+
+
+def test_a_burst_that_nobody_typed_is_not_refused_for_its_size() -> None:
+    wished = {"egressRate": 8000, "egressBurst": 2**64 - 1}
+    expected = Limit(8000, 2**64 - 1, "runtimeConfig.bandwidth.egressRate", typed=False)
+    assert parse(asked(runtimeConfig={"bandwidth": wished})) == Settings(None, expected)
 
 
 @pytest.mark.parametrize("wrong", [-1, 1.5, "8000", True, 2**64, 7, [], {}])
