@@ -11,12 +11,12 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from importlib import metadata
 
 from agent import main as agent
 from cli import collect, docker_opts, doctor, init, join, leave, lint, status
 from cli.repair import command as repair
 from cli.written import Written
+from cni import release
 from lease import file as lease_file
 
 DRIVER = "Podman calls it too, as a network driver, with create, setup, teardown and info: see tulle-netavark(8)."
@@ -33,7 +33,7 @@ def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tulle", description="Shows what tulle's programs and daemon work with.", epilog=DRIVER
     )
-    parser.add_argument("--version", action="version", version=f"tulle {_version()}")
+    parser.add_argument("--version", action="version", version=f"tulle {release.version()}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     lease = commands.add_parser("lease", help="this host's share of the network, and what to run next")
     lease.add_argument(
@@ -64,14 +64,6 @@ def command_line() -> argparse.ArgumentParser:
     repair.add_command(commands).set_defaults(show=_repair)
     leave.add_command(commands).set_defaults(show=_leave)
     return parser
-
-
-def _version() -> str:
-    """Return the installed distribution's version; a checkout that is not installed has none of its own."""
-    try:
-        return metadata.version("tulle")
-    except metadata.PackageNotFoundError:
-        return "(from a checkout)"
 
 
 def _show_lease(options: argparse.Namespace) -> int:

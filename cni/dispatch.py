@@ -50,7 +50,7 @@ def answer(  # noqa: PLR0913, PLR0917 - what a process is given
     `caller` is the request in this process that one of those is served for. What `is_wanted` denies when its turn has come is not begun.
     """
     if not environ.get("CNI_COMMAND") and program.about:
-        log(f"{program.about}\nCNI protocol versions supported: {', '.join(program.versions)}")
+        log(_introduction(program))
         return 0, ""
     version = versions.NEWEST
     try:
@@ -98,6 +98,13 @@ def check_version(supported: tuple[str, ...], verb: str, asked: str) -> None:
             "incompatible CNI versions",
             f"config is {quoted(asked)}, plugin supports [{' '.join(quoted(version) for version in supported)}]",
         )
+
+
+def _introduction(program: Program) -> str:
+    """Return what a person who starts a program by hand reads. nerdctl finds its version in the first line, spelled as the reference's is."""
+    from cni import release  # noqa: PLC0415 - no request needs it
+
+    return f"CNI {program.name} plugin v{release.version()}\nCNI protocol versions supported: {', '.join(program.versions)}\n{program.about}"
 
 
 def _serve(program: Program, asked: request.Request, is_wanted: Callable[[], bool] | None) -> str:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from importlib import metadata
 
-from cni import config, dispatch
+from cni import config, dispatch, release
 from cni.errors import CniError, Code
 from driver import plugin
 from driver.plugin import Surroundings
@@ -68,7 +67,7 @@ def run(  # noqa: PLR0913 - what a process is given, each named
 def _serve(words: Sequence[str], stdin: BinaryIO, around: Surroundings) -> dict[str, Any] | None:
     verb, *rest = words
     if verb == "info":
-        return {"version": _version(), "api_version": API_VERSION}
+        return {"version": release.version(), "api_version": API_VERSION}
     if verb == "create" and not rest:
         return plugin.create(config.decode(stdin.read()), around)
     if verb == "setup" and len(rest) == 1:
@@ -86,13 +85,6 @@ def _serve(words: Sequence[str], stdin: BinaryIO, around: Surroundings) -> dict[
 def _told(refused: CniError) -> str:
     """Return the text for people; the advice to lint a file is for those who have one."""
     return str(refused).replace(f"; {dispatch.ADVICE}", "").replace(f": {dispatch.ADVICE}", "")
-
-
-def _version() -> str:
-    try:
-        return metadata.version("tulle")
-    except metadata.PackageNotFoundError:
-        return "unknown (from a checkout)"
 
 
 def _traceback(failure: Exception) -> str:

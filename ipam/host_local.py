@@ -18,4 +18,4 @@ def _verbs() -> Verbs:
     return plugin.VERBS
 
 
-PROGRAM = Program("host-local", _verbs, about="CNI host-local IPAM plugin of tulle: addresses from ranges of this host")
+PROGRAM = Program("host-local", _verbs, about="tulle host-local: addresses from ranges of this host")

@@ -18,4 +18,4 @@ def _verbs() -> Verbs:
     return fixed.VERBS
 
 
-PROGRAM = Program("static", _verbs, about="CNI static IPAM plugin of tulle: addresses as they are configured")
+PROGRAM = Program("static", _verbs, about="tulle static: addresses as they are configured")

@@ -6,7 +6,6 @@ what a restart may mend, 2 for what a person must correct.
 
 import asyncio
 import contextlib
-import importlib.metadata
 import os
 import random
 import signal
@@ -18,6 +17,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from cni import release
 from kernel.errors import KernelError
 from overlay import assembly, health, settings
 from overlay.errors import Refused, Unavailable
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
     words = sys.argv[1:] if argv is None else argv
     variables = os.environ if environ is None else environ  # noqa: TID251 - the daemon's one reader of the environment
     if any(word.removesuffix("=true") in ("--version", "-version") for word in words):
-        sys.stderr.write(f"tulled {_version()}\n")
+        sys.stderr.write(f"tulled {release.version()}\n")
         return 0
     try:
         chosen = settings.parse(words, variables, sys.stderr)
@@ -116,10 +116,3 @@ def _seconds_since_boot() -> float:
 
 def _time_of_day() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("tulle")
-    except importlib.metadata.PackageNotFoundError:
-        return "from a source tree"

@@ -11,15 +11,14 @@ A CNI program has no source of its own: `program.md` is every program's. Must no
 """
 
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from build import entry
 from build.manual import commands, schemas
 from build.programs import ROOT, BuildError
+from cni import release
 
 HERE = Path(__file__).resolve().parent / "pages"
 DOCS = ROOT / "docs"
@@ -78,7 +77,7 @@ class Page:
         except roff.UnknownFormError as unknown:
             raise SourceError(f"{self.reference}: {unknown}") from unknown
         made = f'.\\" {MARK} made by build/manual of docs, parsers and schemas; changes belong there.\n'
-        return made + roff.header(self.name, self.section, DATE, _version()) + spelled
+        return made + roff.header(self.name, self.section, DATE, release.version()) + spelled
 
     def _linked(self, target: str, words: str) -> str:
         """Return what stands for a link: the page that says what the linked doc says, or just the words."""
@@ -162,11 +161,6 @@ def _sections(doc: str) -> list[tuple[str, str]]:
 def _file(path: str) -> str:
     lines = (ROOT / path).read_text().splitlines()
     return "\n".join(f"    {line}".rstrip() for line in lines)
-
-
-@cache
-def _version() -> str:
-    return str(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"])
 
 
 TELLERS: Mapping[str, Callable[[str], str]] = {

@@ -5,7 +5,7 @@
 - every module of ours, and every module that any line of ours imports however late, is in the frozen tree and can be imported there
 - a CNI program's child gets the caller's environment: its own LD_LIBRARY_PATH if it set one, and nothing of the bootloader's
 - so does nft, which gets the few variables we choose
-- a link by an unknown name is refused in words; a program knows its version
+- a link by an unknown name is refused in words; a program knows its version, and a CNI program begins with it, cold and by the launcher
 - dist/lib/build-id is the hash of the tree beside it
 
 Not covered: the frozen daemon and its forwarder, which the other end-to-end tests run.
@@ -17,7 +17,6 @@ import os
 import shlex
 import subprocess
 import sys
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -26,6 +25,7 @@ import pytest
 
 from build import entry, freeze, programs
 from build.programs import PACKAGES, ROOT
+from cni import release
 from tests.e2e.conftest import DIST
 from tests.netns.spaces import Space
 
@@ -125,10 +125,9 @@ def test_what_is_installed_runs_without_the_checkout_and_python() -> None:
     )
 
     lines = done.stdout.splitlines()
-    version = freeze.metadata().name.removesuffix(".dist-info").removeprefix("tulle-")
     assert (done.returncode, done.stderr) == (0, "")
     assert len([line for line in lines if line.startswith("CNI protocol versions supported: ")]) == len(entry.CNI)
-    assert lines[-2:] == [f"tulle {version}", f"tulled {version}"]
+    assert lines[-2:] == [f"tulle {release.version()}", f"tulled {release.version()}"]
 
 
 def test_every_module_is_there_and_can_be_imported() -> None:
@@ -193,11 +192,17 @@ def test_an_unknown_name_is_refused_in_words(tmp_path: Path) -> None:
 
 
 def test_a_program_knows_its_version() -> None:
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-
     said = subprocess.run([DIST / "bin/tulle", "--version"], capture_output=True, text=True, check=True).stdout
 
-    assert said == f"tulle {version}\n"
+    assert said == f"tulle {release.version()}\n"
+
+
+@pytest.mark.parametrize("folder", ["cni", "lib/cni"])
+@pytest.mark.parametrize("name", entry.CNI)
+def test_the_first_line_of_a_cni_program_is_its_name_and_version(name: str, folder: str) -> None:
+    told = subprocess.run([DIST / folder / name], env={}, capture_output=True, text=True, check=True)
+
+    assert (told.stdout, told.stderr.splitlines()[0]) == ("", f"CNI {name} plugin v{release.version()}")
 
 
 def test_the_build_id_is_the_hash_of_the_tree() -> None:

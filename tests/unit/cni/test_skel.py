@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from cni.program import Program
+from cni.release import version
 from cni.request import Request
 from cni.skel import run
 from cni.types import Interface, Result
@@ -25,6 +26,7 @@ SCRIPT = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
 from cni.program import Program
+from cni.release import version
 from cni.skel import main
 def verbs():
     from cni.types import Interface, Result
@@ -96,7 +98,10 @@ def test_without_a_command_the_program_tells_about_itself(variable: dict[str, st
     program = Program("probe", verbs_must_not_load, versions=("0.4.0", "1.0.0"), about="probe: answers")  # type: ignore[arg-type]
     status = run(program, environ=variable, stdin=Unreadable(), stdout=stdout, stderr=stderr)  # type: ignore[arg-type]
     assert (status, stdout.getvalue()) == (0, "")
-    assert stderr.getvalue() == "probe: answers\nCNI protocol versions supported: 0.4.0, 1.0.0\n"
+    assert (
+        stderr.getvalue()
+        == f"CNI probe plugin v{version()}\nCNI protocol versions supported: 0.4.0, 1.0.0\nprobe: answers\n"
+    )
 
 
 def test_without_a_command_and_anything_to_tell_it_is_missing() -> None:
@@ -149,7 +154,9 @@ def test_a_process_with_nothing_but_cni_variables_answers() -> None:
 def test_a_process_with_an_empty_environment_tells_about_itself() -> None:
     process = started({})
     assert (process.returncode, process.stdout) == (0, b"")
-    assert process.stderr.startswith(b"probe: answers\nCNI protocol versions supported: 0.1.0, ")
+    first, second, third = process.stderr.decode().splitlines()
+    assert (first, third) == (f"CNI probe plugin v{version()}", "probe: answers")
+    assert second.startswith("CNI protocol versions supported: 0.1.0, ")
 
 
 def test_a_process_refuses_bytes_that_are_no_text() -> None:
