@@ -12,8 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cli import daemon, remains, runtimes, survey, ways
+from cli import daemon, holders, machine, remains, runtimes, survey, ways
 from cli.checks import Check, Evidence, Finding, InapplicableError, agreed, host, leftovers, tunnel
+from cli.claims import Subnet
+from cli.machine import Machine
 from cli.runtimes import Seen
 from cli.survey import Survey
 from driver import register
@@ -52,6 +54,8 @@ CHECKS = (
           "TCP to a port nobody listens on, through the tunnel: a refusal is an answer", tunnel.checksums),
     Check("reservations",   "addresses that nobody uses run out",
           "the address book against the links of containers and the boot", leftovers.reservations),
+    Check("duplicates",     "an address that two containers have belongs to whoever answers first: connections break at random",
+          "who may give out addresses of this host's subnet; each of them on the links of the host and of its containers", leftovers.duplicates),
     Check("leaks",          "links and rules of containers that are gone catch the packets of later ones",
           "rules of iptables and nftables, and links, that name an attachment", leftovers.leaks),
     Check("programs",       "a runtime joins a container to the network only with a configuration and every program it names",
@@ -136,8 +140,28 @@ def gather(found: Survey, looked: tuple[Seen, ...]) -> Evidence:
     """See what a survey does not: other hosts' answers, what attachments left, the firewall, other daemons."""
     conflists = [one for each in looked for one in each.conflists]
     left = remains.find(found, conflists)
-    drops = _forward_drops(found)
-    return Evidence(found, ways.ask(found), left, looked, drops, tuple(_daemons()), register.trouble())
+    subnets = found.lease.subnets if found.lease else ()
+    here = _machine(Subnet(found.settings.subnet_file, subnets))
+    return Evidence(
+        found,
+        ways.ask(found),
+        left,
+        looked,
+        _forward_drops(found),
+        tuple(_daemons()),
+        here if isinstance(here, Machine) else None,
+        "" if isinstance(here, Machine) else here,
+        holders.find(found.links, found.addresses, subnets),
+        register.trouble(),
+    )
+
+
+def _machine(wanted: Subnet) -> Machine | str:
+    """Look at what tulle init goes by; where a runtime's settings cannot be read, return the sentence that says which."""
+    try:
+        return machine.look(Path("/"), machine.podman_version(), wanted)
+    except machine.Unreadable as problem:
+        return str(problem)
 
 
 def _forward_drops(found: Survey) -> bool:

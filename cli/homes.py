@@ -1,34 +1,29 @@
 """Decides what each runtime needs to find the network `tulle`: files, what to know, and what to run next.
 
-Pure: given the machine and the lease it answers the same. Versions and places are runtimes.md's: 1.0.0, because Podman 4 refuses
+Pure: given the machine and the lease it answers the same. Who may share the subnet is cli.books'. Versions and places are runtimes.md's: 1.0.0, because Podman 4 refuses
 1.1.0. Must not read or write a file.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from cli import docker
+from cli import books, claims, docker
+from cli.claims import CNI, Claim
 from cli.machine import CNI_CONFIGS, DOCKER_DROP_IN, DOCKER_SETTINGS, DROP_INS, NETWORKS, Machine
 from cli.written import File
 from lease.file import DEFAULT_PATH, Lease, Unavailable
 
 NAME = "tulle"
 DOCKER = "docker"
-BRIDGE = "tulle0"
+BRIDGE = claims.BRIDGE
 """The one bridge of the subnet, whoever starts containers."""
 
 DROP_IN = f"{DROP_INS}/50-tulle.conf"
 FIRST = ("10-tulle.conflist", "00-tulle.conflist", "00-00-tulle.conflist")
 LAST = ("10-tulle.conflist", "99-tulle.conflist", "zz-tulle.conflist")
 """Names to try, for a file that is to be the first in its folder, and for one that must not be."""
-
-
-_TWO_BOOKS = (
-    "{there}: CNI programs, Podman's netavark and Docker keep addresses in books of their own, and would give the same one twice. "
-    'Name one runtime and undo the other (tulle init --undo), or have Podman use CNI: network_backend = "cni" in containers.conf'
-)
 
 
 KEEP_SOURCE = (
@@ -67,8 +62,19 @@ class Wish:
     """Whether tulled's settings have --keep-source."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Conflist:
+    """The configuration for CNI: the file to write, none where one is there, what to know, and what its network is called."""
+
+    files: tuple[File, ...]
+    notes: tuple[str, ...]
+    network: str = NAME
+
+
 def home(runtime: str, wish: Wish) -> Home:
-    """Give what `runtime` needs; raises Impossible."""
+    """Give what `runtime` needs; raises Impossible, also where it keeps another address book than what has the subnet already."""
+    if problem := books.conflict([runtime], wish.machine):
+        raise Impossible(problem)
     return HOMES[runtime](wish)
 
 
@@ -77,31 +83,9 @@ def found(machine: Machine) -> list[str]:
     return [one for one in HOMES if one in machine.runtimes and one != DOCKER]
 
 
-def refuse_two_books(wanted: Sequence[Home]) -> None:
-    """Raise Impossible when runtimes would give out one subnet's addresses by two books."""
-    paths = [file.path for each in wanted for file in each.files]
-    for path in paths:
-        _refuse_another_book(path, paths)
-
-
-def _refuse_another_book(path: str, others: Iterable[str]) -> None:
-    """Raise Impossible when a file of another book than that of `path` is among `others`."""
-    books = {_book(path), ""}
-    there = next((other for other in others if _book(other) not in books), None)
-    if there is not None and _book(path):
-        raise Impossible(_TWO_BOOKS.format(there=there))
-
-
-def _book(path: str) -> str:
-    """Tell who gives addresses to whom a file speaks; nobody does for a file that only says where programs are."""
-    if path in {DOCKER_DROP_IN, DOCKER_SETTINGS}:
-        return DOCKER
-    return {"conflist": "cni", "json": "netavark"}.get(path.rpartition(".")[2], "")
-
-
 def _containerd(wish: Wish) -> Home:
     folder = wish.machine.containerd_plugins[0]
-    file, notes = _conflist(wish.machine.containerd_configs, wish)
+    found = _conflist(wish.machine.containerd_configs, wish)
     programs = _programs(wish.machine.containerd_plugins, wish.machine)
     remedy = (
         f"set bin_dir in /etc/containerd/config.toml to {_own(wish.machine) or 'the folder of those'}, or bring them to {folder} "
@@ -109,31 +93,32 @@ def _containerd(wish: Wish) -> Home:
     )
     return Home(
         "containerd",
-        (file,),
-        (*notes, *_elsewhere(programs, remedy)),
+        found.files,
+        (*found.notes, *_elsewhere(programs, remedy)),
         ("ctr run --rm --cni IMAGE NAME    # takes the first configuration of the folder",),
     )
 
 
 def _nerdctl(wish: Wish) -> Home:
-    file, notes = _conflist(CNI_CONFIGS, wish)
-    return Home("nerdctl", (file,), notes, (f"nerdctl run --rm -it --network {NAME} IMAGE",))
+    found = _conflist(CNI_CONFIGS, wish)
+    return Home("nerdctl", found.files, found.notes, (f"nerdctl run --rm -it --network {found.network} IMAGE",))
 
 
 def _podman(wish: Wish) -> Home:
     if wish.machine.podman.backend == "netavark":
         return _driver() if wish.machine.podman.driven else _netavark(wish)
     podman = wish.machine.podman
-    file, notes = _conflist(podman.networks or CNI_CONFIGS, wish)
+    found = _conflist(podman.networks or CNI_CONFIGS, wish)
+    notes = found.notes
     programs = _programs(podman.plugins, wish.machine)
     own = _own(wish.machine)
-    files = [file]
+    files = [*found.files]
     if own and (DROP_IN in wish.ours or not (programs or podman.told)):
         files.append(File(DROP_IN, _drop_in(own, podman.plugins)))
     else:
         remedy = f"put {own or 'the folder of those'} first in cni_plugin_dirs of /etc/containers/containers.conf"
         notes = (*notes, *_elsewhere(programs, remedy))
-    return Home("podman", tuple(files), notes, (f"podman run --rm -it --network {NAME} IMAGE",))
+    return Home("podman", tuple(files), notes, (f"podman run --rm -it --network {found.network} IMAGE",))
 
 
 def _driver() -> Home:
@@ -147,7 +132,6 @@ def _driver() -> Home:
 
 def _netavark(wish: Wish) -> Home:
     path = f"{wish.machine.podman.networks or NETWORKS}/{NAME}.json"
-    _refuse_another_book(path, wish.ours)
     return Home(
         "netavark",
         (File(path, network(wish.lease())),),
@@ -164,7 +148,6 @@ def _docker(wish: Wish) -> Home:
     here = wish.machine.docker
     by_unit = here.command != "" and DOCKER_SETTINGS not in wish.ours
     path = DOCKER_DROP_IN if by_unit else DOCKER_SETTINGS
-    _refuse_another_book(path, wish.ours)
     lease = _told(wish) if by_unit else wish.lease()
     if lease is not None and lease.subnet is None:
         raise Impossible("this host's lease has no IPv4 subnet, and Docker's bridge takes no other")
@@ -230,9 +213,11 @@ def network(lease: Lease) -> str:
     return json.dumps(document, indent=2) + "\n"
 
 
-def _conflist(folder: str, wish: Wish) -> tuple[File, tuple[str, ...]]:
-    """Give the conflist under the name that puts it where it belongs, with what there is to know about that."""
-    _refuse_another_book(f"{folder}/{LAST[0]}", wish.ours)
+def _conflist(folder: str, wish: Wish) -> _Conflist:
+    """Give the conflist under the name that puts it where it belongs; nothing beside one that somebody dropped in by hand."""
+    if there := _by_hand(folder, wish):
+        note = f"{there.path} goes by this lease already, so nothing is written beside it"
+        return _Conflist((), (note,), there.network or NAME)
     others = [name for name in wish.machine.configs.get(folder, ()) if f"{folder}/{name}" not in wish.ours]
     mine = next((path for path in wish.ours if path.startswith(f"{folder}/") and path.endswith(".conflist")), "")
     name = mine.rpartition("/")[2] or _free(folder, others, wish)
@@ -244,7 +229,13 @@ def _conflist(folder: str, wish: Wish) -> tuple[File, tuple[str, ...]]:
         if leads
         else (f"containerd takes {folder}/{others[0]}, the first; tulle init --first would put tulle there",)
     )
-    return File(f"{folder}/{name}", wish.conflist), notes
+    return _Conflist((File(f"{folder}/{name}", wish.conflist),), notes)
+
+
+def _by_hand(folder: str, wish: Wish) -> Claim | None:
+    """Give the configuration of the folder that goes by the lease and is not ours."""
+    found = (one for one in wish.machine.claims if one.book == CNI and one.path not in wish.ours)
+    return next((one for one in found if one.path.rpartition("/")[0] == folder), None)
 
 
 def _free(folder: str, others: list[str], wish: Wish) -> str:

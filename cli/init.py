@@ -4,11 +4,14 @@ Everything is decided and every file in the way found before the first is writte
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from cli import daemon, homes, machine
+from cli import books, daemon, homes, machine
+from cli.books import Choice
+from cli.claims import Subnet
 from cli.homes import Home, Wish
 from cli.machine import Machine
 from cli.written import Foreign, Written
@@ -36,7 +39,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--subnet-file",
         metavar="FILE",
         default=lease_file.DEFAULT_PATH,
-        help="the lease that netavark and docker are told (default %(default)s)",
+        help="the lease file the network goes by (default %(default)s)",
     )
     parser.set_defaults(show=run)
 
@@ -75,23 +78,35 @@ def undo(ours: Written, *, dry: bool) -> int:
 
 
 def _init(options: argparse.Namespace, root: Path, ours: Written) -> int:
-    here = machine.look(root, machine.podman_version() if root == Path("/") else ())
+    lease = options.subnet_file
+    here = machine.look(root, machine.podman_version() if root == Path("/") else (), _subnet(lease))
     runtimes = options.runtimes or homes.found(here)
     if not runtimes:
         others = ", ".join(one for one in machine.PROGRAMS if one != homes.DOCKER)
         print(f"tulle init: none of {others} is installed; name one to prepare for it{_docker(here)}", file=sys.stderr)
         return 1
-    lease = options.subnet_file
+    choice = Choice(tuple(options.runtimes)) if options.runtimes else books.choose(runtimes, here)
+    if problem := books.conflict(choice.served, here):
+        raise homes.Impossible(problem)
     keeps = daemon.variables(machine.under(root, daemon.FILE)).get("TULLED_KEEP_SOURCE") == "true"
-    text = CONFLIST.read_text()
+    text = CONFLIST.read_text().replace(json.dumps(lease_file.DEFAULT_PATH), json.dumps(lease))
     wish = Wish(here, ours.paths(), text, lambda: lease_file.read(lease), options.first, lease, keeps)
-    wanted = [homes.home(runtime, wish) for runtime in dict.fromkeys(runtimes)]
-    homes.refuse_two_books(wanted)
+    wanted = [homes.home(runtime, wish) for runtime in dict.fromkeys(choice.served)]
     ours.refuse(file for each in wanted for file in each.files)
     _write(wanted, ours, dry=options.dry_run)
     _tell(wanted)
+    if choice.said:
+        print(choice.said if not wanted else f"\n{choice.said}")
     print("" if options.runtimes else _docker(here), end="")
     return 0
+
+
+def _subnet(path: str) -> Subnet:
+    """Give what claims are looked for by: the lease file, and its subnets where there is one."""
+    try:
+        return Subnet(path, lease_file.read(path).subnets)
+    except lease_file.Unavailable:
+        return Subnet(path)
 
 
 def _docker(here: Machine) -> str:

@@ -12,8 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cli import claims
+from cli.claims import SUFFIXES, Claim, Subnet
 from kernel import tools
 from kernel.errors import KernelError
+from lease.file import DEFAULT_PATH
 
 PROGRAMS = {"podman": "podman", "containerd": "containerd", "nerdctl": "nerdctl", "docker": "dockerd"}
 """Runtimes -> what is looked for."""
@@ -52,8 +55,9 @@ UNITS = tuple(f"{folder}/systemd/system" for folder in ("/etc", "/run", "/usr/lo
 DOCKER_DROP_IN = "/etc/systemd/system/docker.service.d/zz-tulle.conf"
 """What tulle init writes: read after every drop-in of others, so that nothing takes its command back."""
 
-SUFFIXES = (".conf", ".conflist", ".json")
-"""What containerd takes for a configuration; the first by name wins."""
+
+USUAL = Subnet(DEFAULT_PATH)
+"""The lease file of a daemon that keeps one network, nothing known of the lease."""
 
 
 class Unreadable(Exception):  # noqa: N818 - a state of the machine
@@ -101,12 +105,16 @@ class Machine:
     bridges: dict[str, bool] = field(default_factory=dict)
     configs: dict[str, tuple[str, ...]] = field(default_factory=dict)
     docker: Docker = field(default_factory=Docker)
+    claims: tuple[Claim, ...] = ()
+    """Files that give addresses of this host's subnet to some book already."""
 
 
-def look(root: Path = Path("/"), version: tuple[int, ...] = ()) -> Machine:
-    """Look at the machine below `root`, whose Podman has this version; raises Unreadable."""
+def look(root: Path = Path("/"), version: tuple[int, ...] = (), wanted: Subnet = USUAL) -> Machine:
+    """Look at the machine below `root`, whose Podman has this version, for claims on the subnet `wanted` too; raises Unreadable."""
     containerd = _containerd(root)
     podman = _podman(root, version)
+    docker = _docker(root)
+    drop_in = DOCKER_DROP_IN if under(root, DOCKER_DROP_IN).exists() else ""
     configs = str(containerd.get("conf_dir") or CNI_CONFIGS)
     named = containerd.get("bin_dirs") or [containerd.get("bin_dir")]
     plugins = tuple(str(one) for one in named if one) or (CNI_PLUGINS, "/usr/lib/cni")
@@ -118,7 +126,11 @@ def look(root: Path = Path("/"), version: tuple[int, ...] = ()) -> Machine:
         plugins,
         {one: ours for one in (*podman.plugins, *plugins, PACKAGED) if (ours := _bridge(root, one)) is not None},
         {one: _names(root, one) for one in folders},
-        _docker(root),
+        docker,
+        (
+            *claims.find(root, folders, podman.networks or NETWORKS, wanted),
+            *claims.of_docker(docker.settings, drop_in, DOCKER_SETTINGS, wanted),
+        ),
     )
 
 

@@ -3,14 +3,13 @@
 Must not judge it, nor change anything. Blind spot: a runtime told otherwise by its own settings; `--conf-dir` and `--bin-dir` say so.
 """
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cli import machine
+from cli import foreign, machine
 
 CONF_DIR = machine.CNI_CONFIGS
 
@@ -70,6 +69,11 @@ class Seen:
     driver: str = ""
     """Our network driver, where the runtime finds it."""
 
+    @property
+    def command(self) -> str:
+        """Its name in `tulle init`."""
+        return next((name for name, one in KNOWN.items() if one == self.runtime), "")
+
 
 def installed(conf_dir: str, bin_dirs: Sequence[str]) -> tuple[Runtime, ...]:
     """Return the runtimes to look at: the one these directories describe, else those installed here."""
@@ -93,7 +97,7 @@ def look(runtime: Runtime) -> Seen:
 def read(path: Path) -> Conflist:
     """Read one configuration, of one program or of several."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = foreign.document(path)
         plugins = document.get("plugins", [document])
         name, version = str(document.get("name", "")), str(document.get("cniVersion", ""))
         return Conflist(str(path), name, version, tuple(dict(one) for one in plugins))

@@ -6,6 +6,8 @@ Checks are pure: everything was seen before the first of them looks. Must not kn
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from cli.holders import Holder
+from cli.machine import Machine
 from cli.remains import Remain
 from cli.runtimes import Seen
 from cli.survey import Survey
@@ -31,6 +33,11 @@ class Evidence:
     forward_drops: bool = False
     daemons: tuple[str, ...] = ()
     """Names of the overlay daemons that run in this network namespace."""
+    machine: Machine | None = None
+    """What tulle init goes by; None where a runtime's settings cannot be read, then `unread` says which."""
+    unread: str = ""
+    holders: tuple[Holder, ...] = ()
+    """Who has addresses of this host's subnet, on the host and in its containers."""
     nameless: str | None = None
     """Why names of containers do not resolve, empty when they do; None where none has a name to resolve."""
 

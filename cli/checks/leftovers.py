@@ -1,9 +1,11 @@
-"""Checks of what attachments left, and of what runtimes will find. Must not remove anything: that is `tulle gc`."""
+"""Checks of what attachments left and hold, and of what runtimes will find. Must not remove anything: that is `tulle gc`."""
 
 from collections.abc import Iterator
 
+from cli import books
 from cli.checks import Evidence, Finding, InapplicableError
 from cli.remains import DEAD, Remain
+from cli.runtimes import Seen
 
 
 def reservations(seen: Evidence) -> Iterator[Finding]:
@@ -20,29 +22,71 @@ def leaks(seen: Evidence) -> Iterator[Finding]:
     yield from (_told(one) for one in seen.remains if not one.what.startswith("address "))
 
 
+def duplicates(seen: Evidence) -> Iterator[Finding]:
+    """Hold that one book gives out the subnet's addresses, and each stands on one link, of the host or of a container."""
+    if seen.survey.lease is None:
+        raise InapplicableError("there is no lease file, so no subnet of this host")
+    for first, second in books.clashes(seen.machine) if seen.machine else ():
+        yield Finding(
+            f"{first} and {second} give out addresses of this host's subnet by two books, so the same one twice",
+            "take one of them back (tulle init --undo, or remove the file where it is not tulle's), and stop its containers",
+        )
+    for address in dict.fromkeys(one.address for one in seen.holders):
+        links = [one.link for one in seen.holders if one.address == address]
+        if len(links) > 1:
+            yield Finding(
+                f"{address} stands on {' and on '.join(links)}",
+                "stop all but one of these; two runtimes that share the subnet without one book gave it twice: tulle init says which may",
+            )
+
+
 def programs(seen: Evidence) -> Iterator[Finding]:
-    """Hold that each runtime finds a configuration with our lease, and the programs that it names."""
+    """Hold that each runtime finds a configuration with our lease, and the programs that it names.
+
+    Who keeps another address book than what has the subnet may have no configuration, and so is not asked for one.
+    """
+    if seen.unread:
+        yield Finding(seen.unread, "correct that file: the runtime does not read it either")
     if not seen.runtimes:
         raise InapplicableError(
             "neither Podman, containerd nor nerdctl is installed; --conf-dir names another runtime's"
         )
-    lease_file = seen.survey.settings.subnet_file
+    served = _served(seen)
     for each in seen.runtimes:
-        ours = [one for one in each.conflists if lease_file in one.lease_files]
-        if not ours and not each.driver:
+        name = each.command
+        if not _found(each, seen) and (not name or name in served):
             yield Finding(
-                f"{each.runtime.name} has no configuration in {each.runtime.conf_dir} that goes by {lease_file}",
-                f"put conf/10-tulle.conflist of this project into {each.runtime.conf_dir}, unchanged",
+                f"{each.runtime.name} has no configuration that goes by {seen.survey.settings.subnet_file}",
+                f"tulle init {name}" if name else f"put a conflist with subnetFile into {each.runtime.conf_dir}",
             )
         for one in each.conflists:
             if one.problem:
                 yield Finding(f"{one.path}: {one.problem}", "correct or remove it; tulle lint says what is wrong")
-        for name, path in each.programs.items():
+        for program, path in each.programs.items():
             if not path:
                 yield Finding(
-                    f"{each.runtime.name} does not find the program {name} in {' or '.join(each.runtime.bin_dirs)}",
+                    f"{each.runtime.name} does not find the program {program} in {' or '.join(each.runtime.bin_dirs)}",
                     "make install CNI_BIN=DIRECTORY, with a directory that runtime reads (Debian: the package tulle-cni)",
                 )
+
+
+def _served(seen: Evidence) -> tuple[str, ...]:
+    """Return the runtimes that `tulle init` would serve here beside what stands already; where it leaves the choice to a person, all."""
+    installed = [each.command for each in seen.runtimes if each.command]
+    if seen.machine is None:
+        return tuple(installed)
+    choice = books.choose(installed, seen.machine)
+    standing = {claim.book for claim in seen.machine.claims}
+    served = choice.served or choice.left_out
+    return tuple(one for one in served if not standing or books.of_runtime(one, seen.machine) in standing)
+
+
+def _found(each: Seen, seen: Evidence) -> bool:
+    """Tell whether a runtime finds the network: by a configuration, a network of netavark's, or our driver."""
+    if each.driver or any(seen.survey.settings.subnet_file in one.lease_files for one in each.conflists):
+        return True
+    here = seen.machine
+    return here is not None and any(claim.book == books.of_runtime(each.command, here) for claim in here.claims)
 
 
 def names(seen: Evidence) -> Iterator[Finding]:

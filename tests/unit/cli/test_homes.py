@@ -15,6 +15,7 @@ from dataclasses import replace
 import pytest
 
 from cli import homes
+from cli.claims import CNI, DOCKER, NETAVARK, Claim
 from cli.homes import Impossible, Wish
 from cli.init import CONFLIST
 from cli.machine import DOCKER_DROP_IN, DOCKER_SETTINGS, PACKAGED, Docker, Machine, Podman
@@ -133,17 +134,26 @@ def test_a_podman_that_finds_the_driver_needs_no_file() -> None:
     assert (driven.files, driven.next[0].partition("    ")[0]) == ((), "podman network create -d tulle tulle")
 
 
-def test_one_subnet_has_one_book() -> None:
-    with pytest.raises(Impossible, match="would give the same one twice"):
-        homes.home("netavark", wish(BARE, f"{NET_D}/10-tulle.conflist"))
-    with pytest.raises(Impossible, match="would give the same one twice"):
-        homes.home("nerdctl", wish(BARE, "/etc/containers/networks/tulle.json"))
-    with pytest.raises(Impossible, match="would give the same one twice"):
-        homes.refuse_two_books([homes.home("netavark", wish()), homes.home("containerd", wish())])
-    with pytest.raises(Impossible, match="would give the same one twice"):
-        homes.home("docker", wish(serving(SERVICE), f"{NET_D}/10-tulle.conflist"))
-    with pytest.raises(Impossible, match="would give the same one twice"):
-        homes.home("netavark", wish(BARE, DOCKER_DROP_IN))
+@pytest.mark.parametrize(
+    ("runtime", "there"),
+    [
+        ("netavark", Claim(f"{NET_D}/10-tulle.conflist", CNI)),
+        ("nerdctl", Claim("/etc/containers/networks/tulle.json", NETAVARK)),
+        ("docker", Claim(f"{NET_D}/dropped-in.conflist", CNI)),
+        ("netavark", Claim(DOCKER_DROP_IN, DOCKER)),
+    ],
+)
+def test_one_subnet_has_one_book(runtime: str, there: Claim) -> None:
+    with pytest.raises(Impossible, match=rf"{runtime} cannot share this host's subnet with .*: {there.path} is there"):
+        homes.home(runtime, wish(replace(BARE, docker=SERVICE, claims=(there,))))
+
+
+@pytest.mark.parametrize("runtime", ["podman", "containerd", "nerdctl"])
+def test_nothing_is_written_beside_a_configuration_dropped_in_by_hand(runtime: str) -> None:
+    there = replace(BARE, claims=(Claim(f"{NET_D}/05-web.conflist", CNI, "web"),))
+    given = homes.home(runtime, wish(there))
+    assert (given.files, given.notes[0].startswith(f"{NET_D}/05-web.conflist goes by this lease already")) == ((), True)
+    assert runtime == "containerd" or "--network web IMAGE" in given.next[0]
 
 
 def serving(docker: Docker) -> Machine:

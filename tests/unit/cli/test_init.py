@@ -3,6 +3,7 @@
 - without a name it serves every runtime found, writes each file once, and prints what was done and what to run next
 - --dry-run writes nothing; a second run finds everything as it should be; --undo leaves nothing but folders
 - what is in the way ends it before anything is written, and so does a lease that is missing
+- where Podman 4 keeps a book of its own beside containerd, what is unambiguous is set up, the choice is one line, and it ends well
 - Docker is served when it is named; until then it is told how
 - a name that is no runtime, and --undo of one runtime, are wrong usage
 """
@@ -98,6 +99,53 @@ def test_docker_is_served_when_it_is_named_and_told_how_until_then(
     assert run(tmp_path, undo=True) == 0
     assert f"removed {DOCKER_DROP_IN}; next: systemctl daemon-reload" in capsys.readouterr().out
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+LEASE = "FLANNEL_NETWORK=10.42.0.0/16\nFLANNEL_SUBNET=10.42.7.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n"
+NETWORK = "/etc/containers/networks/tulle.json"
+
+
+def podman_4(root: Path, *others: str) -> str:
+    """Make a machine with Podman 4 on netavark and others, and a lease; return the lease file's path."""
+    for program in ("/usr/bin/podman", "/usr/lib/podman/netavark", *(f"/usr/bin/{other}" for other in others)):
+        under(root, program).parent.mkdir(parents=True, exist_ok=True)
+        under(root, program).touch()
+    (root / "subnet.env").write_text(LEASE)
+    return str(root / "subnet.env")
+
+
+def test_podman_4_beside_the_containerd_of_docker_is_set_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lease = podman_4(tmp_path, "containerd", "dockerd")
+    assert run(tmp_path, lease=lease) == 0
+    said = capsys.readouterr()
+    assert (under(tmp_path, NETWORK).exists(), under(tmp_path, CONFLIST).exists(), said.err) == (True, False, "")
+    assert "podman and containerd cannot share this host's subnet: containerd left out" in said.out
+    assert "--network tulle IMAGE" in said.out
+
+
+def test_between_podman_4_and_nerdctl_a_person_chooses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lease = podman_4(tmp_path, "containerd", "nerdctl")
+    assert run(tmp_path, lease=lease) == 0
+    assert capsys.readouterr().out == (
+        "podman and containerd or nerdctl cannot share this host's subnet. "
+        "Choose: tulle init podman, or tulle init containerd nerdctl\n"
+    )
+    assert not under(tmp_path, "/var/lib/tulle").exists()
+    assert run(tmp_path, "containerd", "nerdctl", lease=lease) == 0
+    assert (run(tmp_path, lease=lease), under(tmp_path, NETWORK).exists()) == (0, False)
+    assert run(tmp_path, "podman", lease=lease) == 1
+    assert f"{CONFLIST} is there. Take that back first (tulle init --undo" in capsys.readouterr().err
+
+
+def test_a_second_configuration_is_not_written_beside_one_dropped_in_by_hand(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    by_hand = under(root, "/etc/cni/net.d/05-mine.conflist")
+    by_hand.parent.mkdir(parents=True)
+    by_hand.write_text(init.CONFLIST.read_text().replace("/run/flannel/subnet.env", "/no/lease"))
+    assert run(root) == 0
+    assert "05-mine.conflist goes by this lease already" in capsys.readouterr().out
+    assert [path.name for path in by_hand.parent.iterdir()] == ["05-mine.conflist"]
 
 
 @pytest.mark.parametrize("words", [["rkt"], ["podman", "--undo"]])

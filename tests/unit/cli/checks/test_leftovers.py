@@ -1,16 +1,28 @@
-"""Claims about the checks of what was left and what runtimes find: the remedy follows the verdict, a broken file is named, and so
-is the reason why names do not resolve."""
+"""Claims about the checks of what was left and held, and what runtimes find:
+
+- the remedy follows the verdict; a broken file is named, and so is the reason why names do not resolve
+- an address on two links is told with both, and so are two books that give out one subnet
+- a runtime is asked for a configuration only where tulle init would write it one: doctor advises nothing that init forbids
+"""
 
 from dataclasses import replace
+from ipaddress import IPv4Address
 
 import pytest
 
 from cli.checks import Evidence, InapplicableError, leftovers
+from cli.claims import Claim
+from cli.holders import Holder
+from cli.machine import Machine, Podman
 from cli.remains import DEAD, UNKNOWN, Remain
-from cli.runtimes import Conflist, Runtime, Seen
+from cli.runtimes import KNOWN, Conflist, Runtime, Seen
 from cni.owner import Owner
 
 OWNER = Owner("net", "id", "eth0")
+NETAVARK = Machine(frozenset({"podman", "containerd", "nerdctl"}), Podman("netavark"))
+PODMAN, CONTAINERD, NERDCTL = (Seen(KNOWN[name], (), {}) for name in ("podman", "containerd", "nerdctl"))
+CONFLIST = Claim("/etc/cni/net.d/10-tulle.conflist", "cni", "tulle")
+NETWORK = Claim("/etc/containers/networks/tulle.json", "netavark", "tulle")
 RUNTIME = Runtime("Podman", "/etc/cni/net.d", ("/opt/cni/bin",))
 OURS = Conflist(
     "/etc/cni/net.d/10.conflist", "net", plugins=({"type": "bridge", "subnetFile": "/run/flannel/subnet.env"},)
@@ -18,12 +30,9 @@ OURS = Conflist(
 
 
 def test_a_host_that_is_well_has_no_finding(well: Evidence) -> None:
-    full = replace(well, runtimes=(Seen(RUNTIME, (OURS,), {"bridge": "/opt/cni/bin/bridge"}),))
-    assert [list(check(full)) for check in (leftovers.reservations, leftovers.leaks, leftovers.programs)] == [
-        [],
-        [],
-        [],
-    ]
+    full = replace(well, runtimes=(Seen(RUNTIME, (OURS,), {"bridge": "/opt/cni/bin/bridge"}),), machine=NETAVARK)
+    checks = (leftovers.reservations, leftovers.duplicates, leftovers.leaks, leftovers.programs)
+    assert [list(check(full)) for check in checks] == [[], [], [], []]
 
 
 @pytest.mark.parametrize(("verdict", "words"), [(DEAD, "tulle gc removes it"), (UNKNOWN, "tulle gc keeps it")])
@@ -63,3 +72,43 @@ def test_the_reason_why_names_do_not_resolve_is_told(well: Evidence) -> None:
 def test_without_names_there_is_nothing_to_look_at(well: Evidence) -> None:
     with pytest.raises(InapplicableError, match="Podman driver"):
         list(leftovers.names(well))
+
+
+def test_an_address_on_two_links_is_told_with_both(well: Evidence) -> None:
+    held = tuple(
+        Holder(IPv4Address(f"10.42.7.{last}"), link) for last, link in ((2, "veth1"), (3, "veth2"), (2, "veth3"))
+    )
+    (found,) = leftovers.duplicates(replace(well, holders=held))
+    assert found.saw == "10.42.7.2 stands on veth1 and on veth3"
+
+
+def test_two_books_of_one_subnet_are_told_whoever_wrote_them(well: Evidence) -> None:
+    (found,) = leftovers.duplicates(replace(well, machine=replace(NETAVARK, claims=(CONFLIST, NETWORK))))
+    assert found.saw.startswith(
+        f"{CONFLIST.path} and {NETWORK.path} give out addresses of this host's subnet by two books"
+    )
+
+
+@pytest.mark.parametrize(
+    ("runtimes", "claims", "advised"),
+    [
+        ((PODMAN, CONTAINERD), (), ["tulle init podman"]),
+        ((PODMAN, CONTAINERD), (NETWORK,), []),
+        ((PODMAN, CONTAINERD, NERDCTL), (NETWORK,), []),
+        ((PODMAN, CONTAINERD), (CONFLIST,), []),
+        ((PODMAN,), (CONFLIST,), []),
+        ((CONTAINERD,), (NETWORK,), []),
+        ((CONTAINERD, NERDCTL), (), ["tulle init containerd", "tulle init nerdctl"]),
+        ((PODMAN, CONTAINERD, NERDCTL), (), ["tulle init podman", "tulle init containerd", "tulle init nerdctl"]),
+    ],
+)
+def test_what_init_forbids_is_not_advised(
+    well: Evidence, runtimes: tuple[Seen, ...], claims: tuple[Claim, ...], advised: list[str]
+) -> None:
+    seen = replace(well, runtimes=runtimes, machine=replace(NETAVARK, claims=claims))
+    assert [found.remedy for found in leftovers.programs(seen)] == advised
+
+
+def test_settings_of_a_runtime_that_cannot_be_read_are_told(well: Evidence) -> None:
+    found = next(iter(leftovers.programs(replace(well, runtimes=(PODMAN,), unread="/etc/x cannot be read: why"))))
+    assert found.saw == "/etc/x cannot be read: why"

@@ -1,0 +1,54 @@
+"""Reads files of others without trusting what lies at their path, for every command that looks at whole directories.
+
+A FIFO has no end and a device none either, a link may lead to one, JSON may be nested until the parser gives up: whatever is no
+file of a sensible size is an error in words, at once. Must not know what a file says.
+"""
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+LARGEST = 16 * 2**20
+"""Bytes; a hosts file of ten thousand hosts takes a tenth of it."""
+
+OPENING = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+"""No FIFO and no device holds us up."""
+
+
+class Unfit(ValueError):  # noqa: N818 - a state of the file
+    """A file that is not read: it is no regular file, too large, no UTF-8 or no JSON. The text is the reason."""
+
+
+def content(path: Path, largest: int = LARGEST) -> bytes:
+    """Return the bytes of a regular file; raises OSError, and Unfit for anything else and for more than `largest` bytes."""
+    try:
+        descriptor = os.open(path, OPENING)
+    except ValueError as wrong:
+        raise Unfit(f"no path: {wrong}") from wrong
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - the descriptor is open already
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise Unfit("it is no regular file")
+        data = file.read(largest + 1)
+    if len(data) > largest:
+        raise Unfit(f"it is larger than {largest >> 20} MiB")
+    return data
+
+
+def text(path: Path) -> str:
+    """Return the text of a regular file in UTF-8; raises OSError and Unfit."""
+    try:
+        return content(path).decode()
+    except UnicodeDecodeError as wrong:
+        raise Unfit(f"it is no UTF-8: {wrong}") from wrong
+
+
+def document(path: Path) -> Any:
+    """Return the JSON value of a regular file; raises OSError and Unfit."""
+    try:
+        return json.loads(text(path))
+    except RecursionError:
+        raise Unfit("it is nested too deeply") from None
+    except json.JSONDecodeError as wrong:
+        raise Unfit(f"it is no JSON: {wrong}") from wrong
