@@ -9,11 +9,12 @@ import socket
 import sys
 import time
 from dataclasses import replace
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from kernel import tools, wireguard
 from kernel.network import Network
-from overlay.backends import Encryption, Forwarding, IPAddress, Pipe
+from overlay.backends import Encryption, Forwarding, IPAddress, IPNetwork, Pipe
 from overlay.errors import Unavailable
 from overlay.forwarder import control
 from overlay.forwarder.control import State
@@ -26,10 +27,14 @@ NOTICE = 1.0
 
 
 class Carriers:
-    """The carriers of one daemon, known by its lease file `owner`; `private_key` is WireGuard's, where that is used."""
+    """The carriers of one daemon, known by its lease file `owner`; `private_key` is WireGuard's, where that is used.
 
-    def __init__(self, owner: str, private_key: str = "") -> None:
+    From the addresses of `allowed` a forwarder takes what any of the peers could have sent.
+    """
+
+    def __init__(self, owner: str, private_key: str = "", allowed: tuple[IPNetwork, ...] = ()) -> None:
         self._owner, self._private_key = owner, private_key
+        self._allowed = tuple(one for one in allowed if isinstance(one, IPv4Network))
         self._told: dict[str, wireguard.Settings] = {}
         self._made: dict[str, float] = {}
 
@@ -40,7 +45,7 @@ class Carriers:
         """
         match pipe.carrier:
             case Forwarding():
-                return _forwarding(pipe.name, pipe.carrier, self._owner)
+                return self._forwarding(pipe.name, pipe.carrier)
             case Encryption():
                 return self._encryption(network, pipe.name, pipe.carrier)
 
@@ -79,6 +84,25 @@ class Carriers:
         self._told[device] = settings
         return tuple(changed)
 
+    def _forwarding(self, device: str, wanted: Forwarding) -> tuple[str, ...]:
+        state = State(
+            *(device, wanted.bind, wanted.port, self._owner, wanted.source, wanted.subnet, wanted.routes),
+            allowed=self._allowed,
+        )
+        running = control.ask(device)
+        if running == state:
+            return ()
+        owner = running.owner if running is not None else control.earlier(device)
+        if owner not in (None, self._owner):
+            raise Unavailable(f"{device} is carried for the daemon with the lease file {owner}; stop that one first")
+        if running is not None and running.same_process(state):
+            control.ask(device, control.encode(state))
+            return (f"telling the forwarder of {device} about {len(state.routes)} peers",)
+        if owner is not None:
+            retire(device, self._owner)
+        _start(state)
+        return (f"starting the forwarder of {device} on {state.bind} port {state.port}",)
+
 
 def _send(address: IPAddress) -> None:
     """Send an empty datagram to the port that discards (RFC 863); who cannot be reached now will be sent to another time."""
@@ -95,28 +119,12 @@ def _placeless(settings: wireguard.Settings) -> wireguard.Settings:
 def retire(device: str, owner: str) -> bool:
     """Stop the forwarder of a device if it is ours and running; tell whether it was."""
     running = control.ask(device)
-    if running is None or running.owner != owner:
+    if running is None:
+        return control.earlier(device) == owner and control.earlier(device, control.STOP) == owner
+    if running.owner != owner:
         return False
     control.ask(device, control.STOP)
     return True
-
-
-def _forwarding(device: str, wanted: Forwarding, owner: str) -> tuple[str, ...]:
-    state = State(device, wanted.bind, wanted.port, owner, wanted.source, wanted.routes)
-    running = control.ask(device)
-    if running == state:
-        return ()
-    if running is not None and running.owner != owner:
-        raise Unavailable(
-            f"{device} is carried for the daemon with the lease file {running.owner}; stop that one first"
-        )
-    if running is not None and running.same_process(state):
-        control.ask(device, control.encode(state))
-        return (f"telling the forwarder of {device} about {len(state.routes)} peers",)
-    if running is not None:
-        control.ask(device, control.STOP)
-    _start(state)
-    return (f"starting the forwarder of {device} on {state.bind} port {state.port}",)
 
 
 def _start(state: State) -> None:

@@ -7,6 +7,7 @@ devices and firewall stand: whoever reads it may start containers at once. Must 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Network
 
 from kernel import traffic, wireguard
 from kernel.errors import KernelError
@@ -73,7 +74,8 @@ class Upkeep:
         self.progress = Progress()
         self._leftovers = leftovers
         self._stands: Desired | None = None
-        self._carriers = Carriers(file.path, duties.private_key)
+        senders = duties.allowed if duties.guarded else (IPv4Network("0.0.0.0/0"),)
+        self._carriers = Carriers(file.path, duties.private_key, senders)
         self._network, self._backend, self._file, self._duties, self._log = network, backend, file, duties, log
 
     def move(self, backend: Backend) -> None:

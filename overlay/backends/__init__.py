@@ -93,12 +93,14 @@ class Direct:
 class Forwarding:
     """What the userspace forwarder needs: the address and UDP port it uses, the subnets and their hosts.
 
-    `source` is where its ICMP answers come from; not an address of this host, from outside the kernel would drop it.
+    `source` is where its ICMP answers come from; not an address of this host, from outside the kernel would drop it. `subnet` is this
+    host's own.
     """
 
     bind: IPv4Address
     port: int
     source: IPv4Address
+    subnet: IPv4Network
     routes: frozenset[tuple[IPv4Network, IPv4Address]]
 
 

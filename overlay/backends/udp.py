@@ -71,6 +71,7 @@ class Udp:
                 self._underlay.local or self._underlay.public_ip,
                 self._port,
                 IPv4Address(int(self._config.ipv4.network.network_address)),
+                own.subnet.ipv4,
                 routes,
             ),
         )

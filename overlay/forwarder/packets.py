@@ -16,14 +16,22 @@ UNREACHABLE_TTL = 8
 
 
 class Table:
-    """Which host has a destination: the longest matching subnet wins."""
+    """Which host has a destination, the longest matching subnet wins; and what may come in."""
 
-    def __init__(self, routes: Iterable[tuple[IPv4Network, IPv4Address]]) -> None:
+    def __init__(
+        self,
+        routes: Iterable[tuple[IPv4Network, IPv4Address]],
+        subnet: IPv4Network,
+        allowed: Iterable[IPv4Network] = (),
+    ) -> None:
+        """Take peers' subnets with their hosts, this host's own, and who may send for any of the peers."""
         self._lengths: dict[int, dict[int, str]] = {}
         for network, host in routes:
             shift = 32 - network.prefixlen
             self._lengths.setdefault(shift, {})[int(network.network_address) >> shift] = str(host)
         self._shifts = sorted(self._lengths)
+        self._first, self._last = int(subnet.network_address), int(subnet.broadcast_address)
+        self._allowed = tuple(allowed)
 
     def find(self, destination: int) -> str | None:
         """Return the host's address; None when no subnet has the destination (an address as a number)."""
@@ -32,6 +40,20 @@ class Table:
             if host is not None:
                 return host
         return None
+
+    def lets_in(self, packet: bytearray, sender: str) -> bool:
+        """Tell whether a packet is for this host's subnet and from that of the host that sent it.
+
+        Whatever else a datagram brings would be forwarded as if this host vouched for it: to other networks, and masqueraded.
+        """
+        if not self._first <= destination(packet) <= self._last:
+            return False
+        host = self.find(int.from_bytes(packet[12:16], "big"))
+        return host is not None and (host == sender or self._may_speak(sender))
+
+    def _may_speak(self, sender: str) -> bool:
+        """Tell whether a sender who is no peer may send for one: a peer behind NAT, say."""
+        return bool(self._allowed) and any(IPv4Address(sender) in one for one in self._allowed)
 
 
 def is_packet(packet: bytearray) -> bool:

@@ -2,9 +2,11 @@
 
 Wire format (flannel-contract.md 5.4): the bare IPv4 packet is the UDP payload. Gets its first state on stdin, goes to the
 background once device and sockets stand, and then needs nobody: tulled may die and come back. Ends when its device is deleted.
-Blind spot: whoever can send a datagram to the port can send into the network; the backend has no authentication.
+What comes in must be from a peer's address and that peer's subnet, and for ours. Blind spot: the wire has no authentication, so
+who can forge a peer's address can send as that peer.
 """
 
+import contextlib
 import errno
 import os
 import select
@@ -20,6 +22,8 @@ from overlay.forwarder.control import State
 LONGEST = 65_535
 BATCH = 64
 """Packets taken from one side before the other gets its turn."""
+READY = "carries packets"
+"""What the background tells the foreground; anything else is why it does not."""
 BUFFER = 4 * 1024 * 1024
 """Bytes of kernel memory for datagrams that wait for us; the kernel grants what it allows."""
 
@@ -33,14 +37,15 @@ class Forwarder:
 
     def __init__(self, state: State) -> None:
         """Open everything; raises KernelError or OSError."""
-        self._control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._control.bind(control.name(state.device))
-        self._control.listen(8)
         self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
         self._udp.bind((str(state.bind), state.port))
         self._udp.setblocking(False)
         self._tun = open_tun(state.device)
+        self._path = control.path(state.device)
+        self._control = control.listen(self._path)
+        self._control.settimeout(control.PATIENCE)
+        self._node = self._path.stat().st_ino
         self._buffer = bytearray(LONGEST)
         self._take(state)
 
@@ -57,6 +62,12 @@ class Forwarder:
                 self._inward()
             if self._control.fileno() in ready and not self._listen():
                 return  # descriptors of a stopped forwarder are closed
+
+    def leave(self) -> None:
+        """Take the socket's file away, unless it is a successor's by now."""
+        with contextlib.suppress(OSError):
+            if self._path.stat().st_ino == self._node:
+                self._path.unlink()
 
     def _outward(self) -> None:
         """Send what the host's stack put on the device."""
@@ -78,11 +89,11 @@ class Forwarder:
         """Give the host's stack what other hosts sent."""
         for _ in range(BATCH):
             try:
-                length = self._udp.recv_into(self._buffer)
+                length, (sender, _) = self._udp.recvfrom_into(self._buffer)
             except OSError:
                 return
             packet = self._buffer[:length]
-            if packets.is_packet(packet) and packets.hop(packet):
+            if packets.is_packet(packet) and self._table.lets_in(packet, sender) and packets.hop(packet):
                 self._answer(packet)
 
     def _send(self, packet: bytearray, host: str) -> None:
@@ -101,7 +112,10 @@ class Forwarder:
 
     def _listen(self) -> bool:
         """Hear one order; False when it was to stop. Whatever a caller does wrong ends with its connection."""
-        line, _ = self._control.accept()
+        try:
+            line, _ = self._control.accept()
+        except OSError:  # who called has gone already, or this host is out of memory: carrying goes on
+            return True
         with line:
             line.settimeout(control.PATIENCE)
             try:
@@ -113,16 +127,20 @@ class Forwarder:
         """Carry an order out and answer with the state; what a successor needs is free before the caller hears of the end."""
         stop = order == control.STOP
         if stop:
+            self.leave()
             os.close(self._tun)
             self._udp.close()
             self._control.close()
         elif order:
-            self._take(control.decode(order))
+            wanted = control.decode(order)
+            if not self._state.same_process(wanted):
+                raise ValueError("another device, address or port takes another process")
+            self._take(wanted)
         line.sendall(control.encode(self._state))
         return not stop
 
     def _take(self, state: State) -> None:
-        self._state, self._table = state, packets.Table(state.routes)
+        self._state, self._table = state, packets.Table(state.routes, state.subnet, state.allowed)
 
 
 def _unless_gone(problem: OSError) -> None:
@@ -131,22 +149,33 @@ def _unless_gone(problem: OSError) -> None:
 
 
 def main() -> int:
-    """Start with the state on stdin; return 0 in the foreground once the background carries packets."""
-    try:
-        forwarder = Forwarder(control.decode(sys.stdin.buffer.read()))
-    except (KernelError, OSError, ValueError) as problem:
-        sys.stderr.write(f"{problem}\n")
-        return 1
+    """Start with the state on stdin; return 0 in the foreground once the background carries packets.
+
+    The background opens everything: whom the kernel names to who connects is the process that began to listen.
+    """
+    state = sys.stdin.buffer.read()
+    hear, tell = os.pipe()
     if os.fork():
-        return 0
+        os.close(tell)
+        with open(hear, errors="replace") as background:  # noqa: PTH123 - a descriptor
+            said = background.read()
+        sys.stderr.write(said.removeprefix(READY))
+        return 0 if said == READY else 1
     os.setsid()
     os.chdir("/")
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        forwarder = Forwarder(control.decode(state))
+    except (KernelError, OSError, ValueError) as problem:
+        os.write(tell, f"{problem}\n".encode(errors="replace"))
+        return 1
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nothing, descriptor)
+    os.write(tell, READY.encode())
+    os.close(tell)
     try:
         forwarder.run()
     except Gone:
-        return 0
+        forwarder.leave()
     return 0

@@ -1,12 +1,16 @@
 """Claims: a forwarder is started once and then only told what changed, by the same process; a new port takes a new one; it ends
-when told to by its owner or with its device; another daemon's is left alone; a lost destination is answered; a port that is
+when told to by its owner or with its device, and leaves no socket; another daemon's is left alone; one from before the socket was a
+file gives way to a new one; a lost destination is answered; a port that is
 taken is reported.
 """
 
+import contextlib
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Network
 
 import pytest
 
@@ -27,6 +31,7 @@ CARRIER = Forwarding(
     IPv4Address("127.0.0.1"),
     8285,
     IPv4Address("10.42.0.0"),
+    IPv4Network("10.42.1.0/24"),
     frozenset({(IPv4Network("10.42.2.0/24"), IPv4Address("192.0.2.2"))}),
 )
 PIPE = Pipe("flannel0", 1472, (IPv4Interface("10.42.1.0/32"),), (IPv4Network("10.42.0.0/16"),), CARRIER)
@@ -79,7 +84,67 @@ def test_another_daemons_forwarder_is_left_alone(place: Space) -> None:
 def test_a_deleted_device_ends_its_forwarder(place: Space) -> None:
     Carriers(OWNER).ensure(place.network, PIPE)
     place.network.apply(DeleteLink("flannel0"))
-    waiting.until(lambda: control.ask("flannel0") is None, "forwarder ended")
+    waiting.until(lambda: not control.path("flannel0").exists(), "forwarder ended")
+    assert control.ask("flannel0") is None
+
+
+def test_a_stopped_forwarder_leaves_no_socket(place: Space) -> None:
+    Carriers(OWNER).ensure(place.network, PIPE)
+    assert control.path("flannel0").is_socket()
+    assert carriers.retire("flannel0", OWNER)
+    assert not control.path("flannel0").exists()
+
+
+def test_who_allowed_senders_are_is_told_to_the_same_process(place: Space) -> None:
+    Carriers(OWNER).ensure(place.network, PIPE)
+    allowed = (IPv4Network("198.51.100.0/24"), IPv6Network("2001:db8::/64"))
+    Carriers(OWNER, allowed=allowed).ensure(place.network, PIPE)
+    state = control.ask("flannel0")
+    assert state is not None
+    assert state.allowed == allowed[:1]
+
+
+OLD = """
+import json, socket, sys
+door = socket.socket(socket.AF_UNIX)
+door.bind("\\0tulle-forwarder/flannel0")
+door.listen()
+print("listens", flush=True)
+while True:
+    line, _ = door.accept()
+    order = line.recv(65536)
+    line.sendall(json.dumps({"device": "flannel0", "owner": sys.argv[1], "bind": "127.0.0.1", "port": 8285, "routes": []}).encode())
+    if order == b"stop":
+        break
+    line.close()
+"""
+
+
+@contextlib.contextmanager
+def before_the_file(owner: str) -> Iterator["subprocess.Popen[str]"]:
+    old = subprocess.Popen([sys.executable, "-IS", "-c", OLD, owner], stdout=subprocess.PIPE, text=True)
+    with old:
+        assert old.stdout is not None
+        old.stdout.readline()
+        try:
+            yield old
+        finally:
+            old.kill()
+
+
+def test_a_forwarder_from_before_gives_way_to_a_new_one(place: Space) -> None:
+    with before_the_file(OWNER) as old:
+        said = Carriers(OWNER).ensure(place.network, PIPE)
+        assert said == ("starting the forwarder of flannel0 on 127.0.0.1 port 8285",)
+        assert old.wait(10) == 0
+
+
+def test_anothers_forwarder_from_before_is_left_alone(place: Space) -> None:
+    with before_the_file("/elsewhere") as old:
+        with pytest.raises(Unavailable, match="the daemon with the lease file /elsewhere"):
+            Carriers(OWNER).ensure(place.network, PIPE)
+        assert not carriers.retire("flannel0", OWNER)
+        assert old.poll() is None
 
 
 def test_a_port_that_is_taken_is_reported(place: Space) -> None:

@@ -45,7 +45,7 @@ def test_an_encrypted_way_has_route_and_peer() -> None:
 
 
 def test_a_forwarder_is_told_about_in_a_comment() -> None:
-    carrier = Forwarding(HERE, 8285, NETWORK[0], frozenset({(NEAR, THERE), (FAR, OTHER)}))
+    carrier = Forwarding(HERE, 8285, NETWORK[0], IPv4Network("10.42.1.0/24"), frozenset({(NEAR, THERE), (FAR, OTHER)}))
     pipe = Pipe("flannel0", 1472, (), (NETWORK,), carrier)
     assert list(entries.commands(Desired(pipes=(pipe,)), LEASE)) == [
         "ip route replace 10.42.0.0/16 dev flannel0",

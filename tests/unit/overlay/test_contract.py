@@ -157,7 +157,8 @@ def _requests(desired: Desired) -> Iterator[requests.Request]:
                 told = (wireguard.Peer(one.public_key, one.endpoint, one.allowed, one.keepalive) for one in peers)
                 wireguard.text(wireguard.Settings(KEY, port, frozenset(told))).encode()
             case Forwarding() as carrier:
-                state = control.State(pipe.name, carrier.bind, carrier.port, "x", carrier.source, carrier.routes)
+                way = (carrier.source, carrier.subnet, carrier.routes)
+                state = control.State(pipe.name, carrier.bind, carrier.port, "x", *way)
                 assert control.decode(control.encode(state)) == state
 
 

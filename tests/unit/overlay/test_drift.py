@@ -195,7 +195,7 @@ def test_only_a_gateway_route_into_the_network_is_taken_for_an_earlier_one(route
 
 
 POOL = IPv4Network("10.42.0.0/16")
-CARRIER = Forwarding(LOCAL, 8285, IPv4Address("10.42.1.0"), frozenset())
+CARRIER = Forwarding(LOCAL, 8285, IPv4Address("10.42.1.0"), IPv4Network("10.42.1.0/24"), frozenset())
 PIPE = Pipe("flannel0", 1472, (IPv4Interface("10.42.1.0/32"),), (POOL,), CARRIER)
 TUN = Link(9, "flannel0", mtu=1472, kind="tun", up=True)
 HELD = LinkAddress(9, IPv4Interface("10.42.1.0/32"))

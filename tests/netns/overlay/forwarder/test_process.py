@@ -1,8 +1,12 @@
 """Claims: what leaves is the bare IPv4 packet as UDP payload with one hop less, and so is what arrives; rubbish from the wire
-changes nothing; a wrong order leaves the state as it was.
+changes nothing; what comes from a stranger, in another's name or for another place does not come in; a wrong order leaves the state
+as it was; nobody without the right to change the network is listened to, by either name, nor a root of another user namespace; a
+process that has the abstract name of before is no obstacle.
 """
 
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
@@ -24,7 +28,7 @@ PIPE = Pipe(
     1472,
     (IPv4Interface(f"{BASE}/32"),),
     (IPv4Network("10.42.0.0/16"),),
-    Forwarding(HERE, PORT, IPv4Address("10.42.0.0"), ROUTES),
+    Forwarding(HERE, PORT, IPv4Address("10.42.0.0"), IPv4Network("10.42.1.0/24"), ROUTES),
 )
 
 
@@ -61,11 +65,103 @@ def test_rubbish_from_the_wire_changes_nothing(ends: tuple[socket.socket, socket
     assert outside.recv(2048).endswith(b"still here")
 
 
-def test_a_wrong_order_leaves_the_state_as_it_was(ends: tuple[socket.socket, socket.socket]) -> None:
+def turned(packet: bytearray, source: str = "10.42.2.9", target: str = BASE) -> bytes:
+    """Give the answer to a UDP packet, without UDP checksum and with a right header's."""
+    answer = bytearray(packet)
+    answer[12:20] = IPv4Address(source).packed + IPv4Address(target).packed
+    answer[10:12], answer[26:28] = b"\0\0", b"\0\0"
+    total = sum(int.from_bytes(answer[at : at + 2], "big") for at in range(0, 20, 2))
+    answer[10:12] = (~((total & 0xFFFF) + (total >> 16)) & 0xFFFF).to_bytes(2, "big")
+    return bytes(answer)
+
+
+def test_what_comes_from_a_stranger_or_in_anothers_name_does_not_come_in(
+    ends: tuple[socket.socket, socket.socket],
+) -> None:
+    outside, inside = ends
+    inside.sendto(b"hello", INSIDE)
+    packet = bytearray(outside.recv(2048))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.bind(("127.0.0.3", PORT))
+        stranger.sendto(turned(packet), (str(HERE), PORT))
+    outside.sendto(turned(packet, source="10.42.9.9"), (str(HERE), PORT))
+    outside.sendto(turned(packet, source=BASE), (str(HERE), PORT))
+    outside.sendto(turned(packet), (str(HERE), PORT))
+    assert inside.recvfrom(2048) == (b"hello", INSIDE)
+    inside.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        inside.recv(2048)
+
+
+def test_what_is_for_another_place_does_not_come_in(host: Space, ends: tuple[socket.socket, socket.socket]) -> None:
+    outside, inside = ends
+    host.run("ip", "address", "add", "203.0.113.1/32", "dev", "lo")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as elsewhere:
+        elsewhere.bind(("203.0.113.1", 4242))
+        elsewhere.setblocking(False)
+        inside.sendto(b"hello", INSIDE)
+        packet = bytearray(outside.recv(2048))
+        outside.sendto(turned(packet, target="203.0.113.1"), (str(HERE), PORT))
+        outside.sendto(turned(packet), (str(HERE), PORT))
+        assert inside.recvfrom(2048) == (b"hello", INSIDE)  # and so the one before it was looked at
+        with pytest.raises(BlockingIOError):
+            elsewhere.recv(2048)
+
+
+@pytest.mark.parametrize("order", [b'{"device": 5}', b"[" * 100_000, b"\xff"])
+def test_a_wrong_order_leaves_the_state_as_it_was(ends: tuple[socket.socket, socket.socket], order: bytes) -> None:
     before = control.ask("flannel0")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
-        line.connect(control.name("flannel0"))
-        line.sendall(b'{"device": 5}')
+        line.connect(str(control.path("flannel0")))
+        line.sendall(order)
         line.shutdown(socket.SHUT_WR)
         assert line.recv(1) == b""
     assert control.ask("flannel0") == before
+
+
+ASK = """
+import socket, sys
+line = socket.socket(socket.AF_UNIX)
+line.settimeout(5)
+try:
+    line.connect(sys.argv[1].replace("@", "\\0"))
+    line.shutdown(socket.SHUT_WR)
+    print(line.recv(65536))
+except BrokenPipeError:
+    print(b"")
+except OSError as problem:
+    print(type(problem).__name__)
+"""
+STRANGERS = {
+    "nobody": (["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"], "PermissionError"),
+    "root without capabilities": (["setpriv", "--bounding-set=-all", "--inh-caps=-all"], "b''"),
+    "root of another user namespace": (["unshare", "--user", "--map-root-user"], "b''"),
+}
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+def test_nobody_without_the_right_to_change_the_network_is_listened_to(
+    host: Space, ends: tuple[socket.socket, socket.socket], stranger: str
+) -> None:
+    words, answer = STRANGERS[stranger]
+    assert host.run(*words, sys.executable, "-IS", "-c", ASK, str(control.path("flannel0"))) == f"{answer}\n"
+    assert host.run(*words, sys.executable, "-IS", "-c", ASK, "@tulle-forwarder/flannel0") == "ConnectionRefusedError\n"
+    assert control.ask("flannel0") is not None
+
+
+SQUAT = 'import socket; s = socket.socket(socket.AF_UNIX); s.bind("\\0tulle-forwarder/flannel0"); s.listen(); print(flush=True); s.accept()'
+
+
+def test_a_process_that_has_the_abstract_name_of_before_is_no_obstacle(host: Space) -> None:
+    with namespaces.inside(host.namespace):
+        words = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", sys.executable, "-IS", "-c", SQUAT]
+        squatter = subprocess.Popen(words, stdout=subprocess.PIPE)
+        with squatter:
+            try:
+                assert squatter.stdout is not None
+                squatter.stdout.readline()
+                assert Carriers(OWNER).ensure(host.network, PIPE)
+                assert control.ask("flannel0") is not None
+                carriers.retire("flannel0", OWNER)
+            finally:
+                squatter.kill()

@@ -47,7 +47,7 @@ def test_the_device_takes_the_whole_network_and_the_forwarder_the_peers() -> Non
             mtu=1472,
             addresses=(IPv4Interface("10.42.1.0/32"),),
             networks=(IPv4Network("10.42.0.0/16"),),
-            carrier=Forwarding(HERE, 9000, base, routes),
+            carrier=Forwarding(HERE, 9000, base, IPv4Network("10.42.1.0/24"), routes),
         ),
     )
     assert "overlaps" in desired.unusable[0]

@@ -1,5 +1,5 @@
 """Claims: the longest matching subnet wins; a hop takes one off the hop limit and leaves the checksum right, the last one ends the
-way; "net unreachable" quotes header and 8 bytes with right checksums, and is never sent to ICMP or later fragments.
+way; what comes in is for our subnet and from the sender's own, or from any peer's where the sender is allowed to; "net unreachable" quotes header and 8 bytes with right checksums, and is never sent to ICMP or later fragments.
 """
 
 import struct
@@ -34,13 +34,45 @@ def test_the_longest_matching_subnet_wins() -> None:
         [
             (IPv4Network("10.42.0.0/16"), IPv4Address("192.0.2.1")),
             (IPv4Network("10.42.2.0/24"), IPv4Address("192.0.2.2")),
-        ]
+        ],
+        IPv4Network("10.42.1.0/24"),
     )
     assert [table.find(int(IPv4Address(one))) for one in ("10.42.2.7", "10.42.3.7", "10.43.0.1")] == [
         "192.0.2.2",
         "192.0.2.1",
         None,
     ]
+
+
+TABLE = packets.Table(
+    [(IPv4Network("10.42.1.0/24"), IPv4Address("192.0.2.1")), (IPv4Network("10.42.3.0/24"), IPv4Address("192.0.2.3"))],
+    IPv4Network("10.42.2.0/24"),
+    allowed=[IPv4Network("198.51.100.0/24")],
+)
+
+
+@pytest.mark.parametrize(
+    ("sender", "source", "target", "enters"),
+    [
+        ("192.0.2.1", "10.42.1.5", "10.42.2.7", True),
+        ("192.0.2.1", "10.42.1.0", "10.42.2.0", True),  # the hosts' own addresses
+        ("192.0.2.9", "10.42.1.5", "10.42.2.7", False),  # a stranger
+        ("192.0.2.3", "10.42.1.5", "10.42.2.7", False),  # a peer in another's name
+        ("192.0.2.1", "10.42.2.5", "10.42.2.7", False),  # in ours
+        ("192.0.2.1", "203.0.113.1", "10.42.2.7", False),
+        ("192.0.2.1", "10.42.1.5", "10.42.3.7", False),  # not for us
+        ("192.0.2.1", "10.42.1.5", "203.0.113.1", False),
+        ("192.0.2.1", "10.42.1.5", "127.0.0.1", False),
+        ("198.51.100.7", "10.42.1.5", "10.42.2.7", True),  # allowed: behind NAT, say
+        ("198.51.100.7", "203.0.113.1", "10.42.2.7", False),
+    ],
+)
+def test_what_comes_in_is_for_our_subnet_and_from_the_senders_own(
+    sender: str, source: str, target: str, enters: bool
+) -> None:
+    one = packet()
+    one[12:20] = IPv4Address(source).packed + IPv4Address(target).packed
+    assert TABLE.lets_in(one, sender) == enters
 
 
 @given(ttl=st.integers(2, 255), identity=st.integers(0, 0xFFFF))
