@@ -8,7 +8,7 @@ Pure: builds and reads libnftables JSON; must not run nft.
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from cni.owner import Owner
+from cni.owner import COMMENT_BYTES, Owner, shortened
 
 FAMILY = "bridge"
 TABLE = "nat"
@@ -23,8 +23,8 @@ Objects = Sequence[Mapping[str, Any]]
 
 
 def identity(owner: Owner) -> str:
-    """Return by what chains and comments name the attachment."""
-    return f"{owner.container_id}-{owner.ifname}"
+    """Return by what chains and comments name the attachment, short enough for a comment of nftables."""
+    return shortened(f"{owner.container_id}-{owner.ifname}", COMMENT_BYTES - len(COMMENT_START))
 
 
 def addition(owner: Owner, host_end: str, mac: str, existing: Objects) -> list[Command]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from typing import Self
 
-from cni.owner import Owner
+from cni.owner import Owner, spellings
 from cni.types import IPAddress
 from kernel import namespaces
 from kernel.background import Background
@@ -95,15 +95,14 @@ def unplug_strangers(network: str, known: Collection[Owner]) -> None:
 
 def siblings(owner: Owner) -> bool:
     """Tell whether the same container still has another interface on the same network: they share an iptables chain."""
-    start = f"{owner.network}/{owner.container_id}/"
+    start = owner.alias.removesuffix(owner.ifname)
     with Network() as host:
         return any(link.alias.startswith(start) and link.alias != owner.alias for link in host.links())
 
 
 def _names(alias: str, network: str) -> bool:
-    """Tell whether `alias` is `net/id/ifname` of `network`; neither part can hold a slash."""
-    parts = alias.split("/")
-    return len(parts) == 3 and parts[0] == network
+    named = Owner.signed(alias)
+    return named is not None and named.network in spellings(network)
 
 
 def _global_addresses(network: Network, link: Link) -> tuple[IPAddress, ...]:
@@ -118,7 +117,7 @@ def _host_end(link: Link, host: Network) -> Link | None:
 
 def _is_foreign(host_end: Link, owner: Owner) -> bool:
     """Tell whether the host end says that its cable is another attachment's; one without alias is taken by the interface's name."""
-    return host_end.alias.count("/") == 2 and host_end.alias != owner.alias
+    return Owner.signed(host_end.alias) is not None and host_end.alias != owner.alias
 
 
 def _own_identity() -> tuple[int, int]:

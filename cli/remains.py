@@ -6,13 +6,13 @@ a reservation also when it is of an earlier boot. Everything else is unknown. Mu
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from cli.runtimes import Conflist
 from cli.survey import Survey
 from cni.errors import CniError
-from cni.owner import Owner
+from cni.owner import COMMENT_BYTES, Owner
 from cni.serial import Turn
 from ipam.claims import SEPARATOR
 from kernel import iptables, nft
@@ -22,7 +22,7 @@ PROGRAM = "bridge"
 PATIENCE = 0.2
 """Seconds an attachment's own request may take before it counts as under way."""
 TABLES = (("inet", "cni_plugins_masquerade"), ("ip", "cni_hostport"), ("ip6", "cni_hostport"))
-IN_NFTABLES = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}, net: (.+), if: (.+), id: (.+)")
+IN_NFTABLES = re.compile(r"([0-9a-f]{16}-[0-9a-f]{16}), net: (.+), if: (.+), id: (.+)")
 IN_IPTABLES = re.compile(r'(?:dnat )?name: "([^"]+)" id: "([^"]+)"')
 
 DEAD, UNKNOWN = "dead", "unknown"
@@ -30,10 +30,14 @@ DEAD, UNKNOWN = "dead", "unknown"
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """One thing that names an attachment: what it is, whose; `ifname` of the owner is empty where that is not said."""
+    """One thing that names an attachment: what it is, whose; `ifname` of the owner is empty where that is not said.
+
+    `cut` says that the owner's id is only the beginning of one.
+    """
 
     what: str
     owner: Owner
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +58,12 @@ def find(found: Survey, conflists: Collection[Conflist]) -> tuple[Remain, ...]:
     known = {each.name for each in conflists if each.name}
     with Network() as kernel:
         linked = _linked(kernel)
-        lost = [one for one in (*_reserved(found), *_ruled()) if not _alive(one.owner, linked)]
+        reserved = tuple(_reserved(found))
+        named = {each.mark: each for each in (*linked, *(trace.owner for trace in reserved))}
+        traces = (replace(one, owner=one.owner.among(known)) for one in (*reserved, *_ruled(named)))
+        lost = [one for one in traces if not _alive(one.owner, linked)]
         remains = [_judged(one, wired, known, kernel) for one in lost]
-    held = {trace.owner.alias for trace in _reserved(found)}
+    held = {trace.owner.alias for trace in reserved}
     return (*_vacant(found), *(one for one in remains if one is not None), *_unreserved(found, held, wired))
 
 
@@ -66,18 +73,14 @@ def lives(owner: Owner, kernel: Network) -> bool:
 
 
 def _linked(kernel: Network) -> frozenset[Owner]:
-    return frozenset(owner for link in kernel.links() if (owner := _signed(link.alias)))
-
-
-def _signed(alias: str) -> Owner | None:
-    """Read a link's alias; a network's name and a container's id hold no slash (specification, "Network configuration")."""
-    words = alias.split("/")
-    return Owner(*words) if len(words) == 3 and all(words) else None
+    return frozenset(owner for link in kernel.links() if (owner := Owner.signed(link.alias)))
 
 
 def _alive(owner: Owner, linked: Iterable[Owner]) -> bool:
     return any(
-        (owner.network, owner.container_id) == (one.network, one.container_id) and owner.ifname in {"", one.ifname}
+        one.among((owner.network,)).network == owner.among((one.network,)).network
+        and owner.container_id == one.container_id
+        and owner.ifname in {"", one.ifname}
         for one in linked
     )
 
@@ -99,20 +102,22 @@ def _vacant(found: Survey) -> Iterator[Remain]:
 def _unreserved(found: Survey, held: Collection[str], wired: Collection[str]) -> Iterator[Remain]:
     """Yield links of networks that live by the lease whose address is not in its book."""
     for link in found.links if found.own else ():  # else the book may be another lease's
-        owner = _signed(link.alias)
-        if owner is not None and owner.network in wired and owner.alias not in held:
+        owner = Owner.signed(link.alias)
+        if owner is not None and owner.among(wired).network in wired and link.alias not in held:
             yield Remain(
                 f"link {link.name}", owner, UNKNOWN, "it has no address in the book, yet its container may run"
             )
 
 
-def _ruled() -> Iterator[Trace]:
-    """Yield the rules of both kinds that name an attachment."""
+def _ruled(named: Mapping[str, Owner]) -> Iterator[Trace]:
+    """Yield the rules of both kinds that name an attachment; a comment that is cut is completed from those `named` by mark."""
     for family, table in TABLES if nft.installed() else ():
         for each in nft.listing(family, table):
-            told = IN_NFTABLES.fullmatch(str(each.get("rule", {}).get("comment", "")))
-            if told:
-                yield Trace(f"rule in nftables {family} {table}", Owner(told[1], told[3], told[2]))
+            text = str(each.get("rule", {}).get("comment", ""))
+            if told := IN_NFTABLES.fullmatch(text):
+                known = named.get(told[1])
+                cut = known is None and len(text.encode()) >= COMMENT_BYTES - 3
+                yield Trace(f"rule in nftables {family} {table}", known or Owner(told[2], told[4], told[3]), cut)
     for version in (4, 6):
         for rule in iptables.listing(version, "nat"):
             told = next((match for word in rule if (match := IN_IPTABLES.match(word))), None)
@@ -123,6 +128,8 @@ def _ruled() -> Iterator[Trace]:
 def _judged(trace: Trace, wired: Collection[str], known: Collection[str], kernel: Network) -> Remain | None:
     """Judge a trace without a link; None when it turns out to have one, or its request is still under way."""
     owner = trace.owner
+    if trace.cut:
+        return Remain(trace.what, owner, UNKNOWN, "its comment is cut, so that the container is not known")
     if owner.network not in wired:
         what = "is not made by our bridge" if owner.network in known else "has no configuration here"
         return Remain(trace.what, owner, UNKNOWN, f"the network {owner.network} {what}")

@@ -20,6 +20,7 @@ import stat
 
 from cni import addresses
 from cni.errors import CniError, Code
+from cni.owner import shortened
 from ipam import boot, index, notes
 from ipam.claims import Reservation
 
@@ -34,6 +35,8 @@ LOCK = "lock"
 CURSOR = "last_reserved_ip."
 LARGEST = 256 * 1024
 """More than a claim can hold, as a container id fits one environment string (execve(2), 128 KiB)."""
+NAME_BYTES = 255
+"""What a file's name may have (NAME_MAX)."""
 DEPTH = 8
 """How far below the directory claims are looked for; the reference walks without end."""
 UNSUPPORTED = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT})
@@ -242,7 +245,7 @@ def _beside(location: str, purpose: str) -> str:
 
     A crash there is tidied by the next who takes the lock. No network's name begins with a dot.
     """
-    return f"../.{os.path.basename(location)}.{purpose}"
+    return f"../.{shortened(os.path.basename(location), NAME_BYTES - len(purpose) - 2)}.{purpose}"
 
 
 def _forget(path: str, directory: int) -> None:

@@ -11,7 +11,7 @@ from hashlib import sha512
 
 from bridge.plan import Masquerade
 from cni.errors import quoted
-from cni.owner import Owner
+from cni.owner import Owner, spellings, written
 from cni.types import IPAddress
 
 TABLE = "nat"
@@ -35,8 +35,8 @@ def chain_name(network: str, container_id: str) -> str:
 
 
 def comment(network: str, container_id: str) -> str:
-    """Return the comment of every rule."""
-    return f"name: {quoted(network)} id: {quoted(container_id)}"
+    """Return the comment of every rule, at most 255 bytes."""
+    return written(network, container_id, lambda name, identity: f"name: {quoted(name)} id: {quoted(identity)}")
 
 
 def addition(owner: Owner, wanted: Iterable[Masquerade], existing: Sequence[Rule]) -> Change:
@@ -142,8 +142,7 @@ def _owned(rule: Rule, network: str) -> str | None:
     if rule[0] != "-A" or "--comment" not in rule[:-1]:
         return None
     chain = rule[-1] if rule[1] == HOOK else rule[1]
-    start, end = f'name: {quoted(network)} id: "', '"'
     text = rule[rule.index("--comment") + 1]
-    if not (text.startswith(start) and text.endswith(end)):
-        return None
-    return chain if chain == chain_name(network, text[len(start) : -len(end)]) else None
+    starts = (f'name: {quoted(name)} id: "' for name in spellings(network))
+    start = next((each for each in starts if text.startswith(each) and text.endswith('"')), None)
+    return chain if start and chain == chain_name(network, text[len(start) : -1]) else None

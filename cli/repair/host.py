@@ -22,9 +22,9 @@ def attachments() -> dict[Owner, str]:
 def named(links: Iterable[Link]) -> Iterator[tuple[Owner, str]]:
     """Yield each attachment that one of the links is the host end of."""
     for link in links:
-        parts = (link.alias or "").split("/")
-        if link.kind == "veth" and len(parts) == 3 and all(parts):
-            yield Owner(*parts), link.name
+        owner = Owner.signed(link.alias)
+        if link.kind == "veth" and owner is not None:
+            yield owner, link.name
 
 
 def death(record: Record) -> str:

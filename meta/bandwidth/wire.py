@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from os import urandom
 
 from cni.errors import CniError, Code
+from cni.owner import Owner, spellings
 from kernel.entries import TokenBucket
 from kernel.errors import KernelError
 from kernel.qdiscs import INGRESS
@@ -89,10 +90,15 @@ def own_device(names: tuple[str, ...], alias: str, host: Network) -> Link | None
 
 def unwire_strangers(network: str, known: Collection[str], host: Network) -> None:
     """Delete every ifb that an attachment of `network` has whose alias is not among the `known`."""
-    start = f"{network}/"
     for link in host.links():
-        ours = link.kind == KIND and link.name.startswith(planning.PREFIX) and link.alias.startswith(start)
-        if ours and link.alias.count("/") == 2 and link.alias not in known:
+        owner = Owner.signed(link.alias)
+        ours = (
+            link.kind == KIND
+            and link.name.startswith(planning.PREFIX)
+            and owner
+            and owner.network in spellings(network)
+        )
+        if ours and link.alias not in known:
             delete(link, host)
 
 

@@ -14,7 +14,7 @@ from hashlib import sha512
 
 from cni import addresses
 from cni.errors import quoted
-from cni.owner import Owner
+from cni.owner import Owner, spellings, written
 from meta.portmap.claims import Holder, Published
 
 TYPE_CHECKING = False
@@ -38,7 +38,6 @@ HISTORIC = "CNI-SN-"
 FIRST = "eth0"
 """The interface whose chain has the reference's name."""
 
-COMMENT_BYTES = 255
 GROUP = 15
 """How many ports one multiport match takes."""
 
@@ -69,11 +68,13 @@ def _digest(owner: Owner, own: str) -> str:
 
 
 def comment(owner: Owner) -> str:
-    """Return the comment of the entry rules, cut as the reference does it."""
+    """Return the comment of the entry rules, at most 255 bytes."""
     own = "" if owner.ifname == FIRST else f" if: {quoted(owner.ifname)}"
-    text = f"dnat name: {quoted(owner.network)} id: {quoted(owner.container_id)}{own}"
-    cut = text.encode()
-    return text if len(cut) <= COMMENT_BYTES else f"{cut[: COMMENT_BYTES - 2].decode(errors='ignore')}..."
+    return written(
+        owner.network,
+        owner.container_id,
+        lambda network, container: f"dnat name: {quoted(network)} id: {quoted(container)}{own}",
+    )
 
 
 def addition(plan: Publication, side: Side, existing: Sequence[Rule], gone: Collection[Holder] = ()) -> list[Rule]:
@@ -117,8 +118,8 @@ def strangers(network: str, known: Collection[Owner], existing: Sequence[Rule]) 
     """Return what removes every chain of `network` that is none of the `known` attachments'."""
     keep = {chain(owner) for owner in known for chain in (chain_name, shared_chain_name)}
     named = _named_chains(existing)
-    start = f"dnat name: {quoted(network)} id: "
-    return _removal([chain for chain, text in named.items() if text.startswith(start) and chain not in keep], existing)
+    starts = tuple(f"dnat name: {quoted(name)} id: " for name in spellings(network))
+    return _removal([chain for chain, text in named.items() if text.startswith(starts) and chain not in keep], existing)
 
 
 def eviction(gone: Iterable[Holder], existing: Sequence[Rule]) -> list[Rule]:

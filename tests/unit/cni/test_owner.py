@@ -2,6 +2,7 @@
 
 * Marks and comments are the reference's, so that either program finds what the other added.
 * A comment fits whatever the names are, and keeps its mark.
+* An alias has at most 255 bytes, names the same attachment to whoever made it and reads it, and tells long names apart.
 * A request names its attachment; GC names those to keep, and no list is not an empty one.
 """
 
@@ -10,7 +11,7 @@ import json
 import pytest
 
 from cni import owner, request
-from cni.owner import Owner, network_mark
+from cni.owner import Owner, network_mark, shortened, spellings
 
 OWNER = Owner("unit-test", "one", "eth0")
 
@@ -52,3 +53,45 @@ def test_a_request_names_its_attachment() -> None:
 )
 def test_gc_names_those_to_keep(keys: dict[str, object], known: list[Owner] | None) -> None:
     assert Owner.known_to(_asked(**keys)) == known
+
+
+@pytest.mark.parametrize("ifname", ["e", "eth0", "fifteen-letters"])
+@pytest.mark.parametrize(
+    ("network", "container"), [(9, 64), (111, 128), (112, 128), (113, 128), (190, 64), (255, 128), (255, 300)]
+)
+def test_an_alias_fits_whatever_the_names_are_and_can_be_read(network: int, container: int, ifname: str) -> None:
+    long = Owner("n" * network, "c" * container, ifname)
+    assert len(long.alias.encode()) <= owner.ALIAS_BYTES
+    read = Owner.signed(long.alias)
+    assert read is not None
+    assert (read.network in spellings(long.network), read.ifname) == (True, ifname)
+    assert read.among(["other", long.network]).network == long.network
+    assert read.alias == long.alias
+
+
+def test_aliases_of_one_container_begin_alike_however_long_the_interface_is_called() -> None:
+    for length in range(90, 130):
+        short, long = (Owner("n" * length, "c" * 128, ifname).alias for ifname in ("e", "fifteen-letters"))
+        assert short.rpartition("/")[0] == long.rpartition("/")[0]
+
+
+def test_an_alias_that_fits_is_not_shortened() -> None:
+    assert Owner("n" * 110, "c" * 128, "eth0").alias == f"{'n' * 110}/{'c' * 128}/eth0"
+
+
+def test_long_names_that_begin_alike_stay_apart() -> None:
+    names = [f"{'n' * 200}{number}" for number in range(100)]
+    assert len({Owner(name, "c" * 128, "eth0").alias for name in names}) == 100
+    assert len({spellings(name)[1] for name in names}) == 100
+
+
+@pytest.mark.parametrize("limit", [18, 40, 128, 255])
+def test_what_is_shortened_fits_and_stays_as_it_is_when_shortened_again(limit: int) -> None:
+    once = shortened("\N{GREEK SMALL LETTER ALPHA}" * 300, limit)
+    assert len(once.encode()) <= limit
+    assert shortened(once, limit) == once
+
+
+@pytest.mark.parametrize("alias", ["", "a/b", "a//c", "a/b/c/d", "uplink"])
+def test_what_is_no_alias_of_ours_names_nobody(alias: str) -> None:
+    assert Owner.signed(alias) is None
