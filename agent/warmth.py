@@ -13,7 +13,6 @@ LAZY = (
     "cni.dispatch",
     "ctypes",
     "meta.firewall.dbus",
-    "shlex",
     "traceback",
 )
 """What the programs import only when it is needed, lest a cold start pay for it."""

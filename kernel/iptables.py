@@ -62,8 +62,17 @@ class Chain:
 Rule = tuple[str, ...]
 """One line of iptables-save as words, unquoted: `("-A", "POSTROUTING", "-s", "10.1.0.5/32", "-j", "CNI-...")`."""
 
-QUOTING = frozenset("\"'\\")
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+LINE_END = re.compile(r"[\n\r\x00]")
+"""What iptables-restore would end a line at, wherever it stands."""
+
+QUOTED_OR_PLAIN = re.compile(r' *(?:"((?:[^"\\]|\\.)*)"(?= |$)|([^ ]+))', re.DOTALL)
+PLAIN = re.compile(r" *()([^ ]+)")
+INTERFACE = frozenset({"-i", "-o"})
+"""Options whose value iptables-save writes as it is, quotes and backslashes included."""
+
+LINE_STARTS = ("-", ":", "[", "*", "#", "COMMIT")
+ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+
 ABSENT = ("does not exist", "can't initialize", "No such file or directory", "No chain/target/match by that name")
 """What iptables says where its table, chain or kernel half is not there, so that nothing of anybody's can be (8.10)."""
 
@@ -93,7 +102,7 @@ def listing(family: int, table: str, namespace: Namespace | None = None) -> list
         if outcome.code != LOCKED and any(words in outcome.stderr for words in ABSENT):
             return []
         raise tools.refusal(outcome, f"listing {PROGRAMS[family]} table {table}")
-    return [_words(line) for line in outcome.stdout.splitlines()]
+    return [_words(line) for line in _lines(outcome.stdout)]
 
 
 class Snapshot:
@@ -122,7 +131,7 @@ def restore(
 ) -> None:
     """Make or empty `chains`, then carry out `rules` (`-A`, `-D`, `-N`, `-X`, ... lines as words), all at once or not at all.
 
-    Raises KernelError, EINVAL for a word that holds a control character; nothing is done for nothing.
+    Raises KernelError, EINVAL for a word that holds the end of a line; nothing is done for nothing.
     """
     if chains or rules:
         lines = [*(f":{_quoted(name)} - [0:0]" for name in chains), *(" ".join(map(_quoted, rule)) for rule in rules)]
@@ -135,20 +144,40 @@ def _declared(line: str) -> Rule:
     return ("-N", name) if policy_ == "-" else ("-P", name, policy_)
 
 
-def _words(line: str) -> Rule:
-    plain = COUNTERS.sub("", line)
-    if not QUOTING.intersection(plain):  # all but the commented rules: shlex is a hundred times slower
-        return tuple(plain.split())
-    import shlex  # noqa: PLC0415 - only when there is a quoted word to read
+def _lines(text: str) -> list[str]:
+    """Return the lines iptables wrote; what begins like none of them goes on with a comment that holds a line's end."""
+    lines: list[str] = []
+    for line in text.split("\n"):  # not splitlines: an interface's name may hold what that takes for an end
+        if line.startswith(LINE_STARTS):
+            lines.append(line)
+        elif line and lines:
+            lines[-1] += f"\n{line}"
+    return lines
 
-    return tuple(shlex.split(plain))
+
+def _words(line: str) -> Rule:
+    """Read a line of iptables-save: strings stand in double quotes with backslashes, interfaces always as they are called."""
+    plain = COUNTERS.sub("", line)
+    if '"' not in plain:
+        return tuple(filter(None, plain.split(" ")))
+    words: list[str] = []
+    at, end = 0, len(plain.rstrip(" "))
+    while at < end:
+        raw = bool(words) and words[-1] in INTERFACE
+        found = (PLAIN if raw else QUOTED_OR_PLAIN).match(plain, at)
+        if found is None:  # nothing but blanks, which `end` rules out
+            break
+        string, word = found.groups()
+        words.append(word or ESCAPED.sub(r"\1", string))
+        at = found.end()
+    return tuple(words)
 
 
 def _quoted(word: str) -> str:
     """Write a word as iptables-restore reads it: quoted when it must be, with backslashes before quotes."""
     if WORD.fullmatch(word):
         return word
-    if CONTROL.search(word):
+    if LINE_END.search(word):
         raise KernelError(errno.EINVAL, "writing iptables rules", f"not expressible: {word!r}")
     escaped = word.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
@@ -167,7 +196,7 @@ def saved(family: int, namespace: Namespace | None = None) -> Tables:
         raise tools.refusal(outcome, f"listing {PROGRAMS[family]}")
     tables: dict[str, list[str]] = {}
     lines: list[str] = []
-    for line in outcome.stdout.splitlines():
+    for line in _lines(outcome.stdout):
         if line.startswith("*"):
             lines = tables.setdefault(line[1:], [])
         elif line.startswith((":", "-", "[")):

@@ -57,11 +57,13 @@ def run(arguments: Sequence[str], stdin: str = "", namespace: Namespace | None =
     with ExitStack() as files:
         try:
             streams = [_stream(name, files) for name in ("stdin", "stdout", "stderr")]
-            _fill(streams[0], stdin.encode())
+            _fill(streams[0], stdin.encode(errors="surrogateescape"))
             with inside(namespace):
                 child = _start([path, *arguments[1:]], streams)
             code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-            return Outcome(code, *(_content(stream) for stream in streams[1:]))
+            listed, said = (_content(stream) for stream in streams[1:])
+            # what is listed may be given back, byte for byte; what is said goes to people
+            return Outcome(code, listed.decode(errors="surrogateescape"), said.decode(errors="replace"))
         except KernelError:
             raise
         except OSError as error:
@@ -86,11 +88,11 @@ def _start(words: list[str], streams: Sequence[int]) -> int:
     return os.posix_spawn(words[0], words, ENVIRONMENT, file_actions=actions, setsigdef=IGNORED_BY_PYTHON)
 
 
-def _content(stream: int) -> str:
+def _content(stream: int) -> bytearray:
     content = bytearray()
     while chunk := os.pread(stream, CHUNK, len(content)):
         content += chunk
-    return content.decode(errors="replace")
+    return content
 
 
 def refusal(outcome: Outcome, what: str) -> KernelError:

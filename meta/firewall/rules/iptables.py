@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from cni.errors import CniError, Code
 from cni.owner import network_mark
 
 TYPE_CHECKING = False
@@ -114,17 +115,29 @@ def _isolation(plan: Passage, existing: Sequence[Rule]) -> list[Rule]:
 
 def _policy_rules(plan: Passage) -> list[Rule]:
     """Return the rules of the plan's policy: entry, exception, then the bridge's in the order they are inserted, ends, drop."""
+    bridge = _link(plan.bridge)
     mine, shared = (_remark(f"{FRAME} (ingressPolicy: {policy})") for policy in (plan.policy, EITHER))
-    same = [("-A", FIRST, "-i", plan.bridge, "-o", plan.bridge, *mine, "-j", "DROP")]
+    same = [("-A", FIRST, "-i", bridge, "-o", bridge, *mine, "-j", "DROP")]
     return [
         ("-A", HOOK, *shared, "-j", FIRST),
         ("-A", FIRST, *_remark(PUBLISHED), "-m", "conntrack", "--ctstate", "DNAT", "-j", "RETURN"),
-        ("-A", FIRST, "-i", plan.bridge, "!", "-o", plan.bridge, *mine, "-j", SECOND),
+        ("-A", FIRST, "-i", bridge, "!", "-o", bridge, *mine, "-j", SECOND),
         *(same if plan.policy == "isolated" else []),
         ("-A", FIRST, *shared, "-j", "RETURN"),
         ("-A", SECOND, *shared, "-j", "RETURN"),
-        ("-A", SECOND, "-o", plan.bridge, *shared, "-j", "DROP"),
+        ("-A", SECOND, "-o", bridge, *shared, "-j", "DROP"),
     ]
+
+
+def _link(name: str) -> str:
+    """Return the interface as a rule names it alone. Raises CniError 7 for one that ends in a plus, which stands for any ending."""
+    if name.endswith("+"):
+        raise CniError(
+            Code.INVALID_CONFIG,
+            f'iptables cannot name the interface "{name}" alone: a + at the end means every name that begins so',
+            'choose "backend": "nftables", or another name for the bridge',
+        )
+    return name
 
 
 def _marked(existing: Sequence[Rule], is_meant: Callable[[str], bool]) -> list[Rule]:

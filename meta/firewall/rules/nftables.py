@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cni.errors import CniError, Code, quoted
 from cni.owner import network_mark
 
 TYPE_CHECKING = False
@@ -180,7 +181,18 @@ def _is_at(protocol: str, field: str, address: str) -> Command:
 
 
 def _is_link(key: str, operator: str, name: str) -> Command:
-    return {"match": {"op": operator, "left": {"meta": {"key": key}}, "right": name}}
+    r"""Compare with the interface `name` alone: a `*` at its end is written `\*`, or it would stand for any ending.
+
+    Raises CniError 7 for a name that the language has no word for.
+    """
+    if name.startswith("@") or name.endswith("\\*"):
+        raise CniError(
+            Code.INVALID_CONFIG,
+            f"nftables cannot name the interface {quoted(name)}: {'a leading @ means a set' if name[0] == '@' else 'its end is an escape'}",
+            'choose "backend": "iptables", or another name for the bridge',
+        )
+    word = f"{name[:-1]}\\*" if name.endswith("*") else name
+    return {"match": {"op": operator, "left": {"meta": {"key": key}}, "right": word}}
 
 
 def _word(statement: Mapping[str, Any]) -> str:

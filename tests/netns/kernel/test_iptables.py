@@ -4,13 +4,17 @@
 - flannel's chains are made literally (flannel contract 6.1), in one change, once; order and doubles are repaired as the rest
 - a chain that must be first is, whatever was there, and is again after another came before it
 - rules given as words are carried out wholly or not at all, and listed as the same words
+- interfaces' names of every character the kernel takes, and comments, are listed as they were written and deleted so
 - a snapshot has every table as its listing, with one program started; one that does not exist yet is listed all the same
 - rules of others are kept; removal leaves no trace and may be repeated
 """
 
+import os
 from dataclasses import replace
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from kernel import iptables, namespaces
 from kernel.errors import KernelError
@@ -179,3 +183,29 @@ def test_a_change_that_is_refused_changes_nothing(host: Space, family: int) -> N
 def test_iptables_is_found_usable_without_a_trace(host: Space, family: int) -> None:
     assert iptables.usable(family, host.namespace)
     assert host.run("nft", "list", "ruleset") == ""
+
+
+FORBIDDEN = b"\0/:\t\n\v\f\r \xa0"
+"""What dev_valid_name of the kernel refuses in an interface's name (net/core/dev.c): 0xa0 is a blank to its isspace."""
+
+NAMES = (
+    st.binary(min_size=1, max_size=15)
+    .filter(lambda name: not set(name) & set(FORBIDDEN) and not name.endswith(b"+"))
+    .map(os.fsdecode)
+)
+COMMENTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\n\r"), min_size=1, max_size=60)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(written=st.lists(st.tuples(NAMES, NAMES, COMMENTS), min_size=1, max_size=8))
+@example(written=[("it's", 'a"b', 'it\'s "x" \\'), ('"', '"q"', '"'), ("\\", "-i", "-o"), ("!", "-j", " ")])
+def test_names_and_comments_are_listed_as_they_were_written(host: Space, written: list[tuple[str, str, str]]) -> None:
+    rules = [
+        ("-A", "FORWARD", "-i", inner, "-o", outer, "-m", "comment", "--comment", text, "-j", "ACCEPT")
+        for inner, outer, text in written
+    ]
+    iptables.restore(4, "filter", (), rules, host.namespace)
+    assert [rule for rule in iptables.listing(4, "filter", host.namespace) if rule[0] == "-A"] == rules
+    assert [rule for rule in iptables.Snapshot(4, host.namespace).rules("filter") if rule[0] == "-A"] == rules
+    iptables.restore(4, "filter", (), [("-D", *rule[1:]) for rule in rules], host.namespace)
+    assert [rule for rule in iptables.listing(4, "filter", host.namespace) if rule[0] == "-A"] == []

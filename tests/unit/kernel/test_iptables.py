@@ -2,6 +2,7 @@
 
 - rules and jump are written as iptables lists them (flannel contract 6.1, literally)
 - words survive being quoted and read; one that could end its line is refused
+- an interface's name is read as it is called, whatever quotes it holds; no listing makes the reader fail
 - a word or comment of a chain that could change the meaning of its line is refused
 """
 
@@ -72,6 +73,27 @@ def test_words_survive_quoting_and_reading(words: list[str]) -> None:
 def test_a_comment_with_quotes_is_written_as_iptables_reads_it() -> None:
     assert iptables._quoted('name: "net"') == r'"name: \"net\""'
     assert iptables._quoted("10.1.0.0/24") == "10.1.0.0/24"
+
+
+@pytest.mark.parametrize("name", ["it's", 'a"b', "a\\b", '"q"', '"', "\\", "!", "-j", "-i", "a\x01b", "\u2028a", "#a"])
+def test_an_interface_is_read_as_it_is_called(name: str) -> None:
+    comment = r'''-m comment --comment "it\'s \"x\" \\"'''
+    line = f"-A CNI-X -i {name} ! -o {name} {comment} -j DROP"
+    told = ("-m", "comment", "--comment", 'it\'s "x" \\')
+    assert iptables._words(line) == ("-A", "CNI-X", "-i", name, "!", "-o", name, *told, "-j", "DROP")
+
+
+def test_a_comment_that_holds_the_end_of_a_line_is_one_word() -> None:
+    text = '-P FORWARD ACCEPT\n-A FORWARD -m comment --comment "one\n\u2028two" -j DROP\n-A FORWARD -j ACCEPT\n'
+    rules = [iptables._words(line) for line in iptables._lines(text)]
+    assert [rule[-1] for rule in rules] == ["ACCEPT", "DROP", "ACCEPT"]
+    assert rules[1][5] == "one\n\u2028two"
+
+
+@given(st.text(max_size=40))
+def test_no_line_makes_the_reader_fail(text: str) -> None:
+    (first, *_) = iptables._lines(f"-A {text}")
+    assert iptables._words(first)[0] == "-A"
 
 
 @pytest.mark.parametrize("word", ["a\nCOMMIT", "a\0", "a\rb"])
