@@ -58,7 +58,11 @@ def test_a_container_may_call_its_interface_as_it_likes(each: Runtime, program: 
         if verb == "DEL":
             assert each.call("DEL", container, program, ifname, **asked) == {}, ifname
         else:
-            listed = {"cniVersion": "1.1.0", "cni.dev/valid-attachments": [], "dataDir": asked["dataDir"]}
+            listed: dict[str, Any] = {
+                "cniVersion": "1.1.0",
+                "cni.dev/valid-attachments": [],
+                "dataDir": asked["dataDir"],
+            }
             assert each.call("GC", None, program, **listed) == {}, ifname
         assert left(each) == [], ifname
         assert each.call("DEL", container, program, ifname, **asked) == {}, ifname
@@ -93,7 +97,7 @@ def test_a_policy_keeps_a_bridge_apart_whatever_it_is_called(each: Runtime, poli
     unspeakable = name.endswith("+") if backend == "iptables" else name.startswith("@") or name.endswith("\\*")
     container = Container(each.make_space("c5"), "br1", 5)
     bridged = {**container.result, "interfaces": [{"name": name}, *container.result["interfaces"][1:]]}
-    asked = {"prevResult": bridged, "ingressPolicy": policy}
+    asked: dict[str, Any] = {"prevResult": bridged, "ingressPolicy": policy}
     added = each.call("ADD", container, **asked)
     if unspeakable:
         assert (added["code"], "backend" in added["details"], each.left()) == (7, True, [])
