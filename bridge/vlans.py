@@ -65,10 +65,8 @@ def _valid(entry: Section, key: str, vid: int, message: str) -> int:
     return vid
 
 
-def _refusal(entry: Section, message: str, details: str = "") -> CniError:
-    return CniError(
-        Code.INVALID_CONFIG, message, details or f"in {entry.path}: give both ids of the range, lower first"
-    )
+def _refusal(entry: Section, message: str, remedy: str = "") -> CniError:
+    return CniError(Code.INVALID_CONFIG, message, remedy or f"in {entry.path}: give both ids of the range, lower first")
 
 
 def container_port(vlan: int, tagged: Sequence[int]) -> tuple[Member, ...]:

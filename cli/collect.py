@@ -123,7 +123,7 @@ def _problem(act: Callable[[], object]) -> str:
     try:
         act()
     except CniError as refused:
-        return f"{refused.msg}; {refused.details}"
+        return str(refused)
     except (OSError, ExceptionGroup) as refused:
         return str(refused)
     return ""

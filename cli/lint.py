@@ -47,7 +47,7 @@ def mistakes_of(text: bytes | OSError) -> list[Mistake]:
     try:
         document = config.load(text)
     except CniError as refused:
-        return [Mistake((), refused.msg, refused.details or "write one JSON object")]
+        return [Mistake((), refused.msg, refused.details or refused.remedy or "write one JSON object")]
     if not is_object(document):
         return [Mistake((), "no JSON object", "a configuration is one object: { ... }")]
     return of_list(document) if _is_list(document) else of_one(document)

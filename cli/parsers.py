@@ -22,7 +22,7 @@ ROUNDS = 100
 """Who has more mistakes than this corrects some and asks again."""
 
 NAMED = re.compile(r'(?:value of|missing|written at|unsupported key) "([^"]+)"|^in (vlanTrunk\[[0-9]+\]):')
-"""How the parsers name a place: in the message, or where the message is the reference's, in the details."""
+"""How the parsers name a place: in the message, or where the message is the reference's, in the remedy."""
 
 COUNTED = re.compile(r"^invalid range set [0-9]+: ")
 """What counts sets, and miscounts once one is taken out; the place tells it better."""
@@ -166,10 +166,10 @@ def _refusals(parser: Parser, config: Mapping[str, Any], known: Sequence[Place])
 
 
 def _remedy(refused: CniError) -> str:
-    """Return what to do; where the details only tell the place, that values of it do not go together."""
-    if not refused.details or refused.details.startswith("written at"):
+    """Return what to do; where the remedy only tells the place, that values of it do not go together."""
+    if not refused.remedy or refused.remedy.startswith("written at"):
         return "each value is right by itself, but they do not go together: change one of them"
-    return refused.details
+    return refused.remedy
 
 
 def _sources(gone: Sequence[Place]) -> list[Place]:
@@ -178,7 +178,7 @@ def _sources(gone: Sequence[Place]) -> list[Place]:
 
 
 def _named(refused: CniError) -> Place:
-    found = NAMED.search(refused.msg) or NAMED.search(refused.details)
+    found = NAMED.search(refused.msg) or NAMED.search(refused.remedy)
     if found is None:
         return next((place for words, place in GATES.items() if words in refused.msg), ())
     steps = re.findall(r"[^.\[\]]+|\[[0-9]+\]", found.group(found.lastindex or 0))

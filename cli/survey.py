@@ -142,7 +142,7 @@ def _book(path: str) -> Book:
         with disk.locked(path, lambda _: None, create=False, reclaim=True) as directory:
             return Book(path, directory.reservations())
     except CniError as problem:
-        return Book(path, problem=f"{problem.msg}; {problem.details}")
+        return Book(path, problem=str(problem))
 
 
 def _with_store(found: Survey, kernel: Network) -> Survey:

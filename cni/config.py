@@ -46,9 +46,11 @@ def load(data: bytes) -> Any:
         document = json.loads(text, parse_constant=_no_constant)
         return _mended(document) if "\\ud" in text.lower() else document
     except RecursionError as deep:
-        raise CniError(Code.DECODING_FAILURE, "error decoding JSON: nested too deeply", _beginning(data)) from deep
+        raise CniError(
+            Code.DECODING_FAILURE, "error decoding JSON: nested too deeply", details=_beginning(data)
+        ) from deep
     except ValueError as wrong:
-        raise CniError(Code.DECODING_FAILURE, f"error decoding JSON: {wrong}", _beginning(data)) from wrong
+        raise CniError(Code.DECODING_FAILURE, f"error decoding JSON: {wrong}", details=_beginning(data)) from wrong
 
 
 def repeated(data: bytes, *path: str) -> tuple[str, ...]:

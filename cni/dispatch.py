@@ -61,7 +61,10 @@ def answer(  # noqa: PLR0913, PLR0917 - what a process is given
     except Exception as failure:  # noqa: BLE001 - whatever happens, the runtime gets one error document
         if environ.get("TULLE_DEBUG") == "1":
             log(_traceback(failure))
-        return 1, _error_document(refusal(failure), version)
+        refused = refusal(failure)
+        if refused.remedy and not isinstance(refused, RelayedError):  # whoever refused has said it
+            log(f"{program.name}: {refused}")
+        return 1, _error_document(refused, version)
 
 
 def refusal(failure: Exception) -> CniError:
@@ -77,8 +80,12 @@ def refusal(failure: Exception) -> CniError:
     if isinstance(failure, OSError):
         return _system_refusal(failure)
     kind = type(failure).__name__
-    remedy = f"unexpected {kind}, a bug in tulle: run it again with TULLE_DEBUG=1 and report the traceback on stderr"
-    return CniError(Code.INTERNAL, str(failure) or kind, remedy)
+    return CniError(
+        Code.INTERNAL,
+        str(failure) or kind,
+        "run it again with TULLE_DEBUG=1 and report the traceback on stderr",
+        details=f"unexpected {kind}, a bug in tulle",
+    )
 
 
 def check_version(supported: tuple[str, ...], verb: str, asked: str) -> None:
@@ -96,7 +103,7 @@ def check_version(supported: tuple[str, ...], verb: str, asked: str) -> None:
         raise CniError(
             Code.INCOMPATIBLE_VERSION,
             "incompatible CNI versions",
-            f"config is {quoted(asked)}, plugin supports [{' '.join(quoted(version) for version in supported)}]",
+            details=f"config is {quoted(asked)}, plugin supports [{' '.join(quoted(version) for version in supported)}]",
         )
 
 
@@ -124,7 +131,7 @@ def _serve(program: Program, asked: request.Request, is_wanted: Callable[[], boo
         raise _own_netns_refusal(asked)
     with _turn(asked):
         if is_wanted and not is_wanted():
-            raise CniError(Code.TRY_AGAIN_LATER, "the caller is gone", "nothing was begun")
+            raise CniError(Code.TRY_AGAIN_LATER, "the caller is gone", details="nothing was begun")
         outcome = _call(program, _spared(asked) if misplaced else asked)
     if misplaced:
         raise _own_netns_refusal(asked)
@@ -170,9 +177,10 @@ def _call(program: Program, asked: request.Request) -> Result | None:
 
 def _advised(refused: CniError) -> CniError:
     """Return `refused` naming the command that shows all of a rejected configuration, unless a delegate said it."""
-    if refused.code not in REJECTIONS or isinstance(refused, RelayedError) or ADVICE in refused.details:
+    if refused.code not in REJECTIONS or isinstance(refused, RelayedError) or ADVICE in refused.remedy:
         return refused
-    return CniError(refused.code, refused.msg, f"{refused.details}; {ADVICE}" if refused.details else ADVICE)
+    remedy = f"{refused.remedy}; {ADVICE}" if refused.remedy else ADVICE
+    return CniError(refused.code, refused.msg, remedy, details=refused.details)
 
 
 def _spared(asked: request.Request) -> request.Request:
@@ -242,8 +250,12 @@ def _joined(refusals: list[CniError]) -> CniError:
     """Return one error with the code of the first and the words of all."""
     if len(refusals) == 1:
         return refusals[0]
-    details = "; ".join(dict.fromkeys(each.details for each in refusals if each.details))
-    return CniError(refusals[0].code, "; ".join(each.msg for each in refusals), details)
+    return CniError(
+        refusals[0].code,
+        "; ".join(each.msg for each in refusals),
+        "; ".join(dict.fromkeys(each.remedy for each in refusals if each.remedy)),
+        details="; ".join(dict.fromkeys(each.details for each in refusals if each.details)),
+    )
 
 
 def _system_refusal(failure: OSError) -> CniError:
@@ -255,8 +267,9 @@ def _system_refusal(failure: OSError) -> CniError:
 
 
 def _error_document(refused: CniError, version: str) -> str:
-    document = {"cniVersion": version, "code": refused.code, "msg": refused.msg}
-    return json.dumps({**document, "details": refused.details} if refused.details else document)
+    more = {"details": refused.details, "remedy": refused.remedy}
+    told = {key: text for key, text in more.items() if text}
+    return json.dumps({"cniVersion": version, "code": refused.code, "msg": refused.msg, **told})
 
 
 def _traceback(failure: Exception) -> str:

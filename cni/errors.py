@@ -31,16 +31,21 @@ class Code(IntEnum):
 
 
 class CniError(Exception):
-    """A refusal: `msg` says what and where, `details` says what to do or shows the evidence; `code` is for runtimes."""
+    """A refusal: `msg` says what and where, `remedy` what to do about it; `code` is for runtimes.
 
-    def __init__(self, code: int, msg: str, details: str = "") -> None:
+    `details` shows evidence, and the reference's words where it has some, never a remedy: runtimes print `msg; details`, and
+    compare it whole (docs/decisions/0006-remedies.md). str() is all of it, for people.
+    """
+
+    def __init__(self, code: int, msg: str, remedy: str = "", *, details: str = "") -> None:
         super().__init__(msg)
         self.code = int(code)
         self.msg = msg
         self.details = details
+        self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.msg}: {self.details}" if self.details else self.msg
+        return ": ".join(filter(None, (self.msg, self.details, self.remedy)))
 
 
 class RelayedError(CniError):

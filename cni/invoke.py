@@ -176,7 +176,7 @@ def _result(plugin: str, stdout: bytes, version: str) -> Result:
         raise CniError(
             Code.DECODING_FAILURE,
             f"plugin {quoted(plugin)} answered ADD with something that is no result: {wrong.msg}",
-            f"its stdout was {_excerpt(stdout)}",
+            details=f"its stdout was {_excerpt(stdout)}",
         ) from wrong
 
 
@@ -186,13 +186,21 @@ def _refusal(plugin: str, verb: str, outcome: Outcome) -> CniError:
     failed = f"plugin {quoted(plugin)} failed at {verb} with {ending}"
     if not outcome.stdout.strip():
         evidence = f"its stderr was {quoted(outcome.stderr[:QUOTED])}" if outcome.stderr else ""
-        return CniError(Code.IO_FAILURE, f"{failed} and printed no error message", evidence)
+        return CniError(Code.IO_FAILURE, f"{failed} and printed no error message", details=evidence)
     try:
         document = config.decode(outcome.stdout)
-        return RelayedError(_code(document), _message(document), document.text("details"))
+        remedy = document.raw("remedy")  # ours: whatever another program means by it is no reason to lose the rest
+        return RelayedError(
+            _code(document),
+            _message(document),
+            remedy if isinstance(remedy, str) else "",
+            details=document.text("details"),
+        )
     except CniError:
         return CniError(
-            Code.DECODING_FAILURE, f"{failed} and its error message cannot be understood", _excerpt(outcome.stdout)
+            Code.DECODING_FAILURE,
+            f"{failed} and its error message cannot be understood",
+            details=_excerpt(outcome.stdout),
         )
 
 

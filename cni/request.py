@@ -73,7 +73,7 @@ class Request:
         try:
             return self.config.text("cniVersion") or OLDEST
         except CniError as wrong:
-            raise CniError(Code.DECODING_FAILURE, wrong.msg, wrong.details) from wrong
+            raise CniError(Code.DECODING_FAILURE, wrong.msg, wrong.remedy) from wrong
 
     @property
     def prev_result(self) -> Result | None:
@@ -147,32 +147,33 @@ def _is_id(text: str) -> bool:
 
 def _check_container_id(text: str) -> None:
     if not _is_id(text):
-        raise CniError(Code.INVALID_ENVIRONMENT, "invalid characters in containerID", text)
+        raise CniError(Code.INVALID_ENVIRONMENT, "invalid characters in containerID", details=text)
 
 
 def _check_ifname(text: str) -> None:
+    remedy = details = ""
     if len(os.fsencode(text)) > IFNAME_BYTES:
         msg, details = "interface name is too long", "interface name should be less than 16 characters"
     elif text in (".", ".."):
-        msg, details = "interface name is . or ..", ""
+        msg = "interface name is . or .."
     elif any("\ud800" <= letter <= "\udfff" for letter in text):  # how Python keeps bytes that are none (PEP 383)
-        msg, details = "interface name is not UTF-8", "no result could name it: choose a name of letters and digits"
+        msg, remedy = "interface name is not UTF-8", "no result could name it: choose a name of letters and digits"
     elif any(letter in "/:" or letter.isspace() for letter in text):
-        msg, details = "interface name contains / or : or whitespace characters", ""
+        msg = "interface name contains / or : or whitespace characters"
     else:
         return
-    raise CniError(Code.INVALID_ENVIRONMENT, msg, details)
+    raise CniError(Code.INVALID_ENVIRONMENT, msg, remedy, details=details)
 
 
 def _check_name(section: config.Section) -> None:
     try:
         name = section.text("name")
     except CniError as wrong:
-        raise CniError(Code.DECODING_FAILURE, wrong.msg, wrong.details) from wrong
+        raise CniError(Code.DECODING_FAILURE, wrong.msg, wrong.remedy) from wrong
     if not name:
         raise CniError(Code.INVALID_CONFIG, "missing network name", 'add "name" to the configuration')
     if not _is_id(name):
-        raise CniError(Code.INVALID_CONFIG, "invalid characters found in network name", name)
+        raise CniError(Code.INVALID_CONFIG, "invalid characters found in network name", details=name)
 
 
 ATTACHING = frozenset({"ADD", "CHECK", "DEL"})

@@ -59,7 +59,7 @@ def previous(config: Section, version: str) -> Result | None:
         _insist_on_family(_version(section, version), version)
         return parse(section.members, version, "prevResult")
     except CniError as wrong:
-        raise CniError(Code.INVALID_CONFIG, f"could not parse prevResult: {wrong.msg}", wrong.details) from wrong
+        raise CniError(Code.INVALID_CONFIG, f"could not parse prevResult: {wrong.msg}", wrong.remedy) from wrong
 
 
 def parse_routes(section: Section) -> tuple[Route, ...]:

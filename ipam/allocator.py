@@ -53,7 +53,7 @@ def allocate(
                 reservation, allotment = _allot(range_set, wanted, store.last(index), store, claim, present)
             except CniError as refusal:
                 raise CniError(
-                    refusal.code, f"failed to allocate for range {index}: {refusal.msg}", refusal.details
+                    refusal.code, f"failed to allocate for range {index}: {refusal.msg}", refusal.remedy
                 ) from None
             undo.callback(store.release, reservation)
             allotted.append(allotment)

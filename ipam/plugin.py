@@ -73,7 +73,7 @@ def status(request: Request) -> None:
         with disk.locked(home, request.log, create=True, reclaim=settings.reclaim) as directory:
             _require_room(settings, directory)
     except CniError as refusal:
-        raise CniError(Code.NOT_AVAILABLE, refusal.msg, refusal.details) from refusal
+        raise CniError(Code.NOT_AVAILABLE, refusal.msg, refusal.remedy) from refusal
 
 
 def collect(request: Request) -> None:

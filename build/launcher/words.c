@@ -109,21 +109,29 @@ static void add_foreign(struct text *text, const char *words)
     }
 }
 
-/* Print the error document "`what` `where`: the words for `error`" with `remedy` for details; return 1. */
+/* Print the error document "`what` `where`: the words for `error`" with `remedy`, and both on stderr for people; return 1. */
 int refuse(int code, const char *what, const char *where, int error, const char *remedy)
 {
     char digits[] = {(char)('0' + code / 10 % 10), (char)('0' + code % 10), '\0'};
-    struct text text = {0};
-    add(&text, "{\"cniVersion\": \"" NEWEST "\", \"code\": ");
-    add(&text, code < 10 ? digits + 1 : digits);
-    add(&text, ", \"msg\": \"");
-    add(&text, what);
-    add(&text, *where == '\0' ? "" : " ");
-    add_foreign(&text, where);
-    add(&text, error == 0 ? "" : ": ");
-    add(&text, error == 0 ? "" : strerror(error));
-    add(&text, "\", \"details\": \"");
-    add(&text, remedy);
-    add(&text, "\"}");
-    return say(text.bytes, text.length, 1);
+    struct text cause = {0}, document = {0}, line = {0};
+    add(&cause, what);
+    add(&cause, *where == '\0' ? "" : " ");
+    add_foreign(&cause, where);
+    add(&cause, error == 0 ? "" : ": ");
+    add(&cause, error == 0 ? "" : strerror(error));
+
+    add(&document, "{\"cniVersion\": \"" NEWEST "\", \"code\": ");
+    add(&document, code < 10 ? digits + 1 : digits);
+    add(&document, ", \"msg\": \"");
+    add(&document, cause.bytes);
+    add(&document, "\", \"remedy\": \"");
+    add(&document, remedy);
+    add(&document, "\"}");
+
+    add(&line, "tulle: ");
+    add(&line, cause.bytes);
+    add(&line, ": ");
+    add(&line, remedy);
+    note(line.bytes);
+    return say(document.bytes, document.length, 1);
 }

@@ -111,4 +111,4 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except CniError as refused:
-        raise CniError(refused.code, f"failed to parse config: {refused.msg}", refused.details) from refused
+        raise CniError(refused.code, f"failed to parse config: {refused.msg}", refused.remedy) from refused

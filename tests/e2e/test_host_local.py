@@ -104,7 +104,7 @@ def test_without_the_lease_add_says_where_it_looked_and_del_finishes(ask: Ask, t
     code, answer = ask("ADD", ipam)
     assert (code, answer["code"]) == (1, 11)
     assert answer["msg"] == f"lease file {tmp_path}/subnet.env: there is none"
-    assert "tulled" in answer["details"]
+    assert "tulled" in answer["remedy"]
     assert ask("STATUS", ipam)[1]["code"] == 50
     assert ask("DEL", ipam) == (0, None)
 

@@ -147,7 +147,7 @@ def test_a_lost_add_is_undone(everybody: bool, caller: Caller, agent: Agent, net
     status, answer = caller.call("ADD", fatal(tmp_path, "ADD", kill), netns)
 
     assert (status, answer["code"], answer["msg"]) == (1, 11, "the worker that served this ADD died")
-    assert "removed again by a DEL" in str(answer["details"])
+    assert "removed again by a DEL" in str(answer["remedy"])
     assert (reserved(tmp_path), veths(caller.host)) == ({}, [])
     status, answer = caller.call("ADD", config(tmp_path, "fatal"), netns)
     assert (status, list(reserved(tmp_path).values())) == (0, ["c0"])

@@ -60,8 +60,8 @@ class PluginError(Exception):
             said = {"code": -1, "msg": f"no error document (exit {done.returncode}): {done.stdout}{done.stderr}"}
         self.code: int = said["code"]
         self.msg: str = said["msg"]
-        self.details: str = said.get("details", "")
-        super().__init__(f"{plugin} {verb}: code {self.code}: {self.msg}: {self.details}")
+        more = ": ".join(filter(None, (said.get("details"), said.get("remedy"))))
+        super().__init__(f"{plugin} {verb}: code {self.code}: {self.msg}: {more}")
 
 
 @dataclass(frozen=True, slots=True)

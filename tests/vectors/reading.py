@@ -3,7 +3,7 @@
 A file holds `source` (the contract's section), `program` and `vectors`; a vector a `claim`, `exchanges` played in order
 over one directory, and perhaps another `program` and `files` (path -> text; scripts are executable). An exchange holds
 `environ` (over a complete ADD environment; null removes), `stdin` (JSON) or `text` (as it stands), and `expected`: `exit`,
-then `stdout` (a document; absent: nothing) or `error` with `code`, `msg` and perhaps `details`; `begins` compares beginnings.
+then `stdout` (a document; absent: nothing) or `error` with `code`, `msg` and `details` (absent: none); `begins` compares beginnings.
 `$DIR` is the vector's directory, wherever it stands. Must not know how a request is served: cold, warm or in process.
 """
 
@@ -94,6 +94,8 @@ def compare(expected: Mapping[str, Any], told: Answer, where: str) -> None:
     document = {"details": "", **json.loads(told.stdout)}
     if wanted.pop("begins", False):
         assert document["msg"].startswith(wanted.pop("msg")), f"{where}: {told}"
+    else:
+        wanted.setdefault("details", "")
     assert {key: document[key] for key in wanted} == wanted, f"{where}: {told}"
 
 

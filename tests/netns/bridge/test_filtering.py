@@ -37,7 +37,7 @@ def test_a_vlan_is_refused_with_what_the_kernel_lacks(
         100,
         'bridge "br0" cannot filter VLANs: the kernel lacks bridge VLAN filtering',
     )
-    assert "CONFIG_BRIDGE_VLAN_FILTERING" in answer["details"]
+    assert "CONFIG_BRIDGE_VLAN_FILTERING" in answer["remedy"]
     assert (runtime.veths(), container.network.link("eth0"), runtime.ipam_calls()[-1]) == ([], None, "DEL c1")
     assert (runtime.host.network.link("br0") is not None) is existing
 

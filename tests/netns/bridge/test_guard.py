@@ -103,6 +103,6 @@ def test_a_host_without_nftables_is_told_what_is_missing(
     monkeypatch.setattr(tools, "find", lambda *_: None)
     answer = runtime.call("ADD", container.path, macspoofchk=True)
     assert (answer["code"], '"macspoofchk": true needs nftables' in answer["msg"]) == (100, True)
-    assert "CONFIG_NF_TABLES_BRIDGE" in answer["details"]
+    assert "CONFIG_NF_TABLES_BRIDGE" in answer["remedy"]
     assert (runtime.veths(), runtime.ipam_calls()) == ([], ["ADD c1", "DEL c1"])
     assert runtime.call("STATUS", "", cniVersion="1.1.0", macspoofchk=True)["code"] == 50

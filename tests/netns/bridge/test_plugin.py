@@ -47,7 +47,7 @@ def test_a_missing_lease_is_named_with_its_likely_cause(
     runtime: Runtime, container: Space, verb: str, code: int
 ) -> None:
     answer = runtime.call(verb, container.path, cniVersion="1.1.0", subnetFile="/no/such/subnet.env")
-    assert (answer["code"], "/no/such/subnet.env" in answer["msg"], "tulled" in answer["details"]) == (code, True, True)
+    assert (answer["code"], "/no/such/subnet.env" in answer["msg"], "tulled" in answer["remedy"]) == (code, True, True)
 
 
 def test_del_check_and_gc_never_need_the_lease(runtime: Runtime, container: Space, lease: str) -> None:

@@ -100,7 +100,7 @@ def test_a_policy_keeps_a_bridge_apart_whatever_it_is_called(each: Runtime, poli
     asked: dict[str, Any] = {"prevResult": bridged, "ingressPolicy": policy}
     added = each.call("ADD", container, **asked)
     if unspeakable:
-        assert (added["code"], "backend" in added["details"], each.left()) == (7, True, [])
+        assert (added["code"], "backend" in added["remedy"], each.left()) == (7, True, [])
         return
     assert "code" not in added, added
     before = [each.legacy(4), each.legacy(6), each.modern()]

@@ -73,7 +73,7 @@ def test_a_refusal_undoes_what_was_bound(runtime: Runtime, firewalld: Zones) -> 
     firewalld.sources["fd00:1::5/128"] = "home"
     answer = runtime.call("ADD", container)
     assert "firewalld refuses addSource of fd00:1::5/128 in zone trusted: ZONE_CONFLICT" in answer["msg"]
-    assert "firewalldZone" in answer["details"]
+    assert "firewalldZone" in answer["remedy"]
     assert firewalld.sources == {"fd00:1::5/128": "home"}
     assert "INVALID_ZONE" in runtime.call("ADD", container, firewalldZone="none")["msg"]
     assert runtime.call("DEL", container) == {}
@@ -89,7 +89,7 @@ def test_status_and_del_where_something_is_absent(runtime: Runtime, bus: str, pl
     answer = runtime.call("ADD", container, backend="firewalld")
     assert (answer["code"], f"firewalld does not answer on the bus {address}" in answer["msg"]) == (5, True)
     answer = runtime.call("STATUS", cniVersion="1.1.0", backend="firewalld")
-    assert (answer["code"], "systemctl start firewalld" in answer["details"]) == (50, True)
+    assert (answer["code"], "systemctl start firewalld" in answer["remedy"]) == (50, True)
     assert runtime.call("DEL", container, backend="firewalld") == {}
     runtime.add(container)
     assert runtime.left() != []

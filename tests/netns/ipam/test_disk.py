@@ -91,13 +91,13 @@ def test_what_must_be_written_says_that_the_disk_is_read_only(disk: Disk, verb: 
     answer = disk.ask(verb, "held" if verb == "DEL" else "c2", **nobody)
     assert (answer["code"], "Read-only file system" in answer["msg"]) == (5, True)
     assert f"{disk.folder}/networks/blue" in answer["msg"]
-    assert "mount it read-write" in answer["details"]
+    assert "mount it read-write" in answer["remedy"]
 
 
 def test_an_add_into_no_book_at_all_says_that_the_disk_is_read_only(disk: Disk) -> None:
     disk.make_read_only()
     answer = disk.ask("ADD")
-    assert (answer["code"], "mount it read-write" in answer["details"]) == (5, True)
+    assert (answer["code"], "mount it read-write" in answer["remedy"]) == (5, True)
     assert disk.ask("DEL") == {}
 
 
@@ -105,7 +105,7 @@ def test_an_add_on_a_full_disk_says_so_and_leaves_nothing(disk: Disk) -> None:
     assert "ips" in disk.ask("ADD", "held")
     disk.fill()
     answer = disk.ask("ADD", "c2")
-    assert (answer["code"], "No space left on device" in answer["msg"], "df -i" in answer["details"]) == (5, True, True)
+    assert (answer["code"], "No space left on device" in answer["msg"], "df -i" in answer["remedy"]) == (5, True, True)
     assert f"{disk.folder}/networks/blue" in answer["msg"]
     assert disk.run("ls", f"{disk.folder}/networks/blue").stdout.split() == ["10.9.0.2", "last_reserved_ip.0", "lock"]
 

@@ -173,9 +173,9 @@ def test_a_host_address_that_is_not_there_is_refused_with_the_command_that_adds_
 ) -> None:
     answer = each.call("ADD", each.container(), tcp(8080, host_ip="192.0.2.77"))
     assert (answer["code"], answer["msg"]) == (50, "hostIP 192.0.2.77 is no address of this host")
-    assert answer["details"] == "ip address add 192.0.2.77/32 dev up0"
+    assert answer["remedy"] == "ip address add 192.0.2.77/32 dev up0"
     assert each.left() == []
-    each.host.run(*answer["details"].split())
+    each.host.run(*answer["remedy"].split())
     each.add(each.container(6), tcp(8080, host_ip="192.0.2.77"))
 
 

@@ -20,6 +20,7 @@ import pytest
 from agent import serving
 from agent.home import UMASK
 from agent.serving import Wanted
+from cni.dispatch import ADVICE
 from cni.errors import CniError
 from cni.program import Program
 from cni.request import Request
@@ -73,15 +74,16 @@ def test_what_nobody_waits_for_is_not_begun(wanted: Wanted, tmp_path: Path) -> N
 def test_a_request_is_served_over_the_callers_descriptors(wanted: Wanted, tmp_path: Path) -> None:
     status, printed = served(wanted)
 
-    assert (status, printed) == (1, b'{"cniVersion": "1.0.0", "code": 7, "msg": "refused", "details": "' + _ADVICE)
-    assert (tmp_path / "stderr").read_text() == f"{tmp_path} 77 net\n"
+    assert (status, printed) == (1, b'{"cniVersion": "1.0.0", "code": 7, "msg": "refused", "remedy": "' + _ADVICE)
+    said = f"witness: refused: {ADVICE}"
+    assert (tmp_path / "stderr").read_text() == f"{tmp_path} 77 net\n{said}\n"
 
 
 def test_a_stderr_that_cannot_be_written_is_no_trouble(wanted: Wanted) -> None:
     assert served(replace(wanted, stderr=wanted.cwd))[1].endswith(_ADVICE)
 
 
-_ADVICE = b'`tulle lint FILE` lists every mistake of a configuration"}'
+_ADVICE = f'{ADVICE}"'.encode() + b"}"
 
 
 def test_the_process_is_home_again(wanted: Wanted) -> None:

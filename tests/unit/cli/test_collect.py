@@ -35,7 +35,7 @@ def test_what_could_not_be_removed_says_why_in_place_of_the_verdict() -> None:
         raise CniError(Code.IO_FAILURE, "no disk", "mount it")
 
     outcome = collect._ended(Remain("address 10.42.7.2", NAMED, DEAD, "gone"), collect._problem(refuse))
-    assert (outcome.outcome, outcome.reason) == ("failed", "no disk; mount it")
+    assert (outcome.outcome, outcome.reason) == ("failed", "no disk: mount it")
 
 
 def test_a_setting_that_tulled_would_refuse_is_refused_here(capsys: pytest.CaptureFixture[str]) -> None:

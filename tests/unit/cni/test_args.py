@@ -50,7 +50,7 @@ def test_all_unknown_pieces_are_listed_with_the_way_out() -> None:
     with pytest.raises(CniError) as caught:
         args.parse("A=1;IP=2;B=3", KNOWN)
     assert caught.value.msg == 'ARGS: unknown args ["A=1" "B=3"]'
-    assert caught.value.details == "CNI_ARGS may hold GATEWAY, IP here: add IgnoreUnknown=1 to let other keys pass"
+    assert caught.value.remedy == "CNI_ARGS may hold GATEWAY, IP here: add IgnoreUnknown=1 to let other keys pass"
 
 
 @pytest.mark.parametrize("value", ["", "yes", "2", "t"])

@@ -179,7 +179,7 @@ def test_values_of_a_wrong_type_are_refused(read: Callable[[Section], object], v
         with pytest.raises(CniError, match='invalid value of "a') as caught:
             read(Section({"a": value}))
         assert caught.value.code == 7
-        assert caught.value.details.startswith("expected ")
+        assert caught.value.remedy.startswith("expected ")
 
 
 def test_an_error_names_the_path_the_value_and_the_remedy() -> None:
@@ -191,7 +191,7 @@ def test_an_error_names_the_path_the_value_and_the_remedy() -> None:
     with pytest.raises(CniError) as caught:
         ranges[0][1].interface("subnet")
     assert caught.value.msg == 'invalid value of "ipam.ranges[0][1].subnet": got "10.1.0.0/240"'
-    assert caught.value.details == "expected an address/length such as 10.1.0.5/24"
+    assert caught.value.remedy == "expected an address/length such as 10.1.0.5/24"
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_an_error_names_the_path_the_value_and_the_remedy() -> None:
 def test_a_refused_number_is_told_its_bounds(bounds: dict[str, int], wanted: str) -> None:
     with pytest.raises(CniError) as caught:
         Section({"a": "x"}).number("a", **bounds)
-    assert caught.value.details == wanted
+    assert caught.value.remedy == wanted
 
 
 def test_a_long_wrong_value_is_cut() -> None:

@@ -209,7 +209,7 @@ def test_add_into_the_own_namespace_is_refused_before_any_work(serve: Serve, own
     calls = Calls()
     document = error(serve(calls.program, stdin(), own, CNI_NETNS=own))
     assert (document["code"], document["msg"]) == (8, "plugin's netns and netns from CNI_NETNS should not be the same")
-    assert "CNI_NETNS_OVERRIDE=1" in document["details"]
+    assert "CNI_NETNS_OVERRIDE=1" in document["remedy"]
     assert calls.seen == []
 
 
@@ -271,7 +271,7 @@ FULL = OSError(errno.ENOSPC, "No space left on device", "/var/lib/cni/networks/n
 
 
 @pytest.mark.parametrize(
-    ("failure", "code", "msg", "details"),
+    ("failure", "code", "msg", "remedy"),
     [
         (BUSY, 11, "busy", "wait"),
         (CniError(7, "bad"), 7, "bad", ""),
@@ -298,9 +298,9 @@ FULL = OSError(errno.ENOSPC, "No space left on device", "/var/lib/cni/networks/n
         ),
     ],
 )
-def test_what_a_verb_raises_becomes_one_error(failure: Exception, code: int, msg: str, details: str) -> None:
+def test_what_a_verb_raises_becomes_one_error(failure: Exception, code: int, msg: str, remedy: str) -> None:
     refused = dispatch.refusal(failure)
-    assert (refused.code, refused.msg, refused.details) == (code, msg, details)
+    assert (refused.code, refused.msg, refused.remedy, refused.details) == (code, msg, remedy, "")
 
 
 @pytest.mark.parametrize(
@@ -309,20 +309,34 @@ def test_what_a_verb_raises_becomes_one_error(failure: Exception, code: int, msg
 def test_the_unforeseen_is_999_and_says_what_to_do(failure: Exception, msg: str) -> None:
     refused = dispatch.refusal(failure)
     assert (refused.code, refused.msg) == (999, msg)
-    assert refused.details.startswith(
-        f"unexpected {type(failure).__name__}, a bug in tulle: run it again with TULLE_DEBUG=1"
-    )
+    assert refused.details == f"unexpected {type(failure).__name__}, a bug in tulle"
+    assert refused.remedy.startswith("run it again with TULLE_DEBUG=1")
 
 
 @pytest.mark.parametrize("verb", ALL)
 def test_a_refusal_is_the_only_thing_on_stdout(serve: Serve, verb: str) -> None:
     served = serve(Calls(BUSY).program, stdin(), CNI_COMMAND=verb)
-    assert error(served) == {"cniVersion": "1.1.0", "code": 11, "msg": "busy", "details": "wait"}
-    assert served.stderr == ""
+    assert error(served) == {"cniVersion": "1.1.0", "code": 11, "msg": "busy", "remedy": "wait"}
 
 
-def test_empty_details_are_left_out(serve: Serve) -> None:
-    assert "details" not in error(serve(Calls(CniError(11, "later")).program, stdin()))
+def test_what_is_empty_is_left_out(serve: Serve) -> None:
+    assert set(error(serve(Calls(CniError(11, "later")).program, stdin()))) == {"cniVersion", "code", "msg"}
+
+
+def test_details_stand_beside_the_remedy(serve: Serve) -> None:
+    document = error(serve(Calls(CniError(11, "busy", "wait", details="by c1")).program, stdin()))
+    assert (document["details"], document["remedy"]) == ("by c1", "wait")
+
+
+@pytest.mark.parametrize("verb", ALL)
+def test_a_remedy_is_told_on_stderr_too(serve: Serve, verb: str) -> None:
+    refused = CniError(11, "busy", "wait", details="by c1")
+    assert serve(Calls(refused).program, stdin(), CNI_COMMAND=verb).stderr == "probe: busy: by c1: wait\n"
+
+
+@pytest.mark.parametrize("refused", [CniError(11, "later"), RelayedError(11, "busy", "wait")])
+def test_what_has_no_remedy_or_was_told_already_is_not_told_on_stderr(serve: Serve, refused: CniError) -> None:
+    assert serve(Calls(refused).program, stdin()).stderr == ""
 
 
 @pytest.mark.parametrize(("debug", "shown"), [("1", True), ("0", False), ("", False)])
@@ -340,21 +354,21 @@ def test_verbs_that_cannot_be_loaded_are_told_as_an_error(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("code", [2, 7])
-@pytest.mark.parametrize(("details", "told"), [("", dispatch.ADVICE), ("use 5", f"use 5; {dispatch.ADVICE}")])
+@pytest.mark.parametrize(("remedy", "told"), [("", dispatch.ADVICE), ("use 5", f"use 5; {dispatch.ADVICE}")])
 def test_a_rejected_configuration_names_the_command_that_shows_all_of_it(
-    serve: Serve, code: int, details: str, told: str
+    serve: Serve, code: int, remedy: str, told: str
 ) -> None:
-    document = error(serve(Calls(CniError(code, "bad", details)).program, stdin()))
-    assert (document["code"], document["msg"], document["details"]) == (code, "bad", told)
+    document = error(serve(Calls(CniError(code, "bad", remedy)).program, stdin()))
+    assert (document["code"], document["msg"], document["remedy"]) == (code, "bad", told)
 
 
 def test_the_rejection_of_a_delegate_of_ours_names_it_once(serve: Serve) -> None:
     refused = RelayedError(7, "no IP ranges specified", f"add ranges; {dispatch.ADVICE}")
-    assert error(serve(Calls(ExceptionGroup("DEL", [refused])).program, stdin()))["details"] == refused.details
+    assert error(serve(Calls(ExceptionGroup("DEL", [refused])).program, stdin()))["remedy"] == refused.remedy
 
 
 def test_nothing_is_added_to_what_a_delegate_said(serve: Serve) -> None:
-    assert "details" not in error(serve(Calls(RelayedError(7, "foreign")).program, stdin()))
+    assert "remedy" not in error(serve(Calls(RelayedError(7, "foreign")).program, stdin()))
 
 
 def test_nothing_is_added_to_what_the_skeleton_refuses(serve: Serve) -> None:

@@ -7,11 +7,12 @@ import pytest
 from cni.errors import CniError, Code, quoted
 
 
-def test_details_follow_the_message() -> None:
-    assert str(CniError(Code.INVALID_CONFIG, "missing network name", "add it")) == "missing network name: add it"
+@pytest.mark.parametrize(("details", "told"), [("", "taken: wait"), ("by c1", "taken: by c1: wait")])
+def test_details_and_remedy_follow_the_message(details: str, told: str) -> None:
+    assert str(CniError(Code.CONFLICT, "taken", "wait", details=details)) == told
 
 
-def test_without_details_the_message_stands_alone() -> None:
+def test_without_both_the_message_stands_alone() -> None:
     assert str(CniError(Code.INVALID_CONFIG, "missing network name")) == "missing network name"
 
 

@@ -132,6 +132,7 @@ def test_stderr_is_forwarded_on_failure(plugin: Plugin, tmp_path: Path) -> None:
     "document",
     [
         {"code": 11, "msg": "try again", "details": "the pool is locked"},
+        {"code": 11, "msg": "try again", "remedy": "wait"},
         {"cniVersion": "0.4.0", "code": 4711, "msg": 'odd "one"'},
         {"code": 999, "msg": "CNI version 0.2.0 does not support more than 1 address per family"},
         {"Code": 7, "MSG": "x"},
@@ -147,7 +148,13 @@ def test_a_refusal_passes_through_untouched(
     plugin(f"cat {tmp_path}/error; exit 1")
     error = refused(tmp_path, verb)
     told = {key.lower(): value for key, value in document.items()}
-    assert (error.code, error.msg, error.details) == (told.get("code", 999), told["msg"], told.get("details", ""))
+    assert (error.code, error.msg) == (told.get("code", 999), told["msg"])
+    assert (error.details, error.remedy) == (told.get("details", ""), told.get("remedy", ""))
+
+
+def test_a_foreign_member_of_our_name_is_no_reason_to_lose_the_error(plugin: Plugin, tmp_path: Path) -> None:
+    plugin("""echo '{"code": 11, "msg": "busy", "remedy": {"wait": 5}}'; exit 1""")
+    assert (refused(tmp_path).msg, refused(tmp_path).remedy) == ("busy", "")
 
 
 @pytest.mark.parametrize(
@@ -274,11 +281,11 @@ def test_what_cannot_be_found_is_told_with_a_remedy(name: str, path: str, messag
     with pytest.raises(CniError) as caught:
         invoke.find(name, path)
     assert (caught.value.code, caught.value.msg) == (7, message)
-    assert caught.value.details
+    assert caught.value.remedy
 
 
 @pytest.mark.parametrize(
-    ("content", "mode", "msg", "details"),
+    ("content", "mode", "msg", "remedy"),
     [
         ("#!/bin/sh\n", 0o644, "Permission denied", "make it executable"),
         (
@@ -291,13 +298,13 @@ def test_what_cannot_be_found_is_told_with_a_remedy(name: str, path: str, messag
     ],
 )
 def test_a_program_that_does_not_start_is_told_with_a_remedy(
-    tmp_path: Path, content: str, mode: int, msg: str, details: str
+    tmp_path: Path, content: str, mode: int, msg: str, remedy: str
 ) -> None:
     (tmp_path / "probe").write_text(content)
     (tmp_path / "probe").chmod(mode)
     error = refused(tmp_path)
     assert (error.code, error.msg) == (5, f"cannot run {tmp_path}/probe: {msg}")
-    assert error.details.startswith(details)
+    assert error.remedy.startswith(remedy)
 
 
 def test_a_program_still_being_written_is_tried_again_and_then_refused(plugin: Plugin) -> None:
@@ -305,7 +312,7 @@ def test_a_program_still_being_written_is_tried_again_and_then_refused(plugin: P
     with program.open("a"), pytest.raises(CniError) as caught:
         invoke._run(str(program), {}, b"", waits=(0, 0, 0))
     assert caught.value.msg == f"cannot run {program}: {os.strerror(errno.ETXTBSY)}"
-    assert "try again" in caught.value.details
+    assert "try again" in caught.value.remedy
 
 
 def test_a_program_is_started_once_its_writer_is_done(plugin: Plugin) -> None:
@@ -390,7 +397,7 @@ def test_a_siblings_refusal_is_relayed_with_its_advice(tmp_path: Path) -> None:
 
     with pytest.raises(RelayedError, match="bad") as caught:
         invoke.delegate(related(refuse, tmp_path), "probe", "DEL")
-    assert (caught.value.code, caught.value.details) == (7, f"correct it; {ADVICE}")
+    assert (caught.value.code, caught.value.remedy) == (7, f"correct it; {ADVICE}")
 
 
 def test_a_siblings_bug_is_999_as_a_childs_would_be(tmp_path: Path) -> None:

@@ -281,7 +281,7 @@ def test_exhaustion_names_range_and_holders() -> None:
     assert refusal.value.msg == (
         "failed to allocate for range 0: no IP addresses available in range set: 10.0.0.1-10.0.0.2"
     )
-    assert "/shelf" in refusal.value.details
+    assert "/shelf" in refusal.value.remedy
 
 
 def test_requested_addresses_go_to_the_sets_that_hold_them() -> None:

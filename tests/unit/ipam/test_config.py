@@ -115,7 +115,7 @@ def test_refusals(ipam: Any, refusal: str) -> None:
     with pytest.raises(CniError) as refused:
         parsed(ipam)
     assert (refused.value.code, refused.value.msg) == (7, refusal)
-    assert refused.value.details
+    assert refused.value.remedy
 
 
 def test_missing_ipam_is_refused() -> None:

@@ -256,7 +256,7 @@ def test_without_a_usable_lease(host: Host, verb: str, code: int, content: str |
         host.ask(verb, host.leased)
     assert refusal.value.code == code
     assert refusal.value.msg.startswith(f"lease file {host.lease}: ")
-    assert "tulled" in refusal.value.details
+    assert "tulled" in refusal.value.remedy
     assert not host.data.exists()
 
 

@@ -29,7 +29,7 @@ def test_a_missing_one_is_refused_with_the_remedy_of_the_verb(verb: str, remedy:
     with pytest.raises(CniError, match="so it is said") as refused:
         earlier.required(asked(verb), "so it is said")
     assert (refused.value.code, refused.value.msg) == (7, "so it is said")
-    assert remedy in refused.value.details
+    assert remedy in refused.value.remedy
 
 
 @pytest.mark.parametrize("result", [None, 1, {"ips": 1}])

@@ -50,4 +50,4 @@ def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
     with pytest.raises(CniError, match="flannel's memory") as refused:
         Folder(f"{tmp_path}/file/x", "flannel").put("x", b"")
     assert refused.value.code == 5
-    assert "must be a directory writable for root" in refused.value.details
+    assert "must be a directory writable for root" in refused.value.remedy

@@ -1,6 +1,6 @@
 """Claims about starting the cold program:
 
-- one that is missing, not executable or being written is an error document that names its path and the remedy
+- one that is missing, not executable or being written is an error document that names its path and the remedy, which stderr has too
 - a path of odd letters stays JSON
 - without /proc it is found by the path the launcher was started by, through links
 """
@@ -25,8 +25,9 @@ def test_a_missing_program_is_named(launcher: Launcher) -> None:
         "cniVersion": "1.1.0",
         "code": 5,
         "msg": f"cannot start {launcher.cold}: No such file or directory",
-        "details": "the launcher and its program belong together: run make build or make install again",
+        "remedy": "the launcher and its program belong together: run make build or make install again",
     }
+    assert outcome.stderr == f"tulle: {outcome.refusal['msg']}: {outcome.refusal['remedy']}\n"
 
 
 def test_a_program_that_is_not_executable_is_named(launcher: Launcher) -> None:
@@ -41,7 +42,7 @@ def test_a_program_that_is_being_written_is_a_matter_of_time(launcher: Launcher)
 
     assert refusal["code"] == 11
     assert refusal["msg"] == f"cannot start {launcher.cold}: Text file busy"
-    assert "try again" in str(refusal["details"])
+    assert "try again" in str(refusal["remedy"])
 
 
 @pytest.mark.parametrize("name", ['a "quoted\\ name', "line\nend", "größer", "x" * 250 + '"'])

@@ -108,7 +108,7 @@ def test_junk_after_the_token_was_taken_undoes_an_add(part: Part, launcher: Laun
         "cniVersion": "1.1.0",
         "code": 11,
         "msg": "the worker that served this ADD died",
-        "details": "what it had made was removed again by a DEL: try again",
+        "remedy": "what it had made was removed again by a DEL: try again",
     }
     assert outcome.status == 1
     assert [(noted["verb"], noted["stdin"]) for noted in outcome.cold] == [("DEL", digest(CONFIG))]
@@ -183,7 +183,7 @@ def test_an_undo_that_fails_is_told(trouble: str, launcher: Launcher, play: Play
         outcome = launcher.run("ADD", agent=agent, EXIT="1")
 
     assert outcome.refusal["code"] == 11
-    assert "run DEL, then try again" in str(outcome.refusal["details"])
+    assert "run DEL, then try again" in str(outcome.refusal["remedy"])
 
 
 def test_a_caller_that_ignores_its_children_learns_of_the_undo(launcher: Launcher, play: Play) -> None:
@@ -192,7 +192,7 @@ def test_a_caller_that_ignores_its_children_learns_of_the_undo(launcher: Launche
         process = launcher.start(launcher.environ("ADD", TULLE_AGENT=agent), command=command)
         outcome = launcher.finish(process, CONFIG)
 
-    assert outcome.refusal["details"] == "what it had made was removed again by a DEL: try again"
+    assert outcome.refusal["remedy"] == "what it had made was removed again by a DEL: try again"
 
 
 IGNORING = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"

@@ -19,7 +19,7 @@ echo "$CNI_COMMAND" >>{log}
 cat >{log}.stdin
 [ "$CNI_COMMAND" = ADD ] && {{ touch {log}.made; echo '{{"cniVersion": "1.0.0"}}'; exit; }}
 {rule}
-echo '{{"code": 102, "msg": "rules are missing", "details": "a hint"}}'; exit 1
+echo '{{"code": 102, "msg": "rules are missing", "remedy": "a hint"}}'; exit 1
 """
 WHOLE, MENDABLE, HOPELESS = "exit 0", "[ -e {log}.made ] && exit 0", ":"
 

@@ -49,7 +49,7 @@ def test_any_key_of_the_top_level_wins_completely(own: dict[str, Any]) -> None:
 def test_a_rate_goes_with_a_burst(direction: str) -> None:
     with pytest.raises(CniError, match=r"^if rate is set, burst must also be set") as refused:
         parse(asked(**{f"{direction}Rate": 8000}))
-    assert f'missing "{direction}Burst"' in refused.value.details
+    assert f'missing "{direction}Burst"' in refused.value.remedy
     with pytest.raises(CniError, match=r"^if burst is set, rate must also be set"):
         parse(asked(**{f"{direction}Burst": 8000}))
 

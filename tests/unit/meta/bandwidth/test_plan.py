@@ -66,7 +66,7 @@ def test_what_is_not_refused_fits_the_kernel(rate: int, burst: int, *, typed: bo
 def test_what_the_kernel_could_not_count_is_refused_by_its_key(rate: int, burst: int) -> None:
     with pytest.raises(CniError, match="beyond what the kernel can count") as refused:
         inward(rate, burst)
-    assert (refused.value.code, '"ingressRate"' in refused.value.details) == (7, True)
+    assert (refused.value.code, '"ingressRate"' in refused.value.remedy) == (7, True)
 
 
 def test_a_burst_of_minutes_is_refused() -> None:
@@ -98,7 +98,7 @@ def test_the_burst_of_containerd_is_cut_to_268_seconds() -> None:
 def test_a_burst_that_lets_nothing_pass_is_refused_by_its_key(rate: int, burst: int, *, typed: bool) -> None:
     with pytest.raises(CniError, match="lets nothing pass") as refused:
         inward(rate, burst, typed=typed)
-    assert (refused.value.code, '"ingressRate"' in refused.value.details) == (7, True)
+    assert (refused.value.code, '"ingressRate"' in refused.value.remedy) == (7, True)
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_keys_are_read_in_any_case(backend: str, policy: str) -> None:
 def test_what_cannot_be_meant_is_refused_by_name(key: str, value: Any) -> None:
     with pytest.raises(CniError) as refused:
         config.parse(asked(**{key: value}))
-    assert (refused.value.code, key in f"{refused.value.msg} {refused.value.details}") == (7, True)
+    assert (refused.value.code, key in f"{refused.value.msg} {refused.value.remedy}") == (7, True)
 
 
 @pytest.mark.parametrize(("backend", "left"), [("iptables", "iptables"), ("pf", ""), (7, ""), (["x"], ""), (None, "")])

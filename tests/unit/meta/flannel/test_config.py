@@ -46,7 +46,7 @@ def test_absent_keys_have_the_references_defaults() -> None:
 def test_a_value_nobody_can_use_is_refused_by_its_path(keys: dict[str, Any], complaint: str) -> None:
     with pytest.raises(CniError) as refusal:
         config.parse(asked(**keys))
-    assert (refusal.value.code, complaint in refusal.value.msg, bool(refusal.value.details)) == (7, True, True)
+    assert (refusal.value.code, complaint in refusal.value.msg, bool(refusal.value.remedy)) == (7, True, True)
 
 
 def test_where_attachments_are_remembered_is_known_whatever_else_is_wrong() -> None:

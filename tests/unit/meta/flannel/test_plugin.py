@@ -63,7 +63,7 @@ def test_a_lease_nobody_can_go_by_is_named_with_a_remedy(
 ) -> None:
     runtime.lease.unlink() if content is None else runtime.lease.write_text(content)
     answer = runtime.call(verb)
-    assert (answer["code"], str(runtime.lease) in answer["msg"], "tulled" in answer["details"]) == (code, True, True)
+    assert (answer["code"], str(runtime.lease) in answer["msg"], "tulled" in answer["remedy"]) == (code, True, True)
 
 
 def test_status_asks_the_delegate(runtime: Runtime) -> None:
