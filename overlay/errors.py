@@ -3,6 +3,16 @@
 Must not know who catches them: main turns them into exit codes, the loops of the daemon into a retry.
 """
 
+import errno
+
+PASSING = frozenset(
+    {
+        *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.ENOSPC, errno.EDQUOT, errno.EAGAIN),
+        *(errno.EINTR, errno.EIO, errno.EBUSY, errno.ESTALE, errno.ETIMEDOUT, errno.ENOLCK),
+    }
+)
+"""What the system answers when the same call may succeed later though nobody corrects a setting: full tables, memory, disks."""
+
 
 class Refused(Exception):  # noqa: N818 - the word the operator reads; "error" would add nothing
     """A setting, file or store content that cannot work: what is wrong, where it stands, what to do about it."""
@@ -25,3 +35,13 @@ class Unavailable(Exception):  # noqa: N818 - it says what is true of the host o
 
 class StoreError(Unavailable):
     """The store cannot answer now (locked, unreachable, half-written)."""
+
+
+def unusable(problem: Exception, what: str, *, where: str, remedy: str) -> Refused | StoreError:
+    """Return what to raise for a file that cannot be used: StoreError when the reason passes by itself, else Refused.
+
+    Of an error that a library made its number means something else, so only the system's own are looked at.
+    """
+    if isinstance(problem, OSError) and type(problem).__module__ == "builtins" and problem.errno in PASSING:
+        return StoreError(f"{where}: {what}")
+    return Refused(what, where=where, remedy=remedy)

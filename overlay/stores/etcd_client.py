@@ -22,7 +22,7 @@ from grpclib.encoding.base import CodecBase
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 from h2.exceptions import H2Error
 
-from overlay.errors import Refused, StoreError
+from overlay.errors import Refused, StoreError, unusable
 from overlay.stores import etcd_messages as messages
 from overlay.stores.etcd_messages import News
 from overlay.stores.etcd_names import Endpoint
@@ -71,11 +71,18 @@ class _Plain(CodecBase):
 
 
 def tls(credentials: Credentials) -> ssl.SSLContext:
-    """Make the context for https: TLS 1.2 at least, the system's roots without a CA; raises Refused naming the file."""
+    """Make the context for https: TLS 1.2 at least, the system's roots without a CA.
+
+    Certificates are judged as flanneld and etcdctl do: Python 3.13 would by itself refuse an authority's certificate that does not say
+    what its key is for, which openssl's usual commands leave out, and earlier ones one of an intermediate authority.
+    Raises Refused naming the file, StoreError when it cannot be read just now.
+    """
     try:
         context = ssl.create_default_context(cafile=credentials.ca or None)
     except (OSError, ssl.SSLError) as problem:
-        raise Refused(f"no usable CA file: {problem}", where=credentials.ca, remedy="name a PEM file") from problem
+        what = f"no usable CA file: {problem}"
+        raise unusable(problem, what, where=credentials.ca, remedy="name a PEM file") from problem
+    context.verify_flags = context.verify_flags & ~ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["h2"])
     if credentials.certificate:
@@ -84,7 +91,9 @@ def tls(credentials: Credentials) -> ssl.SSLContext:
         except (OSError, ssl.SSLError, ValueError) as problem:
             where = f"{credentials.certificate}, {credentials.key}"
             remedy = "name a PEM certificate and its key without a passphrase"
-            raise Refused(f"no usable certificate and key: {problem}", where=where, remedy=remedy) from problem
+            raise unusable(
+                problem, f"no usable certificate and key: {problem}", where=where, remedy=remedy
+            ) from problem
     return context
 
 
@@ -97,9 +106,10 @@ class Client:
     """A client of one cluster; `close` it in the loop it worked in."""
 
     def __init__(self, endpoints: tuple[Endpoint, ...], credentials: Credentials) -> None:
-        """Take members and credentials without connecting; raises Refused for files that cannot be used."""
+        """Take members and credentials without connecting; raises Refused or StoreError for files that cannot be used."""
         self._endpoints, self._credentials = endpoints, credentials
-        self._tls = tls(credentials) if any(endpoint.tls for endpoint in endpoints) else None
+        if any(endpoint.tls for endpoint in endpoints):
+            tls(credentials)
         self._turns = 0
         self._channel: Channel | None = None
         self._line: H2Protocol | None = None
@@ -132,7 +142,7 @@ class Client:
                 failures.append(self._said(problem, turns))
                 if problem.status not in _ELSEWHERE:
                     break
-            except _TRANSPORT as problem:
+            except (StoreError, *_TRANSPORT) as problem:
                 failures.append(self._said(problem, turns))
             self._turn(turns)
             if sent and not again:
@@ -146,7 +156,7 @@ class Client:
         watching = asyncio.create_task(self._watch(request, heard))
         try:
             yield _told(heard)
-        except (GRPCError, *_TRANSPORT) as problem:
+        except (GRPCError, StoreError, *_TRANSPORT) as problem:
             self._turn(turns)
             raise StoreError(f"the watch ended: {self._said(problem, turns)}") from problem
         finally:
@@ -160,11 +170,18 @@ class Client:
     async def _connected(self) -> Channel:
         if self._channel is None:
             endpoint = self._member(self._turns)
-            secure = self._tls if endpoint.tls else None
+            secure = self._secure() if endpoint.tls else None
             self._channel = Channel(endpoint.host, endpoint.port, codec=_Plain(), ssl=secure)
         async with asyncio.timeout(CONNECTING):
             self._line = await self._channel.__connect__()
         return self._channel
+
+    def _secure(self) -> ssl.SSLContext:
+        """Read the files anew for every connection: certificates are replaced while we run; raises StoreError."""
+        try:
+            return tls(self._credentials)
+        except Refused as problem:
+            raise StoreError(str(problem)) from problem
 
     def _turn(self, turns: int) -> None:
         """Go on to the next member, unless somebody already has."""

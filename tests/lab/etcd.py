@@ -36,7 +36,7 @@ class Certificates:
 
 
 def certificates(place: Path) -> Certificates:
-    """Make an authority and a pair for 127.0.0.1 and localhost, valid for a day."""
+    """Make an authority and a pair for 127.0.0.1 and localhost, valid for a day; neither says what its key is for."""
     files = Certificates(place / "ca.pem", place / "member.pem", place / "member.key")
     place.mkdir(exist_ok=True)
     (place / "names").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth,clientAuth\n")

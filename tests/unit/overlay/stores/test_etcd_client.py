@@ -1,12 +1,18 @@
 """Claims, against real members: the next endpoint is asked when one is away or hangs, a writing only where nothing was sent; TLS works
 with a CA alone and with a client certificate, and is refused without trust; users and passwords work, tokens are renewed, and a
-member without authentication is no obstacle; files that cannot be used are refused by name; no password is in any text; a connection
+member without authentication is no obstacle; an authority that does not say what its key is for is one, also where Python is strict about
+that, and so is an intermediate one; certificates that are replaced are read again, and a file that is broken then is a store error; files that cannot be used are refused by name; no password is in any text; a connection
 that breaks under a call or a watch ends neither the task that made it nor its next deadline.
 """
 
 import asyncio
+import errno
+import os
+import shutil
 import signal
 import socket
+import ssl
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,6 +106,65 @@ def test_a_name_that_does_not_resolve_is_a_store_error(url: str) -> None:
 
 def test_tls_works_with_a_ca_alone(secure: Etcd, files: Certificates) -> None:
     assert ask(secure.url, Credentials(ca=str(files.ca))).header.revision > 0
+
+
+@pytest.fixture
+def strict(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Python make contexts as it does from 3.13 on."""
+    make = ssl.create_default_context
+
+    def made(*, cafile: str | None) -> ssl.SSLContext:
+        context = make(cafile=cafile)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", made)
+
+
+def test_an_authority_that_does_not_say_what_its_key_is_for_is_one(
+    strict: None, secure: Etcd, files: Certificates
+) -> None:
+    assert ask(secure.url, Credentials(ca=str(files.ca))).header.revision > 0
+    assert "Key Usage" not in subprocess.check_output(["openssl", "x509", "-in", files.ca, "-text"], text=True)
+
+
+def test_verification_stays_as_it_was_otherwise(strict: None, files: Certificates) -> None:
+    context = etcd_client.tls(Credentials(ca=str(files.ca)))
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert not context.verify_flags & ssl.VERIFY_X509_STRICT
+
+
+def test_the_members_own_certificate_may_stand_for_its_authority(secure: Etcd, files: Certificates) -> None:
+    assert ask(secure.url, Credentials(ca=str(files.certificate))).header.revision > 0
+
+
+def test_certificates_that_are_replaced_are_read_again(secure: Etcd, files: Certificates, tmp_path: Path) -> None:
+    trusted = tmp_path / "ca.pem"
+    shutil.copy(certificates(tmp_path / "other").ca, trusted)
+
+    async def whole() -> None:
+        client = Client(etcd_names.endpoints(secure.url), Credentials(ca=str(trusted)))
+        with pytest.raises(StoreError, match="certificate verify failed"):
+            await asked(client)
+        trusted.write_text("half")
+        with pytest.raises(StoreError, match=f"{trusted}: no usable CA file"):
+            await asked(client)
+        shutil.copy(files.ca, trusted)
+        assert (await asked(client)).header.revision > 0
+        client.close()
+
+    asyncio.run(whole())
+
+
+def test_a_file_that_cannot_be_read_just_now_is_a_store_error(
+    files: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> ssl.SSLContext:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(ssl, "create_default_context", full)
+    with pytest.raises(StoreError, match="Too many open files"):
+        Client(etcd_names.endpoints("https://127.0.0.1"), Credentials(ca=str(files.ca)))
 
 
 def test_a_member_that_is_not_trusted_is_not_asked(secure: Etcd) -> None:
