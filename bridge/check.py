@@ -6,6 +6,7 @@ Reads only. What other programs added later (more addresses, more routes) is non
 from bridge import guard, translation
 from bridge.plan import CONTAINER, Attachment
 from cni.errors import CniError, Code
+from cni.owner import Owner
 from cni.types import Interface, Result, Route
 from kernel.network import Link, Network, RouteEntry
 
@@ -27,7 +28,12 @@ def cable(plan: Attachment, earlier: Result, host: Network, container: Network) 
     """Return the attachment's port of the bridge and its end in the container; CniError 102 unless both are as ADD left them."""
     bridge = _bridge(plan, earlier, host)
     end = _container_end(plan, earlier, container)
-    return _host_end(plan, earlier, host, bridge, end), end
+    port = _host_end(plan, earlier, host, bridge, end)
+    if container.namespace is not None and port.peer_space != host.number_of(container.namespace):
+        raise _differs(
+            f'"{plan.owner.ifname}" in {plan.sandbox} is not the other end of "{port.name}": the container moved that'
+        )
+    return port, end
 
 
 def _differs(what: str, remedy: str = "delete the attachment and add it again") -> CniError:
@@ -62,7 +68,8 @@ def _host_end(plan: Attachment, earlier: Result, host: Network, bridge: Link, en
     """Insist that the cable is whole: the recorded host end is the container end's peer and a port of the bridge."""
     link = host.link(end.peer) if end.peer else None
     names = {entry.name for entry in earlier.interfaces if not entry.sandbox}
-    if link is None or link.name not in names or link.peer != end.index:
+    signed = Owner.signed(link.alias) if link else None
+    if link is None or link.name not in names or link.peer != end.index or (signed and link.alias != plan.owner.alias):
         raise _differs(f'the host end of "{plan.owner.ifname}" is not the one ADD made')
     _same_mac(link, _recorded(earlier, link.name, ""))
     if link.master != bridge.index:

@@ -13,7 +13,7 @@ from bridge.plan import Attachment, attachment, same_reading
 from cni import invoke
 from cni.errors import CniError, Code
 from cni.owner import Owner
-from cni.request import Request
+from cni.request import Request, allows_own_netns
 from cni.types import IPAddress, Result
 from kernel import namespaces
 from kernel.errors import KernelError, NamespaceGone
@@ -60,7 +60,8 @@ def restore(request: Request) -> None:
 def delete(request: Request) -> None:
     """Remove what names the attachment; every step is attempted, an absent thing is success (contract 1.11).
 
-    While the kernel takes the link down its masquerade goes; its address and its guard only when it is down.
+    While the kernel takes the link down its masquerade goes; its address and its guard only when it is down: an address is
+    nobody else's while a port of ours can send under it.
     """
     left = config.parse_leftovers(request)
     owner = Owner.of(request)
@@ -76,7 +77,7 @@ def delete(request: Request) -> None:
             steps.append(lambda: translation.forget_legacy(owner, shared))
         steps.append(removal.finish)
         if left.ipam_type:
-            steps.append(lambda: invoke.delegate(request, left.ipam_type, "DEL"))
+            steps.append(lambda: invoke.delegate(request, left.ipam_type, "DEL") if removal.finished else None)
         if left.spoof_check:
             steps.append(lambda: _unguard(request, owner))
         _attempt_all(steps)
@@ -87,10 +88,16 @@ def collect(request: Request) -> None:
     owners = Owner.known_to(request)
     left = config.parse_leftovers(request)
     steps: list[Callable[[], object]] = []
-    if left.ipam_type:
-        steps.append(lambda: invoke.delegate(request, left.ipam_type, "GC"))
+
+    def free_addresses() -> None:
+        """Have no address freed while a port that ought to be gone can send under it."""
+        if owners is not None:
+            unwire.unplug_strangers(request.name, owners)
+        if left.ipam_type:
+            invoke.delegate(request, left.ipam_type, "GC")
+
+    steps.append(free_addresses)
     if owners is not None:
-        steps.append(lambda: unwire.unplug_strangers(request.name, owners))
         steps.append(lambda: translation.forget_modern_strangers(request.name, owners))
         steps.append(lambda: translation.forget_legacy_strangers(request.name, owners))
         steps.append(guard.forget_orphans)
@@ -174,7 +181,7 @@ def _lease_if_readable(settings: config.Settings) -> lease_file.Lease | None:
 def _doors(request: Request) -> Iterator[tuple[Network, Network]]:
     """Open one socket in the host's namespace and one in the container's; the process itself never moves."""
     try:
-        namespace = namespaces.open_path(request.netns)
+        namespace = namespaces.open_other(request.netns, allow_own=allows_own_netns(request.environ))
     except NamespaceGone as gone:
         raise CniError(
             Code.INVALID_NETNS,

@@ -11,7 +11,7 @@ from cni.owner import Owner, spellings
 from cni.types import IPAddress
 from kernel import namespaces
 from kernel.background import Background
-from kernel.errors import KernelError, NamespaceGone
+from kernel.errors import KernelError
 from kernel.network import Link, Network
 from kernel.requests import DeleteLink
 
@@ -19,8 +19,9 @@ SCOPE_UNIVERSE = 0  # linux/rtnetlink.h: a global address
 
 
 class Removal:
-    """The deletion of one attachment's interface, and with it of the host end; without it there, of the host end by its alias.
+    """The deletion of one attachment: of the host end that its alias names, and with it of the container's.
 
+    The container may have renamed its end, moved it, or put another link in its place: only what the host keeps is believed.
     The kernel takes both ends off every list in a millisecond and then waits 15 and more until nothing in it can still hold
     one; only then does it answer. Nobody can see or use them any more meanwhile, so that wait is left to a thread.
     """
@@ -30,7 +31,8 @@ class Removal:
         self._doors = ExitStack()
         self._deletion: Background | None = None
         self._is_gone: Callable[[], bool] | None = None
-        self._missed = False
+        self.finished = False
+        """Whether nothing of the attachment is left that can be seen."""
         self.addresses: tuple[IPAddress, ...] = ()
         """With `remember`, the global addresses the interface had, as far as they could be read when it was begun."""
 
@@ -43,46 +45,42 @@ class Removal:
     def begin(self) -> None:
         """Find what is to be deleted and set the kernel to it. Raises KernelError."""
         host = self._doors.enter_context(Network())
-        with ExitStack() as held:
-            if found := self._interface(host, held):
-                kept = held.pop_all()
-                self._deletion = Background(lambda: self._delete(kept, *found), found[0].fileno())
-                return
-        self._deletion = Background(lambda: _delete_by_alias(host, {self._owner.alias}))
+        container, link = self._interface()
+        port = _host_end(link, host) if link else None
+        if self._remember and container and link:
+            self.addresses = _global_addresses(container, link)
+        if port is not None and port.alias == self._owner.alias:
+            self._is_gone = lambda: host.link(port.index) is None
+            door = Network()
+            self._deletion = Background(lambda: self._unplug(door, port), door.fileno())
+        else:
+            named = container if link and not (port and _is_foreign(port, self._owner)) else None
+            self._deletion = Background(lambda: self._search(host, named, link))
 
     def finish(self) -> None:
         """Return when nothing is left that can be seen; KernelError for what the kernel refused."""
         if self._deletion is not None:
             self._deletion.finish(self._is_gone)
-        if self._missed:
-            with Network() as host:
-                _delete_by_alias(host, {self._owner.alias})
+            self.finished = True
 
-    def _delete(self, kept: ExitStack, container: Network, link: Link) -> None:
-        with kept:
-            self._missed = not _delete_if_there(container, link.index)
-
-    def _interface(self, host: Network, held: ExitStack) -> tuple[Network, Link] | None:
-        """Return the interface with the network it is in, which `held` keeps open; None when it is not there, or not ours.
-
-        Where the host end is on this host, that both ends are gone shows by its index.
-        """
+    def _interface(self) -> tuple[Network | None, Link | None]:
+        """Return what has the interface's name in the container, and the network it is in; the host end is found without."""
         try:
-            with namespaces.open_path(self._netns) as namespace:
-                container = held.enter_context(Network(namespace))
-                link = container.link(self._owner.ifname)
-                if link is None or namespace.identity == _own_identity():
-                    return None
-        except NamespaceGone:
-            return None
-        host_end = _host_end(link, host)
-        if host_end is not None:
-            if _is_foreign(host_end, self._owner):
-                return None
-            self._is_gone = lambda: host.link(host_end.index) is None
-        if self._remember:
-            self.addresses = _global_addresses(container, link)
-        return container, link
+            with namespaces.open_other(self._netns) as namespace:
+                container = self._doors.enter_context(Network(namespace))
+                return container, container.link(self._owner.ifname)
+        except KernelError:
+            return None, None
+
+    def _unplug(self, door: Network, port: Link) -> None:
+        with door:
+            _delete_if_there(door, port.index)
+
+    def _search(self, host: Network, container: Network | None, link: Link | None) -> None:
+        """Delete what bears the attachment's alias on the host, then what bears its name in the container."""
+        _delete_by_alias(host, {self._owner.alias})
+        if container is not None and link is not None:
+            _delete_if_there(container, link.index)
 
 
 def unplug_strangers(network: str, known: Collection[Owner]) -> None:
@@ -120,23 +118,15 @@ def _is_foreign(host_end: Link, owner: Owner) -> bool:
     return Owner.signed(host_end.alias) is not None and host_end.alias != owner.alias
 
 
-def _own_identity() -> tuple[int, int]:
-    with namespaces.current() as own:
-        return own.identity
-
-
 def _delete_by_alias(host: Network, aliases: Collection[str]) -> None:
     for link in host.links():
         if link.alias in aliases and link.kind == "veth":
             _delete_if_there(host, link.index)
 
 
-def _delete_if_there(network: Network, index: int) -> bool:
-    """Delete a link; return whether it was there."""
+def _delete_if_there(network: Network, index: int) -> None:
     try:
         network.apply(DeleteLink(index))
     except KernelError as refused:
-        if refused.gone:
-            return False
-        raise
-    return True
+        if not refused.gone:
+            raise

@@ -37,6 +37,7 @@ from kernel.links import (
     IFLA_VXLAN_PORT,
     PORT,
     checked_name,
+    new_name,
 )
 from kernel.rows import AF_BRIDGE
 
@@ -72,7 +73,7 @@ def add_bridge(request: requests.AddBridge) -> bytearray:
 
 def add_veth(request: requests.AddVeth) -> bytearray:
     """Write both ends of a pair; the far one is a link message of its own within the near one's."""
-    peer = [text(IFLA_IFNAME, checked_name(request.peer)), _sized(request.mtu), _addressed(request.peer_mac)]
+    peer = [text(IFLA_IFNAME, new_name(request.peer)), _sized(request.mtu), _addressed(request.peer_mac)]
     if request.peer_namespace is not None:
         peer.append(number(IFLA_NET_NS_FD, request.peer_namespace.fd))
     pair = _info("veth", attribute(VETH_INFO_PEER, NO_LINK + b"".join(peer)))
@@ -155,7 +156,7 @@ def delete_vlans(request: requests.DeleteVlans) -> bytearray:
 
 def _new(name: str, *attributes: bytes, up: bool = False) -> bytearray:
     flags = IFF_UP if up else 0
-    named = text(IFLA_IFNAME, checked_name(name))
+    named = text(IFLA_IFNAME, new_name(name))
     return message(RTM_NEWLINK, CREATE | EXCL, _body(0, flags, flags), named, *attributes)
 
 

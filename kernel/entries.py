@@ -39,7 +39,8 @@ class Link:
     it is a port of, `peer` the index of a veth's other end in the other end's namespace, both 0 for none;
     `promiscuous` is how often promiscuity was asked for, `promisc` and `all_multicast` whether the flag of that name is
     set; `queue` is the length of the transmit queue, in packets; `hairpin` and `isolated` are None off a bridge; `advised` tells
-    whether it heeds router advertisements (accept_ra), None where it has no IPv6.
+    whether it heeds router advertisements (accept_ra), None where it has no IPv6; `peer_space` is the number by which this
+    namespace knows the one the other end is in, None where that is this one.
     """
 
     index: int
@@ -61,6 +62,7 @@ class Link:
     all_multicast: bool = False
     queue: int = 0
     advised: bool | None = None
+    peer_space: int | None = None
 
     @property
     def running(self) -> bool:

@@ -18,14 +18,16 @@ SKIP_STATS = 8  # RTEXT_FILTER_SKIP_STATS: counters are half of every link messa
 
 NAME_BYTES = 15  # IFNAMSIZ - 1
 FORBIDDEN = re.compile(r"[/:\s\0]")
-RTM_GETLINK = 18
+RTM_GETLINK, RTM_GETNSID = 18, 90
+NETNSA_NSID, NETNSA_FD = 1, 3
+SIGNED = struct.Struct("=i")
 
 BODY = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, changed flags
 PORT = struct.Struct("!H")
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK = 1, 3, 4, 5
 IFLA_MASTER, IFLA_TXQLEN, IFLA_OPERSTATE, IFLA_LINKINFO, IFLA_IFALIAS = 10, 13, 16, 18, 20
-IFLA_AF_SPEC, IFLA_EXT_MASK, IFLA_PROMISCUITY = 26, 29, 30
+IFLA_AF_SPEC, IFLA_EXT_MASK, IFLA_PROMISCUITY, IFLA_LINK_NETNSID = 26, 29, 30, 37
 IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
 IFLA_BRPORT_MODE, IFLA_BRPORT_ISOLATED = 4, 33
 IFLA_BR_VLAN_FILTERING, IFLA_BR_VLAN_DEFAULT_PVID = 7, 39
@@ -50,6 +52,18 @@ def get(link: int | str) -> bytearray:
     return _question(0, link, b"")
 
 
+def get_space(descriptor: int) -> bytearray:
+    """Ask for the number by which this namespace knows an open one (linux/net_namespace.h)."""
+    return message(RTM_GETNSID, 0, bytes(4), number(NETNSA_FD, descriptor))
+
+
+def read_space(data: bytes) -> int | None:
+    """Read a whole RTM_NEWNSID message; None for a namespace that has no number here."""
+    told = attributes(data, HEADER.size + 4)
+    known: int = SIGNED.unpack(told[NETNSA_NSID])[0]
+    return None if known < 0 else known
+
+
 def dump() -> bytearray:
     """Ask for all links."""
     return _question(NLM_F_DUMP, 0, b"")
@@ -61,6 +75,13 @@ def checked_name(text: str) -> str:
         raise ValueError(f'"{text}" is no link name: a name has 1 to {NAME_BYTES} bytes')
     if text in {".", ".."} or FORBIDDEN.search(text):
         raise ValueError(f'"{text}" is no link name: no "/", ":", blank, "." or ".."')
+    return text
+
+
+def new_name(text: str) -> str:
+    """Return the name a new link is to have; ValueError also for one with a %, in whose place the kernel would put a number."""
+    if "%" in checked_name(text):
+        raise ValueError(f'"{text}" is no name for a new link: the kernel would put a number in place of the "%"')
     return text
 
 
@@ -91,6 +112,7 @@ def read(data: bytes) -> Link:
         all_multicast=bool(flags & IFF_ALLMULTI),
         queue=_number(told, IFLA_TXQLEN),
         advised=_advised(told.get(IFLA_AF_SPEC, b"")),
+        peer_space=_number(told, IFLA_LINK_NETNSID) if IFLA_LINK_NETNSID in told else None,
     )
 
 

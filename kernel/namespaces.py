@@ -83,6 +83,24 @@ def open_path(path: str) -> Namespace:
     return Namespace(fd, path)
 
 
+def open_other(path: str, *, allow_own: bool = False) -> Namespace:
+    """Open the namespace bound at `path` as open_path does, unless it is the one we are in.
+
+    Whoever looked at the path before may have seen another one there: only what was opened can be told apart.
+    """
+    namespace = open_path(path)
+    if not allow_own and namespace.identity == own_identity():
+        namespace.close()
+        raise NamespaceGone(errno.EINVAL, f'opening network namespace "{path}"', "it is this program's own")
+    return namespace
+
+
+def own_identity() -> tuple[int, int]:
+    """Return the identity of the namespace of the calling thread; KernelError without /proc."""
+    with _home() as home:
+        return home.identity
+
+
 def _is_network(fd: int) -> bool:
     try:
         return ioctl(fd, NS_GET_NSTYPE) == CLONE_NEWNET

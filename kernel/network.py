@@ -135,6 +135,11 @@ class Network:
         """Return one link by name or index; None when there is none (also for what cannot be a name)."""
         return self._ask(f"reading link {name}", lambda: links.get(name), links.read, nothing=NO_LINK)
 
+    def number_of(self, namespace: Namespace) -> int | None:
+        """Return the number by which links here tell that their other end is in `namespace`; None when none is."""
+        question = f'asking for the number of network namespace "{namespace.path}"'
+        return self._ask(question, lambda: links.get_space(namespace.fd), links.read_space, nothing={errno.EINVAL})
+
     def _question(self, name: str | int) -> bytearray:
         try:
             return links.get(name)

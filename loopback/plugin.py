@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cni.errors import CniError, Code
-from cni.request import Request
+from cni.request import Request, allows_own_netns
 from cni.types import IPInterface, Result
 from kernel import namespaces
 from kernel.errors import KernelError, NamespaceGone
+from kernel.namespaces import Namespace
 from kernel.network import Link, Network
 from kernel.requests import SetLink
 from loopback import plan
@@ -22,7 +23,7 @@ def add(request: Request) -> Result:
     Raises CniError 103 for an address that is no loopback one, before anything is changed, 8 for a bad namespace.
     """
     earlier = request.prev_result
-    with _container(request.netns) as container:
+    with _container(request) as container:
         device = _device(container)
         plan.refuse_strangers(_addresses(container, device))
         container.apply(SetLink(device.index, up=True))
@@ -31,7 +32,7 @@ def add(request: Request) -> Result:
 
 def check(request: Request) -> None:
     """Raise CniError 102 unless the device is up."""
-    with _container(request.netns) as container:
+    with _container(request) as container:
         if not _device(container).up:
             raise CniError(
                 Code.CHECK_FAILED,
@@ -45,7 +46,7 @@ def delete(request: Request) -> None:
     if not request.netns:
         return
     try:
-        with namespaces.open_path(request.netns) as namespace, Network(namespace) as container:
+        with _opened(request) as namespace, Network(namespace) as container:
             container.apply(SetLink(plan.DEVICE, up=False))
     except NamespaceGone:
         return
@@ -57,15 +58,19 @@ def delete(request: Request) -> None:
 VERBS = {"ADD": add, "CHECK": check, "DEL": delete}
 
 
+def _opened(request: Request) -> Namespace:
+    return namespaces.open_other(request.netns, allow_own=allows_own_netns(request.environ))
+
+
 @contextmanager
-def _container(netns: str) -> Iterator[Network]:
+def _container(request: Request) -> Iterator[Network]:
     """Open a socket in the container's namespace; CniError 8 when there is none."""
     try:
-        namespace = namespaces.open_path(netns)
+        namespace = _opened(request)
     except NamespaceGone as gone:
         raise CniError(
             Code.INVALID_NETNS,
-            f'failed to open netns "{netns}": {gone}',
+            f'failed to open netns "{request.netns}": {gone}',
             "pass the path of a network namespace in CNI_NETNS",
         ) from gone
     with namespace, Network(namespace) as container:

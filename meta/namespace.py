@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 
 from cni.errors import CniError, Code
+from cni.request import allows_own_netns
 from kernel import namespaces
 from kernel.errors import NamespaceGone
 from kernel.network import Network
@@ -13,18 +14,19 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cni.request import Request
     from kernel.network import Link
 
 
 @contextmanager
-def container(netns: str) -> Iterator[Network]:
+def container(request: Request) -> Iterator[Network]:
     """Open a socket in the container's namespace; CniError 8 when there is none. `.namespace` stays open within."""
     try:
-        namespace = namespaces.open_path(netns)
+        namespace = namespaces.open_other(request.netns, allow_own=allows_own_netns(request.environ))
     except NamespaceGone as gone:
         raise CniError(
             Code.INVALID_NETNS,
-            f'failed to open netns "{netns}": {gone}',
+            f'failed to open netns "{request.netns}": {gone}',
             "pass the path of a network namespace in CNI_NETNS",
         ) from gone
     with namespace, Network(namespace) as network:

@@ -83,6 +83,6 @@ VERBS = {"ADD": add, "CHECK": check_attachment, "DEL": delete, "GC": collect, "S
 @contextmanager
 def _host_end(request: Request, before: Result, host: Network) -> Iterator[Link]:
     names = plan.host_ends(before)
-    with namespace.container(request.netns) as container:
+    with namespace.container(request) as container:
         inner = namespace.interface(container, request.ifname, request.netns)
         yield wire.host_end(names, inner, host)

@@ -28,7 +28,7 @@ def add(request: Request) -> Result:
     settings, before = _settings(request), earlier.required(request, MISSING)
     allowlist.check(each.key for each in settings.sysctls)
     if settings.sysctls or settings.properties.any:
-        with namespace.container(request.netns) as container:
+        with namespace.container(request) as container:
             _change(request, settings, container)
     return plan.answered(before, request.ifname, settings.properties)
 
@@ -37,7 +37,7 @@ def check_attachment(request: Request) -> None:
     """Compare the container with the configuration; CniError 102 names the first difference."""
     settings = _settings(request)
     earlier.required(request, MISSING)
-    with namespace.container(request.netns) as container:
+    with namespace.container(request) as container:
         link = namespace.interface(container, request.ifname, request.netns)
         check.check(settings, link, container)
 
@@ -102,7 +102,7 @@ def _change(request: Request, settings: Settings, container: Network) -> None:
 
 def _restore(request: Request, memory: plan.Memory) -> None:
     try:
-        with namespace.container(request.netns) as container:
+        with namespace.container(request) as container:
             wire.restore(memory, request.ifname, container)
     except (CniError, KernelError) as refused:
         request.log(f"nothing is put back: {refused}")

@@ -111,3 +111,11 @@ def test_an_interface_of_that_name_is_refused_and_kept(runtime: Runtime, contain
     assert answer["msg"].startswith('container veth name ("eth0") peer provided ("veth')
     assert answer["msg"].endswith("already exists")
     assert runtime.veths() == ["net/c1/eth0"]
+
+
+def test_a_name_the_kernel_would_number_is_refused_and_nothing_stays(runtime: Runtime, container: Space) -> None:
+    answer = runtime.call("ADD", container.path, ifname="eth%d")
+    assert (answer["code"], 'put a number in place of the "%"' in answer["msg"]) == (100, True)
+    assert (runtime.veths(), runtime.ipam_calls()) == ([], ["ADD c1", "DEL c1"])
+    assert runtime.call("ADD", container.path, bridge="br%d")["code"] == 100
+    assert runtime.call("DEL", container.path, ifname="eth%d") == {}

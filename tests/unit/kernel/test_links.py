@@ -1,6 +1,8 @@
 """Claims about kernel.links: what it reads is what pyroute2's classes would say, and what it asks is what they would ask.
 
 - a port's settings, a bridge's and a vxlan's are read; off a bridge there are none; accept_ra is read where there is IPv6
+- the namespace of a veth's other end is read as its number here, and is none where it is this one
+- a new link's name holds no %, which the kernel would replace
 - a name that is no UTF-8 is escaped; a link without a MAC address has none
 - a message that is cut short, and a name or index the kernel cannot have, are refused
 """
@@ -112,3 +114,23 @@ def test_the_question_for_all_links_is_the_one_pyroute2_would_put() -> None:
 def test_what_no_link_can_be_called_is_refused(link: int | str) -> None:
     with pytest.raises(ValueError, match="no link"):
         links.get(link)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "number"), [([], None), ([("IFLA_LINK_NETNSID", 0)], 0), ([("IFLA_LINK_NETNSID", 7)], 7)]
+)
+def test_the_namespace_of_the_other_end_is_read(attributes: Attributes, number: int | None) -> None:
+    assert links.read(told([("IFLA_IFNAME", "veth1"), *attributes])).peer_space == number
+
+
+@pytest.mark.parametrize(("told_number", "number"), [(-1, None), (0, 0), (3, 3)])
+def test_the_number_of_a_namespace_is_read(told_number: int, number: int | None) -> None:
+    answer = struct.pack("=IHHII", 28, 88, 0, 1, 0) + bytes(4) + struct.pack("=HHi", 8, 1, told_number)
+    assert links.read_space(answer) == number
+
+
+@pytest.mark.parametrize("name", ["eth%d", "%d", "a%", "%"])
+def test_a_new_link_has_no_percent_sign_in_its_name(name: str) -> None:
+    with pytest.raises(ValueError, match="would put a number"):
+        links.new_name(name)
+    assert links.checked_name(name) == name
