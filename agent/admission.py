@@ -16,52 +16,38 @@ Identity = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a process stands: what its paths, ids and names mean. `mount` is the number of the mount its root is on."""
+class Spaces:
+    """The namespaces of a process that decide what its paths, ids and numbers of processes mean."""
 
     mnt: Identity
     user: Identity
     pid: Identity
-    root: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """The root directory of a process; `mount` is the number of the mount it is on."""
+
+    directory: Identity
     mount: int
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """What the kernel says of the caller."""
-
-    place: Place
-    net: Identity
-    capabilities: int
-
-
-@dataclass(frozen=True, slots=True)
-class Claims:
-    """What the descriptors are that the caller sent."""
-
-    mnt: Identity
-    user: Identity
-    pid: Identity
-    root: Identity
-    net: Identity
-
-
-def refusal(own: Place, peer: Peer, claims: Claims) -> Reason | None:
-    """Return why the caller may not ask; None when it may."""
-    place = peer.place
-    if place.user != own.user:
+def refusal(own: Spaces, caller: Spaces, capabilities: int) -> Reason | None:
+    """Return why the caller may not ask, from what costs no file system a look; None when nothing speaks against it so far."""
+    if caller.user != own.user:
         return Reason.USERS
-    if place.mnt != own.mnt:
+    if caller.mnt != own.mnt:
         return Reason.MOUNTS
-    if place.pid != own.pid:
+    if caller.pid != own.pid:
         return Reason.PROCESSES
-    if (place.root, place.mount) != (own.root, own.mount):
-        return Reason.ROOT
-    if claims != Claims(place.mnt, place.user, place.pid, place.root, peer.net):
-        return Reason.CLAIMS
-    if peer.capabilities & RIGHTS != RIGHTS:
+    if capabilities & RIGHTS != RIGHTS:
         return Reason.RIGHTS
     return None
+
+
+def misrooted(own: Root, caller: Root) -> Reason | None:
+    """Return why a caller with all rights may not ask all the same; None when it may."""
+    return None if caller == own else Reason.ROOT
 
 
 def misplaced(path: str, resolved: str, process: str) -> Reason | None:

@@ -2,7 +2,7 @@
 
 A launcher waits 200 ms for a word and then starts a process of its own, which makes a busy machine busier; with the word it waits.
 What lies here is the kernel's: connection and descriptors of each request in one datagram of a socket pair whose reading end all
-workers share, so it outlives any of them, and ends with the last. Must not judge who asks: who serves does.
+workers share, so it outlives any of them, and ends with the last. Who may not ask is declined before anything is received of it.
 """
 
 import array
@@ -11,10 +11,12 @@ import select
 import socket
 import struct
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent import protocol
-from agent.protocol import COUNT, MOST, DeclinedError, Descriptors, Reason
+from agent.judging import Place, judged
+from agent.peer import Caller
+from agent.protocol import COUNT, MOST, DeclinedError, Reason
 from agent.table import Row
 
 ARRIVAL = struct.pack("@ll", 0, 200_000)  # struct timeval
@@ -30,26 +32,27 @@ SO_SNDBUFFORCE = 32  # asm-generic/socket.h: beyond net.core.wmem_max, for who h
 
 SINCE = struct.Struct("@q")
 DATAGRAM_BYTES = SINCE.size + protocol.DATAGRAM_BYTES
-ANCILLARY_BYTES = socket.CMSG_SPACE((MOST + 1) * array.array("i").itemsize)
+ANCILLARY_BYTES = socket.CMSG_SPACE((MOST + 2) * array.array("i").itemsize)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Arrival:
-    """One request as it came; whoever holds it closes it. `taken`: its launcher has been told that it need not watch the clock."""
+    """One request as it came; whoever holds it closes it.
+
+    `caller` is who asks, once that is judged; `received` are the descriptors that came with `data`, `opened` those of ours
+    that belong to it. `taken`: its launcher has been told that it need not watch the clock.
+    """
 
     connection: socket.socket
-    data: bytes
-    received: list[int]
-    taken: bool
-
-    @property
-    def descriptors(self) -> Descriptors:
-        """What came with it, by name."""
-        return Descriptors(*self.received[:COUNT])
+    caller: Caller | None = None
+    data: bytes = b""
+    received: list[int] = field(default_factory=list)
+    opened: list[int] = field(default_factory=list)
+    taken: bool = False
 
     @property
     def token(self) -> int:
-        """What passes the commit point: the first that came (protocol.Descriptors)."""
+        """What passes the commit point: the first that came."""
         return self.received[0]
 
     @property
@@ -59,9 +62,11 @@ class Arrival:
 
     def close(self) -> None:
         """Close the connection and all that came with it."""
-        self.connection.close()
-        for descriptor in self.received:
+        for descriptor in (*self.received, *self.opened):
             os.close(descriptor)
+        if self.caller:
+            self.caller.close()
+        self.connection.close()
 
 
 class Overflow:
@@ -92,9 +97,9 @@ class Overflow:
         since = self._peek()
         return since is not None and time.monotonic_ns() - since > self._longest * 1e9
 
-    def put(self, arrival: Arrival) -> None:
-        """Add a request, whose descriptors stay the caller's to close; OSError when there is no room."""
-        descriptors = array.array("i", [arrival.connection.fileno(), *arrival.received])
+    def put(self, arrival: Arrival, caller: Caller) -> None:
+        """Add a request, whose descriptors stay whoever's calls to close; OSError when there is no room."""
+        descriptors = array.array("i", [arrival.connection.fileno(), caller.fileno(), *arrival.received])
         data = SINCE.pack(time.monotonic_ns()) + arrival.data
         self._entry.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
 
@@ -109,8 +114,9 @@ class Overflow:
         descriptors = array.array("i")
         for _, _, content in ancillary:
             descriptors.frombytes(content)
-        connection, *received = descriptors
-        return Arrival(socket.socket(fileno=connection), data[SINCE.size :], received, taken=True)
+        number, pidfd, *received = descriptors
+        connection = socket.socket(fileno=number)
+        return Arrival(connection, Caller(connection, pidfd), data[SINCE.size :], received, taken=True)
 
     def close_entry(self) -> None:
         """Become a reader only: the queue ends when its last writer does."""
@@ -137,19 +143,20 @@ def _enlarge(entry: socket.socket) -> None:
         entry.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SPACE)
 
 
-def take_ahead(connection: socket.socket, build: bytes, row: Row, overflow: Overflow) -> None:
+def take_ahead(connection: socket.socket, build: bytes, here: Place, row: Row, overflow: Overflow) -> None:
     """Take one request for the first worker that will be free; decline or drop it when that is certain already.
 
     OSError when the connection breaks. The launcher is of our own build, so it knows that a refusal may follow (docs/agent.md).
     """
-    received: list[int] = []
-    arrival = Arrival(connection, b"", received, taken=False)
+    arrival = Arrival(connection)
     try:
+        arrival.caller = judged(connection, here)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, ARRIVAL)
-        arrival = Arrival(connection, protocol.receive(connection, received), received, taken=True)
-        protocol.check(arrival.data, received, build)
+        arrival.data = protocol.receive(connection, arrival.received)
+        protocol.check(arrival.data, arrival.received, build)
+        arrival.caller.check()
         if pass_commit_point(arrival, row):
-            _put(arrival, overflow)
+            _put(arrival, arrival.caller, overflow)
     except DeclinedError as declined:
         protocol.decline(connection, declined.reason)
         row.count_declined(declined.reason)
@@ -162,6 +169,7 @@ def pass_commit_point(arrival: Arrival, row: Row) -> bool:
     if not take_token(arrival.token):
         row.count_withdrawn()
         return False
+    row.take()
     if not protocol.take(arrival.connection):
         raise DeclinedError(Reason.GONE)
     return True
@@ -176,8 +184,8 @@ def take_token(token: int) -> bool:
         return False
 
 
-def _put(arrival: Arrival, overflow: Overflow) -> None:
+def _put(arrival: Arrival, caller: Caller, overflow: Overflow) -> None:
     try:
-        overflow.put(arrival)
+        overflow.put(arrival, caller)
     except OSError as full:
         raise DeclinedError(Reason.CROWDED) from full

@@ -1,6 +1,7 @@
-"""What launcher and worker say to each other: one datagram with its descriptors, then short answers (docs/agent.md).
+"""What launcher and worker say to each other: one datagram, then short answers (docs/agent.md).
 
-Pure but for the sending and receiving. Must not judge who asks or what is asked.
+No descriptor of the caller's is among what is sent, so whatever lies unread in a socket keeps nobody waiting: neither who reads the caller's stderr to
+its end, nor who removes a namespace. Pure but for the sending and receiving. Must not judge who asks or what is asked.
 """
 
 import array
@@ -12,7 +13,7 @@ from enum import Enum
 
 PATH = "/run/tulle/agent.sock"
 MAGIC = b"tulle\0"
-PROTOCOL = 2
+PROTOCOL = 3
 HEADER = struct.Struct(f"<{len(MAGIC)}sH32sHHI")
 """Magic, protocol, build, umask, and how long argv[0] and the environment are that follow."""
 
@@ -25,7 +26,13 @@ INLINE_BYTES = 32 << 10
 UMASKS = 0o777
 DATAGRAM_BYTES = HEADER.size + ARGUMENT_BYTES + INLINE_BYTES
 
-TAKEN, ANSWERED, DECLINED = b"T", b"A", b"D"
+TAKEN, ANSWERED, DECLINED, LINES, PROVE = b"T", b"A", b"D", b"E\0", b"P\0"
+
+PROOF_BYTES = 16
+"""Chosen anew for each question, so that the reply to it was sent after it."""
+
+SCM_CREDENTIALS = 2  # linux/socket.h
+CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 
 class Reason(Enum):
@@ -40,7 +47,6 @@ class Reason(Enum):
     USERS = "another user namespace"
     PROCESSES = "another pid namespace"
     ROOT = "another root directory"
-    CLAIMS = "descriptors that are not the caller's"
     RIGHTS = "no CAP_NET_ADMIN and CAP_SYS_ADMIN"
     RELATIVE = "a relative CNI_NETNS"
     OWN = "CNI_NETNS under /proc/self"
@@ -55,22 +61,12 @@ class DeclinedError(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class Descriptors:
-    """What the launcher hands over, in the order of the datagram; memory files of stdin and environ may follow."""
+COUNT = 1
+"""Descriptors of every request: the token."""
 
-    token: int
-    stderr: int
-    net: int
-    mnt: int
-    user: int
-    pid: int
-    root: int
-    cwd: int
-
-
-COUNT = len(Descriptors.__slots__)
 MOST = COUNT + 2
+"""With the memory files of stdin and environ."""
+
 ROOM = socket.CMSG_SPACE((MOST + 1) * array.array("i").itemsize)
 """One more than there should be, so that a datagram with too many is seen to have them."""
 
@@ -151,6 +147,27 @@ def take(connection: socket.socket) -> bool:
     return _send(connection, TAKEN)
 
 
+def tell(connection: socket.socket, lines: bytes) -> None:
+    """Send what the program writes to stderr, for the launcher to write there; OSError when there is no room for it, or nobody."""
+    for start in range(0, len(lines), INLINE_BYTES):
+        connection.send(LINES + lines[start : start + INLINE_BYTES], socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
+
+
+def prover(connection: socket.socket) -> int:
+    """Return the number of the process that is at the other end now: it has to repeat what nobody could know before.
+
+    Raises DeclinedError for another reply, OSError for none.
+    """
+    question = PROVE + os.urandom(PROOF_BYTES)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    connection.send(question, socket.MSG_NOSIGNAL)
+    data, ancillary, _, _ = connection.recvmsg(len(question) + 1, socket.CMSG_SPACE(CREDENTIALS.size))
+    credentials = [content for _, kind, content in ancillary if kind == SCM_CREDENTIALS]
+    if data != question or not credentials:
+        raise DeclinedError(Reason.MALFORMED)
+    return int(CREDENTIALS.unpack(credentials[0])[0])
+
+
 def answer(connection: socket.socket, status: int, document: bytes) -> bool:
     """Send the exit status and the whole stdout; False when nobody is there any more."""
     return _send(connection, ANSWERED + bytes([status]) + document)
@@ -167,7 +184,7 @@ def answer_by_file(connection: socket.socket, status: int, document: int) -> boo
 
 
 def has_hung_up(connection: socket.socket) -> bool:
-    """Tell whether the launcher has ended, perhaps killed by its runtime: it sends nothing after its one datagram."""
+    """Tell whether the launcher has ended, perhaps killed by its runtime: it has nothing more to say."""
     try:
         return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except BlockingIOError:

@@ -1,4 +1,4 @@
-"""Serves one taken request exactly as the cold program would: the same entry point, over the caller's own descriptors.
+"""Serves one taken request exactly as the cold program would: the same entry point, where the caller stands.
 
 Runs in the caller's network namespace and working directory, and with its umask. Must not decide whether to serve.
 """
@@ -22,30 +22,28 @@ SEALS = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A request that may be served: `cwd` and `stderr` are the caller's, so is `umask`; `net` is None when it is ours."""
+    """A request that may be served: `cwd` is the caller's, so is `umask`; `net` is None when it is ours; `tell` takes stderr's bytes."""
 
     program: Program
     environ: Mapping[str, str]
     stdin: bytes
     net: Namespace | None
     cwd: int
-    stderr: int
+    tell: Callable[[bytes], None]
     umask: int
 
 
 class Stderr:
-    """The caller's stderr: most requests write nothing to it, so it is not looked at before."""
+    """The caller's stderr, which its launcher writes to: most requests write nothing."""
 
-    __slots__ = ("_descriptor",)
+    __slots__ = ("_tell",)
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, tell: Callable[[bytes], None]) -> None:
+        self._tell = tell
 
     def write(self, text: str) -> None:
-        """Write `text` now; OSError when nobody reads it."""
-        rest = memoryview(text.encode("utf-8", "backslashreplace"))
-        while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
+        """Send `text` now; OSError when nobody takes it."""
+        self._tell(text.encode("utf-8", "backslashreplace"))
 
     def flush(self) -> None:
         """Do nothing: nothing is kept."""
@@ -65,7 +63,7 @@ def serve(
             environ=wanted.environ,
             stdin=io.BytesIO(wanted.stdin),
             stdout=printed,
-            stderr=Stderr(wanted.stderr),
+            stderr=Stderr(wanted.tell),
             siblings=siblings,
             is_wanted=is_wanted,
         )

@@ -34,6 +34,7 @@ class Status:
     declined: dict[str, int]
     restarts: dict[str, int]
     late_modules: int
+    lost_lines: int
     memory_kib: int
     workers: list[WorkerStatus]
 
@@ -56,6 +57,7 @@ class Status:
             ("left to cold programs", str(self.cold)),
             *((f"  {reason}", str(count)) for reason, count in self._causes()),
             *((f"workers {cause}", str(count)) for cause, count in self.restarts.items()),
+            *([("lines nobody could read", str(self.lost_lines))] if self.lost_lines else []),
             ("memory", f"{self.memory_kib / 1024:.1f} MiB"),
         ]
         workers = [

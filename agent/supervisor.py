@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent import catalogue, processes, protocol, status
+from agent import catalogue, judging, processes, protocol, status
 from agent.identity import Build
 from agent.listening import Listener
 from agent.overflow import Overflow, take_ahead
@@ -28,6 +28,12 @@ from overlay.notify import Notifier
 
 TICK = 1.0
 """Seconds between two looks at what tells no event; also how soon a worker that died young is replaced."""
+
+JUDGING = 2.0
+"""Seconds a worker may take to judge and receive a request: longer holds it only what was meant to."""
+
+GIVEN_UP = 2.0
+"""Seconds after which a worker that was killed, and cannot end, is replaced all the same: it waits for a file system that does not answer."""
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -51,7 +57,7 @@ class Member:
     pid: int
     request: int = 0
     waited: float = 0.0
-    stuck: bool = False
+    killed: float | None = None
 
 
 class Supervisor:
@@ -77,6 +83,7 @@ class Supervisor:
         self._environ = environ
         self._notifier = Notifier(environ)
         self._table = Table(options.workers)
+        self._here = judging.own()
         self._members: dict[int, Member] = {}
         self._births: dict[int, float] = {}
         self._restarts: Counter[str] = Counter()
@@ -144,7 +151,7 @@ class Supervisor:
         while self._is_crowded():
             try:
                 connection, _ = self._listener.socket.accept()
-                take_ahead(connection, self._build.number, self._table.supervisor, self._overflow)
+                take_ahead(connection, self._build.number, self._here, self._table.supervisor, self._overflow)
             except BlockingIOError:
                 return
             except OSError as broken:
@@ -172,7 +179,7 @@ class Supervisor:
     def _bury(self, row: int, code: int) -> None:
         member = self._members.pop(row)
         self._table.rows[row].vacate()
-        cause = "stuck" if member.stuck else CAUSES.get(End(code), "died") if code in set(End) else "died"
+        cause = "stuck" if member.killed is not None else CAUSES.get(End(code), "died") if code in set(End) else "died"
         if not (self._leaving and code == End.ASKED):
             self._restarts[cause] += 1
             say(f"worker {member.pid} has ended: {cause} ({code})")
@@ -218,15 +225,24 @@ class Supervisor:
         slow = [row for row in self._members if self._busy(row, now) > TICK]
         waiting = processes.children([self._members[row].pid for row in slow]) if slow else ()
         for row in slow:
-            member = self._members[row]
-            if member.request != self._table.rows[row].busy_since:
-                member.request, member.waited = self._table.rows[row].busy_since, 0.0
+            member, cells = self._members[row], self._table.rows[row]
+            if member.request != cells.busy_since:
+                member.request, member.waited = cells.busy_since, 0.0
             if member.pid in waiting:
                 member.waited += passed
-            if self._busy(row, now) - member.waited > self._options.patience and not member.stuck:
-                member.stuck = True
-                say(f"worker {member.pid} has been stuck for {self._options.patience:.0f} s")
+            patience = self._options.patience if cells.is_taken else min(JUDGING, self._options.patience)
+            if member.killed is not None:
+                self._give_up(row, now - member.killed)
+            elif self._busy(row, now) - member.waited > patience:
+                member.killed = now
+                say(f"worker {member.pid} has been stuck for {patience:.0f} s")
                 os.kill(member.pid, signal.SIGKILL)
+
+    def _give_up(self, row: int, passed: float) -> None:
+        """Replace a killed worker that the kernel does not let go of; it ends when it can."""
+        if passed > GIVEN_UP:
+            say(f"worker {self._members[row].pid} cannot end: another takes its place")
+            self._bury(row, -signal.SIGKILL)
 
     def _busy(self, row: int, now: float) -> float:
         since = self._table.rows[row].busy_since
@@ -269,6 +285,7 @@ class Supervisor:
             declined=totals.declined,
             restarts=dict(self._restarts),
             late_modules=totals.late_modules,
+            lost_lines=totals.lost_lines,
             memory_kib=processes.memory(os.getpid()) + sum(each.memory_kib for each in workers),
             workers=workers,
         )

@@ -9,6 +9,7 @@ import struct
 
 AT_FDCWD = -100  # linux/fcntl.h
 STATX_INO, STATX_MNT_ID = 0x100, 0x1000  # linux/stat.h
+AT_STATX_DONT_SYNC = 0x4000  # linux/fcntl.h: a file system that asks a server, or a process, is not waited for
 STATX = struct.Struct("=I28xQ96xIIQ104x")  # struct statx: mask, inode, device (two halves), mount
 CAPABILITY_VERSION = 0x20080522  # _LINUX_CAPABILITY_VERSION_3 of linux/capability.h
 HEADER = struct.Struct("=Ii")  # struct __user_cap_header_struct: version, pid
@@ -20,7 +21,7 @@ _STATX, _SETS = ctypes.create_string_buffer(STATX.size), ctypes.create_string_bu
 
 def directory(path: str) -> tuple[tuple[int, int], int]:
     """Return (device, inode) of the directory at `path`, links followed, and the number of the mount it is on (statx(2))."""
-    _check(_LIBC.statx(AT_FDCWD, os.fsencode(path), 0, STATX_INO | STATX_MNT_ID, _STATX))
+    _check(_LIBC.statx(AT_FDCWD, os.fsencode(path), AT_STATX_DONT_SYNC, STATX_INO | STATX_MNT_ID, _STATX))
     mask, inode, major, minor, mount = STATX.unpack(_STATX)
     if not mask & STATX_MNT_ID:
         raise OSError(f"statx tells no mount of {path}: Linux 5.8 or newer does")

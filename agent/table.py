@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from agent.protocol import Reason
 
 REASONS = tuple(Reason)
-COLUMNS = ("busy_since", "warm", "withdrawn", "late_modules", *(reason.name for reason in REASONS))
+COLUMNS = (
+    "busy_since",
+    "taken",
+    "warm",
+    "withdrawn",
+    "late_modules",
+    "lost_lines",
+    *(reason.name for reason in REASONS),
+)
 NUMBER_BYTES = 8
 VACANT = -1
 """Stands where a request's start would: nobody has this row, or nobody yet, so no request can be begun either."""
@@ -23,6 +31,7 @@ class Totals:
     warm: int
     withdrawn: int
     late_modules: int
+    lost_lines: int
     declined: dict[str, int]
 
     @property
@@ -41,7 +50,12 @@ class Row:
 
     def begin(self) -> None:
         """Note that a request is in hand from now on."""
+        self._cells[_TAKEN] = 0
         self._cells[_BUSY] = time.monotonic_ns()
+
+    def take(self) -> None:
+        """Note that the request in hand has passed the commit point."""
+        self._cells[_TAKEN] = 1
 
     def end(self) -> None:
         """Note that no request is in hand."""
@@ -60,6 +74,11 @@ class Row:
     def busy_since(self) -> int:
         """When the request in hand began, 0 when there is none."""
         return max(0, int(self._cells[_BUSY]))
+
+    @property
+    def is_taken(self) -> bool:
+        """Tell whether the request in hand has passed the commit point."""
+        return bool(self._cells[_TAKEN])
 
     @property
     def warm(self) -> int:
@@ -82,11 +101,15 @@ class Row:
         """Count modules that were loaded by a request."""
         self._cells[_LATE] += modules
 
+    def count_lost(self, lines: int = 1) -> None:
+        """Count lines that could not be written: nobody read them, or there was no room."""
+        self._cells[_LOST] += lines
+
     def __getitem__(self, column: int) -> int:
         return int(self._cells[column])
 
 
-_BUSY, _WARM, _WITHDRAWN, _LATE, _DECLINED = range(5)
+_BUSY, _TAKEN, _WARM, _WITHDRAWN, _LATE, _LOST, _DECLINED = range(7)
 
 
 class Table:
@@ -112,4 +135,4 @@ class Table:
         """Return the sums over all rows; reasons that never occurred are left out."""
         sums = [sum(row[column] for row in (*self.rows, self.supervisor)) for column in range(len(COLUMNS))]
         declined = {reason.value: count for reason, count in zip(REASONS, sums[_DECLINED:], strict=True) if count}
-        return Totals(sums[_WARM], sums[_WITHDRAWN], sums[_LATE], declined)
+        return Totals(sums[_WARM], sums[_WITHDRAWN], sums[_LATE], sums[_LOST], declined)

@@ -9,16 +9,18 @@ import select
 import signal
 import socket
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from fcntl import F_GET_SEALS, fcntl
 from typing import NoReturn
 
-from agent import admission, peer, protocol, serving
+from agent import admission, judging, protocol, serving
 from agent.catalogue import PROGRAMS
 from agent.home import Home
 from agent.identity import Build
+from agent.judging import judged
 from agent.overflow import ARRIVAL, Arrival, Overflow, pass_commit_point
 from agent.protocol import INLINE_BYTES, DeclinedError, Message, Reason
 from agent.serving import Wanted
@@ -80,7 +82,7 @@ class Worker:
         self._build = build
         self._siblings = siblings
         self._watch = _watch(sources)
-        self._place = peer.own()
+        self._place = judging.own()
         self._process = f"/proc/{os.getpid()}"
         self._home = Home()
         self._limit = resident() + growth
@@ -129,7 +131,7 @@ class Worker:
             if stopping:
                 return None
             try:
-                return Arrival(listener.accept()[0], b"", [], taken=False)
+                return Arrival(listener.accept()[0])
             except BlockingIOError:
                 continue  # another worker was faster
 
@@ -152,7 +154,6 @@ class Worker:
     def _serve(self, arrival: Arrival) -> None:
         """Serve, decline or drop one request, and close all that came with it."""
         try:
-            arrival.connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, ARRIVAL)
             self._run(arrival, self._admitted(arrival))
         except DeclinedError as declined:
             protocol.decline(arrival.connection, declined.reason)
@@ -163,21 +164,41 @@ class Worker:
             arrival.close()
 
     def _admitted(self, arrival: Arrival) -> Wanted:
-        """Return what is asked; DeclinedError when it may not be asked, or not here."""
+        """Return what is asked; DeclinedError when it may not be asked, or not here. Who asks is judged before anything is received."""
         connection, received = arrival.connection, arrival.received
-        data = arrival.data or protocol.receive(connection, received)
-        message = protocol.check(data, received, self._build.number)
+        caller = arrival.caller = arrival.caller or judged(connection, self._place)
+        if not arrival.data:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, ARRIVAL)
+            arrival.data = protocol.receive(connection, received)
+        message = protocol.check(arrival.data, received, self._build.number)
         self._replaced = self._build.is_replaced()
         if self._replaced:
             raise DeclinedError(Reason.REPLACED)
-        sent, caller = arrival.descriptors, peer.read(connection)
-        if reason := admission.refusal(self._place, caller, peer.claims(sent)):
-            raise DeclinedError(reason)
+        try:
+            arrival.opened.append(cwd := caller.open_directory())
+            entered = None
+            if caller.net() != self._home.namespace:
+                arrival.opened.append(net := caller.open_net())
+                entered = Namespace(net, "of the caller")
+        except OSError as ended:
+            raise DeclinedError(Reason.GONE) from ended
+        caller.check()
         stdin, block = map(content, arrival.files) if arrival.files else (message.stdin, message.environ)
         environ = variables(block)
         self._check_netns(environ.get("CNI_NETNS", ""))
-        net = None if caller.net == self._home.namespace else Namespace(sent.net, "of the caller")
-        return Wanted(_program(message), environ, stdin, net, sent.cwd, sent.stderr, message.umask)
+        return Wanted(_program(message), environ, stdin, entered, cwd, self._teller(connection), message.umask)
+
+    def _teller(self, connection: socket.socket) -> Callable[[bytes], None]:
+        """Return what sends a request's stderr to its launcher; what that has no room for is counted, and nobody waits for it."""
+
+        def tell(lines: bytes) -> None:
+            try:
+                protocol.tell(connection, lines)
+            except OSError:
+                self._row.count_lost()
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, ARRIVAL)  # the answer has no room either
+
+        return tell
 
     def _check_netns(self, path: str) -> None:
         if reason := admission.misplaced(path, without_links(path) if path else "", self._process):
@@ -185,7 +206,9 @@ class Worker:
 
     def _run(self, arrival: Arrival, wanted: Wanted) -> None:
         """Pass the commit point, then serve and answer."""
-        if not (arrival.taken or pass_commit_point(arrival, self._row)):
+        if arrival.taken:
+            self._row.take()
+        elif not pass_commit_point(arrival, self._row):
             return
 
         def answer(status: int, document: bytes) -> None:

@@ -1,7 +1,8 @@
 /* Waits for the agent, and knows at every moment who is to serve the request: a worker, or the cold program.
  *
  * The commit point is one byte in a pipe whose read end both sides hold. A read takes it from the other side for good, so there is
- * no moment at which both believe they have it, however slow or dead the agent is. This file must not start anything itself.
+ * no moment at which both believe they have it, however slow or dead the agent is. Who has taken it says so before it begins, and does not
+ * begin when nobody hears that. This file must not start anything itself.
  */
 #include <errno.h>
 #include <poll.h>
@@ -13,13 +14,27 @@
 
 #include "launcher.h"
 
-enum { PATIENCE_MS = 200, NANOSECONDS = 1000000000, NOTHING_YET = 0, ENDED = -1 };
+enum { PATIENCE_MS = 200, GRACE_MS = 50, NANOSECONDS = 1000000000, NOTHING_YET = 0, ENDED = -1 };
 
 static struct timespec now(void)
 {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
     return time;
+}
+
+static struct timespec after(struct timespec time, long milliseconds)
+{
+    time.tv_nsec += milliseconds * (NANOSECONDS / 1000);
+    time.tv_sec += time.tv_nsec / NANOSECONDS;
+    time.tv_nsec %= NANOSECONDS;
+    return time;
+}
+
+/* Return when nobody needs to be waited for any more who has not taken the request. */
+struct timespec commit_deadline(void)
+{
+    return after(now(), PATIENCE_MS);
 }
 
 static struct timespec left(struct timespec deadline)
@@ -89,8 +104,8 @@ static int receive(int agent, struct answer *answer)
         .msg_controllen = CMSG_LEN(sizeof(int)), /* not CMSG_SPACE: its padding would let a second descriptor in */
     };
     ssize_t count = recvmsg(agent, &message, MSG_CMSG_CLOEXEC);
-    if (count < 0)
-        return errno == EAGAIN || errno == EINTR ? NOTHING_YET : ENDED;
+    if (count < 0) /* a reset is told once, before what was said; what follows it is the end */
+        return errno == EAGAIN || errno == EINTR || errno == ECONNRESET ? NOTHING_YET : ENDED;
     int descriptor = carried(&message);
     bool whole = (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
     if (whole && count >= 2 && head[0] == 'A' && (descriptor == NO_DESCRIPTOR || (count == 2 && is_file(descriptor)))) {
@@ -103,21 +118,46 @@ static int receive(int agent, struct answer *answer)
         close(descriptor);
     if (count >= 1 && head[0] == 'D')
         return 'D';
+    if (whole && descriptor == NO_DESCRIPTOR && count >= 2 && head[1] == 0 && (head[0] == 'E' || head[0] == 'P')) {
+        answer->length = (size_t)count - sizeof head;
+        return head[0];
+    }
     return whole && count == 1 && head[0] == 'T' ? 'T' : ENDED;
 }
 
-/* Wait until it is certain who serves the request; `answer` is filled when it was served. */
-enum outcome commit(int agent, int token, struct answer *answer)
+/* Repeat what the agent asked to have repeated: by that it knows who is here. Nobody there: the end of the connection says so. */
+static void prove(int agent, struct answer *asked)
 {
-    struct timespec deadline = now();
-    deadline.tv_nsec += PATIENCE_MS * (NANOSECONDS / 1000);
-    deadline.tv_sec += deadline.tv_nsec / NANOSECONDS;
-    deadline.tv_nsec %= NANOSECONDS;
-    for (bool taken = false;;) {
+    char head[] = {'P', 0};
+    struct iovec parts[] = {{head, sizeof head}, {asked->bytes, asked->length}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = sizeof parts / sizeof *parts};
+    while (sendmsg(agent, &message, MSG_NOSIGNAL) < 0 && errno == EINTR)
+        ;
+}
+
+/* The token is gone and nobody says so: a worker that is held up between the two, or no worker of ours. Make it certain, in one step
+ * of the kernel's, that a word which has not come by now never comes: then nobody begins. Return false when it had come. */
+static bool shut_out(int agent, struct answer *answer)
+{
+    int kind;
+    shutdown(agent, SHUT_RD);
+    do
+        kind = receive(agent, answer);
+    while (kind == NOTHING_YET || kind == 'E' || kind == 'P');
+    return kind != 'T' && kind != 'A';
+}
+
+/* Wait until it is certain who serves the request, until `deadline` for somebody who takes it; `answer` is filled when it was served. */
+enum outcome commit(int agent, int token, struct timespec deadline, struct answer *answer)
+{
+    for (bool taken = false, late = false;;) {
         if (!spoke(agent, taken ? NULL : &deadline)) {
+            if (late)
+                return shut_out(agent, answer) ? COLD : LOST;
             if (take_token(token))
                 return COLD;
-            taken = true; /* a worker was faster, and will say so */
+            late = true; /* a worker was faster, and is about to say so */
+            deadline = after(deadline, GRACE_MS);
             continue;
         }
         switch (receive(agent, answer)) {
@@ -128,10 +168,16 @@ enum outcome commit(int agent, int token, struct answer *answer)
         case 'T':
             taken = true;
             break;
+        case 'E':
+            note_lines(answer->bytes, answer->length);
+            break;
+        case 'P':
+            prove(agent, answer);
+            break;
         case NOTHING_YET:
             break;
         default:
-            return !taken && take_token(token) ? COLD : LOST;
+            return taken ? LOST : COLD; /* who says no `taken` has begun nothing */
         }
     }
 }

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <time.h>
 
 #include "facts.h"
 
@@ -14,6 +15,7 @@ int say(const char *document, size_t length, int status);
 int pass_on(int document, int status);
 int refuse(int code, const char *what, const char *where, int error, const char *remedy);
 void note(const char *line);
+void note_lines(const char *bytes, size_t length);
 bool write_all(int descriptor, const char *bytes, size_t length);
 bool ready(int descriptor, short events);
 
@@ -52,7 +54,8 @@ enum outcome {
     COLD, /* nobody has started, and nobody will */
     LOST  /* somebody may have started, and died */
 };
-enum outcome commit(int agent, int token, struct answer *answer);
+struct timespec commit_deadline(void);
+enum outcome commit(int agent, int token, struct timespec deadline, struct answer *answer);
 
 /* cold.c: the program that needs nobody */
 int cold_run(char **argv, struct held *configuration);

@@ -23,11 +23,12 @@ static bool hold_descriptors(void)
 
 static enum outcome ask(const char *argv0, struct held *configuration, struct answer *answer)
 {
+    struct timespec deadline = commit_deadline();
     int agent = agent_connect();
     if (agent == NO_DESCRIPTOR)
         return COLD;
     int token = request_send(agent, argv0, configuration, environ);
-    enum outcome outcome = token == NO_DESCRIPTOR ? COLD : commit(agent, token, answer);
+    enum outcome outcome = token == NO_DESCRIPTOR ? COLD : commit(agent, token, deadline, answer);
     if (outcome == ANSWERED)
         return ANSWERED; /* the caller waits, and the end of this process closes everything */
     if (token != NO_DESCRIPTOR)

@@ -1,7 +1,8 @@
-/* Composes the one datagram that asks the agent: what the program was called and given, and where it stands, by descriptor.
+/* Finds the agent, and composes the one datagram that asks it: what the program was called and given.
  *
- * Descriptors, not claims: the agent learns from the kernel who asks and where. Anything that cannot be had, on an old kernel
- * or without /proc, means: no agent. This file must not know what the agent answers.
+ * No descriptor of the caller's goes with it: whatever a frozen agent leaves unread would keep open what the caller waits for. Who asks
+ * and where it stands the agent learns from the kernel. Anything that cannot be had means: no agent. This file must not know what the
+ * agent answers.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +16,7 @@
 
 #include "launcher.h"
 
-enum { ARGV0_BYTES = 4096, OPENED_FIRST = 2, DESCRIPTORS = 8, FILES = 2 };
+enum { ARGV0_BYTES = 4096, DESCRIPTORS = 1, FILES = 2 };
 
 struct head { /* without gaps, each number's lower byte first */
     char magic[6];
@@ -26,31 +27,53 @@ struct head { /* without gaps, each number's lower byte first */
 };
 _Static_assert(sizeof(struct head) == 48 && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the layout of docs/agent.md");
 
-static const struct {
-    const char *path;
-    int flags;
-} PLACES[] = {
-    {"/proc/self/ns/net", O_RDONLY},
-    {"/proc/self/ns/mnt", O_RDONLY},
-    {"/proc/self/ns/user", O_RDONLY},
-    {"/proc/self/ns/pid", O_RDONLY},
-    {"/", O_PATH | O_DIRECTORY},
-    {".", O_PATH | O_DIRECTORY},
-};
-_Static_assert(OPENED_FIRST + sizeof PLACES / sizeof *PLACES == DESCRIPTORS, "the order of docs/agent.md");
+/* Whose word is believed: the superuser's, or our own. */
+static bool is_trusted(uid_t user)
+{
+    return user == 0 || user == geteuid();
+}
 
-/* Return a connection to the agent, NO_DESCRIPTOR when there is none or none is wanted. It never waits: not for a full queue. */
+/* Nobody but whom we trust can have put there what `path` leads to. */
+static bool is_safe(const char *path, mode_t kind)
+{
+    struct stat about;
+    bool found = stat(path, &about) == 0 && (about.st_mode & S_IFMT) == kind;
+    return found && is_trusted(about.st_uid) && (about.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
+/* The same of the socket and of the directory it lies in. */
+static bool is_safe_socket(const char *path)
+{
+    char directory[sizeof((struct sockaddr_un *)NULL)->sun_path];
+    const char *slash = strrchr(path, '/');
+    size_t length = slash == NULL ? 0 : (size_t)(slash - path);
+    memcpy(directory, path, length);
+    directory[length] = '\0';
+    const char *above = length > 0 ? directory : slash == NULL ? "." : "/";
+    return is_safe(above, S_IFDIR) && is_safe(path, S_IFSOCK);
+}
+
+/* Who listens at the other end is whom we trust. */
+static bool is_answered(int agent)
+{
+    struct ucred listener;
+    socklen_t length = sizeof listener;
+    return getsockopt(agent, SOL_SOCKET, SO_PEERCRED, &listener, &length) == 0 && is_trusted(listener.uid);
+}
+
+/* Return a connection to the agent, NO_DESCRIPTOR when there is none or none is wanted, or one that another user
+ * may have put there. It never waits: not for a full queue. */
 int agent_connect(void)
 {
     const char *path = getenv("TULLE_AGENT");
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     path = path == NULL ? AGENT_SOCKET : path;
     size_t length = strnlen(path, sizeof address.sun_path);
-    if (length == 0 || length == sizeof address.sun_path)
+    if (length == 0 || length == sizeof address.sun_path || !is_safe_socket(path))
         return NO_DESCRIPTOR;
     memcpy(address.sun_path, path, length);
     int agent = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (agent >= 0 && connect(agent, (const struct sockaddr *)&address, sizeof address) == 0)
+    if (agent >= 0 && connect(agent, (const struct sockaddr *)&address, sizeof address) == 0 && is_answered(agent))
         return agent;
     if (agent >= 0)
         close(agent);
@@ -137,18 +160,11 @@ int request_send(int agent, const char *argv0, struct held *configuration, char 
     if (strnlen(argv0, ARGV0_BYTES + 1) > ARGV0_BYTES)
         return NO_DESCRIPTOR;
     int token = make_token();
-    int descriptors[DESCRIPTORS + FILES] = {token, STDERR_FILENO};
-    bool complete = token >= 0 && hold_for(configuration, environment, &held);
-    for (size_t index = OPENED_FIRST; index < DESCRIPTORS; index++) {
-        descriptors[index] = open(PLACES[index - OPENED_FIRST].path, PLACES[index - OPENED_FIRST].flags | O_CLOEXEC);
-        complete = complete && descriptors[index] >= 0;
+    bool sent = false;
+    if (token >= 0 && hold_for(configuration, environment, &held)) {
+        int descriptors[DESCRIPTORS + FILES] = {token, configuration->file, held.file};
+        sent = send_with(agent, argv0, &held, configuration, descriptors);
     }
-    descriptors[DESCRIPTORS] = configuration->file;
-    descriptors[DESCRIPTORS + 1] = held.file;
-    bool sent = complete && send_with(agent, argv0, &held, configuration, descriptors);
-    for (size_t index = OPENED_FIRST; index < DESCRIPTORS; index++)
-        if (descriptors[index] >= 0)
-            close(descriptors[index]);
     if (held.file != NO_DESCRIPTOR)
         close(held.file);
     if (!sent && token >= 0)

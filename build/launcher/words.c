@@ -4,6 +4,8 @@
  * refuse() is done: SIGPIPE is ignored from there on, and nothing is executed any more that could inherit that.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -13,6 +15,7 @@
 
 enum {
     CHUNK = 64 * 1024,
+    STDERR_MS = 1000,       /* how long lines for people wait for a reader, once */
     TEXT_BYTES = 16 * 1024, /* PATH_MAX twice, for every byte may need a backslash, and our own words */
     WORDS_BYTES = 1024      /* what stays free behind a text that is not ours */
 };
@@ -47,16 +50,45 @@ bool write_all(int descriptor, const char *bytes, size_t length)
     return true;
 }
 
-/* A line for people; that nobody reads it is no reason to stop half-way. */
+/* Return a way to stderr that never waits: opened anew where that can be, because others may have the same open file. */
+static int open_stderr(void)
+{
+    int own = open("/proc/self/fd/2", O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    return own < 0 ? fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0) : own;
+}
+
+/* Write lines for people. That nobody reads them, a pipe that is full or a terminal that was stopped, is no reason to stop half-way, nor
+ * to wait for long; the rest is lost. */
+void note_lines(const char *bytes, size_t length)
+{
+    static int patience = STDERR_MS;
+    int own = open_stderr();
+    void (*before)(int) = signal(SIGPIPE, SIG_IGN);
+    while (own >= 0 && length > 0) {
+        struct pollfd watched = {.fd = own, .events = POLLOUT};
+        int changed = poll(&watched, 1, patience);
+        if (changed < 0 && errno == EINTR)
+            continue;
+        patience = changed == 0 ? 0 : patience;
+        ssize_t written = changed <= 0 ? -1 : write(own, bytes, length < PIPE_BUF ? length : PIPE_BUF);
+        if (changed <= 0 || (written < 0 && errno != EINTR && errno != EAGAIN))
+            break;
+        bytes += written > 0 ? written : 0;
+        length -= written > 0 ? (size_t)written : 0;
+    }
+    signal(SIGPIPE, before);
+    if (own >= 0)
+        close(own);
+}
+
+/* A line for people. */
 void note(const char *line)
 {
     struct text text = {0};
     size_t length = strnlen(line, sizeof text.bytes - 1);
     memcpy(text.bytes, line, length);
     text.bytes[length] = '\n';
-    void (*before)(int) = signal(SIGPIPE, SIG_IGN);
-    (void)write_all(STDERR_FILENO, text.bytes, length + 1);
-    signal(SIGPIPE, before);
+    note_lines(text.bytes, length + 1);
 }
 
 static int undelivered(void)

@@ -4,7 +4,7 @@
 - an ADD whose worker dies, with or without all the others and the supervisor, ends in code 11 and leaves no address and no link
 - a DEL whose worker dies is finished by the cold program
 - an ADD whose launcher is killed after its request was taken, and before it is its turn, is not begun
-- an agent that is stopped is not waited for, and starts nothing when it goes on
+- an agent that is stopped is not waited for, by the launcher or by who reads its stderr to the end, and starts nothing when it goes on
 
 Each death is brought about by a delegate in the middle of the request, so it falls where it is meant to. Deaths at random
 moments, under a crowd: test_agent_crashes.py.
@@ -56,9 +56,15 @@ class Caller:
         environ = {"CNI_COMMAND": verb, "CNI_CONTAINERID": "c0", "CNI_NETNS": netns, "CNI_IFNAME": "eth0"}
         environ |= {"CNI_PATH": f"{self.folder}:{PROGRAMS}", "TULLE_AGENT": self.agent, "PATH": os.defpath}
         with namespaces.inside(self.host.namespace):
-            process = subprocess.Popen([PROGRAMS / program], env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            process = subprocess.Popen(
+                [PROGRAMS / program],
+                env=environ,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
         with process:
-            stdout, _ = process.communicate(config, timeout=PATIENCE)
+            stdout, _ = process.communicate(config, timeout=PATIENCE)  # reads both to their ends
         return process.returncode, json.loads(stdout or b"{}")
 
 

@@ -5,7 +5,6 @@ Not covered: vectors of the test's own programs, which are not built.
 
 import os
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -48,12 +47,10 @@ def test_the_agent_gives_the_same_answer(vector: Vector, tmp_path: Path, agent: 
     """What the agent declines is the cold program's, as the launcher would have it."""
 
     def serve(name: str, environ: Mapping[str, str], stdin: bytes) -> Answer:
-        with tempfile.TemporaryFile() as stderr:
-            told = agent.ask(Question(name, environ, stdin, stderr.fileno()))
-            stderr.seek(0)
-            if told.reason in (Reason.RELATIVE.value, Reason.OWN.value):
-                return cold(name, environ, stdin)
-            assert told.status is not None, told
-            return Answer(told.status, told.stdout.decode(), stderr.read().decode())
+        told = agent.ask(Question(name, environ, stdin))
+        if told.reason in (Reason.RELATIVE.value, Reason.OWN.value):
+            return cold(name, environ, stdin)
+        assert told.status is not None, told
+        return Answer(told.status, told.stdout.decode(), told.stderr.decode())
 
     play(vector, tmp_path, serve)

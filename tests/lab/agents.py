@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HEAD = struct.Struct("<6sH32sHHI")
-NAMES = ("token", "stderr", "net", "mnt", "user", "pid", "root", "cwd")
+NAMES = ("token",)
 FILES = ("stdin", "environ")
 INLINE = 32 * 1024
 SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
@@ -111,6 +111,7 @@ def playing(part: Part, path: Path) -> Iterator[str]:
     """Serve one launcher at `path` by `part`; what goes wrong in it is raised when the context ends."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening, ThreadPoolExecutor(1) as thread:
         listening.bind(str(path))
+        path.chmod(0o600)
         listening.listen()
         listening.settimeout(20)
         played = thread.submit(_meet, listening, part)

@@ -15,18 +15,21 @@ from pathlib import Path
 from agent import protocol, serving
 from agent.protocol import Message
 
-NAMESPACES = ("net", "mnt", "user", "pid")
 PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What an agent did: `taken`, then `status` and `stdout`, or the `reason` it declined for; all empty when it hung up."""
+    """What an agent did: `taken`, then `status` and `stdout`, or the `reason` it declined for; all empty when it hung up.
+
+    `stderr` is what it had the launcher write there.
+    """
 
     taken: bool = False
     status: int | None = None
     stdout: bytes = b""
     reason: str = ""
+    stderr: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,6 @@ class Question:
     program: str
     environ: Mapping[str, str]
     stdin: bytes = b""
-    stderr: int = 2
     withdrawn: bool = False
     instead: Mapping[int, int] = field(default_factory=dict)
     by_files: bool = False
@@ -62,8 +64,17 @@ def ask(agent: Path, build: bytes, question: Question) -> Reply:
 def _asked(agent: Path, build: bytes, question: Question) -> Reply:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door:
         door.settimeout(PATIENCE)
+        if question.root:  # the working directory stays outside, so the socket is found there
+            os.chdir(agent.parent)
+            os.chroot(question.root)
+            agent = Path(agent.name)
         door.connect(str(agent))
-        send(door, build, question)
+        try:
+            send(door, build, question)
+        except BrokenPipeError:  # who may not ask at all is told so before he has asked
+            if not (told := _reply(door)).reason:
+                raise
+            return told
         return _reply(door)
 
 
@@ -75,8 +86,6 @@ def send(door: socket.socket, build: bytes, question: Question) -> None:
     with descriptors(question) as numbers:
         sent = [question.instead.get(place, number) for place, number in enumerate(numbers)]
         rights = array.array("i", sent[: len(sent) - question.dropped])
-        if question.root:
-            os.chroot(question.root)
         door.sendmsg([protocol.compose(message)], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
 
 
@@ -93,11 +102,9 @@ def descriptors(question: Question) -> Iterator[Sequence[int]]:
         keep(token)
         os.write(filler, b"" if question.withdrawn else b"!")
         os.close(filler)
-        spaces = [keep(os.open(f"/proc/self/ns/{name}", os.O_RDONLY)) for name in NAMESPACES]
-        places = [keep(os.open(path, os.O_PATH | os.O_DIRECTORY)) for path in ("/", ".")]
         held = (question.stdin, block(question.environ)) if question.by_files else ()
         files = [keep(serving.sealed("held", content)) for content in held]
-        yield [token, question.stderr, *spaces, *places, *files]
+        yield [token, *files]
 
 
 def own_umask() -> int:
@@ -113,24 +120,28 @@ def block(environ: Mapping[str, str]) -> bytes:
 
 
 def _reply(door: socket.socket) -> Reply:
-    """Read datagrams until the last one that can come."""
-    taken = False
+    """Read datagrams until the last one that can come, and do as the launcher does meanwhile."""
+    taken, lines = False, b""
     while True:
         try:
             data, files, _, _ = socket.recv_fds(door, protocol.DATAGRAM_BYTES, 1)
         except ConnectionResetError:
-            data, files = b"", []
+            continue  # told once, when our own datagram was left unread; what was said comes after it
         if data == protocol.TAKEN:
             taken = True
+        elif data.startswith(protocol.LINES):
+            lines += data.removeprefix(protocol.LINES)
+        elif data.startswith(protocol.PROVE):
+            door.send(data)
         elif data[:1] == protocol.DECLINED:
-            return Reply(taken, reason=data[1:].decode())
+            return Reply(taken, reason=data[1:].decode(), stderr=lines)
         elif data[:1] == protocol.ANSWERED:
             if not files:
-                return Reply(taken, data[1], data[2:])
+                return Reply(taken, data[1], data[2:], stderr=lines)
             with os.fdopen(files[0], "rb") as document:
-                return Reply(taken, data[1], document.read())
+                return Reply(taken, data[1], document.read(), stderr=lines)
         else:
-            return Reply(taken)
+            return Reply(taken, stderr=lines)
 
 
 def main() -> None:

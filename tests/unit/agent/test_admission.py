@@ -2,7 +2,6 @@
 
 - only who stands exactly where the agent stands, with both capabilities
 - each difference has its reason, the user namespace first, because in another one no capability means anything
-- the caller's descriptors must be what the kernel says of the caller
 - a CNI_NETNS that means something else in another process is refused, whatever leads there
 """
 
@@ -11,47 +10,39 @@ from dataclasses import replace
 import pytest
 
 from agent import admission
-from agent.admission import RIGHTS, Claims, Peer, Place
+from agent.admission import RIGHTS, Root, Spaces
 from agent.protocol import Reason
 
-OWN = Place(mnt=(4, 1), user=(4, 2), pid=(4, 3), root=(8, 2), mount=21)
-PEER = Peer(place=OWN, net=(4, 9), capabilities=RIGHTS)
-CLAIMS = Claims(mnt=OWN.mnt, user=OWN.user, pid=OWN.pid, root=OWN.root, net=PEER.net)
+OWN = Spaces(mnt=(4, 1), user=(4, 2), pid=(4, 3))
+ROOT = Root(directory=(8, 2), mount=21)
 
 
 def test_who_stands_where_we_stand_may_ask() -> None:
-    assert admission.refusal(OWN, PEER, CLAIMS) is None
-
-
-def test_the_network_namespace_may_be_any() -> None:
-    assert admission.refusal(OWN, replace(PEER, net=(4, 10)), replace(CLAIMS, net=(4, 10))) is None
+    assert admission.refusal(OWN, OWN, RIGHTS) is None
+    assert admission.misrooted(ROOT, ROOT) is None
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"),
+    ("elsewhere", "reason"),
     [
-        ({"mnt": (4, 7)}, Reason.MOUNTS),
-        ({"user": (4, 7)}, Reason.USERS),
-        ({"user": (4, 7), "mnt": (4, 8), "pid": (4, 9)}, Reason.USERS),
-        ({"pid": (4, 7)}, Reason.PROCESSES),
-        ({"root": (8, 3)}, Reason.ROOT),
-        ({"mount": 22}, Reason.ROOT),
+        (replace(OWN, mnt=(4, 7)), Reason.MOUNTS),
+        (replace(OWN, user=(4, 7)), Reason.USERS),
+        (Spaces(user=(4, 7), mnt=(4, 8), pid=(4, 9)), Reason.USERS),
+        (replace(OWN, pid=(4, 7)), Reason.PROCESSES),
     ],
 )
-def test_who_stands_elsewhere_may_not(change: dict[str, object], reason: Reason) -> None:
-    elsewhere = replace(PEER, place=replace(OWN, **change))  # type: ignore[arg-type]
-    assert admission.refusal(OWN, elsewhere, CLAIMS) is reason
+def test_who_stands_elsewhere_may_not(elsewhere: Spaces, reason: Reason) -> None:
+    assert admission.refusal(OWN, elsewhere, RIGHTS) is reason
 
 
-@pytest.mark.parametrize("name", ["mnt", "user", "pid", "root", "net"])
-def test_every_descriptor_must_be_the_callers(name: str) -> None:
-    assert admission.refusal(OWN, PEER, replace(CLAIMS, **{name: (4, 99)})) is Reason.CLAIMS
+@pytest.mark.parametrize("root", [replace(ROOT, directory=(8, 3)), replace(ROOT, mount=22)])
+def test_who_has_another_root_may_not(root: Root) -> None:
+    assert admission.misrooted(ROOT, root) is Reason.ROOT
 
 
 @pytest.mark.parametrize("capability", [admission.CAP_NET_ADMIN, admission.CAP_SYS_ADMIN])
 def test_every_capability_but_one_is_not_enough(capability: int) -> None:
-    fewer = replace(PEER, capabilities=(1 << 41) - 1 & ~(1 << capability))
-    assert admission.refusal(OWN, fewer, CLAIMS) is Reason.RIGHTS
+    assert admission.refusal(OWN, OWN, (1 << 41) - 1 & ~(1 << capability)) is Reason.RIGHTS
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import pytest
 
 from agent import overflow
 from agent.overflow import Arrival, Overflow
+from agent.peer import Caller
 from agent.protocol import COUNT
 
 
@@ -31,7 +32,13 @@ def opened() -> int:
 
 
 def arrival(connection: socket.socket, data: bytes) -> Arrival:
-    return Arrival(connection, data, [os.open(os.devnull, os.O_RDONLY) for _ in range(COUNT)], taken=True)
+    token = [os.open(os.devnull, os.O_RDONLY) for _ in range(COUNT)]
+    return Arrival(connection, Caller(connection), data, token, taken=True)
+
+
+def put(queue: Overflow, arrived: Arrival) -> None:
+    assert arrived.caller
+    queue.put(arrived, arrived.caller)
 
 
 def test_requests_come_out_as_they_went_in(pair: tuple[socket.socket, socket.socket]) -> None:
@@ -42,15 +49,17 @@ def test_requests_come_out_as_they_went_in(pair: tuple[socket.socket, socket.soc
 def came_out_as_they_went_in(queue: Overflow, pair: tuple[socket.socket, socket.socket]) -> None:
     assert queue.is_empty()
     for data in (b"first", b"second"):
-        put = arrival(pair[0].dup(), data)
-        queue.put(put)
-        put.close()
+        arrived = arrival(pair[0].dup(), data)
+        put(queue, arrived)
+        arrived.close()
     queue.close_entry()
 
     for data in (b"first", b"second"):
         got = queue.get()
         assert got is not None
         assert (got.data, len(got.received), got.taken) == (data, COUNT, True)
+        assert got.caller
+        got.caller.check()
         got.connection.send(data)
         assert pair[1].recv(10) == data
         got.close()
@@ -60,23 +69,23 @@ def came_out_as_they_went_in(queue: Overflow, pair: tuple[socket.socket, socket.
 
 def test_a_late_one_is_seen_without_being_received(pair: tuple[socket.socket, socket.socket]) -> None:
     patient, impatient = Overflow(), Overflow(longest=0)
-    put = arrival(pair[0], b"x")
+    arrived = arrival(pair[0], b"x")
     descriptors = opened()
     for queue, late in ((patient, False), (impatient, True)):
         assert not queue.is_late()
-        queue.put(put)
+        put(queue, arrived)
         assert queue.is_late() is late
     assert opened() == descriptors
-    for each in (put, patient, impatient):
+    for each in (arrived, patient, impatient):
         each.close()
 
 
 def test_it_has_room_for_hundreds_and_an_end(pair: tuple[socket.socket, socket.socket]) -> None:
-    queue, put, count = Overflow(), arrival(pair[0], b"x" * 3000), 0
+    queue, arrived, count = Overflow(), arrival(pair[0], b"x" * 3000), 0
     while queue.has_room():
-        queue.put(put)
+        put(queue, arrived)
         count += 1
-    put.close()
+    arrived.close()
     assert 200 < count < 5000
     while got := queue.get():
         got.close()

@@ -5,6 +5,8 @@
   datagram takes: malformed
 - environment and stdin come in the datagram or by two more descriptors, never both
 - descriptors of a datagram are received close-on-exec, also of one that was cut or has too many
+- lines for stderr are told in pieces that a launcher takes, and nobody is waited for who takes none
+- who repeats what was asked proves which process it is; who says anything else does not
 - who has ended has hung up; an answer nobody hears is no error
 """
 
@@ -18,7 +20,7 @@ from contextlib import nullcontext
 import pytest
 
 from agent import protocol
-from agent.protocol import COUNT, INLINE_BYTES, MOST, DeclinedError, Message, Reason
+from agent.protocol import COUNT, INLINE_BYTES, MOST, PROVE, DeclinedError, Message, Reason
 
 BUILD = bytes(range(32))
 
@@ -47,7 +49,7 @@ def test_what_is_composed_is_parsed(message: Message) -> None:
 
 def test_the_bytes_are_those_of_the_documentation() -> None:
     data = protocol.compose(Message(b"\1" * 32, "static", 0o022, b"A=1\0", b"{}"))
-    assert data == b"tulle\0\2\0" + b"\1" * 32 + b"\x12\0\6\0\4\0\0\0staticA=1\0{}"
+    assert data == b"tulle\0\3\0" + b"\1" * 32 + b"\x12\0\6\0\4\0\0\0staticA=1\0{}"
 
 
 @pytest.mark.parametrize(("argument", "program"), [("bridge", "bridge"), ("./a/b", "b"), ("/opt/", "")])
@@ -94,7 +96,7 @@ def test_anything_else_is_malformed(data: bytes) -> None:
         (GOOD, MOST, None),
         (FULL, COUNT, None),
         (FULL, MOST, Reason.MALFORMED),
-        *((GOOD, count, Reason.MALFORMED) for count in (0, COUNT - 1, COUNT + 1, MOST + 1)),
+        *((GOOD, count, Reason.MALFORMED) for count in (0, COUNT + 1, MOST + 1)),
         (protocol.compose(Message(b"?" * 32, "x")), COUNT, Reason.BUILD),
     ],
 )
@@ -143,3 +145,32 @@ def test_an_answer_nobody_hears_is_no_error(pair: tuple[socket.socket, socket.so
     assert not protocol.take(far)
     assert not protocol.answer(far, 0, b"")
     assert not protocol.answer_by_file(far, 0, 0)
+
+
+def test_lines_are_told_in_pieces(pair: tuple[socket.socket, socket.socket]) -> None:
+    near, far = pair
+    protocol.tell(far, b"x" * INLINE_BYTES + b"y\n")
+    protocol.tell(far, b"")
+    assert [near.recv(1 << 17) for _ in range(2)] == [b"E\0" + b"x" * INLINE_BYTES, b"E\0y\n"]
+
+
+def test_who_takes_no_lines_is_not_waited_for(pair: tuple[socket.socket, socket.socket]) -> None:
+    with pytest.raises(BlockingIOError):
+        protocol.tell(pair[1], b"x" * INLINE_BYTES * 100)
+
+
+def test_who_repeats_what_was_asked_proves_its_number(pair: tuple[socket.socket, socket.socket]) -> None:
+    near, far = pair
+    child = os.fork()
+    if child == 0:
+        near.send(near.recv(100))
+        os._exit(0)
+    assert protocol.prover(far) == child
+    os.waitpid(child, 0)
+
+
+def test_another_reply_is_no_proof(pair: tuple[socket.socket, socket.socket]) -> None:
+    near, far = pair
+    near.send(PROVE + b"?" * protocol.PROOF_BYTES)
+    with pytest.raises(DeclinedError, match=r"malformed"):
+        protocol.prover(far)

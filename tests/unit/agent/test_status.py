@@ -15,7 +15,7 @@ from agent.status import Status, WorkerStatus
 
 EXAMPLE = Status(
     build="ab" * 32, uptime_seconds=12.5, warm=9, cold=3, withdrawn=1, declined={"another build": 2}, restarts={"stuck": 1},
-    late_modules=0, memory_kib=2048, workers=[WorkerStatus(7, None, 1024), WorkerStatus(8, 1.25, 1024)],
+    late_modules=0, lost_lines=3, memory_kib=2048, workers=[WorkerStatus(7, None, 1024), WorkerStatus(8, 1.25, 1024)],
 )  # fmt: skip
 
 
@@ -29,6 +29,7 @@ def test_people_see_reasons_and_workers() -> None:
     assert "served warm 9" in lines
     assert "nobody took it within 200 ms 1" in lines
     assert "another build 2" in lines
+    assert "lines nobody could read 3" in lines
     assert "worker 8: busy for 1.2 s, 1.0 MiB" in lines
     assert "worker 7: idle, 1.0 MiB" in lines
 

@@ -32,8 +32,10 @@ def test_totals_are_sums() -> None:
     table.rows[0].count_declined(Reason.OWN)
     table.rows[2].count_withdrawn()
     table.rows[1].count_late(4)
+    table.rows[0].count_lost()
+    table.supervisor.count_lost(2)
 
-    assert table.totals() == Totals(3, 1, 4, {Reason.BUILD.value: 3, Reason.OWN.value: 1})
+    assert table.totals() == Totals(3, 1, 4, 3, {Reason.BUILD.value: 3, Reason.OWN.value: 1})
     assert table.totals().cold == 5
 
 
@@ -43,6 +45,14 @@ def test_a_row_is_busy_from_begin_to_end() -> None:
     assert row.busy_since
     row.end()
     assert not row.busy_since
+
+
+def test_a_request_is_taken_from_the_commit_point_to_the_next() -> None:
+    row, told = Table(1).rows[0], []
+    for step in (row.begin, row.take, row.end, row.begin):
+        step()
+        told.append(row.is_taken)
+    assert told == [False, True, True, False]
 
 
 def test_all_are_busy_while_none_is_free() -> None:

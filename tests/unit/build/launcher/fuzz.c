@@ -18,7 +18,7 @@
 
 #include "launcher.h"
 
-enum { SENT = 8, FILES = 2, HEAD_BYTES = 48, STEPS = 5, STRINGS = 40, LONGEST = 70000, PATIENT = 2000, LARGE = 400, QUOTES = 14 };
+enum { SENT = 1, FILES = 2, HEAD_BYTES = 48, STEPS = 5, STRINGS = 40, LONGEST = 70000, PATIENT = 2000, LARGE = 400, QUOTES = 14 };
 
 static uint64_t round_seed, state;
 static char noise[LONGEST], seen[2 * LONGEST];
@@ -88,14 +88,15 @@ static int make_token(bool filled)
 struct play {
     bool taken, said_taken, decided;
     enum outcome outcome;
-    size_t length;
+    size_t length, told, asked; /* of the answer; bytes for stderr; what is to be repeated */
 };
 
 static void send_step(int agent, struct play *play)
 {
-    static const char KINDS[] = "TTADA\0X";
+    static const char KINDS[] = "TTADAEEPP\0X";
     char kind = KINDS[draw(sizeof KINDS)];
-    size_t length = draw(2) ? 1 + (kind == 'A') : size(draw(2) ? LONGEST : INLINE_BYTES + 2);
+    size_t shortest = kind == 'E' || kind == 'P' ? 2 + draw(2) : 1 + (kind == 'A');
+    size_t length = draw(2) ? shortest : size(draw(2) ? LONGEST : INLINE_BYTES + 2);
     int descriptors[4], count = draw(2) ? kind == 'A' : (int)draw(5);
     bool file = draw(4) != 0;
     union {
@@ -104,6 +105,8 @@ static void send_step(int agent, struct play *play)
     } control = {{0}};
     if (length > 0)
         noise[0] = kind;
+    if (kind == 'E' || kind == 'P')
+        noise[1] = (char)(draw(8) == 0);
     for (int index = 0; index < count; index++)
         descriptors[index] = file ? file_of(3) : open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct iovec part = {noise, length};
@@ -133,38 +136,60 @@ static void send_step(int agent, struct play *play)
         play->outcome = COLD;
     } else if (length == 1 && noise[0] == 'T' && count <= 1) {
         play->said_taken = true;
+    } else if (inside && noise[1] == 0 && (noise[0] == 'E' || noise[0] == 'P')) {
+        play->told += noise[0] == 'E' ? length - 2 : 0;
+        play->asked += noise[0] == 'P';
     } else {
         play->decided = true;
-        play->outcome = play->taken || play->said_taken ? LOST : COLD;
+        play->outcome = play->said_taken ? LOST : COLD;
     }
+}
+
+static size_t repeated(int agent) /* how many datagrams came back */
+{
+    size_t count = 0;
+    while (recv(agent, seen, sizeof seen, MSG_DONTWAIT) > 0) {
+        hold(seen[0] == 'P' && seen[1] == 0, "only what was asked is repeated");
+        count++;
+    }
+    return count;
 }
 
 static void fuzz_commit(void)
 {
-    int ends[2], token = make_token(true);
+    int ends[2], token = make_token(true), mine = dup(STDERR_FILENO), paper = file_of(0);
     hold(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0, "there are sockets");
     struct play play = {0};
     play.taken = draw(2) && read_byte(token);
     for (uint32_t step = draw(STEPS + 1); step > 0; step--)
         send_step(ends[1], &play);
-    bool patient = !play.taken && !play.said_taken && !play.decided && draw(PATIENT) == 0; /* costs the 200 ms */
+    bool patient = !play.said_taken && !play.decided && draw(PATIENT) == 0; /* costs the 200 ms */
     if (!patient)
-        close(ends[1]);
+        shutdown(ends[1], SHUT_WR); /* the end, but what is repeated can be read */
     if (!play.decided)
-        play.outcome = play.taken || play.said_taken ? LOST : COLD;
+        play.outcome = play.said_taken ? LOST : COLD;
     static struct answer answer;
     answer.status = -1;
-    enum outcome outcome = commit(ends[0], token, &answer);
+    hold(dup2(paper, STDERR_FILENO) == STDERR_FILENO, "stderr can be moved");
+    enum outcome outcome = commit(ends[0], token, commit_deadline(), &answer);
+    dup2(mine, STDERR_FILENO);
     hold(outcome == play.outcome, "the outcome is what the protocol makes of the datagrams");
     hold(outcome != ANSWERED || (answer.status >= 0 && answer.status < 256), "a status is one byte");
     hold(outcome != ANSWERED || answer.length == play.length, "what the datagram holds has its length");
     hold(outcome != ANSWERED || memcmp(answer.bytes, noise + 2, answer.length) == 0, "it arrives as it was sent");
+    hold(lseek(paper, 0, SEEK_END) == (off_t)play.told, "the lines go to stderr, and nothing else");
+    hold(repeated(ends[1]) == play.asked, "what was asked is repeated");
     if (outcome == ANSWERED && answer.document != NO_DESCRIPTOR)
         hold(close(answer.document) == 0, "the document is a descriptor");
-    if (patient)
-        hold(!read_byte(token) && close(ends[1]) == 0, "a withdrawn request leaves no token");
+    if (patient) {
+        hold(!read_byte(token), "a withdrawn request leaves no token");
+        hold(!play.taken || (send(ends[1], "T", 1, MSG_NOSIGNAL) < 0 && errno == EPIPE), "nor one who could say he took it");
+    }
+    close(ends[1]);
     close(ends[0]);
     close(token);
+    close(paper);
+    close(mine);
 }
 
 static char *random_string(uint32_t longest)
@@ -232,7 +257,7 @@ static void receive_request(int agent, const char *argv0, char **strings, size_t
     bool small = environment + length <= INLINE_BYTES && length < INLINE_BYTES; /* the end of a full one was not seen */
     size_t body = small ? environment + length : 0;
     hold(count == (ssize_t)(HEAD_BYTES + name + body), "head, name and what is small are all there is");
-    hold(memcmp(seen, "tulle\0\2\0", 8) == 0 && memcmp(seen + HEAD_BYTES, argv0, name) == 0, "head and name arrive");
+    hold(memcmp(seen, "tulle\0\3\0", 8) == 0 && memcmp(seen + HEAD_BYTES, argv0, name) == 0, "head and name arrive");
     uint32_t told[2] = {(uint32_t)name << 16 | 022, small ? (uint32_t)environment : 0};
     hold(memcmp(seen + 40, told, sizeof told) == 0, "umask and lengths arrive");
     int sent = small ? SENT : SENT + FILES;

@@ -3,7 +3,9 @@
 - an answer is printed whole, with its exit status, whether `taken` was said before it or not
 - a refusal, silence, junk or the end before the token was taken: the cold program serves it, once
 - an agent that answers after its request was withdrawn finds the token gone
-- after the token was taken there is no deadline; the end or junk then means that the worker died
+- after `taken` there is no deadline; the end or junk then means that the worker died
+- who took the token and does not say so is not waited for either, and does not begin: nobody hears it
+- what the agent has to say on stderr is written there, and what it asks to have repeated is repeated
 - a lost ADD is undone by its own DEL and ends in code 11, with the DEL's failure told; a lost other verb is run cold
 - a worker that reads on after it lost cannot shorten what the cold program reads
 """
@@ -41,6 +43,12 @@ def words(*each: bytes) -> Part:
     return part
 
 
+def dies(meeting: Meeting) -> None:
+    """Play a worker that dies in the middle of a request."""
+    assert meeting.take()
+    meeting.say(b"T")
+
+
 FILE = "/proc/self/mountinfo"
 JUNK: dict[str, Part] = {
     "ends": words(),
@@ -55,6 +63,9 @@ JUNK: dict[str, Part] = {
     "answer with a directory": with_descriptors(b"A\0", "/"),
     "answer with two files": with_descriptors(b"A\0", FILE, FILE),
     "answer with many files": with_descriptors(b"A\0", *[FILE] * 50),
+    "lines with a file": with_descriptors(b"E\0line\n", FILE),
+    "lines of another kind": words(b"E!line\n"),
+    "nothing to repeat": words(b"P"),
     "junk with files": with_descriptors(b"?" * 9, FILE, FILE),
 }
 
@@ -127,11 +138,11 @@ def test_silence_is_not_waited_for(launcher: Launcher, play: Play) -> None:
     assert time.monotonic() - started >= 0.2
 
 
-def test_a_worker_that_was_faster_is_waited_for(launcher: Launcher, play: Play) -> None:
+def test_a_worker_that_said_taken_is_waited_for(launcher: Launcher, play: Play) -> None:
     def part(meeting: Meeting) -> None:
         assert meeting.take()
-        waiting.until(lambda: time.monotonic() > taken + 0.4, "twice the launcher's patience is over")
         meeting.say(b"T")
+        waiting.until(lambda: time.monotonic() > taken + 0.4, "twice the launcher's patience is over")
         meeting.answer(b"late")
 
     taken = time.monotonic()
@@ -141,24 +152,52 @@ def test_a_worker_that_was_faster_is_waited_for(launcher: Launcher, play: Play) 
     assert (outcome.stdout, outcome.cold) == (b"late", [])
 
 
-def test_a_worker_that_died_before_it_said_taken_is_lost(launcher: Launcher, play: Play) -> None:
+@pytest.mark.parametrize("frozen", [False, True], ids=["died", "frozen"])
+def test_who_took_the_token_and_did_not_say_so_has_begun_nothing(frozen: bool, launcher: Launcher, play: Play) -> None:
     def part(meeting: Meeting) -> None:
         assert meeting.take()
+        if frozen:
+            meeting.wait_for_farewell()
+            with pytest.raises(BrokenPipeError):
+                meeting.say(b"T")
 
     with play(part) as agent:
         outcome = launcher.run("ADD", agent=agent)
 
-    assert outcome.refusal["code"] == 11
-    assert [noted["verb"] for noted in outcome.cold] == ["DEL"]
+    assert outcome.stdout == b"cold"
+    assert [noted["verb"] for noted in outcome.cold] == ["ADD"]
+
+
+def test_lines_go_to_stderr_in_their_order(launcher: Launcher, play: Play) -> None:
+    def part(meeting: Meeting) -> None:
+        assert meeting.take()
+        meeting.say(b"E\0first\n")
+        meeting.say(b"T")
+        for line in (b"second\n", b"x" * (agents.INLINE - 1) + b"\n"):
+            meeting.say(b"E\0" + line)
+        meeting.answer(b"{}")
+
+    with play(part) as agent:
+        outcome = launcher.run("ADD", agent=agent)
+
+    assert (outcome.stdout, outcome.cold) == (b"{}", [])
+    assert outcome.stderr == "first\nsecond\n" + "x" * (agents.INLINE - 1) + "\n"
+
+
+def test_what_it_is_asked_to_repeat_it_repeats(launcher: Launcher, play: Play) -> None:
+    def part(meeting: Meeting) -> None:
+        for asked in (b"P\0" + bytes(range(16)), b"P\0" + b"x" * agents.INLINE):
+            meeting.say(asked)
+            assert meeting.connection.recv(2 * agents.INLINE) == asked
+        meeting.say(b"D")
+
+    with play(part) as agent:
+        assert launcher.run("ADD", agent=agent).stdout == b"cold"
 
 
 @pytest.mark.parametrize("verb", ["DEL", "CHECK", "STATUS", "GC", "add"])
 def test_a_lost_request_that_is_no_add_is_served_cold(verb: str, launcher: Launcher, play: Play) -> None:
-    def part(meeting: Meeting) -> None:
-        assert meeting.take()
-        meeting.say(b"T")
-
-    with play(part) as agent:
+    with play(dies) as agent:
         outcome = launcher.run(verb, agent=agent, EXIT="3")
 
     assert (outcome.status, outcome.stdout) == (3, b"cold")
@@ -167,7 +206,7 @@ def test_a_lost_request_that_is_no_add_is_served_cold(verb: str, launcher: Launc
 
 
 def test_the_undoing_del_gets_what_the_add_got(launcher: Launcher, play: Play) -> None:
-    with play(lambda meeting: words()(meeting) if meeting.take() else None) as agent:
+    with play(dies) as agent:
         environ = {"CNI_IFNAME": "eth0", **launcher.environ("ADD", TULLE_AGENT=agent, CNI_ARGS="A=1")}
         [cold] = launcher.finish(launcher.start(environ), CONFIG).cold
 
@@ -179,7 +218,7 @@ def test_the_undoing_del_gets_what_the_add_got(launcher: Launcher, play: Play) -
 def test_an_undo_that_fails_is_told(trouble: str, launcher: Launcher, play: Play) -> None:
     if trouble == "does not start":
         launcher.cold.unlink()
-    with play(lambda meeting: words()(meeting) if meeting.take() else None) as agent:
+    with play(dies) as agent:
         outcome = launcher.run("ADD", agent=agent, EXIT="1")
 
     assert outcome.refusal["code"] == 11
@@ -188,7 +227,7 @@ def test_an_undo_that_fails_is_told(trouble: str, launcher: Launcher, play: Play
 
 def test_a_caller_that_ignores_its_children_learns_of_the_undo(launcher: Launcher, play: Play) -> None:
     command = ["/usr/bin/python3", "-ISc", IGNORING, str(launcher.bridge)]
-    with play(lambda meeting: words()(meeting) if meeting.take() else None) as agent:
+    with play(dies) as agent:
         process = launcher.start(launcher.environ("ADD", TULLE_AGENT=agent), command=command)
         outcome = launcher.finish(process, CONFIG)
 
@@ -217,7 +256,8 @@ def test_what_was_sent_is_what_the_cold_program_gets(size: int, word: bytes, lau
 
     def part(meeting: Meeting) -> None:
         assert meeting.stdin == config
-        assert word or meeting.take()
+        if not word:
+            dies(meeting)
         meeting.say(word)
 
     with play(part) as agent:

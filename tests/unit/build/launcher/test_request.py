@@ -3,12 +3,14 @@
 - the datagram tells the protocol, the build, the umask and the name, then the whole environment and stdin, and nothing else
 - what is too large for a datagram comes as sealed files, both of them
 - the token is one byte in a pipe nobody can fill again
-- namespaces, root, working directory and stderr are the launcher's own, by descriptor
+- no descriptor of the caller's is sent: nothing that lies unread keeps its stderr open
 - no agent, one that is not wanted, a full queue, a name nobody could send: the cold program, at once
+- a socket, or a directory of it, that somebody else may have put there or may change is not connected to, nor one that another listens on
 """
 
 import os
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -18,10 +20,6 @@ from tests.lab import agents
 from tests.lab.agents import Meeting
 from tests.lab.launchers import BUILD_ID, CONFIG, Launcher
 from tests.unit.build.launcher.conftest import Play
-
-
-def same(descriptor: int, path: str) -> bool:
-    return os.path.samestat(os.fstat(descriptor), Path(path).stat())
 
 
 def test_the_datagram_tells_protocol_build_umask_and_name(launcher: Launcher, play: Play) -> None:
@@ -83,21 +81,71 @@ def test_the_token_is_one_byte_that_nobody_can_put_back(launcher: Launcher, play
         assert launcher.run("ADD", agent=agent).stdout == b"{}"
 
 
-def test_places_are_the_launchers_own(launcher: Launcher, play: Play, tmp_path: Path) -> None:
-    def part(meeting: Meeting) -> None:
-        of = meeting.descriptors
-        for name in ("net", "mnt", "user", "pid"):
-            assert same(of[name], f"/proc/self/ns/{name}"), name
-        assert same(of["root"], "/")
-        assert same(of["cwd"], str(tmp_path))
-        os.write(of["stderr"], b"from the worker\n")
-        meeting.answer(b"{}")
+@pytest.mark.parametrize("size", [0, 1 << 20], ids=["datagram", "files"])
+def test_what_lies_unread_keeps_nothing_of_the_callers_open(size: int, launcher: Launcher, tmp_path: Path) -> None:
+    path = str(tmp_path / "agent.sock")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as frozen:
+        frozen.bind(path)
+        Path(path).chmod(0o600)
+        frozen.listen()
 
-    with play(part) as agent:
-        process = launcher.start(launcher.environ("ADD", TULLE_AGENT=agent), cwd=tmp_path)
-        outcome = launcher.finish(process, CONFIG)
+        outcome = launcher.run("ADD", b"c" * size, agent=path)  # reads stderr to its end
 
-    assert outcome.stderr == "from the worker\n"
+        assert (outcome.stdout, outcome.stderr) == (b"cold", "")
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o707, 0o1777])
+def test_a_directory_that_others_may_write_to_is_not_trusted(mode: int, launcher: Launcher, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with agents.playing(lambda meeting: meeting.answer(b"{}"), folder / "agent.sock") as agent:
+        folder.chmod(mode)
+        assert launcher.run("ADD", agent=agent).stdout == b"cold"
+        folder.chmod(0o755)
+        assert launcher.run("ADD", agent=agent).stdout == b"{}"
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o620, 0o602])
+def test_a_socket_that_others_may_write_to_is_not_trusted(mode: int, launcher: Launcher, play: Play) -> None:
+    with play(lambda meeting: meeting.answer(b"{}")) as agent:
+        Path(agent).chmod(mode)
+        assert launcher.run("ADD", agent=agent).stdout == b"cold"
+        Path(agent).chmod(0o600)
+        assert launcher.run("ADD", agent=agent).stdout == b"{}"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("given", ["directory", "socket", "listener"])
+def test_what_belongs_to_another_user_is_not_trusted(given: str, launcher: Launcher, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listening.bind(str(folder / "agent.sock"))
+    (folder / "agent.sock").chmod(0o600)
+    if given == "listener":
+        os.seteuid(NOBODY)
+    listening.listen()
+    os.seteuid(0)
+    if given != "listener":
+        os.chown(folder if given == "directory" else folder / "agent.sock", NOBODY, NOBODY)
+
+    started = time.monotonic()
+    with listening:
+        assert launcher.run("ADD", agent=str(folder / "agent.sock")).stdout == b"cold"
+        listening.setblocking(False)
+        assert time.monotonic() - started < 5
+        if given != "listener":
+            with pytest.raises(BlockingIOError):
+                listening.accept()
+
+
+NOBODY = 65534
+
+
+def test_a_link_to_the_socket_is_followed(launcher: Launcher, play: Play, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "agent.sock")
+    with play(lambda meeting: meeting.answer(b"{}")):
+        assert launcher.run("ADD", agent=str(tmp_path / "link")).stdout == b"{}"
 
 
 @pytest.mark.parametrize("agent", ["", "/nowhere/agent.sock", "/" + "x" * 107, "/" + "x" * 200])
@@ -112,6 +160,7 @@ def test_a_full_queue_is_not_waited_for(launcher: Launcher, tmp_path: Path) -> N
         socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as first,
     ):
         agent.bind(path)
+        Path(path).chmod(0o600)
         agent.listen(0)
         first.connect(path)
 

@@ -1,0 +1,42 @@
+"""Judges who asks, by the kernel's word alone, before anything is received of it: what a caller sends may be a trap.
+
+A descriptor of a file system that never answers holds whoever looks at it, reads it or closes it.
+"""
+
+import socket
+from dataclasses import dataclass
+
+from agent import admission, peer
+from agent.admission import Root, Spaces
+from agent.peer import Caller
+from agent.protocol import DeclinedError, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a process stands: what its paths, ids and names mean."""
+
+    spaces: Spaces
+    root: Root
+
+
+def own() -> Place:
+    """Return where this process stands."""
+    return Place(peer.spaces(), peer.root())
+
+
+def judged(connection: socket.socket, here: Place) -> Caller:
+    """Return the process at the other end, which may ask who stands `here`, once it has passed Caller.check(); whoever calls closes it.
+
+    Raises DeclinedError with the reason why it may not.
+    """
+    caller = Caller(connection)
+    try:
+        reason = admission.refusal(here.spaces, caller.spaces(), caller.capabilities())
+        reason = reason or admission.misrooted(here.root, caller.root())
+    except OSError:
+        reason = Reason.GONE
+    if reason:
+        caller.close()
+        raise DeclinedError(reason)
+    return caller
