@@ -1,12 +1,13 @@
 """Starts one of our programs, picked by name: the whole of the frozen executable, and the way to run a program from the checkout.
 
 The executable is called by many names, so the name it was called by says which program is meant. From the checkout the name is the
-first argument: `python -m build.entry NAME [ARGUMENT...]`. Import budget: gc, os and sys; nothing is imported but the program asked for.
+first argument: `python -m build.entry NAME [ARGUMENT...]`. Import budget: gc, os, sys and what is in the interpreter; nothing is imported but the program asked for.
 Must not know what a program does.
 """
 
 from __future__ import annotations
 
+import _signal  # the part of signal that is in the interpreter: the rest of it takes a millisecond
 import gc
 import os
 import sys
@@ -61,6 +62,7 @@ def start(name: str, *, siblings: bool) -> NoReturn:
 
     With `siblings`, delegates that are links to this executable, or to the launcher beside it, are served in this process.
     """
+    _expect_children()
     if name in CNI:
         _hurry()
         from cni.skel import main  # noqa: PLC0415 - one program's imports, not every program's
@@ -78,6 +80,14 @@ def start(name: str, *, siblings: bool) -> NoReturn:
         sys.stderr.write(f"{name or 'an empty name'}: not a program of tulle; call it by the name of one: {known}\n")
         raise SystemExit(2)
     raise SystemExit(__import__(module, fromlist=["main"]).main())
+
+
+def _expect_children() -> None:
+    """Have the end of a child kept until it is asked for; a caller that ignores SIGCHLD (signal(7)) would hand that down.
+
+    What we start gets the default too, as it does from the reference: iptables waits for the modprobe it starts.
+    """
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
 
 
 def _hurry() -> None:

@@ -6,7 +6,7 @@ Must not know what is asked of it.
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,13 +55,20 @@ class Agent:
 
 @contextmanager
 def agent(
-    directory: Path, *options: str, program: Path = TULLE, environ: Mapping[str, str] | None = None
+    directory: Path,
+    *options: str,
+    program: Path = TULLE,
+    environ: Mapping[str, str] | None = None,
+    within: Sequence[str] = (),
 ) -> Iterator[Agent]:
-    """Run an agent on a socket in `directory` for the time of the block."""
+    """Run an agent on a socket in `directory` for the time of the block; `within` is put before its command line."""
     path, log = directory / "agent.sock", directory / "agent.log"
     with log.open("ab") as stderr:
         process = subprocess.Popen(
-            [program, "agent", "--socket", path, *options], stderr=stderr, stdin=subprocess.DEVNULL, env=environ or {}
+            [*within, program, "agent", "--socket", path, *options],
+            stderr=stderr,
+            stdin=subprocess.DEVNULL,
+            env=environ or {},
         )
     running = Agent(
         path,
