@@ -7,7 +7,7 @@ Must not know what a program does.
 
 from __future__ import annotations
 
-import _signal  # the part of signal that is in the interpreter: the rest of it takes a millisecond
+import _signal  # type: ignore[import-not-found]  # the part of signal that is in the interpreter: all of it takes a millisecond
 import gc
 import os
 import sys

@@ -91,7 +91,7 @@ def test_the_daemon_has_its_rules(host: Host) -> None:
 
 @pytest.mark.parametrize("command", ANSWERS)
 def test_the_commands_answers_are_the_same(host: Host, command: str) -> None:
-    words = (DIST / "bin" / "tulle", *command.split())
+    words = (str(DIST / "bin" / "tulle"), *command.split())
 
     told, otherwise = (place.attempt(*words) for place in (ignoring(host.place), host.place))
 
