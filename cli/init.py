@@ -120,7 +120,7 @@ def _docker(here: Machine) -> str:
 def _write(wanted: Iterable[Home], ours: Written, *, dry: bool) -> None:
     for file in dict.fromkeys(file for each in wanted for file in each.files):
         if ours.stands(file):
-            print(f"{file.path} is as it should be")
+            print(f"{file.path} unchanged")
         elif dry:
             print(f"would write {file.path}:\n{file.content}", end="")
         else:

@@ -1,31 +1,60 @@
 """`tulle join HOST...`: makes this host a member of a network, with the hosts file and tulled's settings.
 
-Everything is decided, and whatever is in the way found, before the first file is written. What was edited by hand stays. Starts
-the daemon only when told to, and never touches the kernel. Must not know runtimes: that is `tulle init`.
+Everything is decided and tried, and whatever is in the way found, before the first file is written. What was edited by hand stays;
+what an earlier join wrote is corrected. Starts the daemon only when told to, and never touches the kernel. Must not know runtimes:
+that is `tulle init`.
 """
 
 import argparse
 import io
+import shlex
+import socket
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from cli import daemon, machine, membership
+from cli import daemon, joined, machine, membership, starting, trial, walls
 from cli.homes import BRIDGE
 from cli.machine import Machine, under
-from kernel import tools
+from cli.membership import Wanted
+from cli.trial import Trial
 from kernel.errors import KernelError
 from kernel.network import Network
 from lease import durable
+from lease import file as lease_file
 from overlay import settings as tulled
 from overlay.errors import Refused
+from overlay.settings import Settings
 from overlay.stores import etcd_names
 
 SYSTEMD = "/run/systemd/system"
 """There while systemd runs the machine (sd_booted(3))."""
 
-UNITS = ("tulle-agent", "tulled")
+ETCD_ALONE = (
+    "TULLED_ETCD_PREFIX",
+    "TULLED_ETCD_CAFILE",
+    "TULLED_ETCD_CERTFILE",
+    "TULLED_ETCD_KEYFILE",
+    "TULLED_ETCD_USERNAME",
+    "TULLED_ETCD_PASSWORD",
+)
+"""Settings that mean nothing without an etcd."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to write: the texts by path, the variables among them, and what tulled makes of its settings then."""
+
+    files: Mapping[str, str]
+    variables: Mapping[str, str]
+    settings: Settings
+
+    @property
+    def hosts(self) -> str:
+        """The text of the hosts file; empty with etcd."""
+        return self.files.get(membership.HOSTS, "")
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -35,7 +64,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "hosts",
         nargs="*",
         metavar="HOST",
-        help="IPv4 addresses of all hosts, this one too: the same words on every host",
+        help="IPv4 addresses (or names) of all hosts including this one; type the same list on every host",
     )
     parser.add_argument("--etcd", default="", metavar="URLS", help="instead of HOSTs: members of etcd, commas between")
     parser.add_argument(
@@ -44,22 +73,48 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     parser.add_argument(
         "--now", action="store_true", help="start tulled and the agent, now and at every boot (systemd)"
     )
+    parser.add_argument(
+        "--replace", action="store_true", help="write over what was edited by hand in the hosts file and the settings"
+    )
+    parser.add_argument(
+        "--offline",
+        action="store_true",
+        help="ask neither etcd nor the kernel: for an image of a host that is not up yet",
+    )
     parser.add_argument("--dry-run", action="store_true", help="show what would be written")
     parser.set_defaults(show=run)
 
 
 def run(options: argparse.Namespace, root: Path = Path("/")) -> int:
     """Do as asked below `root`; 0 when all is done, 1 when something is in the way, 2 for wrong usage."""
-    if bool(options.hosts) == bool(options.etcd):
-        print("tulle join: name all hosts, or give --etcd URLS", file=sys.stderr)
+    if wrong := _usage(options):
+        print(f"tulle join: {wrong}", file=sys.stderr)
         return 2
     try:
-        files = decide(options, root, () if options.etcd else local_addresses())
-        changed = _write(files, root, dry=options.dry_run)
+        decision = decide(options, root, () if options.etcd or options.offline else local_addresses())
+        tried = (
+            None if options.offline or root != Path("/") else trial.run(decision.settings, decision.hosts, (BRIDGE,))
+        )
+        changed = _write(decision.files, root, dry=options.dry_run)
+        if not options.dry_run:
+            joined.write(root, decision.variables, decision.hosts)
     except (Refused, KernelError, machine.Unreadable, OSError) as problem:
         print(f"tulle join: {problem}", file=sys.stderr)
         return 1
-    return _go_on(options, root, changed=daemon.FILE in changed)
+    for warning in tried.warnings if tried else ():
+        print(f"note: {warning}")
+    return _go_on(options, root, decision, tried, changed=daemon.FILE in changed)
+
+
+def _usage(options: argparse.Namespace) -> str:
+    """Return what is wrong with the command line beyond its words."""
+    if bool(options.hosts) == bool(options.etcd):
+        return "name all hosts (tulle join 192.0.2.11 192.0.2.12), or give --etcd URLS"
+    if options.etcd and options.network != membership.NETWORK:
+        return "--network is for a list of hosts; with --etcd the range is in etcd's network config"
+    return (
+        "--offline and --now do not go together: --now starts what is joined" if options.offline and options.now else ""
+    )
 
 
 def local_addresses() -> tuple[IPv4Address, ...]:
@@ -69,25 +124,45 @@ def local_addresses() -> tuple[IPv4Address, ...]:
         return tuple(one for one in found if isinstance(one, IPv4Address))
 
 
-def decide(options: argparse.Namespace, root: Path, here: Iterable[IPv4Address]) -> dict[str, str]:
-    """Give the files to write, by path; raises Refused, also for settings that tulled itself would refuse."""
-    variables = {"TULLED_IP_MASQ": "true", "TULLED_BRIDGE": BRIDGE}
+def decide(options: argparse.Namespace, root: Path, here: Iterable[IPv4Address]) -> Decision:
+    """Decide what to write; raises Refused, also for settings that tulled itself would refuse."""
+    usual = {"TULLED_IP_MASQ": "true", "TULLED_BRIDGE": BRIDGE}
+    if _netavark_translates(machine.look(root, machine.podman_version() if root == Path("/") else ())):
+        usual["TULLED_KEEP_SOURCE"] = "true"
+    before, text = joined.read(root), _text(root, daemon.FILE)
     files = {}
     if options.etcd:
-        etcd = {"TULLED_ETCD_ENDPOINTS": _endpoints(options.etcd)}
-        variables = {**etcd, **variables}
+        stores = () if daemon.assignments(text, daemon.FILE).get("TULLED_STORE") == "etcd" else ("TULLED_STORE",)
+        wanted = Wanted({"TULLED_ETCD_ENDPOINTS": _endpoints(options.etcd)}, usual, stores)
     else:
-        named = membership.addresses(options.hosts)
-        if not set(named) & set(here):
-            remedy = "name this host, too, by the address the others reach it at (behind NAT: docs/daemon.md)"
-            raise Refused("none of these addresses is this host's", remedy=remedy)
-        files[membership.HOSTS] = membership.hosts(options.network, named, _text(root, membership.HOSTS))
-        variables = {"TULLED_STORE": f"file:{membership.HOSTS}", **variables}
-    if _netavark_translates(machine.look(root, machine.podman_version() if root == Path("/") else ())):
-        variables["TULLED_KEEP_SOURCE"] = "true"
-    files[daemon.FILE] = membership.settings(_text(root, daemon.FILE), variables, daemon.FILE)
-    tulled.parse([], daemon.assignments(files[daemon.FILE], daemon.FILE), io.StringIO())
-    return files
+        files[membership.HOSTS] = _hosts(options, root, tuple(here), before)
+        wanted = Wanted({"TULLED_STORE": f"file:{membership.HOSTS}"}, usual, ("TULLED_ETCD_ENDPOINTS", *ETCD_ALONE))
+    mine = {**before.variables, **(membership.decisive(text, wanted) if options.replace else {})}
+    files[daemon.FILE] = membership.settings(text, wanted, daemon.FILE, mine)
+    chosen = tulled.parse([], daemon.assignments(files[daemon.FILE], daemon.FILE), io.StringIO())
+    return Decision(files, wanted.all, chosen)
+
+
+def _hosts(options: argparse.Namespace, root: Path, here: Sequence[IPv4Address], before: joined.Joined) -> str:
+    """Write the hosts file's text; raises Refused where this host is not named."""
+    named = membership.addresses(options.hosts, _resolved)
+    own = next((one for one in here if not one.is_loopback), None)
+    if not options.offline and not {one.address for one in named} & set(here):
+        remedy = f"name it too, by the address the others reach it at: tulle join {' '.join(map(str, (*options.hosts, own)))} (behind NAT: docs/daemon.md)"
+        raise Refused(
+            f"this host ({own}) is not in the list" if own else "this host has no address but loopback", remedy=remedy
+        )
+    held = _text(root, membership.HOSTS)
+    return membership.hosts(options.network, named, "" if options.replace else held, ours=before.wrote(held))
+
+
+def _resolved(name: str) -> str:
+    """Ask for the IPv4 address of a host's name; raises Refused where there is none."""
+    try:
+        return str(socket.getaddrinfo(name, None, socket.AF_INET, socket.SOCK_DGRAM)[0][4][0])
+    except (OSError, UnicodeError) as problem:
+        why = getattr(problem, "strerror", "") or str(problem)
+        raise Refused(f"{name} has no IPv4 address here: {why}", remedy="name that host by its address") from None
 
 
 def _netavark_translates(here: Machine) -> bool:
@@ -99,7 +174,7 @@ def _endpoints(text: str) -> str:
     try:
         etcd_names.endpoints(text)
     except ValueError as problem:
-        raise Refused(f"{text!r} cannot be used", where="--etcd", remedy=str(problem)) from None
+        raise Refused("cannot be used", where="--etcd", remedy=str(problem)) from None
     return text
 
 
@@ -115,7 +190,7 @@ def _write(files: Mapping[str, str], root: Path, *, dry: bool) -> set[str]:
     changed = {path for path, text in files.items() if _text(root, path) != text}
     for path, text in files.items():
         if path not in changed:
-            print(f"{path} is as it should be")
+            print(f"{path} unchanged")
         elif dry:
             print(f"would write {path}:\n{text}", end="")
         else:
@@ -127,25 +202,47 @@ def _write(files: Mapping[str, str], root: Path, *, dry: bool) -> set[str]:
     return changed
 
 
-def _go_on(options: argparse.Namespace, root: Path, *, changed: bool) -> int:
-    """Start the daemon, or say how."""
+def _go_on(options: argparse.Namespace, root: Path, decision: Decision, tried: Trial | None, *, changed: bool) -> int:
+    """Start the daemon, or say how; and what is to be done besides."""
     booted = under(root, SYSTEMD).is_dir()
     if options.dry_run or not (options.now and booted):
-        _tell(options, booted=booted)
+        if options.now and not booted:
+            print("tulle join: no systemd runs here, so nothing was started", file=sys.stderr)
+        by_hand = f"(set -a; . {daemon.FILE}; exec tulled) &"
+        command = f"systemctl enable --now {' '.join(starting.UNITS)}" if booted else by_hand
+        print(f"next: {command}\nnext: tulle init")
         return int(options.now and not booted)
-    print("starting tulled and tulle-agent; what tulled waits for, if it does: journalctl -u tulled", flush=True)
-    for words in (("enable", *UNITS), ("restart" if changed else "start", *UNITS)):
-        done = tools.run(["systemctl", *words])
-        if done.code:
-            print(f"tulle join: systemctl {' '.join(words)}: {done.stderr.strip()}", file=sys.stderr)
-            print("tulle join: journalctl -u tulled says why", file=sys.stderr)
-            return 1
-    print("tulled runs: this host has its subnet\nnext: tulle init")
+    print("starting tulled and tulle-agent ... (taking long? journalctl -fu tulled)", flush=True)
+    try:
+        begun = starting.start(again=changed)
+    except KernelError as problem:
+        begun = starting.Start(str(problem))
+    if begun.failure:
+        print(f"tulle join: {begun.failure}", file=sys.stderr)
+        print(
+            f"tulle join: {f'tulled says: {begun.reason}' if begun.reason else 'journalctl -u tulled says why'}",
+            file=sys.stderr,
+        )
+        return 1
+    _tell(options, decision, tried)
     return 0
 
 
-def _tell(options: argparse.Namespace, *, booted: bool) -> None:
-    start = f"systemctl enable --now {' '.join(UNITS)}" if booted else f"(set -a; . {daemon.FILE}; exec tulled) &"
-    if options.now and not booted:
-        print("tulle join: no systemd runs here, so nothing was started", file=sys.stderr)
-    print(f"next: {start}\nnext: tulle init")
+def _tell(options: argparse.Namespace, decision: Decision, tried: Trial | None) -> None:
+    """Say what this host has now, what its firewall needs, and what to type on the next host and next on this one."""
+    try:
+        lease = lease_file.read(decision.settings.each[0].subnet_file)
+        has = ", ".join(f"{net}, gateway {gateway}" for net, gateway in zip(lease.subnets, lease.gateways, strict=True))
+        print(f"tulled is running; this host has {has}")
+    except lease_file.Unavailable as missing:
+        print(f"tulled is running; {missing}")
+    if tried is not None and tried.ports:
+        here = set(local_addresses())
+        opened = walls.lines(tried.ports, [one for one in tried.hosts if one not in here])
+        for line in opened:
+            print(f"firewall here: {line}")
+        if not opened:
+            print(f"no firewall found here; between the hosts UDP {' and '.join(map(str, tried.ports))} must be open")
+    words = ("--etcd", options.etcd) if options.etcd else options.hosts
+    network = () if options.network == membership.NETWORK else ("--network", options.network)
+    print(f"on the next host: tulle join --now {shlex.join((*network, *words))}\nnext: tulle init")

@@ -6,7 +6,7 @@ minimal environment inside the namespace meant. Must not know their languages.
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -45,9 +45,17 @@ def find(name: str, places: Sequence[str] = PLACES) -> str | None:
     return None
 
 
-def run(arguments: Sequence[str], stdin: str = "", namespace: Namespace | None = None) -> Outcome:
+def run(
+    arguments: Sequence[str],
+    stdin: str = "",
+    namespace: Namespace | None = None,
+    *,
+    within: float = 0,
+    meanwhile: Callable[[float], None] | None = None,
+) -> Outcome:
     """Run a program to its end, a bare name looked up in PLACES; KernelError ENOPKG when it is not installed.
 
+    With `within` it is killed after so many seconds, KernelError ETIMEDOUT; `meanwhile` is then told every second how many have passed.
     Its streams are unnamed memory files: nothing to poll, and nothing that waits for whom it leaves behind.
     """
     what = f"running {arguments[0]}"
@@ -60,6 +68,8 @@ def run(arguments: Sequence[str], stdin: str = "", namespace: Namespace | None =
             _fill(streams[0], stdin.encode(errors="surrogateescape"))
             with inside(namespace):
                 child = _start([path, *arguments[1:]], streams)
+            if within:
+                _wait(child, within, meanwhile)
             code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
             listed, said = (_content(stream) for stream in streams[1:])
             # what is listed may be given back, byte for byte; what is said goes to people
@@ -68,6 +78,26 @@ def run(arguments: Sequence[str], stdin: str = "", namespace: Namespace | None =
             raise
         except OSError as error:
             raise KernelError(error.errno or errno.EIO, what) from error
+
+
+def _wait(child: int, within: float, meanwhile: Callable[[float], None] | None) -> None:
+    """Wait until a child has ended, for so many seconds; then kill it and raise TimeoutError."""
+    import select  # noqa: PLC0415 - only commands for people wait by the clock
+    import time  # noqa: PLC0415 - as above
+
+    began = time.monotonic()
+    gone = os.pidfd_open(child)
+    try:
+        while (passed := time.monotonic() - began) < within:
+            if select.select([gone], [], [], min(1.0, within - passed))[0]:
+                return
+            if meanwhile is not None:
+                meanwhile(time.monotonic() - began)
+    finally:
+        os.close(gone)
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    raise TimeoutError(errno.ETIMEDOUT, f"not ended after {within:g} s")
 
 
 def _stream(name: str, files: ExitStack) -> int:

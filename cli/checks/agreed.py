@@ -31,12 +31,16 @@ REMEDIES = (
 AWAY = "start the store, open the way to it, or give tulled's own settings after -- (see tulle doctor --help)"
 
 
+def remedy(problem: str) -> str:
+    """Return what to do about a store that cannot be read, by what it says."""
+    return next((remedy for words, remedy in REMEDIES if words in problem), AWAY)
+
+
 def store(seen: Evidence) -> Iterator[Finding]:
     """Hold that the store answers, and all its entries can be read."""
     found = seen.survey
     if found.store_problem:
-        remedy = next((remedy for words, remedy in REMEDIES if words in found.store_problem), AWAY)
-        yield Finding(found.store_problem, remedy)
+        yield Finding(found.store_problem, remedy(found.store_problem))
     for line in found.refused:
         yield Finding(line.strip(), "correct or delete that entry; its host cannot be reached while it stands")
 

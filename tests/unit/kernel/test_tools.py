@@ -4,6 +4,7 @@
 - it sees a minimal environment, whatever ours is, and no ignored signals
 - what goes in and comes out is whole, however much; nobody is waited for whom it leaves behind
 - what it prints becomes an error with its first line and the errno it spells
+- one that may not take longer is killed and is ETIMEDOUT; meanwhile somebody is told, second by second
 - a program that is not installed is ENOPKG, which is not `gone`
 """
 
@@ -84,3 +85,11 @@ def test_an_error_is_the_first_line_and_the_errno_it_spells() -> None:
 def test_an_error_without_words_tells_the_exit_code() -> None:
     error = tools.refusal(Outcome(3, "", "\n"), "listing")
     assert (error.errno, str(error)) == (errno.EIO, "listing: exit code 3 (Input/output error)")
+
+
+def test_a_program_that_takes_too_long_is_killed() -> None:
+    told: list[float] = []
+    with pytest.raises(KernelError) as refused:
+        tools.run(["sleep", "60"], within=1.2, meanwhile=told.append)
+    assert (refused.value.errno, len(told)) == (errno.ETIMEDOUT, 2)
+    assert tools.run(["echo", "in time"], within=30).stdout == "in time\n"
