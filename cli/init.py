@@ -14,6 +14,7 @@ from cli.books import Choice
 from cli.claims import Subnet
 from cli.homes import Home, Wish
 from cli.machine import Machine
+from cli.nearest import meant
 from cli.written import Foreign, Written
 from lease import file as lease_file
 from overlay.errors import Refused
@@ -49,7 +50,7 @@ def run(options: argparse.Namespace, root: Path = Path("/")) -> int:
     strange = [name for name in options.runtimes if name not in homes.HOMES]
     if strange or (options.undo and options.runtimes):
         what = (
-            f"{strange[0]} is no runtime it knows: {', '.join(homes.HOMES)}"
+            f"unknown runtime {strange[0]}{meant(strange[0], homes.HOMES) or '; it knows ' + ', '.join(homes.HOMES)}"
             if strange
             else "--undo is for all runtimes"
         )

@@ -11,30 +11,57 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from agent import main as agent
-from cli import collect, docker_opts, doctor, init, join, leave, lint, status
+from cli import collect, commandline, docker_opts, doctor, init, join, leave, lint, plain, status
+from cli.commandline import Parser
 from cli.repair import command as repair
 from cli.written import Written
 from cni import release
 from lease import file as lease_file
 
+NEEDS_ROOT = frozenset({"status", "doctor", "gc", "repair", "leave"})
+"""Commands that look into the kernel, or whose answer would be wrong without it."""
+
+EXAMPLES = {
+    "lease": "Example: tulle lease --json",
+    "join": "Examples: tulle join --now 192.0.2.11 192.0.2.12; tulle join --now --etcd https://192.0.2.1:2379",
+    "init": "Examples: tulle init; tulle init podman; tulle init --undo",
+    "lint": "Examples: tulle lint /etc/cni/net.d; tulle lint /etc/tulle/hosts.json /etc/default/tulled",
+    "docker-opts": "Example: tulle docker-opts -i",
+    "status": "Examples: tulle status; tulle status --json; tulle status -- --store sqlite:/var/lib/tulle/network.db",
+    "doctor": "Examples: tulle doctor; tulle doctor --json",
+    "gc": "Example: tulle gc --dry-run",
+    "agent": "Examples: tulle agent; tulle agent status",
+    "repair": "Examples: tulle repair --dry-run; tulle repair --network web",
+    "leave": "Example: tulle leave --dry-run",
+}
+"""What --help of each command ends with."""
+
 DRIVER = "Podman calls it too, as a network driver, with create, setup, teardown and info: see tulle-netavark(8)."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve one command line and return the exit code."""
-    options = command_line().parse_args(arguments)
-    return int(options.show(options))
+    """Serve one command line and return the exit code; raises SystemExit for a wrong one, and after help."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    with plain.printing():
+        options = commandline.parse(command_line(), words)
+        if options.needs_root and os.geteuid() != 0:
+            print(f"tulle {options.command} needs root: sudo tulle {options.command}", file=sys.stderr)
+            return 1
+        if options.command != "agent":
+            return int(options.show(options))
+    return int(options.show(options))  # a daemon with a log of its own
 
 
-def command_line() -> argparse.ArgumentParser:
+def command_line() -> Parser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        prog="tulle", description="Shows what tulle's programs and daemon work with.", epilog=DRIVER
+    parser = Parser(
+        prog="tulle", description="Join hosts into one container network, and look after it.", epilog=DRIVER
     )
     parser.add_argument("--version", action="version", version=f"tulle {release.version()}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    commands: Any = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", dest="command")
     lease = commands.add_parser("lease", help="this host's share of the network, and what to run next")
     lease.add_argument(
         "--subnet-file", metavar="FILE", default=lease_file.DEFAULT_PATH, help="the lease file (default %(default)s)"
@@ -55,14 +82,20 @@ def command_line() -> argparse.ArgumentParser:
     )
     doctor.declare(asked)
     asked.set_defaults(show=_examine)
-    swept = commands.add_parser("gc", help="remove what containers that are gone left here, and list what is kept")
+    swept = commands.add_parser("gc", help="clean up after containers that no longer exist")
     collect.declare(swept)
     swept.set_defaults(show=_collect)
-    warm = commands.add_parser("agent", help="serve CNI requests warm, or tell how that goes (status)")
+    warm = commands.add_parser(
+        "agent", help="background workers that make container starts fast; agent status shows them"
+    )
     agent.declare(warm)
     warm.set_defaults(show=_run_agent)
     repair.add_command(commands).set_defaults(show=_repair)
     leave.add_command(commands).set_defaults(show=_leave)
+    parser.describe()
+    for name, one in parser.commands.items():
+        one.set_defaults(needs_root=name in NEEDS_ROOT)
+        one.epilog = " ".join(filter(None, (one.epilog, EXAMPLES[name])))
     return parser
 
 

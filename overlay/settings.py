@@ -207,7 +207,9 @@ UNUSED = {
 def parse(argv: Sequence[str], environ: Mapping[str, str], out: TextIO) -> Settings:
     """Read all options; raises Refused for a bad one, SystemExit(0) after writing --help to `out`."""
     parser = command_line(out)
-    given = vars(parser.parse_args([_doubled(word) for word in argv]))
+    known, unknown = parser.parse_known_args([_doubled(word) for word in argv])
+    _refuse_unknown(unknown)
+    given = vars(known)
     values = {option.field: _value(option, given[option.field], environ) for option in OPTIONS}
     if values["store"] is DEFAULT_STORE and any(values[name] for name in values if name.startswith("etcd_")):
         values["store"] = "etcd"
@@ -218,6 +220,19 @@ def parse(argv: Sequence[str], environ: Mapping[str, str], out: TextIO) -> Setti
     settings = Settings(**values, ignored=tuple(f"--{flag}" for flag in unused))
     _refuse_contradictions(settings)
     return settings
+
+
+def _refuse_unknown(words: Sequence[str]) -> None:
+    """Refuse what no option takes, naming the option alone: what stands behind it may be a password."""
+    if not words:
+        return
+    flag = next((word.partition("=")[0] for word in words if word.startswith("--")), "")
+    if not flag:
+        raise Refused("a word that belongs to no flag", remedy="see tulled --help")
+    from difflib import get_close_matches  # noqa: PLC0415 - only who mistyped pays for it
+
+    near = get_close_matches(flag, [f"--{one.flag}" for one in OPTIONS], 1, 0.7)
+    raise Refused(f"there is no {flag}", remedy=f"did you mean {near[0]}?" if near else "see tulled --help")
 
 
 def _unused(flag: str, given: Mapping[str, Any], environ: Mapping[str, str]) -> str | None:

@@ -35,7 +35,14 @@ def test_a_missing_lease_is_named_with_its_likely_cause(capsys: pytest.CaptureFi
     assert "lease file /no/such/file: there is none; is tulled running here" in capsys.readouterr().err
 
 
-def test_a_wrong_command_line_shows_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["no-such-command"])
-    assert (ended.value.code, "lease" in capsys.readouterr().err) == (2, True)
+def test_without_root_it_is_said_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert main(["status"]) == 1
+    assert capsys.readouterr().err == "tulle status needs root: sudo tulle status\n"
+
+
+def test_what_a_file_says_reaches_no_terminal_as_a_command(lease: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lint", "/no/\x1b[2Jsuch\x1b]0;title\x07file"]) == 1
+    assert "\x1b" not in capsys.readouterr().out

@@ -82,9 +82,9 @@ def test_a_variable_gives_a_repeated_flag_one_element() -> None:
         (["--bridge", "a/b"], "a link's name"),
         (["--bridge", "sixteen-letters-"], "a link's name"),
         (["--log-format", "xml"], "one of: text, json"),
-        (["--nonsense"], "unrecognized arguments: --nonsense; see tulled --help"),
+        (["--nonsense"], "there is no --nonsense; see tulled --help"),
         (["--iface"], "expected one argument"),
-        (["stray"], "unrecognized arguments: stray"),
+        (["stray"], "a word that belongs to no flag"),
         (["--vni", "7"], "--vni without --network"),
         (["--network", "10.0.0.0/8", "--net-config", "x"], "both describe the network"),
         (["--etcd-endpoints", "ftp://x"], "write URLs like http://192.0.2.1:2379"),
@@ -220,3 +220,19 @@ def test_a_single_network_is_what_it_was() -> None:
     chosen = parse("--etcd-prefix", "/a,b=c", "--subnet-file", "/x")
     assert [(one.prefix, one.subnet_file) for one in chosen.each] == [("/a,b=c", "/x")]
     assert (parse().each, parse("--store", "etcd").prefix) == ((parse(),), "/coreos.com/network")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--etcd-pass", "hunter2"], "there is no --etcd-pass; did you mean --etcd-password?"),
+        (["--etcd-pass=hunter2"], "there is no --etcd-pass; did you mean --etcd-password?"),
+        (["-stroe", "sqlite:hunter2"], "there is no --stroe; did you mean --store?"),
+        (["--frobnicate", "hunter2"], "there is no --frobnicate; see tulled --help"),
+        (["hunter2"], "a word that belongs to no flag; see tulled --help"),
+    ],
+)
+def test_an_unknown_flag_is_named_without_its_value(words: list[str], said: str) -> None:
+    with pytest.raises(Refused) as refused:
+        settings.parse(words, {}, io.StringIO())
+    assert str(refused.value) == said

@@ -1,0 +1,130 @@
+"""Parses what a person typed behind `tulle`, and says of a mistake what was meant and how that command is used.
+
+An unknown option is named without its value, which may be a password; so is everything argparse would repeat. Options may stand before
+the command too. Must not know what a command does.
+"""
+
+import argparse
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
+
+from cli.nearest import meant, nearest
+
+SYNONYMS = {
+    "up": "join",
+    "add": "join",
+    "setup": "init",
+    "start": "join --now",
+    "down": "leave",
+    "remove": "leave",
+    "uninstall": "leave",
+    "ls": "status",
+    "list": "status",
+    "ps": "status",
+    "peers": "status",
+    "info": "status",
+    "show": "status",
+    "ping": "doctor",
+    "check": "doctor",
+    "test": "doctor",
+    "diagnose": "doctor",
+    "fix": "repair",
+    "reload": "repair",
+    "clean": "gc",
+    "prune": "gc",
+    "validate": "lint",
+    "verify": "lint",
+}
+"""What other programs call our commands."""
+
+WORDS = ("help", "version")
+"""Commands that are options as well."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, but a mistake is one sentence with what was meant, the usage of the very command, and nobody's values."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **{**named, "allow_abbrev": False})
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and how this command is used, and end with 2."""
+        self.exit(2, f"{self.prog}: {_plainer(message)}\n{self.format_usage()}")
+
+    @property
+    def commands(self) -> dict[str, "Parser"]:
+        """The parsers of the commands, by name; empty for a command itself."""
+        return {name: one for action in self._below() for name, one in action.choices.items()}
+
+    def describe(self) -> None:
+        """Have the help of each command begin with what it does, as the list of commands says it."""
+        for action in self._below():
+            for one in action._choices_actions:  # noqa: SLF001 - argparse has no other way to these texts
+                action.choices[one.dest].description = f"{str(one.help)[:1].upper()}{str(one.help)[1:]}."
+
+    def _below(self) -> "list[argparse._SubParsersAction[Parser]]":
+        return [one for one in self._actions if isinstance(one, argparse._SubParsersAction)]  # noqa: SLF001 - as above
+
+    @property
+    def options(self) -> list[str]:
+        """What an option may be called, as typed."""
+        return list(self._option_string_actions)
+
+
+def parse(parser: Parser, words: Sequence[str]) -> argparse.Namespace:
+    """Parse the words of a command line; ends the process as argparse does, 0 after help, 2 for a mistake."""
+    leading = next((place for place, word in enumerate(words) if not _is_option(word)), len(words))
+    early, rest = list(words[:leading]), list(words[leading:])
+    if set(early) & set(parser.options) or not rest:
+        _refuse_unknown(parser, parser, [word for word in early if word.partition("=")[0] not in parser.options])
+        return parser.parse_args([*early, *rest])
+    verb, behind = rest[0], rest[1:]
+    if verb == "version" or (verb == "help" and not behind):
+        return parser.parse_args([f"--{verb}"])
+    if verb == "help":
+        verb, behind = behind[0], ["--help"]
+    command = parser.commands.get(verb)
+    if command is None:
+        parser.error(_strange(verb, parser.commands, after_option=bool(early)))
+    chosen, unknown = parser.parse_known_args([verb, *early, *behind])
+    if getattr(chosen, "settings", None) and "--" not in behind:
+        command.error("a word too many; flags of tulled stand behind --")
+    _refuse_unknown(command, parser, unknown)
+    return chosen
+
+
+def _strange(verb: str, known: Iterable[str], *, after_option: bool) -> str:
+    """Return what to say of a command there is not; behind an option it may be that option's value, and is not repeated."""
+    if after_option:
+        return "options stand behind the command: tulle COMMAND --option VALUE"
+    if verb in SYNONYMS:
+        return f"there is no command {verb!r}; did you mean {SYNONYMS[verb]}?"
+    return f"there is no command {verb!r}{meant(verb, [*known, *WORDS]) or '; tulle help lists them'}"
+
+
+def _refuse_unknown(command: Parser, parser: Parser, unknown: Sequence[str]) -> None:
+    """End with what was meant by the first word that nothing took; a word that is no option may be the value of one."""
+    if not unknown:
+        return
+    option = next((word.partition("=")[0] for word in unknown if _is_option(word)), "")
+    if not option:
+        command.error("a word too many at the end" if command is not parser else "no such command")
+    if not option.startswith("--"):
+        option = option[:2]  # what follows may be its value
+    owners = [name for name, one in parser.commands.items() if option in one.options]
+    close = nearest(option, command.options)
+    if close:
+        command.error(f"unknown option {option}; did you mean {close}?")
+    command.error(f"unknown option {option}" + (f"; it belongs to: tulle {', tulle '.join(owners)}" if owners else ""))
+
+
+def _is_option(word: str) -> bool:
+    return word.startswith("-") and word not in ("-", "--")
+
+
+def _plainer(message: str) -> str:
+    """Return argparse's message without the values it repeats."""
+    message = re.sub(r"ignored explicit argument .*", "takes no value", message, flags=re.DOTALL)
+    message = re.sub(r"invalid (\w+ )?value: .*", "has a value that cannot be used", message, flags=re.DOTALL)
+    return message.replace("the following arguments are required", "missing")
