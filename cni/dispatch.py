@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 from cni import request, results, serial, versions
-from cni.errors import CniError, Code, RelayedError, quoted
+from cni.errors import SYSTEM_REMEDIES, CniError, Code, RelayedError, quoted
 from cni.types import Result
 
 TYPE_CHECKING = False
@@ -262,8 +262,9 @@ def _system_refusal(failure: OSError) -> CniError:
     if type(failure).__module__ != "builtins":
         return CniError(Code.KERNEL_REFUSED, str(failure), getattr(failure, "hint", ""))
     place = f": {failure.filename}" if failure.filename else ""
-    remedy = "run it as root" if isinstance(failure, PermissionError) else ""
-    return CniError(Code.IO_FAILURE, f"{failure.strerror or failure}{place}", remedy)
+    return CniError(
+        Code.IO_FAILURE, f"{failure.strerror or failure}{place}", SYSTEM_REMEDIES.get(failure.errno or 0, "")
+    )
 
 
 def _error_document(refused: CniError, version: str) -> str:

@@ -6,6 +6,7 @@ Codes 0-99 belong to the specification (section "Error"), from 100 on they are o
 
 from __future__ import annotations
 
+import errno
 from enum import IntEnum
 
 
@@ -46,6 +47,22 @@ class CniError(Exception):
 
     def __str__(self) -> str:
         return ": ".join(filter(None, (self.msg, self.details, self.remedy)))
+
+
+SYSTEM_REMEDIES = {
+    errno.EACCES: "run it as root",
+    errno.EPERM: "run it as root",
+    errno.EROFS: "the file system is mounted read-only: mount it read-write",
+    errno.ENOSPC: "the disk is full: free space or inodes there (df, df -i)",
+    errno.EDQUOT: "the quota is used up: free space, or raise it",
+    errno.EIO: "the disk fails: dmesg tells",
+    errno.EMFILE: "this process has as many files open as it may: raise the runtime's limit (LimitNOFILE, ulimit -n)",
+    errno.ENFILE: "the host has as many files open as it may: raise sysctl fs.file-max",
+    errno.ENOMEM: "no memory is left: free some, or raise the memory limit of the runtime's control group",
+    errno.EAGAIN: "no process can be started: raise pids.max of the runtime's control group and ulimit -u, or try again",
+    errno.ENAMETOOLONG: "a file name has at most 255 bytes: shorten it",
+}
+"""What to do about what the system refuses a program that asks for a file or a process; what is asked of the kernel's network knows itself."""
 
 
 class RelayedError(CniError):

@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass
 
 from cni import config, dispatch, results
-from cni.errors import CniError, Code, RelayedError, quoted
+from cni.errors import SYSTEM_REMEDIES, CniError, Code, RelayedError, quoted
 from cni.types import Result
 
 TYPE_CHECKING = False
@@ -166,7 +166,7 @@ def _content(descriptor: int) -> bytes:
 
 
 def _remedy(refused: OSError) -> str:
-    return REMEDIES.get(refused.errno or 0, "")
+    return REMEDIES.get(refused.errno or 0) or SYSTEM_REMEDIES.get(refused.errno or 0, "")
 
 
 def _result(plugin: str, stdout: bytes, version: str) -> Result:

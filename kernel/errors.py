@@ -13,15 +13,6 @@ GONE = frozenset({errno.ENODEV, errno.ENXIO, errno.ENOENT, errno.ESRCH, errno.EA
 UNSUPPORTED = frozenset({errno.ENOPKG, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT})
 """What is answered when the kernel lacks the feature, or the program that would ask for it is not installed."""
 
-HINTS = {
-    errno.EPERM: "run this as root, or with CAP_NET_ADMIN in the user namespace that owns the network namespace",
-    errno.EACCES: "run this as root, or with CAP_NET_ADMIN in the user namespace that owns the network namespace",
-    errno.EOPNOTSUPP: "the running kernel lacks this feature: load its module or enable it in the kernel's configuration",
-    errno.EROFS: "/proc/sys is read-only here: set the value outside this container",
-    errno.ENOPKG: "install the package that provides this program",
-}
-"""Remedies for refusals that have the same cause whatever was asked."""
-
 
 class KernelError(OSError):
     """A refusal: `errno`, `what` was asked, in words; str() is both with the kernel's reason, without a number."""
@@ -52,7 +43,10 @@ class KernelError(OSError):
     @property
     def hint(self) -> str:
         """What to do about it, or the empty string."""
-        return HINTS.get(self.errno or 0, "")
+        from kernel import remedies  # noqa: PLC0415 - what nobody refuses costs no table
+
+        row = remedies.row(self.errno or 0, str(self))
+        return row.remedy if row else ""
 
 
 class NamespaceGone(KernelError):  # noqa: N818 - the name says what is true; DEL catches it and goes on

@@ -23,6 +23,8 @@ IGNORED_BY_PYTHON = (13, 25)
 SPOKEN = (
     *(errno.ENOENT, errno.EEXIST, errno.EPERM, errno.EACCES, errno.EBUSY),
     *(errno.EOPNOTSUPP, errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT, errno.EINVAL),
+    *(errno.ENOMEM, errno.ENOBUFS, errno.ENOSPC, errno.ENFILE, errno.EMFILE, errno.EROFS, errno.EAGAIN, errno.EMLINK),
+    *(errno.ENOPROTOOPT, errno.ELOOP, errno.ERANGE),
 )
 """Errors recognised by their text: these programs report only 1 or 2 as exit code."""
 

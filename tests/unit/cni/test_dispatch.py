@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cni import dispatch
-from cni.errors import CniError, Code, RelayedError
+from cni.errors import SYSTEM_REMEDIES, CniError, Code, RelayedError
 from cni.program import Program
 from cni.skel import run
 from cni.types import Address, Interface, Result
@@ -267,6 +267,7 @@ class HintingError(KernelError):
 
 
 BUSY = CniError(Code.TRY_AGAIN_LATER, "busy", "wait")
+DISK = SYSTEM_REMEDIES[errno.ENOSPC]
 FULL = OSError(errno.ENOSPC, "No space left on device", "/var/lib/cni/networks/net/10.1.0.5")
 
 
@@ -276,7 +277,7 @@ FULL = OSError(errno.ENOSPC, "No space left on device", "/var/lib/cni/networks/n
         (BUSY, 11, "busy", "wait"),
         (CniError(7, "bad"), 7, "bad", ""),
         (CniError(4711, "odd"), 4711, "odd", ""),
-        (FULL, 5, "No space left on device: /var/lib/cni/networks/net/10.1.0.5", ""),
+        (FULL, 5, f"No space left on device: {FULL.filename}", DISK),
         (PermissionError(errno.EACCES, "Permission denied", "/run"), 5, "Permission denied: /run", "run it as root"),
         (OSError("no errno"), 5, "no errno", ""),
         (KernelError(17, "File exists"), 100, "creating veth vethab12: File exists", ""),
@@ -287,14 +288,14 @@ FULL = OSError(errno.ENOSPC, "No space left on device", "/var/lib/cni/networks/n
             "run this as root",
         ),
         (ExceptionGroup("all", [BUSY]), 11, "busy", "wait"),
-        (ExceptionGroup("all", [BUSY, FULL]), 11, f"busy; No space left on device: {FULL.filename}", "wait"),
+        (ExceptionGroup("all", [BUSY, FULL]), 11, f"busy; No space left on device: {FULL.filename}", f"wait; {DISK}"),
         (
             ExceptionGroup(
                 "all", [FULL, ExceptionGroup("in", [BUSY, CniError(7, "bad", "wait"), CniError(3, "gone", "fix")])]
             ),
             5,
             f"No space left on device: {FULL.filename}; busy; bad; gone",
-            "wait; fix",
+            f"{DISK}; wait; fix",
         ),
     ],
 )
