@@ -9,8 +9,12 @@ set -eu
 # flanneld is built without Tencent's cloud: that SDK is not in every module proxy, and no test goes there.
 # nerdctl is built without a file of its own tests that lies among the program's: it needs a module that is published nowhere.
 TABLE='flanneld github.com/flannel-io/flannel v0.28.9 . github.com/flannel-io/flannel/pkg/backend/tencentvpc
-portmap github.com/containernetworking/plugins v1.9.0 plugins/meta/portmap -
-firewall github.com/containernetworking/plugins v1.9.0 plugins/meta/firewall -
+bridge github.com/containernetworking/plugins v1.9.1 plugins/main/bridge -
+host-local github.com/containernetworking/plugins v1.9.1 plugins/ipam/host-local -
+portmap github.com/containernetworking/plugins v1.9.1 plugins/meta/portmap -
+firewall github.com/containernetworking/plugins v1.9.1 plugins/meta/firewall -
+bandwidth github.com/containernetworking/plugins v1.9.1 plugins/meta/bandwidth -
+tuning github.com/containernetworking/plugins v1.9.1 plugins/meta/tuning -
 cnitool github.com/containernetworking/cni v1.3.0 cnitool -
 nerdctl github.com/containerd/nerdctl/v2 v2.3.5 cmd/nerdctl cmd/nerdctl/helpers/testing_linux.go'
 

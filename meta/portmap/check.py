@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from meta.portmap.plan import Publication
 
 
-def check(plan: Publication, backend: str, host: Network) -> None:
-    """Raise CniError 102 naming every rule of `plan` that does not stand in `backend`."""
-    missing = (_missing_modern if backend == "nftables" else _missing_legacy)(plan)
+def check(plan: Publication, backend: str, host: Network, *, ours: bool) -> None:
+    """Raise CniError 102 naming every rule of `plan` that does not stand in `backend`.
+
+    Of an attachment that is not `ours`, for nothing is remembered of it, only what the reference makes has to stand.
+    """
+    missing = _missing_modern(plan) if backend == "nftables" else _missing_legacy(plan, ours=ours)
     device = ports.localnet_device(plan, host)
     if device and sysctl.read(ports.localnet_key(device)) != "1":
         missing.append(f"sysctl {ports.localnet_key(device)} = 1")
@@ -31,12 +34,12 @@ def check(plan: Publication, backend: str, host: Network) -> None:
         )
 
 
-def _missing_legacy(plan: Publication) -> list[str]:
+def _missing_legacy(plan: Publication, *, ours: bool) -> list[str]:
     missing = []
     for side in plan.sides:
         rules = legacy.missing(plan, side, ports.read_legacy(side.family))
         missing += [f"{_program(side.family)} -t {legacy.TABLE} {_shown(rule)}" for rule in rules]
-    if plan.from_loopback and not ports.guarded():
+    if ours and plan.from_loopback and not ports.guarded():
         missing.append(f"iptables -t {legacy.MARTIANS_TABLE} {_shown(legacy.MARTIANS)}")
     return missing
 

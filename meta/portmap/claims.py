@@ -56,13 +56,14 @@ def evicted(plan: Publication, present: Iterable[Published], is_dead: Callable[[
     `is_dead` tells it of a mark. Raises CniError 103 when a mapping of `plan` is another container's, which nothing proves dead.
     """
     targets = {side.target for side in plan.sides}
+    wished = _by_port(plan)
     gone: set[Holder] = set()
     for each in present:
         if each.holder in gone:
             continue
         if each.holder.mark == plan.owner.mark or each.target in targets:
             gone.add(each.holder)
-        elif wanted := _clash(plan, each):
+        elif wanted := _clash(wished, each):
             if each.holder.mark and is_dead(each.holder.mark):
                 gone.add(each.holder)
             elif not each.holder.is_of(plan.owner.container_id):  # runtimes publish on each network; the first serves
@@ -70,12 +71,22 @@ def evicted(plan: Publication, present: Iterable[Published], is_dead: Callable[[
     return frozenset(gone)
 
 
-def _clash(plan: Publication, present: Published) -> PortMapping | None:
-    """Return the mapping of `plan` that packets for `present` would also match."""
-    for wanted in plan.of_family(present.target.version):
-        same_port = (wanted.protocol, wanted.host_port) == (present.protocol, present.port)
-        everywhere = None in (wanted.only_at, present.host_ip)
-        if same_port and present.target.version in plan.families and (everywhere or wanted.only_at == present.host_ip):
+Ports = dict[tuple[int, str, int], list["PortMapping"]]
+"""Mappings by IP version, protocol and port of the host."""
+
+
+def _by_port(plan: Publication) -> Ports:
+    found: Ports = {}
+    for family in plan.families:
+        for each in plan.of_family(family):
+            found.setdefault((family, each.protocol, each.host_port), []).append(each)
+    return found
+
+
+def _clash(wished: Ports, present: Published) -> PortMapping | None:
+    """Return the wished mapping that packets for `present` would also match."""
+    for wanted in wished.get((present.target.version, present.protocol, present.port), ()):
+        if None in (wanted.only_at, present.host_ip) or wanted.only_at == present.host_ip:
             return wanted
     return None
 

@@ -49,7 +49,7 @@ def check_attachment(request: Request) -> None:
         remembered = memory.recall(settings.data_dir, wanted.owner.mark)
         backend = settings.backend or (remembered.backend if remembered else ports.choose(""))
         with Network() as host:
-            check.check(wanted, backend, host)
+            check.check(wanted, backend, host, ours=remembered is not None)
 
 
 def delete(request: Request) -> None:

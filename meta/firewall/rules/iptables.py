@@ -14,7 +14,7 @@ from cni.owner import network_mark
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from cni.owner import Owner
     from cni.types import IPAddress
@@ -29,6 +29,7 @@ FIRST, SECOND = "CNI-ISOLATION-STAGE-1", "CNI-ISOLATION-STAGE-2"
 FRAME = "CNI firewall plugin rules"
 ADMIN = "CNI firewall plugin admin overrides"
 EITHER = "same-bridge|isolated"
+SAME = "same-bridge"
 PUBLISHED = "CNI firewall plugin rules (ingressPolicy: published ports pass)"
 
 MARK = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}(?=, net: )")
@@ -49,10 +50,19 @@ def addition(plan: Passage, family: int, existing: Sequence[Rule]) -> list[Rule]
 
 
 def missing(plan: Passage, family: int, existing: Sequence[Rule]) -> list[Rule]:
-    """Return the rules of one family, shared ones included, that do not stand."""
+    """Return the rules of one family, shared ones included, that do not stand.
+
+    An attachment whose rules the reference made is whole with those: what we do beyond it is not looked for.
+    """
     present = {_meaning(rule) for rule in existing}
-    wanted = [*_entries(plan), *own_rules(plan, family), *(_policy_rules(plan) if plan.bridge else ())]
-    return [rule for rule in wanted if _meaning(rule) not in present]
+    own = own_rules(plan, family)
+    policy = _policy_rules(plan) if plan.bridge else []
+    bare = [rule for address in plan.of_family(family) for rule in _pair(address, ())]
+    if not _marked(existing, plan.owner.mark.__eq__) and any(_meaning(rule) in present for rule in bare):
+        own, policy = bare, [rule for rule in policy if PUBLISHED not in rule]
+        # until it had the policy isolated (1.2), the reference named the other in every comment
+        present |= {_meaning(word.replace(SAME, EITHER) for word in rule) for rule in existing if rule[-1] != "ACCEPT"}
+    return [rule for rule in (*_entries(plan), *own, *policy) if _meaning(rule) not in present]
 
 
 def removal(owner: Owner, family: int, known: Collection[IPAddress], existing: Sequence[Rule]) -> list[Rule]:
@@ -159,6 +169,6 @@ def _deletion(rule: Rule) -> Rule:
     return ("-D", *rule[1:])
 
 
-def _meaning(rule: Rule) -> Rule:
+def _meaning(rule: Iterable[str]) -> Rule:
     """Return a rule's words in an order that no version of iptables decides."""
     return tuple(sorted(rule))

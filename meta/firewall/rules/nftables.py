@@ -142,11 +142,9 @@ def _rules(existing: Objects) -> list[Mapping[str, Any]]:
 
 def _is(wanted: Command, present: Mapping[str, Any]) -> bool:
     rule = wanted["add"]["rule"]
-    return (rule["chain"], rule.get("comment"), [_plain(each) for each in rule["expr"]]) == (
-        present["chain"],
-        present.get("comment"),
-        [_plain(each) for each in present["expr"]],
-    )
+    if (rule["chain"], rule.get("comment")) != (present["chain"], present.get("comment")):  # nearly all end here
+        return False
+    return [_plain(each) for each in rule["expr"]] == [_plain(each) for each in present["expr"]]
 
 
 def _plain(value: Any) -> Any:

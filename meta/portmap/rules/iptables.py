@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from dataclasses import replace
 from hashlib import sha512
 
 from cni import addresses
@@ -92,12 +93,25 @@ def addition(plan: Publication, side: Side, existing: Sequence[Rule], gone: Coll
 
 
 def missing(plan: Publication, side: Side, existing: Sequence[Rule]) -> list[Rule]:
-    """Return the rules of `side`, shared ones included, that do not stand."""
+    """Return the rules of `side`, shared ones included, that do not stand.
+
+    An interface other than the first is whole with rules in the reference's chain too, where that has made them.
+    """
     present = _meanings(existing)
+    declared = {rule[1] for rule in existing if rule[0] == "-N"}
+    if chain_name(plan.owner) not in declared and shared_chain_name(plan.owner) in declared:
+        plan = replace(plan, owner=replace(plan.owner, ifname=FIRST))
     shared = [rule for rule in _shared(plan, ()) if rule[0] != "-N"]
     plain = [rule for rule in (*shared, *container_rules(plan, side)) if _meaning(rule) not in present]
-    listed = [sorted(rule) for rule in existing if rule[:2] == ("-A", DNAT)]
-    return plain + [rule for rule in entry_rules(plan, side) if not any(_within(rule, each) for each in listed)]
+    entries: dict[tuple[str, str], list[Rule]] = {}
+    for rule in existing:
+        if rule[:2] == ("-A", DNAT) and "--dports" in rule[:-1]:
+            entries.setdefault(_entry(rule), []).append(rule)
+    return plain + [
+        rule
+        for rule in entry_rules(plan, side)
+        if not any(_within(rule, each) for each in entries.get(_entry(rule), ()))
+    ]
 
 
 def removal(owner: Owner, existing: Sequence[Rule], known: Collection[IPAddress] | None) -> list[Rule]:
@@ -200,7 +214,8 @@ def _shared(plan: Publication, existing: Sequence[Rule]) -> list[Rule]:
 
 def _removal(chains: Iterable[str], existing: Sequence[Rule]) -> list[Rule]:
     """Delete all that jumps to the chains, then the chains with whatever they hold."""
-    there = [chain for chain in dict.fromkeys(chains) if ("-N", chain) in existing]
+    declared = {rule[1] for rule in existing if rule[0] == "-N"}
+    there = {chain: None for chain in chains if chain in declared}
     jumps = [rule for rule in existing if rule[0] == "-A" and _target(rule) in there and rule[1] not in there]
     empty = (("-F", chain) for chain in there)
     return [*(("-D", *rule[1:]) for rule in jumps), *empty, *(("-X", chain) for chain in there)]
@@ -242,7 +257,12 @@ def _meanings(existing: Iterable[Rule]) -> frozenset[tuple[str, ...]]:
     return frozenset(_meaning(rule) for rule in existing if rule[0] == "-A")
 
 
-def _within(rule: Rule, listed: list[str]) -> bool:
+def _entry(rule: Rule) -> tuple[str, str]:
+    """Return what tells most entry rules apart: the ports, and the chain they lead to."""
+    return rule[rule.index("--dports") + 1], _target(rule)
+
+
+def _within(rule: Rule, listed: Rule) -> bool:
     """Tell whether every word of `rule` is listed: conditions may be spelled anew, so only ours are looked for."""
     plain = rule[: rule.index("--dports") + 2] + rule[-2:]
     left = list(listed)

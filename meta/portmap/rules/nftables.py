@@ -8,6 +8,7 @@ Pure: builds and reads libnftables JSON; must not run nft.
 
 from __future__ import annotations
 
+import json
 import re
 from ipaddress import ip_address
 
@@ -43,6 +44,8 @@ HOOKS = {
     MARTIANS: {"type": "filter", "hook": "prerouting", "prio": -300, "policy": "accept"},
 }
 
+TRANSLATED: Command = {"match": {"op": "in", "left": {"ct": {"key": "status"}}, "right": "dnat"}}
+
 MARK = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}(?=, net: )")
 NAMES = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}, net: (\S+), if: (\S+), id: (\S*)")
 
@@ -52,22 +55,36 @@ def addition(plan: Publication, side: Side, existing: Objects, gone: Collection[
 
     The table has to be there.
     """
+    doomed = {plan.owner.mark, *(each.key for each in gone)}
     return [
-        *_removal(side.family, existing, lambda mark: mark == plan.owner.mark or mark in {each.key for each in gone}),
+        *_removal(side.family, existing, doomed.__contains__),
         *_frame(plan, side.family, existing),
         *own_rules(plan, side),
     ]
 
 
 def missing(plan: Publication, side: Side, existing: Objects) -> list[Command]:
-    """Return the rules of `side`, shared ones included, that do not stand."""
+    """Return the rules of `side`, shared ones included, that do not stand.
+
+    An attachment whose rules the reference made is whole with those: what we do beyond it is not looked for.
+    """
     family, present = FAMILIES[side.family], _rules(existing)
-    frame = [_rule(family, chain, *expression) for chain, rules in _contents(plan, side.family) for expression in rules]
+    theirs = any(rule.get("comment") == plan.owner.container_id for rule in _own(existing))
+    shared = [(chain, rules) for chain, rules in _contents(plan, side.family) if not (theirs and chain == MARTIANS)]
+    frame = [_rule(family, chain, *expression) for chain, rules in shared for expression in rules]
     own = [_unconditioned(rule, side) for rule in own_rules(plan, side)]
+    if theirs:
+        own = [_reference_rule(rule, plan.owner) for rule in own if TRANSLATED not in rule["add"]["rule"]["expr"]]
+    standing = _endings(present, {len(wanted["add"]["rule"]["expr"]) for wanted in own})
     return [
         *(wanted for wanted in frame if not any(_is(wanted, rule) for rule in present)),
-        *(wanted for wanted in own if not any(_ends(wanted, rule) for rule in present)),
+        *(wanted for wanted in own if _meaning(wanted["add"]["rule"]) not in standing),
     ]
+
+
+def _reference_rule(command: Command, owner: Owner) -> Command:
+    """Return a rule of ours as the reference writes it: its comment is the container's id alone."""
+    return {"add": {"rule": {**command["add"]["rule"], "comment": owner.container_id}}}
 
 
 def removal(owner: Owner, family: int, existing: Objects, known: Collection[IPAddress] | None) -> list[Command]:
@@ -167,8 +184,7 @@ def _masqueraded(plan: Publication, side: Side) -> list[list[Command]]:
     family, network = FAMILIES[side.family], side.address.network
     sources = [str(side.target), *(["127.0.0.1"] if side.family == 4 else [])]
     neighbours = _payload(family, "saddr", {"prefix": {"addr": str(network.network_address), "len": network.prefixlen}})
-    translated = {"match": {"op": "in", "left": {"ct": {"key": "status"}}, "right": "dnat"}}
-    return [*([_payload(family, "saddr", source)] for source in sources), [neighbours, translated]]
+    return [*([_payload(family, "saddr", source)] for source in sources), [neighbours, TRANSLATED]]
 
 
 def _frame(plan: Publication, family: int, existing: Objects) -> Iterator[Command]:
@@ -256,15 +272,26 @@ def _destinations(rule: Mapping[str, Any]) -> set[str]:
 
 
 def _is(wanted: Command, present: Mapping[str, Any]) -> bool:
-    return len(wanted["add"]["rule"]["expr"]) == len(present["expr"]) and _ends(wanted, present)
-
-
-def _ends(wanted: Command, present: Mapping[str, Any]) -> bool:
-    """Tell whether a present rule is the wanted one, but for matches in front of it."""
     rule = wanted["add"]["rule"]
-    own = (rule["chain"], rule.get("comment"), [_plain(each) for each in rule["expr"]])
-    tail = [_plain(each) for each in present["expr"][-len(rule["expr"]) :]]
-    return own == (present["chain"], present.get("comment"), tail)
+    if rule["chain"] != present["chain"] or len(rule["expr"]) != len(present["expr"]):
+        return False
+    return _meaning(rule) == _meaning(present)
+
+
+def _endings(present: Sequence[Mapping[str, Any]], lengths: Collection[int]) -> frozenset[tuple[str, str | None, str]]:
+    """Return what the rules mean without matches in front of it, for so many statements at their end."""
+    return frozenset(
+        _meaning({**rule, "expr": rule["expr"][-length:]})
+        for rule in present
+        for length in lengths
+        if length <= len(rule["expr"])
+    )
+
+
+def _meaning(rule: Mapping[str, Any]) -> tuple[str, str | None, str]:
+    """Return what a rule says, in an order that no version of nft decides."""
+    statements = json.dumps([_plain(each) for each in rule["expr"]], sort_keys=True)
+    return rule["chain"], rule.get("comment"), statements
 
 
 def _plain(value: Any) -> Any:
