@@ -24,14 +24,16 @@ from kernel.entries import Link
 from kernel.errors import KernelError
 from kernel.network import Network
 from overlay import carriers
-from overlay.backends import Desired, udp
+from overlay.backends import Desired, IPNetwork, udp
 from overlay.enforcing import Enforcer
 from overlay.errors import Refused, Unavailable
 from overlay.estate import Estate, Record
+from overlay.isolating import Isolation
 from overlay.leasefile import LeaseFile
 from overlay.leases import Lease
 from overlay.leftovers import Leftovers
 from overlay.logs import Log
+from overlay.roster import Roster
 
 PATIENCE = 10.0
 """Seconds the store has to take the lease back."""
@@ -117,7 +119,9 @@ def steps(found: Survey, file: LeaseFile, kernel: Network) -> Iterator[Step]:
     if told := ", ".join(_made(made)):
         yield Step(told, partial(_clear, kernel, record, file))
     if made.rules or found.lease is not None:
-        yield Step("tulled's rules in the firewall", _unfilter)
+        said: list[IPNetwork] = [*found.lease.networks, *found.lease.ipv6_networks] if found.lease else []
+        networks = frozenset([*said, *(network for network, _, _ in made.rules)])
+        yield Step("tulled's rules in the firewall", partial(_unfilter, networks, file.path))
     if (own := _own(found)) is not None and own.ttl is not None:
         yield Step(f"the lease of {own.subnet} in {found.settings.store}", partial(_give_back, found, own, kernel))
 
@@ -137,8 +141,13 @@ def _clear(kernel: Network, record: Record, file: LeaseFile) -> list[str]:
     return failed
 
 
-def _unfilter() -> list[str]:
-    problem = Enforcer().enforce((), None, frozenset({4, 6})).problem
+def _unfilter(networks: frozenset[IPNetwork], lease_file: str) -> list[str]:
+    """Take away the rules of these networks, and what keeps them apart from others of this host; those stay apart."""
+    problem = Enforcer().enforce((), None, networks).problem
+    try:
+        Isolation(Roster(boot.current().decode())).leave(lease_file)
+    except Unavailable as refused:
+        return [problem, str(refused)] if problem else [str(refused)]
     return [problem] if problem else []
 
 

@@ -9,15 +9,19 @@ import errno
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from kernel import tools
 from kernel.errors import KernelError
 from kernel.namespaces import Namespace
 
+IPNetwork = IPv4Network | IPv6Network
 PROGRAMS = {4: "iptables", 6: "ip6tables"}
 WORD = re.compile(r"[A-Za-z0-9_./:!,-]+")
 COMMENT = re.compile(r"[A-Za-z0-9_./:, -]{1,255}")
 COUNTERS = re.compile(r"^\[[0-9]+:[0-9]+\] ")
+SUBJECT = re.compile(r"-A \S+ (?:! )?(?:-s ([0-9a-f.:/]+)|-d ([0-9a-f.:/]+))(?: |$)")
+"""How a rule begins that is about a network: by source, which iptables lists first, or by destination."""
 LOCKED = 4
 """The exit code for a resource problem: the lock is held."""
 
@@ -28,6 +32,9 @@ class Chain:
 
     `rules` are what follows `-A name` in iptables-save's spelling and order, without the comment, one word an entry,
     target last: `("-s", "10.42.0.0/16", "-j", "ACCEPT")`. Each gets the comment before its `-j`.
+
+    With `networks` the chain is shared with other programs: ours are the rules about one of these networks, or a part of it, and
+    nothing else is moved or removed. A rule about no network is everybody's: it has to stand before ours, whoever wrote it.
     """
 
     table: str
@@ -36,6 +43,15 @@ class Chain:
     comment: str
     rules: tuple[tuple[str, ...], ...]
     first: bool = False
+    networks: frozenset[IPNetwork] | None = None
+
+    def owns(self, line: str) -> bool:
+        """Tell whether a rule, as iptables lists it, is ours: by the source it is about, else by the destination."""
+        if self.networks is None:
+            return True
+        subject = SUBJECT.match(line)
+        network = ip_network(subject[1] or subject[2]) if subject and (subject[1] or subject[2]) else None
+        return network is not None and any(_within(network, one) for one in self.networks)
 
     def lines(self) -> list[str]:
         """Return the rules as iptables lists them."""
@@ -221,11 +237,13 @@ def settle(
     kept: Sequence[Chain],
     gone: Sequence[Chain] = (),
     namespace: Namespace | None = None,
+    *,
+    change: bool = True,
 ) -> tuple[str, ...]:
     """Have the chains of `kept` hold exactly their rules and be jumped to once, and those of `gone` not be there.
 
     `tables` is what `saved` said just now. All changes are one iptables-restore; return the names of the chains that had
-    to change. Raises KernelError, ENOPKG when iptables is not installed.
+    to change, or would have with `change` False. Raises KernelError, ENOPKG when iptables is not installed.
     """
     changes: dict[str, list[str]] = {}
     names = []
@@ -236,28 +254,58 @@ def settle(
         if wanted:
             changes.setdefault(chain.table, []).extend(wanted)
             names.append(chain.name)
-    if names:
+    if names and change:
         document = [line for table, lines in changes.items() for line in (f"*{table}", *lines, "COMMIT")]
         _run_restore(family, document, f"chain {' and '.join(names)}", namespace)
     return tuple(names)
 
 
 def _repair(found: Sequence[str], chain: Chain) -> list[str]:
-    jumps = _jumps(found, chain)
-    lines = [line for line in found if line.startswith(f"-A {chain.name} ")]
+    jumps = [line for line in _jumps(found, chain) if chain.networks is None or line == chain.jump()]
     placed = jumps == [chain.jump()] and (not chain.first or _leads(found, chain))
-    if placed and lines == chain.lines() and _present(found, chain):
-        return []
     place = "-I" if chain.first else "-A"
     again = [] if placed else [*(_undone(line) for line in jumps), chain.jump().replace("-A", place, 1)]
-    return [f":{chain.name} - [0:0]", *chain.lines(), *again]
+    contents = _refilled(found, chain)
+    if _present(found, chain) and not (again or contents):
+        return []
+    if chain.networks is not None:  # `:NAME` would empty what another one made meanwhile; `-N` is refused then
+        return [*([] if _present(found, chain) else [f"-N {chain.name}"]), *contents, *again]
+    return [*([_empty(chain)] if contents or not _present(found, chain) else []), *contents, *again]
+
+
+def _refilled(found: Sequence[str], chain: Chain) -> list[str]:
+    """Give what brings our rules of a chain to what is wanted: all of them again at its end, unless they are there, in order."""
+    lines = _held(found, chain)
+    if chain.networks is None:
+        return [] if lines == chain.lines() else chain.lines()
+    own, common = ([line for line in chain.lines() if chain.owns(line) is mine] for mine in (True, False))
+    held = [line for line in lines if chain.owns(line)]
+    before = lines[: lines.index(held[0])] if held else lines
+    if held == own and all(line in before for line in common):
+        return []
+    return [*map(_undone, held), *(line for line in common if line not in lines), *own]
 
 
 def _removal(found: Sequence[str], chain: Chain) -> list[str]:
-    """Give what removes every jump to a chain, and the chain with whatever it holds."""
+    """Give what removes our rules of a chain, and if none of anybody else's is left, every jump to it and the chain."""
     if not _present(found, chain):
         return []
-    return [f":{chain.name} - [0:0]", *(_undone(line) for line in _jumps(found, chain)), f"-X {chain.name}"]
+    if any(not chain.owns(line) and SUBJECT.match(line) for line in _held(found, chain)):
+        return [_undone(line) for line in _held(found, chain) if chain.owns(line)]
+    return [_empty(chain), *(_undone(line) for line in _jumps(found, chain)), f"-X {chain.name}"]
+
+
+def _held(found: Sequence[str], chain: Chain) -> list[str]:
+    return [line for line in found if line.startswith(f"-A {chain.name} ")]
+
+
+def _empty(chain: Chain) -> str:
+    """Give the line that makes a chain, or empties it."""
+    return f":{chain.name} - [0:0]"
+
+
+def _within(network: IPNetwork, other: IPNetwork) -> bool:
+    return network.version == other.version and network.subnet_of(other)  # type: ignore[arg-type]
 
 
 def _present(found: Sequence[str], chain: Chain) -> bool:

@@ -18,6 +18,7 @@ from kernel.errors import KernelError, NamespaceGone
 
 NS_GET_NSTYPE = 0xB703  # linux/nsfs.h
 CLONE_NEWNET = 0x40000000  # linux/sched.h
+SO_NETNS_COOKIE = 71  # asm-generic/socket.h
 OWN = "/proc/thread-self/ns/net"
 _LOST = 70  # exit code of a process that could not come home (sysexits.h: internal software error)
 
@@ -111,6 +112,21 @@ def _is_network(fd: int) -> bool:
 def current() -> Namespace:
     """Open the network namespace of the calling thread; KernelError without /proc."""
     return open_path(OWN)
+
+
+def cookie() -> int:
+    """Return the number that the calling thread's network namespace has, and no other one until the host starts anew.
+
+    Before Linux 5.14, which brought it, the namespace's inode, that a later namespace may have again.
+    """
+    import socket  # noqa: PLC0415 - no program on a container's way asks for this
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as asking:
+        try:
+            return int.from_bytes(asking.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8), sys.byteorder)
+        except OSError:
+            with current() as here:
+                return here.identity[1]
 
 
 @contextmanager

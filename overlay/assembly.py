@@ -27,11 +27,13 @@ from overlay.estate import Record
 from overlay.firewall import Rules
 from overlay.ground import Ground, Stand
 from overlay.interfaces import Wish
+from overlay.isolating import Isolation
 from overlay.keeper import Keeper
 from overlay.leasefile import LeaseFile
 from overlay.leftovers import Leftovers
 from overlay.logs import Log
 from overlay.network import NetworkConfig
+from overlay.roster import Roster
 from overlay.settings import Settings
 from overlay.stores import Store, etcd_names
 from overlay.stores.file import FileStore
@@ -56,7 +58,9 @@ class Shared:
 
 def share(chosen: Settings, stack: ExitStack, chance: Chance, clock: Clock) -> Shared:
     """Make what the networks of these settings have in common."""
-    return Shared(chance, clock, Keeper(Enforcer(), _firewall_events(stack), chosen.iptables_resync), Register())
+    apart = Isolation(Roster(clock.boot))
+    keeper = Keeper(Enforcer(), _firewall_events(stack), chosen.iptables_resync, apart)
+    return Shared(chance, clock, keeper, Register())
 
 
 async def assemble(chosen: Settings, stack: ExitStack, shared: Shared, listener: Listener, log: Log) -> Daemon:

@@ -197,6 +197,8 @@ class Daemon:
         upkeep = self._upkeep
         desired = upkeep.plan(own, self._peers.others(own.subnet, own.attributes.public_ip))
         await self._firewall(own, desired)
+        if upkeep.exposed:
+            return  # no device before its network is kept apart from the others
         if not trusting:
             upkeep.clear(own, desired)
         mtu = upkeep.tunnels(desired, trusting=trusting)
@@ -228,8 +230,8 @@ class Daemon:
     async def _firewall(self, own: Lease, desired: Desired) -> None:
         """Have rules and guard kept when they are other ones than before; between that, the keeper looks by itself."""
         upkeep = self._upkeep
-        ward = Ward(upkeep.rules(own), upkeep.guard(desired), upkeep.firewall)
-        if ward != self._ward or {"firewall", "tunnel guard"} & upkeep.progress.failed.keys():
+        ward = Ward(upkeep.rules(own), upkeep.guard(desired), upkeep.firewall, upkeep.lease_file)
+        if ward != self._ward or {"firewall", "tunnel guard", "isolation"} & upkeep.progress.failed.keys():
             self._ward = ward
             await self._outside.keeper.keep(self._outside.name, ward)
 

@@ -14,6 +14,7 @@ from kernel.errors import KernelError
 from kernel.iptables import Chain
 from overlay import firewall, guard, nftables
 from overlay import iptables as spelling
+from overlay.backends import IPNetwork
 from overlay.firewall import Plan, Rules
 from overlay.nftables import Json
 
@@ -29,13 +30,14 @@ T = TypeVar("T")
 class Outcome:
     """What keeping the rules changed, and what could not be: of the rules, and of the tunnel's guard.
 
-    `notice` says when another tool is used than the network config asks for.
+    `notice` says when another tool is used than the network config asks for; `exposed` which networks are not kept apart.
     """
 
     changed: tuple[str, ...]
     problem: str
     unguarded: str = ""
     notice: str = ""
+    exposed: str = ""
 
 
 class Enforcer:
@@ -44,7 +46,7 @@ class Enforcer:
     def __init__(self) -> None:
         self._fully_random = True
         self._usable: dict[tuple[str, int], bool] = {}
-        self._cleaned: set[int] = set()
+        self._cleaned: set[IPNetwork] = set()
         self._legacy: dict[int, bool] = {}
 
     @property
@@ -53,16 +55,16 @@ class Enforcer:
         return not any(self._legacy.values())
 
     def enforce(
-        self, wanted: Sequence[Rules], wish: guard.Wish | None = None, gone: frozenset[int] = frozenset()
+        self, wanted: Sequence[Rules], wish: guard.Wish | None = None, gone: frozenset[IPNetwork] = frozenset()
     ) -> Outcome:
-        """Bring all families and the guard in line, each whatever became of the others; take away the rules of `gone` ones."""
+        """Bring all families and the guard in line, each whatever became of the others; take away the rules of `gone` networks."""
         changed: list[str] = []
         problems: list[str] = []
         notices: list[str] = []
-        for version in sorted({one.network.version for one in wanted} | gone):
+        for version in sorted({one.network.version for one in wanted} | {one.version for one in gone}):
             try:
                 mine = [one for one in wanted if one.network.version == version]
-                changed += self._family(version, mine, notices)
+                changed += self._family(version, mine, notices, [one for one in gone if one.version == version])
             except KernelError as problem:
                 problems.append(_reason(problem))
                 self._usable.clear()  # whatever was true of the tools may not be any more
@@ -80,20 +82,26 @@ class Enforcer:
         except KernelError as problem:
             return Outcome((), "", _bare(problem))
 
-    def _family(self, version: int, wanted: Sequence[Rules], notices: list[str]) -> list[str]:
+    def _family(
+        self, version: int, wanted: Sequence[Rules], notices: list[str], gone: Sequence[IPNetwork]
+    ) -> list[str]:
         changed = []
         if wanted and sysctl.ensure(FORWARDING[version], "1"):
             changed.append(f"turning on {FORWARDING[version]}")
         tools = [self._tool(version, one, notices) for one in wanted]
+        ours = [*(one.network for one in wanted), *gone]  # a network that has the other tool now left rules in this one
         chosen = {
-            tool: firewall.plan(version, [one for one, its in zip(wanted, tools, strict=True) if its == tool])
+            tool: firewall.plan(version, [one for one, its in zip(wanted, tools, strict=True) if its == tool], ours)
             for tool in (NFTABLES, IPTABLES)
         }
         chosen = {
             tool: replace(one, fully_random=one.fully_random and self._fully_random) for tool, one in chosen.items()
         }
         changed += self._in_nftables(chosen[NFTABLES], wanted=NFTABLES in tools)
-        return [*changed, *self._in_iptables(chosen[IPTABLES], chosen[NFTABLES])]
+        try:
+            return [*changed, *self._in_iptables(chosen[IPTABLES], chosen[NFTABLES])]
+        except KernelError:  # perhaps another daemon was faster between our look and our change
+            return [*changed, *self._in_iptables(chosen[IPTABLES], chosen[NFTABLES])]
 
     def _tool(self, version: int, rules: Rules, notices: list[str]) -> str:
         """Choose as the network config does, unless only the other tool is there."""
@@ -113,21 +121,22 @@ class Enforcer:
         return self._usable[key]
 
     def _in_nftables(self, plan: Plan, *, wanted: bool) -> list[str]:
-        """Have the table hold the plan; where no network wants nftables, take a table of an earlier start away, once."""
+        """Have the table hold the plan; where no network wants nftables, take what an earlier start left there away, once."""
+        if not wanted and (plan.networks <= self._cleaned or not self._can(NFTABLES, plan.version)):
+            return []
         family, name = nftables.family(plan.version), nftables.name(plan.version)
-        if wanted:
-            needed = not plan.empty or self._can(NFTABLES, plan.version)
-            if not needed or not nftables.differs(plan, nft.listing(family, name)):
-                return []
-            self._whichever(plan, lambda one: nft.run(nftables.transaction(one)))
-            return [f"replacing table {family} {name}"]
-        if plan.version in self._cleaned or not self._can(NFTABLES, plan.version):
+        if wanted and plan.empty and not self._can(NFTABLES, plan.version):
+            return []  # nothing is wanted, and nothing can be there
+        listing = nft.listing(family, name)
+        if not wanted:
+            self._cleaned |= plan.networks
+            nft.run(commands := nftables.removal(plan, listing))
+            return [f"removing our rules from table {family} {name}"] if commands else []
+        self._cleaned -= plan.networks
+        if not nftables.changes(plan, listing):
             return []
-        self._cleaned.add(plan.version)
-        if not nft.listing(family, name):
-            return []
-        nft.run(nftables.removal(plan.version))
-        return [f"removing table {family} {name}"]
+        self._whichever(plan, lambda one: nft.run(nftables.changes(one, listing)))
+        return [f"setting table {family} {name}"]
 
     def _in_iptables(self, plan: Plan, native: Plan) -> list[str]:
         """Have flannel's chains hold the plan, and nothing where it is empty.
@@ -149,9 +158,26 @@ class Enforcer:
 
         def settle(one: Plan) -> tuple[str, ...]:
             chains = (
-                _translating(spelling.masquerading(one)),
-                _accepting(spelling.forwarding(plans)),
-                _keeping(spelling.keeping([one, native])),
+                Chain(
+                    "nat",
+                    "FLANNEL-POSTRTG",
+                    "POSTROUTING",
+                    "flanneld masq",
+                    spelling.masquerading(one),
+                    networks=plan.networks,
+                ),
+                Chain(
+                    "filter",
+                    "FLANNEL-FWD",
+                    "FORWARD",
+                    "flanneld forward",
+                    spelling.forwarding(plans),
+                    networks=plan.networks,
+                ),
+                Chain(
+                    *("nat", "TULLE-KEEP-SOURCE", "POSTROUTING", "tulled keep-source"),
+                    *(spelling.keeping([one, native]), True, plan.networks),
+                ),
             )
             kept = [chain for chain in chains if chain.rules]
             return iptables.settle(version, tables, kept, [chain for chain in chains if not chain.rules])
@@ -168,18 +194,6 @@ class Enforcer:
         done = act(replace(plan, fully_random=False))
         self._fully_random = False
         return done
-
-
-def _translating(rules: tuple[spelling.Words, ...]) -> Chain:
-    return Chain("nat", "FLANNEL-POSTRTG", "POSTROUTING", "flanneld masq", rules)
-
-
-def _accepting(rules: tuple[spelling.Words, ...]) -> Chain:
-    return Chain("filter", "FLANNEL-FWD", "FORWARD", "flanneld forward", rules)
-
-
-def _keeping(rules: tuple[spelling.Words, ...]) -> Chain:
-    return Chain("nat", "TULLE-KEEP-SOURCE", "POSTROUTING", "tulled keep-source", rules, first=True)
 
 
 def _reason(problem: KernelError) -> str:

@@ -1,8 +1,9 @@
 """The rules that let container traffic through and out: what they are, in order, for either tool.
 
 flannel-contract.md 6.1's rules, also where nftables mode (6.2) has them wrong: the mark is tested with its mask, and a host's
-packet to a remote container is masqueraded. Several networks share the host's one set: what spares comes before what
-translates. What must come before other programs' rules is apart. overlay.nftables and overlay.iptables spell the rules. Nothing is removed at exit.
+packet to a remote container is masqueraded. Several networks share the host's one set, also with other daemons (flanneld, another
+tulled), whose rules are not touched: what is ours is known by its network. What spares comes before what translates. What must come
+before other programs' rules is apart. overlay.nftables and overlay.iptables spell the rules. Nothing is removed at exit.
 """
 
 from collections.abc import Iterable, Sequence
@@ -66,6 +67,8 @@ class Plan:
     fully_random: bool = True
     first: tuple[Rule, ...] = ()
     """What is accepted before any other program translates it: in iptables, where those programs do."""
+    networks: frozenset[IPNetwork] = frozenset()
+    """The networks whose rules are this plan's to keep, also those that want none (any more)."""
 
     @property
     def empty(self) -> bool:
@@ -73,8 +76,8 @@ class Plan:
         return not (self.masquerade or self.forward)
 
 
-def plan(version: int, wanted: Sequence[Rules]) -> Plan:
-    """Give the rules that all networks of one family together come to."""
+def plan(version: int, wanted: Sequence[Rules], networks: Iterable[IPNetwork] = ()) -> Plan:
+    """Give the rules that all networks of one family together come to; rules of `networks`, too, are ours, and go."""
     translating = [one for one in wanted if one.masquerade]
     masquerade = (
         Rule("return", marked=True),
@@ -87,6 +90,7 @@ def plan(version: int, wanted: Sequence[Rules]) -> Plan:
         tuple(rule for one in wanted if one.forward for rule in _accepts(one)),
         all(one.fully_random for one in wanted),
         tuple(rule for one in wanted if one.keep_source for rule in _kept(one)),
+        frozenset([*(one.network for one in wanted), *networks]),
     )
 
 

@@ -1,8 +1,8 @@
 """The host's one firewall for all networks of this daemon: who wants what, and when it is looked at again.
 
 Told of changes by the kernel (kernel.nft_events) it looks then, and else only seldom; where the kernel does not tell, as of
-iptables' own tables, it looks every `--iptables-resync` seconds. One look at a time, in a thread because it starts programs.
-Must not know what the rules are.
+iptables' own tables, it looks every `--iptables-resync` seconds. What keeps networks apart is looked at at once: until it is back they
+reach each other. One look at a time, in a thread because it starts programs. Must not know what the rules are.
 """
 
 import asyncio
@@ -11,58 +11,78 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from kernel.nft_events import ANY, NftEvents
+from overlay import isolation
+from overlay.backends import IPNetwork
 from overlay.enforcing import Enforcer, Outcome
+from overlay.errors import Unavailable
 from overlay.firewall import Rules
 from overlay.guard import Wish
+from overlay.isolating import Isolation
+from overlay.roster import Kept
 
 SELDOM = 12
 """How many times the interval may pass without a look while the kernel tells of changes."""
-OURS = ("flannel-ipv", "tulle-guard-", "filter", "nat")
+OURS = ("flannel-ipv", "tulle-guard-", "filter", "nat", "mangle")
 """How the tables begin that can matter: flannel's, our guards, and iptables' in nftables' form."""
+
+AT_ONCE = 0.02
+"""Seconds between two looks at what keeps networks apart while it is being changed, doubling up to the interval."""
 
 Report = Callable[[Outcome], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Ward:
-    """What one network wants, and who is told how a look at it went."""
+    """What one network wants, and who is told how a look at it went; with a lease file it is kept apart from all others."""
 
     rules: tuple[Rules, ...]
     wish: Wish | None
     report: Report
+    lease_file: str = ""
 
 
 class Keeper:
-    """Keeps the rules of every network; `events` None when the kernel tells of no changes, `interval` in seconds."""
+    """Keeps the rules of every network; `events` None when the kernel tells of no changes, `interval` in seconds.
 
-    def __init__(self, enforcer: Enforcer, events: NftEvents | None, interval: float) -> None:
-        self._enforcer, self._events, self._interval = enforcer, events, interval
+    `apart` keeps networks apart from one another, and from those of other daemons on this host.
+    """
+
+    def __init__(
+        self, enforcer: Enforcer, events: NftEvents | None, interval: float, apart: Isolation | None = None
+    ) -> None:
+        self._enforcer, self._events, self._interval, self._apart = enforcer, events, interval, apart
         self._wards: dict[str, Ward] = {}
         self._well: set[str] = set()
+        self._told: dict[str, Outcome] = {}
+        self._entered: list[Kept] = []
+        self._exposed = ""
         self._lock = asyncio.Lock()
-        self._heard = asyncio.Event()
+        self._heard, self._struck = asyncio.Event(), asyncio.Event()
 
-    def expect(self, network: str, rules: tuple[Rules, ...]) -> None:
+    def expect(self, network: str, rules: tuple[Rules, ...], lease_file: str = "") -> None:
         """Let a network's rules of an earlier start stay until it says what it wants now."""
-        self._wards.setdefault(network, Ward(rules, None, lambda _: None))
+        self._wards.setdefault(network, Ward(rules, None, lambda _: None, lease_file))
 
     async def keep(self, network: str, ward: Ward) -> None:
         """Bring the firewall in line with what a network wants from now on, and report; of the guard only what differs."""
         async with self._lock:
             before = self._wards.get(network)
             self._wards[network] = ward
+            # before anything else: it has to stand when a device comes up
+            changed = await self._separate() if self._exposed or self._kept() != self._entered else ()
             if before is not None and before.rules == ward.rules and network in self._well:
                 outcome = await asyncio.to_thread(self._enforcer.follow, before.wish, ward.wish)
             else:
-                gone = _families(before.rules if before else ()) - _families(self._rules())
+                gone = _networks(before.rules if before else ()) - _networks(self._rules())
                 outcome = await asyncio.to_thread(self._enforcer.enforce, self._rules(), ward.wish, gone)
-            self._report(network, ward, outcome)
+            self._report(network, ward, replace(outcome, changed=(*changed, *outcome.changed)))
 
     async def run(self) -> None:
         """Look again for ever: after a change that was heard, but no oftener than the interval, and else seldom."""
         loop = asyncio.get_running_loop()
         if self._events is not None:
             loop.add_reader(self._events.fileno(), self._hear)
+        at_once = asyncio.create_task(self._hold_apart())
         try:
             while True:
                 await asyncio.sleep(self._interval)
@@ -70,6 +90,7 @@ class Keeper:
                 self._heard.clear()
                 await self._look()
         finally:
+            at_once.cancel()
             if self._events is not None:
                 loop.remove_reader(self._events.fileno())
 
@@ -83,15 +104,56 @@ class Keeper:
                     await self._heard.wait()
 
     def _hear(self) -> None:
-        if self._events is not None and any(name.startswith(OURS) or name == ANY for name in self._events.read()):
+        names = self._events.read() if self._events is not None else frozenset()
+        if any(name.startswith(OURS) or name == ANY for name in names):
             self._heard.set()
+        if names & {isolation.TABLE, ANY}:
+            self._struck.set()
+
+    async def _hold_apart(self) -> None:
+        """Look at what keeps networks apart as soon as it was changed; less and less often when somebody goes on changing it."""
+        pause = AT_ONCE
+        while True:
+            await self._struck.wait()
+            self._struck.clear()
+            async with self._lock:
+                changed = said = await self._separate()
+                for network, ward in self._wards.items() if changed or self._exposed else ():
+                    self._report(network, ward, replace(self._told.get(network, Outcome((), "")), changed=said))
+                    said = ()
+            # our own change is heard, too: that look finds nothing to do
+            pause = min(2 * pause, self._interval) if changed else AT_ONCE
+            await asyncio.sleep(pause)
+
+    async def _separate(self) -> tuple[str, ...]:
+        """Have all networks kept apart, and say what was changed; what could not be is told to every network."""
+        own = self._kept()
+        if self._apart is None:
+            return ()
+        try:
+            changed = await asyncio.to_thread(self._apart.keep, own)
+        except Unavailable as problem:
+            self._exposed = str(problem)
+            return ()
+        self._exposed, self._entered = "", own
+        return changed
+
+    def _kept(self) -> list[Kept]:
+        """Give the networks with a lease file whose ranges are known, of an earlier start or of this one."""
+        return [
+            Kept(name, ward.lease_file, tuple(one.network for one in ward.rules))
+            for name, ward in self._wards.items()
+            if ward.rules and ward.lease_file
+        ]
 
     async def _look(self) -> None:
         """Compare everything once: the rules of all networks together, then each network's guard."""
         async with self._lock:
             if not self._wards:
                 return
+            changed = await self._separate()
             shared = await asyncio.to_thread(self._enforcer.enforce, self._rules())
+            shared = replace(shared, changed=(*changed, *shared.changed))
             for network, ward in self._wards.items():
                 own = await asyncio.to_thread(self._enforcer.enforce, (), ward.wish)
                 outcome = replace(shared, changed=shared.changed + own.changed, unguarded=own.unguarded)
@@ -103,6 +165,7 @@ class Keeper:
 
     def _report(self, network: str, ward: Ward, outcome: Outcome) -> None:
         """Tell how it went; after a failure the next wish is compared with everything there is."""
+        outcome = self._told[network] = replace(outcome, exposed=self._exposed)
         if outcome.problem or outcome.unguarded:
             self._well.discard(network)
         else:
@@ -110,5 +173,5 @@ class Keeper:
         ward.report(outcome)
 
 
-def _families(rules: tuple[Rules, ...]) -> frozenset[int]:
-    return frozenset(one.network.version for one in rules)
+def _networks(rules: tuple[Rules, ...]) -> frozenset[IPNetwork]:
+    return frozenset(one.network for one in rules)

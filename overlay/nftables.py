@@ -4,6 +4,7 @@ flannel-contract.md 6.2's tables and chains, with 6.1's rules. Must not know wha
 """
 
 from collections.abc import Sequence
+from ipaddress import ip_network
 from typing import Any
 
 from overlay.backends import IPNetwork
@@ -24,33 +25,88 @@ def name(version: int) -> str:
     return f"flannel-ipv{version}"
 
 
-def table(plan: Plan) -> list[Json]:
-    """Give the chains and rules as nft lists them, without handles: the wanted content of the table."""
-    chains = [
+def chains(plan: Plan) -> list[Json]:
+    """Give the chains as nft lists them, without handles."""
+    return [
         _chain(plan, POSTROUTING, "nat", "postrouting", 100, "chain to manage traffic masquerading by flannel"),
         _chain(plan, FORWARD, "filter", "forward", 0, "chain to accept flannel traffic"),
     ]
+
+
+def rules(plan: Plan) -> list[Json]:
+    """Give our rules of both chains as nft lists them, without handles."""
     filled = [(POSTROUTING, rule) for rule in plan.masquerade] + [(FORWARD, rule) for rule in plan.forward]
-    return [*chains, *({"rule": _place(plan, chain=chain, expr=_expression(plan, rule))} for chain, rule in filled)]
+    return [{"rule": {**_place(plan), "chain": chain, "expr": _expression(plan, rule)}} for chain, rule in filled]
 
 
-def transaction(plan: Plan) -> list[Json]:
-    """Give the commands that replace the table's content at once, whether or not it exists."""
+def changes(plan: Plan, listing: Sequence[Json]) -> list[Json]:
+    """Give the commands, one transaction, that have a table hold chains and rules of the plan; [] when it does.
+
+    Rules about other networks stay as they are, another daemon's; ours come at the end of a chain, all again when one is missing or
+    their order is another one. A chain of another hook is nobody's who knows flannel: then the table is made anew.
+    """
+    found = {one["chain"]["name"]: _bare(one) for one in listing if "chain" in one}
+    strange = [one for one in map(_bare, chains(plan)) if (have := found.get(one["chain"]["name"])) and have != one]
     head = {"family": family(plan.version), "name": name(plan.version)}
     made = {"add": {"table": {**head, "comment": f"rules for {name(plan.version)}"}}}
-    return [made, {"delete": {"table": head}}, made, *({"add": one} for one in table(plan))]
+    if strange:
+        return [{"delete": {"table": head}}, made, *({"add": one} for one in (*chains(plan), *rules(plan)))]
+    missing = [one for one in chains(plan) if one["chain"]["name"] not in found]
+    refilled = [command for chain in (POSTROUTING, FORWARD) for command in _refill(plan, chain, listing)]
+    return [made, *({"add": one} for one in missing), *refilled] if missing or refilled else []
 
 
-def removal(version: int) -> list[Json]:
-    """Give the command that takes an existing table away."""
-    return [{"delete": {"table": {"family": family(version), "name": name(version)}}}]
+def removal(plan: Plan, listing: Sequence[Json]) -> list[Json]:
+    """Give the commands that take our rules away, and the table when no rule about another network is in it."""
+    found = [one for one in listing if "rule" in one]
+    if any(_subject(one) and not _owned(plan, one) for one in found):
+        return [_deletion(one) for one in found if _owned(plan, one)]
+    return [{"delete": {"table": {"family": family(plan.version), "name": name(plan.version)}}}] if listing else []
 
 
-def differs(plan: Plan, listing: Sequence[Json]) -> bool:
-    """Tell whether a table's listing holds anything else than wanted: order, duplicates and strangers count."""
-    found = [_bare(one) for one in listing if "chain" in one or "rule" in one]
-    wanted = [_bare(one) for one in table(plan)]
-    return _sorted_chains(found) != _sorted_chains(wanted)
+def _refill(plan: Plan, chain: str, listing: Sequence[Json]) -> list[Json]:
+    """Give what brings our rules of a chain to what is wanted; one about no network is everybody's and has to stand before ours."""
+    found = [one for one in listing if "rule" in one and one["rule"]["chain"] == chain]
+    wanted = [one for one in rules(plan) if one["rule"]["chain"] == chain]
+    held = [one for one in found if _owned(plan, one)]
+    own, common = ([one for one in wanted if _owned(plan, one) is mine] for mine in (True, False))
+    before = list(map(_bare, found[: found.index(held[0])] if held else found))
+    if list(map(_bare, held)) == own and all(one in before for one in common):
+        return []
+    everybodys = [one for one in common if one not in map(_bare, found)]
+    return [*map(_deletion, held), *({"add": one} for one in (*everybodys, *own))]
+
+
+def _deletion(listed: Json) -> Json:
+    place = {key: listed["rule"][key] for key in ("family", "table", "chain", "handle")}
+    return {"delete": {"rule": place}}
+
+
+def _owned(plan: Plan, entry: Json) -> bool:
+    """Tell whether a rule is ours: by the source it is about, else by the destination."""
+    about = _subject(entry)
+    return about is not None and any(
+        about.version == one.version and about.subnet_of(one)  # type: ignore[arg-type]
+        for one in plan.networks
+    )
+
+
+def _subject(entry: Json) -> IPNetwork | None:
+    """Give the network a listed rule is about: that of its first match of an address; None for none."""
+    for statement in entry["rule"]["expr"]:
+        match statement:
+            case {"match": {"left": {"payload": {"field": "saddr" | "daddr"}}, "right": str(address)}}:
+                return _parsed(address)
+            case {"match": {"left": {"payload": {"field": "saddr" | "daddr"}}, "right": {"prefix": prefix}}}:
+                return _parsed(f"{prefix['addr']}/{prefix['len']}")
+    return None
+
+
+def _parsed(text: str) -> IPNetwork | None:
+    try:
+        return ip_network(text)
+    except ValueError:  # a set, which neither flanneld nor we use here
+        return None
 
 
 def _expression(plan: Plan, rule: Rule) -> list[Json]:
@@ -87,10 +143,3 @@ def _net(network: IPNetwork) -> Json | str:
 def _bare(listed: Json) -> Json:
     """Drop what nft adds to a listing, and comments, which some versions do not list."""
     return {kind: {k: v for k, v in body.items() if k not in ("handle", "comment")} for kind, body in listed.items()}
-
-
-def _sorted_chains(entries: Sequence[Json]) -> list[tuple[str, list[Json]]]:
-    """Bring chains in an order of their own while each keeps the order of its rules."""
-    chains = sorted((one["chain"]["name"], one) for one in entries if "chain" in one)
-    rules = [one["rule"] for one in entries if "rule" in one]
-    return [(name, [chain, *(rule for rule in rules if rule["chain"] == name)]) for name, chain in chains]

@@ -69,7 +69,7 @@ class Supervisor:
         """Work until cancelled; raises an ExceptionGroup of what nobody here can mend."""
         for member in self.members:
             rules = assembly.earlier_rules(member.chosen, self._shared.clock.boot)
-            self._shared.keeper.expect(member.name, rules)
+            self._shared.keeper.expect(member.name, rules, member.chosen.subnet_file)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._shared.keeper.run())
             group.create_task(self._beat())

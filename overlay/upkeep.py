@@ -137,6 +137,16 @@ class Upkeep:
         return str(self._duties.config.ipv4.network)
 
     @property
+    def lease_file(self) -> str:
+        """The path of the lease file."""
+        return self._file.path
+
+    @property
+    def exposed(self) -> bool:
+        """Tell whether nothing keeps this network apart from another one, and its devices were not yet made here."""
+        return "isolation" in self.progress.failed and self._stands is None
+
+    @property
     def messages(self) -> int:
         """How many messages went to the kernel."""
         return self._network.sent
@@ -176,6 +186,7 @@ class Upkeep:
         self._say_changes(outcome.changed)
         self._judge("firewall", outcome.problem)
         self._judge("tunnel guard", outcome.unguarded)
+        self._judge("isolation", outcome.exposed)
         self._judge("firewall tool", outcome.notice, fatal=False)
 
     def bridge(self, own: Lease, mtu: int) -> None:
@@ -194,7 +205,7 @@ class Upkeep:
 
     def publish(self, own: Lease, mtu: int) -> None:
         """Write the lease file, unless devices or firewall are not what it would promise."""
-        if not mtu or "firewall" in self.progress.failed:
+        if not mtu or {"firewall", "isolation"} & self.progress.failed.keys():
             return
         said = leasefile.content(self._duties.config, own.subnet, mtu=mtu, ipmasq=self._duties.masquerade)
         try:

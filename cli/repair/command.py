@@ -16,7 +16,11 @@ from cli.repair import cache, host
 from cli.repair.mend import Part, Runner, State
 from cni.owner import Owner
 from driver import attachment
+from ipam import boot
 from kernel.errors import KernelError
+from overlay.errors import Unavailable
+from overlay.isolating import Isolation
+from overlay.roster import Roster
 
 CACHE = "/var/lib/cni"
 DIRECTORIES = tuple(dict.fromkeys([machine.CNI_PLUGINS, *machine.PODMAN_PLUGINS, machine.PACKAGED]))
@@ -25,6 +29,7 @@ DIRECTORIES = tuple(dict.fromkeys([machine.CNI_PLUGINS, *machine.PODMAN_PLUGINS,
 EPILOG = """Exit codes: 0 every rule stands, repaired ones too; 1 something is left for a person (a part that is still missing, with
 --dry-run any missing part, a file of the cache that cannot be read, a container that is in no record); 2 wrong usage"""
 
+FINISHED = (State.STANDS, State.REPAIRED)
 RELOAD = "is Podman's, through its network driver; after a firewall reload run: podman network reload {container}"
 RESTART = "start its container again (Podman: podman network reload), or, if there is none: ip link delete {link}"
 
@@ -41,7 +46,7 @@ class Attachment:
     @property
     def whole(self) -> bool:
         """Tell whether nothing is left to do about it."""
-        return not self.failed and all(part.state in (State.STANDS, State.REPAIRED) for part in self.parts)
+        return not self.failed and all(part.state in FINISHED for part in self.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +57,14 @@ class Report:
     unreadable: tuple[cache.Unreadable, ...]
     unrecorded: Mapping[Owner, str]
     driven: Mapping[Owner, str]
+    isolation: Part
+    """What keeps the networks of this host's daemons apart."""
 
     @property
     def whole(self) -> bool:
         """Tell whether nothing is left for a person."""
-        return not (self.unreadable or self.unrecorded) and all(each.whole for each in self.attachments)
+        unfinished = self.unreadable or self.unrecorded or self.isolation.state not in FINISHED
+        return not unfinished and all(each.whole for each in self.attachments)
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
@@ -101,7 +109,20 @@ def chosen(owner: Owner, networks: Sequence[str] | None, containers: Sequence[st
     return of_network and (not containers or any(owner.container_id.startswith(start) for start in containers))
 
 
+def _isolation(*, change: bool) -> Part:
+    """Have the networks of this host kept apart again, also while no tulled runs."""
+    try:
+        done = Isolation(Roster(boot.current().decode())).keep(change=change)
+    except Unavailable as problem:
+        return Part("isolation", State.BROKEN, str(problem))
+    state = (State.REPAIRED if change else State.MISSING) if done else State.STANDS
+    return Part("isolation", state, "; ".join(done))
+
+
 def _repair(options: argparse.Namespace, runner: Runner) -> Report:
+    whole_host = not (options.network or options.container)
+    # first: while it is missing, networks reach each other
+    isolation = _isolation(change=not options.dry_run) if whole_host else Part("isolation", State.STANDS)
     read = list(cache.read(Path(options.cache)))
     records = [each for each in read if isinstance(each, cache.Record)]
     unreadable = tuple(each for each in read if isinstance(each, cache.Unreadable))
@@ -114,7 +135,8 @@ def _repair(options: argparse.Namespace, runner: Runner) -> Report:
     }
     judged = tuple(_judged(record, runner, change=not options.dry_run) for record in wanted)
     driven = {owner: link for owner, link in strangers.items() if owner.network.startswith(attachment.PREFIX)}
-    return Report(judged, unreadable, {owner: link for owner, link in strangers.items() if owner not in driven}, driven)
+    unrecorded = {owner: link for owner, link in strangers.items() if owner not in driven}
+    return Report(judged, unreadable, unrecorded, driven, isolation)
 
 
 def _judged(record: cache.Record, runner: Runner, *, change: bool) -> Attachment:
@@ -138,6 +160,7 @@ def _document(report: Report) -> dict[str, object]:
         "unreadable": [asdict(each) for each in report.unreadable],
         "unrecorded": [{**_names(owner), "link": link} for owner, link in report.unrecorded.items()],
         "driven": [{**_names(owner), "link": link} for owner, link in report.driven.items()],
+        "isolation": asdict(report.isolation),
     }
 
 
@@ -151,6 +174,8 @@ def _print(report: Report) -> None:
 
 
 def _lines(report: Report) -> Iterator[str]:
+    if report.isolation.said:
+        yield f"networks: isolation {report.isolation.state}: {report.isolation.said}"
     for each in report.attachments:
         if each.left_out:
             yield f"{each.owner.alias}: left out: {each.left_out}"

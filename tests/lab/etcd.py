@@ -63,10 +63,11 @@ class Etcd:
         client_certificates: bool = False,
         name: str = "lab",
         group: int | None = None,
+        host: str = HOST,
     ) -> None:
-        """Choose ports; `group` is a group id to run as, by which a firewall can tell members from each other."""
+        """Choose ports; `group` is a group id to run as, by which a firewall can tell members from each other; `host` for clients."""
         place.mkdir(exist_ok=True)
-        self.name, self.group = name, group
+        self.name, self.group, self._host = name, group, host
         self.place, self.data, self.log = place, place / "data", place / "log"
         self._tls, self._demanding = tls, client_certificates
         self._port, self.peer_port = free_port(), free_port()
@@ -77,7 +78,7 @@ class Etcd:
     @property
     def url(self) -> str:
         """The client URL."""
-        return f"{'https' if self._tls else 'http'}://{HOST}:{self._port}"
+        return f"{'https' if self._tls else 'http'}://{self._host}:{self._port}"
 
     @property
     def peer(self) -> str:

@@ -2,6 +2,7 @@
 
 - the policy of FORWARD is read, for both families, and asking changes nothing
 - flannel's chains are made literally (flannel contract 6.1), in one change, once; order and doubles are repaired as the rest
+- in a chain shared by networks only the rules about ours are put right, at its end, and removed; the chain goes with the last of anybody's
 - a chain that must be first is, whatever was there, and is again after another came before it
 - rules given as words are carried out wholly or not at all, and listed as the same words
 - interfaces' names of every character the kernel takes, and comments, are listed as they were written and deleted so
@@ -11,6 +12,7 @@
 
 import os
 from dataclasses import replace
+from ipaddress import ip_network
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -102,6 +104,68 @@ def test_rules_of_others_are_kept(host: Space) -> None:
     _keep(host, 4, _chain(4))
     _keep(host, 4, gone=(_chain(4),))
     assert _shown(host, 4) == [*EMPTY, "-A FORWARD -s 192.0.2.0/24 -j DROP"]
+
+
+def _shared(network: str) -> Chain:
+    """A chain of two networks: each has the mark, which is everybody's, and two rules in an order."""
+    mark = ("-m", "mark", "--mark", "0x4000/0x4000", "-j", "RETURN")
+    own = ("-s", network, "-d", network.replace("0.0/16", "1.0/24"), "-j", "RETURN")
+    masquerade = ("!", "-s", network, "-d", network, "-j", "MASQUERADE", "--random-fully")
+    ours = frozenset([ip_network(network)])
+    return Chain("nat", "FLANNEL-POSTRTG", "POSTROUTING", "flanneld masq", (mark, own, masquerade), networks=ours)
+
+
+RED, BLUE = _shared("10.50.0.0/16"), _shared("10.60.0.0/16")
+
+
+def _rules(space: Space) -> list[str]:
+    return [line for line in _shown(space, 4, "nat") if line.startswith("-A FLANNEL-POSTRTG")]
+
+
+def test_two_who_share_a_chain_each_append_theirs_and_then_have_peace(host: Space) -> None:
+    done = [_keep(host, 4, one) for one in (RED, BLUE, RED, BLUE)]
+    assert done == [("FLANNEL-POSTRTG",), ("FLANNEL-POSTRTG",), (), ()]
+    assert _rules(host) == [*RED.lines(), *BLUE.lines()[1:]]
+
+
+SHARED_DAMAGE = [
+    ["-F", "FLANNEL-POSTRTG"],
+    ["-D", "FLANNEL-POSTRTG", "1"],
+    ["-D", "FLANNEL-POSTRTG", "3"],
+    ["-I", "FLANNEL-POSTRTG", "1", "-s", "10.50.0.0/16", "-d", "10.50.9.0/24", "-j", "RETURN"],
+    ["-F", "POSTROUTING"],
+]
+
+
+@pytest.mark.parametrize("damage", SHARED_DAMAGE, ids=["emptied", "mark", "rule", "another subnet", "jump"])
+def test_damage_to_a_shared_chain_is_repaired_by_each_for_itself(host: Space, damage: list[str]) -> None:
+    for one in (RED, BLUE):
+        _keep(host, 4, one)
+    host.run("iptables", "-t", "nat", *damage)
+    theirs = [line for line in _rules(host) if BLUE.owns(line)]
+    assert _keep(host, 4, RED) == ("FLANNEL-POSTRTG",)
+    assert [line for line in _rules(host) if RED.owns(line)] == RED.lines()[1:]
+    assert [line for line in _rules(host) if BLUE.owns(line)] == theirs
+    _keep(host, 4, BLUE)
+    assert [_keep(host, 4, one) for one in (RED, BLUE)] == [(), ()]
+
+
+def test_who_makes_a_shared_chain_does_not_empty_one_that_another_made_meanwhile(host: Space) -> None:
+    before = iptables.saved(4, host.namespace)
+    _keep(host, 4, BLUE)
+    with pytest.raises(KernelError, match="FLANNEL-POSTRTG"):
+        iptables.settle(4, before, [RED], (), host.namespace)
+    assert _rules(host) == BLUE.lines()
+
+
+def test_a_shared_chain_goes_with_the_last(host: Space) -> None:
+    for one in (RED, BLUE):
+        _keep(host, 4, one)
+    assert _keep(host, 4, gone=(RED,)) == ("FLANNEL-POSTRTG",)
+    assert [line for line in _rules(host) if "10." in line] == BLUE.lines()[1:]
+    assert _keep(host, 4, gone=(RED,)) == ()
+    assert _keep(host, 4, gone=(BLUE,)) == ("FLANNEL-POSTRTG",)
+    assert "FLANNEL" not in "".join(_shown(host, 4, "nat"))
 
 
 def test_a_chain_that_must_be_first_stays_first(host: Space) -> None:

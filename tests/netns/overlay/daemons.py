@@ -5,6 +5,7 @@ A daemon is started from the source tree, says READY=1 on a socket of its own an
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from typing import Any
 from kernel import namespaces
 from kernel.requests import AddBridge, AddVeth, SetLink
 from lease import file
+from overlay import roster
 from tests.netns.spaces import Space, cable
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -76,6 +78,8 @@ class Tulled:
             self.process.kill()
             self.process.wait(15)
         self._ready.close()
+        with namespaces.inside(self.space.namespace):
+            shutil.rmtree(Path(roster.PLACE) / str(namespaces.cookie()), ignore_errors=True)
 
     @property
     def lease(self) -> file.Lease:

@@ -30,7 +30,7 @@ def inside(host: Space) -> Iterator[Space]:
 def test_the_first_look_writes_and_the_next_changes_nothing(inside: Space) -> None:
     enforcer = Enforcer()
     done = enforcer.enforce((FOUR, SIX))
-    assert (done.problem, len([one for one in done.changed if one.startswith("replacing table")])) == ("", 2)
+    assert (done.problem, len([one for one in done.changed if one.startswith("setting table")])) == ("", 2)
     assert enforcer.enforce((FOUR, SIX)) == Outcome((), "")
 
 
@@ -55,11 +55,13 @@ def test_forwarding_is_on(inside: Space) -> None:
     assert inside.run("sysctl", "-n", "net.ipv4.ip_forward") == "1\n"
 
 
-@pytest.mark.parametrize("damage", ["flush chain ip flannel-ipv4 forward", "add rule ip flannel-ipv4 forward drop"])
+@pytest.mark.parametrize(
+    "damage", ["flush chain ip flannel-ipv4 forward", "insert rule ip flannel-ipv4 forward ip saddr 10.42.7.0/24 drop"]
+)
 def test_a_changed_rule_is_put_right(inside: Space, damage: str) -> None:
     Enforcer().enforce((FOUR,))
     inside.run("nft", damage)
-    assert Enforcer().enforce((FOUR,)) == Outcome(("replacing table ip flannel-ipv4",), "")
+    assert Enforcer().enforce((FOUR,)) == Outcome(("setting table ip flannel-ipv4",), "")
 
 
 def test_masquerade_that_is_switched_off_goes(inside: Space) -> None:

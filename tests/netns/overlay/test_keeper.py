@@ -73,7 +73,7 @@ def test_a_change_is_answered_by_a_look(inside: Space) -> None:
                 inside.run("nft", "flush chain ip flannel-ipv4 postrtg")
                 return (await heard.next()).changed
 
-    assert asyncio.run(scene()) == ("replacing table ip flannel-ipv4",)
+    assert asyncio.run(scene()) == ("setting table ip flannel-ipv4",)
 
 
 def test_neither_silence_nor_others_changes_are(inside: Space) -> None:
@@ -105,7 +105,7 @@ def test_without_the_kernels_word_a_look_is_made_every_interval(inside: Space) -
             inside.run("nft", "flush chain ip flannel-ipv4 postrtg")
             return tuple([name for _ in range(3) for name in (await heard.next()).changed])
 
-    assert asyncio.run(scene()) == ("replacing table ip flannel-ipv4",)
+    assert asyncio.run(scene()) == ("setting table ip flannel-ipv4",)
 
 
 def test_one_network_does_not_take_away_anothers_rules(inside: Space) -> None:

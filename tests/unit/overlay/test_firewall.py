@@ -29,6 +29,7 @@ def test_the_rules_are_flannels_in_order() -> None:
             Rule("masquerade", OUTSIDE, N),
         ),
         forward=(Rule("accept", source=N), Rule("accept", target=N)),
+        networks=frozenset([N.network]),
     )
 
 

@@ -1,5 +1,6 @@
-"""Claims: flannel's tables and chains, with the mark tested by its mask; any difference in rule, order or number is seen, nft's
-additions and comments are none; a table is replaced in one transaction that works whether or not it exists.
+"""Claims: flannel's tables and chains, with the mark tested by its mask; our rules are recognised among those of other networks, nft's
+additions and comments are no difference; when one is missing, double, of another subnet or out of order, ours are appended again and
+no other is touched; missing chains are added; removal leaves what is about other networks, and no table with nothing of anybody's.
 """
 
 import copy
@@ -34,7 +35,7 @@ def _statement(statement: dict[str, Any]) -> str:
 
 
 def rules_of(plan: Plan) -> list[str]:
-    return [words(entry) for entry in nftables.table(plan) if "rule" in entry]
+    return [words(entry) for entry in nftables.rules(plan)]
 
 
 def test_ipv4_rules_are_flannels_with_the_mark_masked_and_remote_containers_reached() -> None:
@@ -55,7 +56,7 @@ def test_ipv6_rules_are_the_same_with_its_multicast() -> None:
 
 
 def test_both_chains_are_there_whether_filled_or_not() -> None:
-    assert [entry["chain"]["name"] for entry in nftables.table(Plan(4)) if "chain" in entry] == ["postrtg", "forward"]
+    assert [entry["chain"]["name"] for entry in nftables.chains(Plan(4))] == ["postrtg", "forward"]
 
 
 def test_ports_need_not_be_random() -> None:
@@ -63,40 +64,66 @@ def test_ports_need_not_be_random() -> None:
     assert rules_of(plan)[4].endswith(" masquerade")
 
 
-def listing(plan: Plan = PLAN) -> list[dict[str, Any]]:
-    """What nft would list: our entries with handles, chains in an order of its own, comments lost."""
+def listing(*plans: Plan) -> list[dict[str, Any]]:
+    """What nft would list: the entries of these plans, one behind the other, with handles, chains in an order of its own, comments lost."""
     entries = [{"table": {"family": "ip", "name": "flannel-ipv4", "handle": 1}}]
-    for number, entry in enumerate(reversed(copy.deepcopy(nftables.table(plan)[:2]))):
+    for number, entry in enumerate(reversed(copy.deepcopy(nftables.chains(PLAN)))):
         entry["chain"].pop("comment")
         entries.append({"chain": {**entry["chain"], "handle": number}})
-    return entries + [{"rule": {**entry["rule"], "handle": 9}} for entry in nftables.table(plan)[2:]]
+    listed = [entry for plan in plans or (PLAN,) for entry in nftables.rules(plan)]
+    return entries + [{"rule": {**entry["rule"], "handle": number}} for number, entry in enumerate(listed, start=9)]
 
 
-def test_a_listing_of_our_own_table_does_not_differ() -> None:
-    assert not nftables.differs(PLAN, listing())
+OTHER = firewall.plan(4, [Rules(ip_network("10.43.0.0/16"), ip_network("10.43.1.0/24"), masquerade=True, forward=True)])
+NOTHING = firewall.plan(4, [], [RULES.network])
+DROP = {"rule": {"family": "ip", "table": "flannel-ipv4", "chain": "forward", "expr": [{"drop": None}], "handle": 99}}
+
+
+@pytest.mark.parametrize("found", [listing(), listing(OTHER, PLAN), listing(PLAN, OTHER), [*listing(), DROP]])
+def test_our_rules_among_others_need_no_change(found: list[dict[str, Any]]) -> None:
+    assert nftables.changes(PLAN, found) == []
 
 
 @pytest.mark.parametrize(
-    "changed",
+    "found",
     [
-        [],
         listing()[:-1],
+        listing()[:3] + listing()[4:],
         [*listing(), listing()[-1]],
-        [*listing()[:3], listing()[4], listing()[3], *listing()[5:]],
+        [*listing()[:4], listing()[5], listing()[4], *listing()[6:]],
         listing(firewall.plan(4, [Rules(RULES.network, RULES.network, True, True)])),
-        [*listing(), {"chain": {"family": "ip", "table": "flannel-ipv4", "name": "stranger"}}],
-        [{"chain": {**entry["chain"], "policy": "drop"}} if "chain" in entry else entry for entry in listing()],
+        [*listing()[:3], *listing()[4:], listing()[3]],
     ],
+    ids=["last", "mark", "double", "order", "another subnet", "mark too late"],
 )
-def test_every_difference_is_seen(changed: list[dict[str, Any]]) -> None:
-    assert nftables.differs(PLAN, changed)
-
-
-def test_a_table_is_replaced_whether_or_not_it_exists() -> None:
-    add, delete, again, *rest = nftables.transaction(PLAN)
-    assert [add["add"]["table"]["comment"], delete] == [
-        "rules for flannel-ipv4",
-        {"delete": {"table": {"family": "ip", "name": "flannel-ipv4"}}},
+def test_ours_are_appended_again_whatever_is_wrong(found: list[dict[str, Any]]) -> None:
+    others = [
+        {"rule": {**entry["rule"], "handle": 100 + number}} for number, entry in enumerate(nftables.rules(OTHER)[1:])
     ]
-    assert (again, [entry["add"] for entry in rest]) == (add, nftables.table(PLAN))
-    assert [delete] == nftables.removal(4)
+    made, *commands = nftables.changes(PLAN, [*found, *others])
+    assert "table" in made["add"]
+    assert all(one["delete"]["rule"]["handle"] < 100 for one in commands if "delete" in one)
+    added = [one["add"] for one in commands if "add" in one]
+    assert (bool(added), all(one in nftables.rules(PLAN) for one in added)) == (True, True)
+
+
+def test_missing_chains_are_added_and_an_absent_table_made() -> None:
+    made, *rest = nftables.changes(PLAN, [])
+    assert made["add"]["table"]["comment"] == "rules for flannel-ipv4"
+    assert [one["add"] for one in rest] == [*nftables.chains(PLAN), *nftables.rules(PLAN)]
+
+
+def test_a_chain_of_another_shape_has_the_table_made_anew() -> None:
+    found = [{"chain": {**entry["chain"], "policy": "drop"}} if "chain" in entry else entry for entry in listing()]
+    assert nftables.changes(PLAN, found)[0] == {"delete": {"table": {"family": "ip", "name": "flannel-ipv4"}}}
+
+
+def test_removal_leaves_what_is_about_other_networks() -> None:
+    assert nftables.removal(NOTHING, listing()) == [{"delete": {"table": {"family": "ip", "name": "flannel-ipv4"}}}]
+    both = listing(OTHER, PLAN)
+    kept = [
+        entry["rule"]["handle"] for entry in both if ("rule" in entry and "10.43" in str(entry)) or "mark" in str(entry)
+    ]
+    gone = [one["delete"]["rule"]["handle"] for one in nftables.removal(NOTHING, both)]
+    assert sorted([*gone, *kept]) == [entry["rule"]["handle"] for entry in both if "rule" in entry]
+    assert nftables.removal(NOTHING, []) == []

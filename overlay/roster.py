@@ -1,0 +1,105 @@
+"""Which networks the daemons of this host keep: a file each, so that daemons know of one another, and `tulle repair` of all.
+
+Below `/run/tulle/networks/`, in a directory for each network namespace (several may share /run), which only root can open. A file
+names a network's lease file and ranges; it stays when its daemon ends, as tunnels and containers do, and counts until lease file
+and lock are gone, as `tulle leave` leaves it, or the host starts anew.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import ip_network
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from kernel import namespaces
+from lease import durable
+from overlay.backends import IPNetwork
+from overlay.errors import Unavailable
+from overlay.leasefile import holder_of
+
+PLACE = "/run/tulle/networks"
+PATIENCE = 5.0
+"""Seconds to wait for another process's turn; each takes some milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One network that is kept on this host: its name where there are several, its lease file, its ranges."""
+
+    name: str
+    lease_file: str
+    networks: tuple[IPNetwork, ...]
+
+    def __str__(self) -> str:
+        """Name it for people."""
+        return f"{self.name or self.lease_file} ({', '.join(map(str, self.networks))})"
+
+
+class Roster:
+    """The networks of the network namespace we are in; `boot` is this boot's id."""
+
+    def __init__(self, boot: str, place: str = PLACE) -> None:
+        self._boot = boot
+        self._folder = Path(place) / str(namespaces.cookie())
+
+    @property
+    def fresh(self) -> bool:
+        """Tell whether nobody has ever written it."""
+        return not self._folder.exists()
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Keep others from reading and writing, so that what follows from the roster is done in its order.
+
+        Raises OSError, or Unavailable when another process does not finish its turn.
+        """
+        self._folder.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        lock = FileLock(self._folder / "lock")
+        try:
+            lock.acquire(timeout=PATIENCE)
+        except Timeout:
+            raise Unavailable(f"{lock.lock_file} is held by {holder_of(lock.lock_file)}; end it") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def read(self) -> tuple[Kept, ...]:
+        """Return the networks that count, by lease file; what nobody of ours wrote is left out."""
+        entries = [_decoded(path, self._boot) for path in sorted(self._folder.glob("*.json"))]
+        return tuple(one for one in entries if one is not None and _counts(one))
+
+    def enter(self, kept: Kept) -> None:
+        """Have a network stand in the roster, in place of what its lease file's stood for before. Raises OSError."""
+        path = self._path(kept.lease_file)
+        if _decoded(path, self._boot) == kept:
+            return
+        members = {"boot": self._boot, "name": kept.name, "leaseFile": kept.lease_file}
+        text = json.dumps({**members, "networks": list(map(str, kept.networks))}) + "\n"
+        durable.replace(str(path), text.encode(), 0o600, pending=f"{path}.new")
+
+    def leave(self, lease_file: str) -> None:
+        """Take a network out; one that is not in it is fine. Raises OSError."""
+        self._path(lease_file).unlink(missing_ok=True)
+
+    def _path(self, lease_file: str) -> Path:
+        return self._folder / f"{hashlib.sha256(lease_file.encode()).hexdigest()[:32]}.json"
+
+
+def _decoded(path: Path, boot: str) -> Kept | None:
+    try:
+        members = json.loads(path.read_text(encoding="utf-8"))
+        if members["boot"] != boot:
+            return None
+        return Kept(str(members["name"]), str(members["leaseFile"]), tuple(map(ip_network, members["networks"])))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _counts(kept: Kept) -> bool:
+    return any(Path(one).exists() for one in (kept.lease_file, f"{kept.lease_file}.lock"))
