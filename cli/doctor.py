@@ -21,6 +21,8 @@ from cli.survey import Survey
 from driver import register
 from kernel import iptables
 from kernel.errors import KernelError
+from kernel.network import Network
+from meta.portmap import ports
 from overlay.backends import IPNetwork
 from overlay.errors import Refused
 
@@ -42,6 +44,8 @@ CHECKS = (
           "rp_filter of the tunnel's devices and the way the kernel would take to each host", host.reverse_path),
     Check("routes",         "a route of the host's own inside the network takes packets away from the tunnel",
           "the main table's routes inside the network that are not the tunnel's or a bridge's", host.routes),
+    Check("published",      "a port published on an address that is not here answers nobody until the address comes",
+          "rules of published ports, of iptables and nftables, against the host's addresses", host.published),
     Check("entries",        "each lease is a neighbour, a forwarding entry and a route: without one of them a host is cut off",
           "what tulled would have to change now; leases that cannot be used", tunnel.entries),
     Check("mac",            "others address frames to the MAC in the store; a device with another one drops them",
@@ -153,7 +157,16 @@ def gather(found: Survey, looked: tuple[Seen, ...]) -> Evidence:
         "" if isinstance(here, Machine) else here,
         holders.find(found.links, found.addresses, subnets),
         register.trouble(),
+        tuple(_waiting()),
     )
+
+
+def _waiting() -> Iterable[Finding]:
+    """Yield the published ports whose host address is not there."""
+    with Network() as network:
+        for each, command in ports.waiting(network):
+            saw = f"{each.port}/{each.protocol} of {each.holder.name} is published on {each.host_ip}, no address of this host"
+            yield Finding(saw, f"{command}, unless it is to come by itself (VRRP, DHCP)")
 
 
 def _machine(wanted: Subnet) -> Machine | str:

@@ -40,6 +40,8 @@ class Evidence:
     """Who has addresses of this host's subnet, on the host and in its containers."""
     nameless: str | None = None
     """Why names of containers do not resolve, empty when they do; None where none has a name to resolve."""
+    waiting: tuple[Finding, ...] = ()
+    """Published ports on addresses that the host does not have."""
 
 
 class InapplicableError(Exception):

@@ -73,6 +73,11 @@ def routes(seen: Evidence) -> Iterator[Finding]:
             )
 
 
+def published(seen: Evidence) -> Iterator[Finding]:
+    """Hold that the host has every address that a port is published on."""
+    yield from seen.waiting
+
+
 def _inside(route: RouteEntry, seen: Evidence) -> bool:
     networks = seen.survey.config.networks if seen.survey.config else ()
     return any(

@@ -68,7 +68,7 @@ class Publication:
 
     @property
     def addresses(self) -> tuple[IPAddress, ...]:
-        """The host addresses that are named, each once; those the host must have."""
+        """The host addresses that are named, each once."""
         named = (each.only_at for family in self.families for each in self.of_family(family))
         return tuple(dict.fromkeys(address for address in named if address is not None))
 

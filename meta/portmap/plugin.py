@@ -32,7 +32,10 @@ def add(request: Request) -> Result:
     wanted = plan.publication(settings, Owner.of(request), before)
     if wanted.mappings and wanted.sides:
         with Network() as host:
-            ports.require_addresses(wanted, host)
+            for command in ports.absent(wanted.addresses, host):
+                request.log(
+                    f"portmap: the host lacks an address that ports are published on; they answer after: {command}"
+                )
             ports.publish(wanted, settings.backend, settings.data_dir, before, host)
         _forget_flows(request, wanted)
     elif wanted.mappings:

@@ -20,7 +20,7 @@ from meta.portmap.rules import nftables as modern
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from typing import Any
 
     from cni.owner import Owner
@@ -170,18 +170,35 @@ def read_modern(family: int) -> list[dict[str, Any]]:
     return rewriting.objects(modern.FAMILIES[family], modern.TABLE)
 
 
-def require_addresses(plan: Publication, host: Network) -> None:
-    """Raise CniError 50 for a host address that a mapping names and the host does not have."""
-    for address in plan.addresses:
-        way = host.route_to(address)
-        if way is None or way.kind != "local":
-            link = host.link(way.link) if way and way.link else None
-            where = link.name if link else "LINK"
-            raise CniError(
-                Code.NOT_AVAILABLE,
-                f"hostIP {address} is no address of this host",
-                f"ip address add {address}/{address.max_prefixlen} dev {where}",
-            )
+def absent(addresses: Iterable[IPAddress], host: Network) -> list[str]:
+    """Return, for each of the addresses the host does not have now, the command that gives it one.
+
+    Its ports answer once it is there: a stand-by host publishes before the address moves to it, a host at boot before DHCP.
+    """
+    return [_command(address, host) for address in addresses if not _is_local(address, host)]
+
+
+def waiting(host: Network) -> list[tuple[Published, str]]:
+    """Return every published port whose host address is not there now, with the command that gives the host one."""
+    found = read(FAMILIES).published()
+    return [
+        (each, _command(each.host_ip, host))
+        for each in dict.fromkeys(found)
+        if each.host_ip is not None and not _is_local(each.host_ip, host)
+    ]
+
+
+def _is_local(address: IPAddress, host: Network) -> bool:
+    if address.is_unspecified:
+        return True
+    way = host.route_to(address)
+    return way is not None and way.kind == "local"
+
+
+def _command(address: IPAddress, host: Network) -> str:
+    way = host.route_to(address)
+    link = host.link(way.link) if way and way.link else None
+    return f"ip address add {address}/{address.max_prefixlen} dev {link.name if link else 'LINK'}"
 
 
 def forget_flows(plan: Publication) -> None:

@@ -4,6 +4,7 @@
   nor one of the same container on another network.
 * A stale mapping makes room only on evidence: its link is gone, it is of another boot, its target is the new one's address.
 * Two interfaces of a container, and two networks of one, do not touch each other's rules.
+* A host address that is not there yet is published on all the same, told with the command that adds it, and answers once it is there.
 * A failure leaves nothing; another program that changes rules in between is met by reading again.
 * A second ADD is pure addition, of two programs also where the backend is not configured; DEL deletes with one commit.
 """
@@ -16,9 +17,9 @@ import pytest
 
 from kernel import iptables, namespaces, nft
 from kernel.requests import DeleteLink
-from meta.portmap import memory
+from meta.portmap import memory, ports
 from meta.portmap.rules import iptables as legacy
-from tests.netns.portmap.conftest import SECOND, UPLINK, Runtime, tcp, udp
+from tests.netns.portmap.conftest import SECOND, UPLINK, Runtime, serve, tcp, udp, visit
 from tests.netns.programs import counted_programs
 from tests.netns.spaces import Space
 
@@ -168,15 +169,26 @@ def test_a_missing_external_chain_is_named_and_a_present_one_used(runtime: Runti
     assert not any("SETMARK" in line for line in runtime.nat())
 
 
-def test_a_host_address_that_is_not_there_is_refused_with_the_command_that_adds_it(
-    each: Runtime, outside: Space
-) -> None:
-    answer = each.call("ADD", each.container(), tcp(8080, host_ip="192.0.2.77"))
-    assert (answer["code"], answer["msg"]) == (50, "hostIP 192.0.2.77 is no address of this host")
-    assert answer["remedy"] == "ip address add 192.0.2.77/32 dev up0"
+@pytest.mark.parametrize(("host_ip", "link"), [("192.0.2.77", "up0"), ("2001:db8::77", "up0")])
+def test_a_host_address_that_comes_later_answers_then(each: Runtime, outside: Space, host_ip: str, link: str) -> None:
+    container = each.container()
+    serve(each, container.space, 80, "here")
+    each.add(container, tcp(8080, host_ip=host_ip))
+    assert each.call("CHECK", container, tcp(8080, host_ip=host_ip)) == {}
+    with namespaces.inside(each.host.namespace):
+        ((waiting, command),) = ports.waiting(each.host.network)
+    length = waiting.target.max_prefixlen
+    assert (str(waiting.host_ip), waiting.port, command) == (
+        host_ip,
+        8080,
+        f"ip address add {host_ip}/{length} dev {link}",
+    )
+    each.host.run(*command.split(), *(["nodad"] if ":" in host_ip else []))
+    assert visit(outside, host_ip, 8080).startswith("here")
+    with namespaces.inside(each.host.namespace):
+        assert ports.waiting(each.host.network) == []
+    assert each.call("DEL", container, tcp(8080, host_ip=host_ip)) == {}
     assert each.left() == []
-    each.host.run(*answer["remedy"].split())
-    each.add(each.container(6), tcp(8080, host_ip="192.0.2.77"))
 
 
 def test_a_program_that_changes_rules_in_between_is_met(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:

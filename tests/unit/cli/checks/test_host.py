@@ -5,7 +5,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from cli.checks import Evidence, InapplicableError, host
+from cli.checks import Evidence, Finding, InapplicableError, host
 from kernel.entries import RouteEntry
 from overlay import network
 
@@ -44,3 +44,9 @@ def test_without_a_plan_the_reason_is_told(well: Evidence) -> None:
     blind = replace(well.survey, plan=None, plan_problem="no interface")
     with pytest.raises(InapplicableError, match="no interface"):
         list(host.routes(replace(well, survey=blind)))
+
+
+def test_ports_on_addresses_that_are_not_here_are_told(well: Evidence) -> None:
+    told = Finding("53/udp of net/c1 is published on 192.0.2.77, no address of this host", "ip address add ...")
+    assert list(host.published(replace(well, waiting=(told,)))) == [told]
+    assert list(host.published(well)) == []
