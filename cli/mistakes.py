@@ -17,6 +17,8 @@ class Mistake:
     place: Place
     problem: str
     remedy: str
+    warning: bool = False
+    """Whether it works all the same, or may."""
 
     @property
     def path(self) -> str:

@@ -8,11 +8,15 @@ CLOSE = 0.7
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return the known word most like `word`, letter case aside; empty when none is, or `word` is known itself."""
+    """Return the known word most like `word`, letter case aside; empty when none is, or `word` is known itself.
+
+    One of the same letters in another order is the likeliest.
+    """
     folded = {each.casefold(): each for each in known}
     if word.casefold() in folded or len(word) > 100:
         return ""
-    found = get_close_matches(word.casefold(), folded, 1, CLOSE)
+    exchanged = next((one for one in folded if sorted(one) == sorted(word.casefold())), "")
+    found = [exchanged] if exchanged else get_close_matches(word.casefold(), folded, 1, CLOSE)
     return folded[found[0]] if found else ""
 
 

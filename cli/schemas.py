@@ -6,6 +6,7 @@ Must not know files or programs.
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -76,6 +77,45 @@ def spelled(value: Any) -> Any:
 def top_keys(schema: str) -> frozenset[str]:
     """Return the keys the schema in the file `schema` names at the top of a document."""
     return frozenset(_load(FOLDER / schema).get("properties", {}))
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys a schema names in an object, each with those inside; elements of a list count as the list's own."""
+
+    inside: Mapping[str, "Keys"]
+
+
+@cache
+def keys(schema: str) -> Keys:
+    """Return the keys that the schema in the file `schema` names, wherever it names them."""
+    return _merged(list(_parts({"$ref": schema}, schema)))
+
+
+def _merged(found: Sequence[tuple[str, dict[str, Any], str]]) -> Keys:
+    parts: dict[str, list[tuple[str, dict[str, Any], str]]] = {}
+    for name, part, file in found:
+        parts.setdefault(name, []).extend(_parts(part, file))
+    return Keys({name: _merged(each) for name, each in parts.items()})
+
+
+def _parts(schema: Any, file: str) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Yield each property of a schema with its own schema and the file that stands in, through references, rules and elements."""
+    if not is_object(schema):
+        return
+    if isinstance(reference := schema.get("$ref"), str):
+        target, _, pointer = reference.partition("#")
+        found = _load(FOLDER / (target or file))
+        for step in pointer.split("/")[1:]:
+            found = found[step]
+        yield from _parts(found, target or file)
+    for name, part in schema.get("properties", {}).items():
+        yield name, part, file
+    for rule in ("items", "then", "else"):
+        yield from _parts(schema.get(rule), file)
+    for rule in ("allOf", "anyOf", "oneOf"):
+        for each in schema.get(rule, ()):
+            yield from _parts(each, file)
 
 
 @cache
