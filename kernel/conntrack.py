@@ -6,7 +6,7 @@ why an entry has to go.
 
 import errno
 import struct
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from socket import AF_INET, AF_INET6
@@ -23,8 +23,9 @@ NLM_F_REQUEST, NLM_F_DUMP = 0x1, 0x300
 NLA_F_NESTED = 0x8000
 TYPE_MASK = 0x3FFF
 
-CTA_TUPLE_ORIG, CTA_ZONE = 1, 18
+CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_ZONE = 1, 2, 18
 CTA_TUPLE_IP, CTA_TUPLE_PROTO = 1, 2
+CTA_IP_SRC: dict[int, int] = {AF_INET: 1, AF_INET6: 3}
 CTA_IP_DST: dict[int, int] = {AF_INET: 2, AF_INET6: 4}
 CTA_PROTO_NUM, CTA_PROTO_DST_PORT = 1, 3
 
@@ -36,10 +37,14 @@ PORT = struct.Struct("!H")
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """Flows that were first sent to this port, on this address or (None) any."""
+    """Flows that were first sent to this port, on this address or (None) any; and answered from `server` or (None) anywhere.
+
+    Behind a translation the address that answers is another than the one it was sent to.
+    """
 
     port: int
     address: IPv4Address | IPv6Address | None = None
+    server: IPv4Address | IPv6Address | None = None
 
 
 def forget(family: int, protocol: str, aims: Collection[Aim], namespace: Namespace | None = None) -> int:
@@ -49,13 +54,15 @@ def forget(family: int, protocol: str, aims: Collection[Aim], namespace: Namespa
     """
     if not aims:
         return 0
-    wanted = {(aim.port, aim.address) for aim in aims}
+    wanted: dict[int, list[Aim]] = {}
+    for aim in aims:
+        wanted.setdefault(aim.port, []).append(aim)
     door = Transport(namespace, NETLINK_NETFILTER)
     try:
         doomed = [
             _message(DELETE, 0, FAMILIES[family], key)
-            for tuple_, key in _entries(door, FAMILIES[family])
-            if _is_aimed(tuple_, FAMILIES[family], PROTOCOLS[protocol], wanted)
+            for tuples, key in _entries(door, FAMILIES[family])
+            if _is_aimed(tuples, FAMILIES[family], PROTOCOLS[protocol], wanted)
         ]
         refusals = door.send(doomed)
     except KernelError:
@@ -70,8 +77,8 @@ def forget(family: int, protocol: str, aims: Collection[Aim], namespace: Namespa
     return len(doomed) - len(refusals)
 
 
-def _entries(door: Transport, family: int) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the original tuple of every entry, and the attributes by which the kernel finds the entry again."""
+def _entries(door: Transport, family: int) -> Iterator[tuple[dict[int, bytes], bytes]]:
+    """Yield what the kernel tells of every entry, and the attributes by which it finds the entry again."""
     dump = door.dump(_message(GET, NLM_F_DUMP, family, b""))
     if dump.refusal is not None:
         raise KernelError(dump.refusal.number, "reading tracked connections", dump.refusal.reason)
@@ -80,21 +87,26 @@ def _entries(door: Transport, family: int) -> Iterator[tuple[bytes, bytes]]:
         if CTA_TUPLE_ORIG in found:
             key = _attribute(CTA_TUPLE_ORIG | NLA_F_NESTED, found[CTA_TUPLE_ORIG])
             zone = _attribute(CTA_ZONE, found[CTA_ZONE]) if CTA_ZONE in found else b""
-            yield found[CTA_TUPLE_ORIG], key + zone
+            yield found, key + zone
 
 
-def _is_aimed(
-    original: bytes, family: int, protocol: int, wanted: Collection[tuple[int, IPv4Address | IPv6Address | None]]
-) -> bool:
-    parts = dict(_attributes(original, 0))
+def _is_aimed(told: dict[int, bytes], family: int, protocol: int, wanted: Mapping[int, Collection[Aim]]) -> bool:
+    parts = dict(_attributes(told[CTA_TUPLE_ORIG], 0))
     transport = dict(_attributes(parts.get(CTA_TUPLE_PROTO, b""), 0))
     if transport.get(CTA_PROTO_NUM) != bytes([protocol]) or CTA_PROTO_DST_PORT not in transport:
         return False
     (port,) = PORT.unpack(transport[CTA_PROTO_DST_PORT])
-    if (port, None) in wanted:
-        return True
-    address = dict(_attributes(parts.get(CTA_TUPLE_IP, b""), 0)).get(CTA_IP_DST[family])
-    return address is not None and (port, ip_address(address)) in wanted
+    aims = wanted.get(port, ())
+    return bool(aims) and any(
+        aim.address in (None, _address(told[CTA_TUPLE_ORIG], CTA_IP_DST[family]))
+        and aim.server in (None, _address(told.get(CTA_TUPLE_REPLY, b""), CTA_IP_SRC[family]))
+        for aim in aims
+    )
+
+
+def _address(tuple_: bytes, kind: int) -> IPv4Address | IPv6Address | None:
+    told = dict(_attributes(dict(_attributes(tuple_, 0)).get(CTA_TUPLE_IP, b""), 0)).get(kind)
+    return None if told is None else ip_address(told)
 
 
 def _message(kind: int, flags: int, family: int, attributes: bytes) -> bytearray:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from cni.request import Request
     from cni.types import IPAddress, Result
+    from meta.portmap.claims import Published
 
 
 def add(request: Request) -> Result:
@@ -61,7 +62,8 @@ def delete(request: Request) -> None:
     owner = Owner.of(request)
     remembered = memory.recall(left.data_dir, owner.mark)
     if left.maybe_mapped or remembered:
-        ports.withdraw(owner, remembered.backend if remembered else "", _recorded_addresses(request))
+        with _flows_forgotten(request) as gone:
+            ports.withdraw(owner, remembered.backend if remembered else "", _recorded_addresses(request), gone)
     memory.forget(left.data_dir, owner)
 
 
@@ -71,8 +73,13 @@ def collect(request: Request) -> None:
     if owners is None:
         return
     folder = config.parse_leftovers(request).data_dir
+
+    def withdraw() -> None:
+        with _flows_forgotten(request) as gone:
+            ports.withdraw_strangers(request.name, owners, gone)
+
     steps: list[Callable[[], None]] = [
-        lambda: ports.withdraw_strangers(request.name, owners),
+        withdraw,
         lambda: memory.forget_strangers(folder, request.name, owners),
     ]
     failures: list[Exception] = []
@@ -100,6 +107,19 @@ def _forget_flows(request: Request, wanted: plan.Publication) -> None:
         ports.forget_flows(wanted)
     except KernelError as refused:
         request.log(f"portmap: old UDP flows to the ports of {wanted.owner.alias} stay: {refused}")
+
+
+@contextmanager
+def _flows_forgotten(request: Request) -> Iterator[list[Published]]:
+    """Give a list of what is published no longer, and forget the flows that it led to containers, whatever happened within."""
+    gone: list[Published] = []
+    try:
+        yield gone
+    finally:
+        try:
+            ports.forget_flows_to(gone)
+        except KernelError as refused:
+            request.log(f"portmap: UDP flows to ports that are published no longer stay: {refused}")
 
 
 def _recorded_addresses(request: Request) -> tuple[IPAddress, ...]:

@@ -73,7 +73,7 @@ def _publish(plan: Publication, configured: str, folder: str, earlier: Result, h
     gone = claims.evicted(plan, found.published(), lambda mark: _is_dead(mark, folder, host))
     _require_chain(plan, found)
     backend = choose(configured, [family for family, rules in found.legacy.items() if rules])
-    undo.callback(withdraw, plan.owner, backend, None)
+    undo.callback(withdraw, plan.owner, backend, None, [])
     undo.callback(memory.forget, folder, plan.owner)
     named = any(_is_own(plan.owner, host, entry.name) for entry in earlier.interfaces if not entry.sandbox)
     memory.remember(folder, plan.owner, memory.Memory(plan.owner.alias, memory.current_boot(), backend, named))
@@ -117,19 +117,24 @@ def _has_guard(present: Sequence[legacy.Rule]) -> bool:
     return any(sorted(rule) == sorted(legacy.MARTIANS) for rule in present)
 
 
-def withdraw(owner: Owner, backend: str, known: Collection[IPAddress] | None) -> None:
-    """Remove the attachment's rules in `backend` (empty: in both) with one deleting commit each; none is success."""
+def withdraw(owner: Owner, backend: str, known: Collection[IPAddress] | None, gone: list[Published]) -> None:
+    """Remove the attachment's rules in `backend` (empty: in both) with one deleting commit each; none is success.
+
+    `gone` gets what they published, also when something fails. Raises an ExceptionGroup of KernelErrors.
+    """
     _remove(
         backend,
+        gone,
         lambda _, existing: legacy.removal(owner, existing, known),
         lambda family, existing: modern.removal(owner, family, existing, known),
     )
 
 
-def withdraw_strangers(network: str, known: Collection[Owner]) -> None:
-    """Remove the rules of every attachment of `network` that is none of the `known`, in both backends."""
+def withdraw_strangers(network: str, known: Collection[Owner], gone: list[Published]) -> None:
+    """Remove the rules of every attachment of `network` that is none of the `known`, in both backends; `gone` as above."""
     _remove(
         "",
+        gone,
         lambda _, existing: legacy.strangers(network, known, existing),
         lambda family, existing: modern.strangers(network, known, family, existing),
     )
@@ -137,15 +142,24 @@ def withdraw_strangers(network: str, known: Collection[Owner]) -> None:
 
 def _remove(
     backend: str,
+    gone: list[Published],
     from_legacy: Callable[[int, list[legacy.Rule]], list[legacy.Rule]],
     from_modern: Callable[[int, list[dict[str, Any]]], list[modern.Command]],
 ) -> None:
     def in_legacy(family: int) -> None:
-        rules = from_legacy(family, read_legacy(family))
+        existing = read_legacy(family)
+        rules = from_legacy(family, existing)
+        gone.extend(legacy.removed(rules, existing))
         iptables.restore(family, legacy.TABLE, (), rules)
 
     def in_modern() -> None:
-        nft.run([each for family in FAMILIES for each in from_modern(family, read_modern(family))])
+        commands = []
+        for family in FAMILIES:
+            existing = read_modern(family)
+            deletions = from_modern(family, existing)
+            gone.extend(modern.removed(deletions, existing))
+            commands += deletions
+        nft.run(commands)
 
     rewriting.remove(backend, in_legacy, in_modern)
 
@@ -206,6 +220,17 @@ def forget_flows(plan: Publication) -> None:
     for family in plan.families:
         udp = [each for each in plan.of_family(family) if each.protocol == "udp"]
         conntrack.forget(family, "udp", [Aim(each.host_port, each.only_at) for each in udp])
+
+
+def forget_flows_to(gone: Collection[Published]) -> None:
+    """Forget UDP flows that were translated to containers by what is `gone` now. Raises KernelError."""
+    for family in FAMILIES:
+        aims = {
+            Aim(each.port, each.host_ip, each.target)
+            for each in gone
+            if each.protocol == "udp" and each.target.version == family
+        }
+        conntrack.forget(family, "udp", aims)
 
 
 def localnet_device(plan: Publication, host: Network) -> str:

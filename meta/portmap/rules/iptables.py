@@ -158,6 +158,14 @@ def published(existing: Sequence[Rule]) -> Iterator[Published]:
             )
 
 
+def removed(removal: Sequence[Rule], existing: Sequence[Rule]) -> list[Published]:
+    """Return what `removal`, taken from `existing`, no longer publishes."""
+    chains = {rule[1] for rule in removal if rule[0] == "-X"}
+    return (
+        list(published([rule for rule in existing if rule[1] in chains or _target(rule) in chains])) if chains else []
+    )
+
+
 def container_rules(plan: Publication, side: Side) -> list[Rule]:
     """Return the rules in the container's own chain."""
     return [rule for each in plan.of_family(side.family) for rule in _mapping_rules(plan, side, each)]

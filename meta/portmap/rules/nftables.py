@@ -132,6 +132,14 @@ def published(existing: Objects) -> Iterator[Published]:
             )
 
 
+def removed(deletions: Sequence[Command], existing: Objects) -> list[Published]:
+    """Return what `deletions`, taken from `existing`, no longer publish."""
+    handles = {each["delete"]["rule"]["handle"] for each in deletions}
+    return (
+        list(published([item for item in existing if item.get("rule", {}).get("handle") in handles])) if handles else []
+    )
+
+
 def own_rules(plan: Publication, side: Side) -> list[Command]:
     """Return the attachment's rules: one a mapping, then who is masqueraded on the way to the container."""
     family, target = FAMILIES[side.family], str(side.target)

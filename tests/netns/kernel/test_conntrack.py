@@ -2,6 +2,7 @@
 
 - flows to a port are forgotten, those to other ports or of another protocol stay
 - with an address only the flows to it are forgotten, of either family
+- with a server only the flows that it answers are forgotten
 - forgetting nothing is no error, and twice is fine
 """
 
@@ -54,6 +55,15 @@ def test_with_an_address_only_its_flows_are_forgotten(tracking: Space, family: i
     send(tracking, other, 54)
     aims = [Aim(53, ip_address(address)), Aim(54, ip_address("fd00::9" if family == 6 else "192.0.2.9"))]
     assert conntrack.forget(family, "udp", aims, tracking.namespace) == 1
+    assert count(tracking) == 1
+
+
+@pytest.mark.parametrize(("family", "address"), [(4, "192.0.2.7"), (6, "::1")])
+def test_with_a_server_only_the_flows_that_it_answers_are_forgotten(tracking: Space, family: int, address: str) -> None:
+    send(tracking, address, 53, 54)
+    stranger = ip_address("fd00::9" if family == 6 else "127.0.0.1")
+    assert conntrack.forget(family, "udp", [Aim(53, server=stranger)], tracking.namespace) == 0
+    assert conntrack.forget(family, "udp", [Aim(53, server=ip_address(address))], tracking.namespace) == 1
     assert count(tracking) == 1
 
 

@@ -240,9 +240,9 @@ def visit(space: Space, address: str, port: int, within: float = PATIENCE) -> st
 class Talker:
     """A UDP client that keeps its port, so that all it sends is one flow."""
 
-    def __init__(self, runtime: Runtime, space: Space) -> None:
+    def __init__(self, runtime: Runtime, space: Space, family: int = socket.AF_INET) -> None:
         with namespaces.inside(space.namespace):
-            self._door = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self._door = socket.socket(family, socket.SOCK_DGRAM)
         self._door.settimeout(PATIENCE)
         runtime.stack.callback(self._door.close)
 

@@ -6,11 +6,15 @@
 * On a second host address several containers own the same port, and what is published there is not elsewhere.
 * Conditions keep strangers out; packets for others' addresses are never translated (CVE-2025-67499).
 * UDP reaches the new container when the one that had the port is replaced (the flow goes on).
+* With DEL and GC a port's UDP flows end, whatever the runtime hands back and whether the namespace lives: a server of the host answers them
+  next. Flows of other ports, and to the same port of other hosts, go on.
 * 127.0.0.0/8 of the host stays closed to neighbours although route_localnet is on (CVE-2020-8558).
 """
 
+import re
 import socket
-from ipaddress import ip_interface
+from ipaddress import ip_address, ip_interface
+from typing import Any
 
 import pytest
 
@@ -104,6 +108,46 @@ def test_udp_goes_on_with_the_next_container(each: Runtime, outside: Space) -> N
     assert each.call("DEL", first, udp(5353, 53)) == {}
     each.add(second, udp(5353, 53))
     assert talker.ask(UPLINK, 5353) == f"c2 {OUTSIDE}"
+
+
+@pytest.mark.parametrize("address", [SECOND, SECOND_SIX])
+@pytest.mark.parametrize("verb", ["DEL", "DEL of a dead namespace", "DEL without mappings", "GC"])
+def test_a_flow_ends_with_its_port_and_others_go_on(each: Runtime, outside: Space, address: str, verb: str) -> None:
+    container, other = each.container(5), each.container(6)
+    for one in (container, other):
+        serve(each, one.space, 53, one.name, socket.SOCK_DGRAM)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    talker, beside = Talker(each, outside, family), Talker(each, outside, family)
+    each.add(container, udp(5353, 53))
+    each.add(other, udp(5354, 53))
+    assert talker.ask(address, 5353).startswith("c1 ")
+    assert beside.ask(address, 5354).startswith("c2 ")
+    # a flow of the other container's to the same port, elsewhere: the published port is not in it
+    serve(each, outside, 5353, "elsewhere", socket.SOCK_DGRAM)
+    away = Talker(each, other.space, family)
+    there = OUTSIDE_SIX if ":" in address else OUTSIDE
+    outside.run("ip", "route", "add", "fd00:1::/64" if ":" in there else "10.1.0.0/24", "via", address)
+    assert away.ask(there, 5353).startswith("elsewhere ")
+    before = flows(each.host)
+    if verb == "GC":
+        kept = [{"containerID": other.name, "ifname": "eth0"}]
+        asked: dict[str, Any] = {"cniVersion": "1.1.0", "cni.dev/valid-attachments": kept}
+        gone = each.call("GC", None, **asked)
+    else:
+        mappings = [] if "without" in verb else [udp(5353, 53)]
+        gone = each.call("DEL", None if "dead" in verb else container, *mappings)
+    assert gone == {}
+    assert before - flows(each.host) == {(address, 5353)}
+    serve(each, each.host, 5353, "host", socket.SOCK_DGRAM)
+    assert talker.ask(address, 5353).startswith("host ")
+    assert beside.ask(address, 5354).startswith("c2 ")
+
+
+def flows(host: Space) -> set[tuple[str, int]]:
+    """Where the UDP flows that the host tracks were first sent."""
+    lines = [line for line in host.run("cat", "/proc/net/nf_conntrack").splitlines() if " udp " in line]
+    told = [re.search(r"dst=(\S+) sport=\d+ dport=(\d+)", line) for line in lines]
+    return {(str(ip_address(found[1])), int(found[2])) for found in told if found}
 
 
 def test_a_neighbour_does_not_reach_the_hosts_loopback(each: Runtime, outside: Space) -> None:
