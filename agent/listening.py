@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent import protocol
+from system import folders
+
 FIRST = 3
 """SD_LISTEN_FDS_START: where inherited sockets begin."""
 
@@ -59,7 +62,8 @@ def bind(path: Path, *, over_orphans: bool = False) -> socket.socket:
     """
     door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        folders.make(str(path.parent))
+        _guard(path.parent)
         _remove_stale(path, over_orphans=over_orphans)
         before = os.umask(0o177)
         try:
@@ -76,6 +80,22 @@ def bind(path: Path, *, over_orphans: bool = False) -> socket.socket:
         door.close()
         raise
     return door
+
+
+def _guard(folder: Path) -> None:
+    """Let nobody else put a socket in the place of ours: our own folder loses what an earlier umask gave to others; another is refused."""
+    about = folder.stat()
+    if about.st_uid not in (0, os.geteuid()):
+        raise UnusableError(
+            f"{folder} belongs to user {about.st_uid}, who could take the socket: choose another --socket"
+        )
+    if not about.st_mode & 0o022:
+        return
+    if folder != Path(protocol.PATH).parent:
+        raise UnusableError(
+            f"{folder} is writable for others, who could take the socket: chmod go-w, or choose another --socket"
+        )
+    folder.chmod(about.st_mode & 0o755)
 
 
 def _inherited(path: Path, *, own: bool) -> Listener:

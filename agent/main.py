@@ -10,6 +10,7 @@ from agent import identity, listening, protocol, status
 WORKERS = 16
 PATIENCE = 60.0
 GROWTH_MIB = 32
+STALL = 0.5
 HIGHEST_WORKERS = 256
 
 
@@ -42,6 +43,13 @@ def declare(parser: argparse.ArgumentParser) -> None:
         default=GROWTH_MIB,
         help="MiB by which a worker may grow before it is replaced (default %(default)s)",
     )
+    parser.add_argument(
+        "--stall",
+        type=float,
+        metavar="SECONDS",
+        default=STALL,
+        help="seconds without a free worker after which requests are left to cold programs (default %(default)s)",
+    )
     parser.add_argument("--json", action="store_true", help="print the status as one JSON object")
 
 
@@ -71,7 +79,7 @@ def _serve(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from agent import warmth  # noqa: PLC0415 - the status must not pay for all programs
     from agent.supervisor import Options, Supervisor  # noqa: PLC0415
 
-    chosen = Options(options.workers, options.socket, options.patience, options.growth << 20)
+    chosen = Options(options.workers, options.socket, options.patience, options.growth << 20, options.stall)
     try:
         build = identity.Build.read(identity.build_file())
         door = listening.bind(status.place(chosen.path))  # first: nobody but a living supervisor answers there

@@ -42,12 +42,13 @@ CAUSES = {End.ASKED: "asked to end", End.GROWN: "grown", End.UNCLEAN: "unclean",
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a person can set: `patience` in seconds, `growth` in bytes."""
+    """What a person can set: `patience` and `stall` in seconds, `growth` in bytes."""
 
     workers: int
     path: Path
     patience: float
     growth: int
+    stall: float
 
 
 @dataclass(slots=True)
@@ -132,7 +133,8 @@ class Supervisor:
         watch.register(self._door, select.POLLIN)
         if self._is_crowded():
             watch.register(self._listener.socket, select.POLLIN)
-        ready = [descriptor for descriptor, _ in watch.poll(TICK * 1000)]
+        patience = TICK if self._overflow.is_empty() else min(TICK, self._options.stall / 2)
+        ready = [descriptor for descriptor, _ in watch.poll(patience * 1000)]
         if self._wakeup[0] in ready:
             os.read(self._wakeup[0], 4096)
         if self._door.fileno() in ready:
@@ -143,9 +145,14 @@ class Supervisor:
             self._notifier.alive()
 
     def _is_crowded(self) -> bool:
-        """Tell whether requests that come now are to be taken here: workers there are, but none is free."""
+        """Tell whether requests that come now are to be taken here: workers there are, none is free, and some get free all the time."""
         ready = bool(self._members) and not self._leaving
-        return ready and self._table.all_busy() and self._overflow.has_room()
+        return ready and self._table.all_busy() and not self._is_stalled() and self._overflow.has_room()
+
+    def _is_stalled(self) -> bool:
+        """Tell whether no worker has got free for a while: they all wait for something, and who is taken would wait for it as well."""
+        begun = [row.busy_since for row in self._table.rows]
+        return all(begun) and time.monotonic_ns() - max(begun) > self._options.stall * 1e9
 
     def _take_ahead(self) -> None:
         while self._is_crowded():
@@ -159,7 +166,8 @@ class Supervisor:
 
     def _send_on_the_late(self) -> None:
         """Send the launchers on to the cold program that no worker got free for; nothing of theirs was begun."""
-        while self._overflow.is_late() and (arrival := self._overflow.get()):
+        stalled = self._is_stalled()
+        while (stalled or self._overflow.is_late()) and (arrival := self._overflow.get()):
             protocol.decline(arrival.connection, Reason.CROWDED)
             self._table.supervisor.count_declined(Reason.CROWDED)
             arrival.close()

@@ -11,20 +11,25 @@ import os
 import shutil
 import sys
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from build import completions
 from build.manual import sources
 from build.programs import PROGRAMS, ROOT, BuildError, Program, answer, link
+from system import locks
 
 SETTINGS = Path("/etc/default/tulled")
 SAMPLE = ROOT / "build" / "systemd" / "tulled.default"
 FOLDERS = "folders"
 """The file of our tree that lists the folders an installation made, so that they can go with it."""
+
+LOCK_SECONDS = 300
+"""How long one installation waits for another, which copies some thousand files."""
 
 UNITS = ("tulled.service", "tulle-agent.socket", "tulle-agent.service")
 BOOTED = Path("/run/systemd/system")
@@ -217,6 +222,18 @@ def offer(target: Target, sample: Path, place: Path) -> None:
     print(f"install: {place}")
 
 
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold the lock of an installation; BuildError when another one does not end."""
+    try:
+        with FileLock(path, timeout=LOCK_SECONDS, mode=0o600):
+            yield
+    except Timeout:
+        raise BuildError(
+            f"{path}: held by {locks.holder(str(path))} for {LOCK_SECONDS} s: another installation"
+        ) from None
+
+
 def install(target: Target, *, replace: bool) -> None:
     """Put everything in place; BuildError, before anything is written, when that would replace what others made."""
     in_the_way = foreign(target)
@@ -228,7 +245,7 @@ def install(target: Target, *, replace: bool) -> None:
     folders, pages = made_folders(target), spelled(target)
     parent = target.staged(target.tree).parent
     parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(parent / ".tulle.lock"):
+    with _alone(parent / ".tulle.lock"):
         make_tree(target, folders=folders)
         make_links(target)
         make_completions(target)

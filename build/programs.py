@@ -21,7 +21,21 @@ from filelock import FileLock
 from build import entry
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("agent", "bridge", "cli", "cni", "conf", "driver", "ipam", "kernel", "lease", "loopback", "meta", "overlay")
+PACKAGES = (
+    "agent",
+    "bridge",
+    "cli",
+    "cni",
+    "conf",
+    "driver",
+    "ipam",
+    "kernel",
+    "lease",
+    "loopback",
+    "meta",
+    "overlay",
+    "system",
+)
 EXECUTABLE = "tulle"
 """The one executable, below dist/lib."""
 
@@ -139,7 +153,7 @@ def build(dist: Path) -> None:
 
     lib = dist / "lib"
     freeze.WORK.mkdir(exist_ok=True)
-    with FileLock(freeze.WORK / "lock"):
+    with FileLock(freeze.WORK / "lock", mode=0o600):
         current = freeze.is_current(lib)
         if not current:
             started = time.perf_counter()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cli.machine import under
 from lease import durable
+from system import folders
 
 RECORD = "/var/lib/tulle/init.json"
 KICK = ".tulle-kick"
@@ -61,7 +62,7 @@ class Written:
     def write(self, file: File) -> None:
         """Put a file in place in one step, and have watchers notice."""
         place = under(self._root, file.path)
-        place.parent.mkdir(parents=True, exist_ok=True)
+        folders.make(str(place.parent))
         self._remember({**self._sums, file.path: _sum(file.content.encode())})
         durable.replace(str(place), file.content.encode(), 0o644, pending=str(place.with_name(f".{place.name}.new")))
         kick = place.with_name(KICK)
@@ -88,7 +89,7 @@ class Written:
         if not sums:
             self._record.unlink(missing_ok=True)
             return
-        self._record.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folders.make(str(self._record.parent), 0o700)
         text = json.dumps(sums, indent=1, sort_keys=True).encode()
         durable.replace(str(self._record), text, 0o600, pending=f"{self._record}.new")
 

@@ -4,11 +4,10 @@ Both change under one lock, ours first, and every change writes and tells all of
 A reboot empties /run, and with it the register. Must not decide what the files say, nor how a server is run.
 """
 # pathlib costs milliseconds that every container's start would pay:
-# ruff: noqa: PTH103, PTH108, PTH118, PTH123, PTH208
+# ruff: noqa: PTH108, PTH118, PTH123, PTH208
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from contextlib import contextmanager, suppress
@@ -18,6 +17,8 @@ from driver import zones
 from driver.name_server import PID, NameServer, SilentError
 from kernel.network import Network
 from lease import durable
+from system import folders, locks
+from system.locks import Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,11 +43,12 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """The register in `folder`; `caller` and `environ` are of whoever started us."""
+    """The register in `folder`; `caller` and `environ` are of whoever started us, `locks` is where the lock lies."""
 
     folder: str
     caller: int
     environ: Mapping[str, str]
+    locks: str = locks.FOLDER
 
     def enter(self, zone: Zone, entry: Entry) -> tuple[tuple[IPAddress, ...], str]:
         """Make a container's names known; return the servers it is to ask besides those it asks already, and news of trouble.
@@ -99,14 +101,10 @@ class Register:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """Wait for our turn, and hold it for the block; the kernel ends that of a killed process."""
-        os.makedirs(self._served, mode=0o755, exist_ok=True)
-        folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
+        """Wait for our turn, and hold it for the block; TimeoutError, with who has it, when that does not end."""
+        folders.make(self._served)
+        with Lock("names", locks.place(self.folder), folder=self.locks):
             yield
-        finally:
-            os.close(folder)
 
     def _write(self, known: Known, local: Collection[IPAddress]) -> None:
         """Write our file, then those of the server as they follow from it."""

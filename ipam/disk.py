@@ -8,13 +8,12 @@ A file system that is mounted read-only refuses only what has to be written: to 
 Must not know what a range or a lease is.
 """
 # pathlib costs milliseconds that every container's start would pay:
-# ruff: noqa: PTH103, PTH119
+# ruff: noqa: PTH119
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import stat
 
@@ -23,6 +22,7 @@ from cni.errors import CniError, Code
 from cni.owner import shortened
 from ipam import boot, index, notes
 from ipam.claims import Reservation
+from system import folders, locks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -198,20 +198,21 @@ class Directory:
 def locked(location: str, log: Callable[[str], object], *, create: bool, reclaim: bool = False) -> Iterator[Directory]:
     """Open the directory `location` (absolute), made 0755 with its parents if `create`, and hold its lock meanwhile.
 
-    With `reclaim`, claims of an earlier boot are vacant. Waits for the lock as long as it takes. Raises CniError 5 naming `location`, for anything the disk refuses meanwhile too.
+    With `reclaim`, claims of an earlier boot are vacant. Raises CniError 11 when another program holds the lock for too long, and 5 naming `location`, for anything the disk refuses meanwhile too.
     """
     try:
         with contextlib.ExitStack() as held:
             descriptor = _folder(location, create=create)
             held.callback(os.close, descriptor)
-            lock = _lock(descriptor)
-            held.callback(os.close, lock)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            held.enter_context(_lock(location, descriptor))
             with contextlib.suppress(OSError):  # a crash's leftover, which is in nobody's way
                 _forget(_beside(location, "reserving"), descriptor)
             directory = Directory(location, descriptor, log, reclaim=reclaim)
             held.callback(directory.settle)
             yield directory
+    except TimeoutError as held_by_another:
+        what = f"address book {location}: another program keeps it locked"
+        raise CniError(Code.TRY_AGAIN_LATER, what, str(held_by_another.strerror)) from held_by_another
     except OSError as error:
         raise CniError(
             Code.IO_FAILURE,
@@ -220,14 +221,21 @@ def locked(location: str, log: Callable[[str], object], *, create: bool, reclaim
         ) from error
 
 
-def _lock(directory: int) -> int:
-    """Open the lock; where a read-only file system has none, the directory itself, in which nobody can write."""
+@contextlib.contextmanager
+def _lock(location: str, directory: int) -> Iterator[None]:
+    """Hold the lock of the book, flock(2) as the reference does; where a read-only file system has none, nobody can write either."""
     try:
-        return os.open(LOCK, os.O_RDONLY | os.O_CREAT | QUIET, 0o750, dir_fd=directory)
+        lock = os.open(LOCK, os.O_RDONLY | os.O_CREAT | QUIET, 0o750, dir_fd=directory)
     except OSError as error:
         if error.errno != errno.EROFS:
             raise
-        return os.open(".", os.O_RDONLY | os.O_DIRECTORY | QUIET, dir_fd=directory)
+        yield
+        return
+    try:
+        locks.lock_file(lock, f"{location}/{LOCK}")
+        yield
+    finally:
+        os.close(lock)
 
 
 def _folder(location: str, *, create: bool) -> int:
@@ -236,7 +244,7 @@ def _folder(location: str, *, create: bool) -> int:
     if create:
         with contextlib.suppress(FileNotFoundError):
             return os.open(location, flags)
-        os.makedirs(location, mode=0o755, exist_ok=True)
+        folders.make(location)
     return os.open(location, flags)
 
 

@@ -14,6 +14,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from kernel import tools
 from kernel.errors import KernelError
 from kernel.namespaces import Namespace
+from kernel.tools import Outcome
+from system import locks
 
 IPNetwork = IPv4Network | IPv6Network
 PROGRAMS = {4: "iptables", 6: "ip6tables"}
@@ -24,6 +26,9 @@ SUBJECT = re.compile(r"-A \S+ (?:! )?(?:-s ([0-9a-f.:/]+)|-d ([0-9a-f.:/]+))(?: 
 """How a rule begins that is about a network: by source, which iptables lists first, or by destination."""
 LOCKED = 4
 """The exit code for a resource problem: the lock is held."""
+
+WAIT, LOCK = "--wait=50", "/run/xtables.lock"
+"""How many seconds iptables waits for its lock, which an administrator's or another program's own hung run may hold; and that lock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +107,7 @@ def usable(family: int, namespace: Namespace | None = None) -> bool:
     """Tell whether iptables works here: it is installed and can be asked (contract 2.5); changes nothing."""
     if not installed(family):
         return False
-    outcome = tools.run([PROGRAMS[family], "-w", "-t", "filter", "-S", "INPUT", "1"], "", namespace)
+    outcome = tools.run([PROGRAMS[family], WAIT, "-t", "filter", "-S", "INPUT", "1"], "", namespace)
     return outcome.code in (0, 1)
 
 
@@ -113,11 +118,11 @@ def listing(family: int, table: str, namespace: Namespace | None = None) -> list
     """
     if not installed(family):
         return []
-    outcome = tools.run([PROGRAMS[family], "-w", "-t", table, "-S"], "", namespace)
+    outcome = tools.run([PROGRAMS[family], WAIT, "-t", table, "-S"], "", namespace)
     if outcome.code != 0:
         if outcome.code != LOCKED and any(words in outcome.stderr for words in ABSENT):
             return []
-        raise tools.refusal(outcome, f"listing {PROGRAMS[family]} table {table}")
+        raise _refusal(outcome, f"listing {PROGRAMS[family]} table {table}")
     return [_words(line) for line in _lines(outcome.stdout)]
 
 
@@ -209,7 +214,7 @@ def saved(family: int, namespace: Namespace | None = None) -> Tables:
         return {}
     outcome = tools.run([f"{PROGRAMS[family]}-save"], "", namespace)
     if outcome.code != 0:
-        raise tools.refusal(outcome, f"listing {PROGRAMS[family]}")
+        raise _refusal(outcome, f"listing {PROGRAMS[family]}")
     tables: dict[str, list[str]] = {}
     lines: list[str] = []
     for line in _lines(outcome.stdout):
@@ -331,6 +336,12 @@ def _restore(family: int, table: str, lines: list[str], where: str, namespace: N
 
 
 def _run_restore(family: int, lines: list[str], where: str, namespace: Namespace | None) -> None:
-    outcome = tools.run([f"{PROGRAMS[family]}-restore", "--noflush", "--wait"], "\n".join([*lines, ""]), namespace)
+    outcome = tools.run([f"{PROGRAMS[family]}-restore", "--noflush", WAIT], "\n".join([*lines, ""]), namespace)
     if outcome.code != 0:
-        raise tools.refusal(outcome, f"changing {PROGRAMS[family]} {where}")
+        raise _refusal(outcome, f"changing {PROGRAMS[family]} {where}")
+
+
+def _refusal(outcome: Outcome, what: str) -> KernelError:
+    if outcome.code == LOCKED:
+        return KernelError(errno.ETIMEDOUT, what, f"{LOCK}: held by {locks.holder(LOCK)}")
+    return tools.refusal(outcome, what)

@@ -4,7 +4,7 @@ One reader and one writer for programs and daemon. Must not know CNI, address bo
 On the cold-start path of every container: standard library only, nothing heavier than ipaddress.
 """
 # pathlib costs milliseconds that every container's start would pay:
-# ruff: noqa: PTH103, PTH116, PTH118, PTH119, PTH120
+# ruff: noqa: PTH116, PTH118, PTH119, PTH120
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
 
 from lease import durable
+from system import folders
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def write(path: str, lease: Lease) -> None:
     Raises OSError. A bind-mounted `path` is refused by the kernel with EBUSY (flannel contract 4.6).
     """
     folder = os.path.dirname(path) or "."
-    os.makedirs(folder, mode=0o755, exist_ok=True)
+    folders.make(folder)
     pending = os.path.join(folder, f".{os.path.basename(path)}.{os.urandom(6).hex()}")
     durable.replace(path, render(lease).encode(), _mode_of(path), pending=pending)
 

@@ -3,7 +3,7 @@
 Durable before ADD goes on: what it stands for may still be on disk after a power failure. Must not know what files say.
 """
 # pathlib costs milliseconds that every container's start would pay:
-# ruff: noqa: PTH103, PTH108, PTH118, PTH123, PTH208
+# ruff: noqa: PTH108, PTH118, PTH123, PTH208
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from cni.errors import CniError, Code
 from lease import durable
+from system import folders
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Folder:
     def put(self, name: str, content: bytes) -> None:
         """Put a file in place in one step, 0600 in a directory made 0700."""
         with self._explained():
-            os.makedirs(self.path, mode=0o700, exist_ok=True)
+            folders.make(self.path, 0o700)
             durable.replace(self._at(name), content, 0o600, pending=self._at(f".{name}"))
 
     def get(self, name: str) -> bytes | None:

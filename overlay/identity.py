@@ -11,6 +11,7 @@ from pathlib import Path
 from kernel import wireguard
 from kernel.errors import KernelError
 from overlay.errors import Refused, Unavailable
+from system import folders
 
 
 def private_key(path: str) -> str:
@@ -43,7 +44,7 @@ def public_key(key: str, path: str) -> str:
 
 def _write(place: Path, key: str) -> None:
     """Put the key in place whole; of two daemons that start at once the first one's stays."""
-    place.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    folders.make(str(place.parent))
     descriptor, fresh = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
     try:
         with os.fdopen(descriptor, "w") as file:

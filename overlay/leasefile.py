@@ -8,39 +8,49 @@ import re
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from lease import file
 from overlay.errors import Unavailable
 from overlay.network import NetworkConfig
 from overlay.subnets import Subnet
+from system import folders, locks
+
+FILE = "leases"
+"""The lock file of all lease files (system.locks)."""
 
 _SECRET = re.compile(rb"(-etcd-password[=\0])[^\0]*")
 """A password on another daemon's command line, which no message may repeat."""
 
 
 class LeaseFile:
-    """The lease file at `path`, ours while the lock beside it is held."""
+    """The lease file at `path`, ours while its lock is held: a byte of a file in `folder`, because who may open a file may lock it."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, folder: str = locks.FOLDER) -> None:
         self.path = path
-        self._lock = FileLock(f"{path}.lock")
+        self._folder = folder
+        self._lock: locks.Lock | None = None
 
     def acquire(self) -> None:
         """Become the only daemon of this file; raises Unavailable naming the process that is."""
         try:
-            Path(self.path).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            self._lock.acquire(blocking=False)
-        except Timeout:
-            holder = holder_of(self._lock.lock_file)
+            folders.make(str(Path(self.path).parent))
+        except OSError as problem:
+            raise Unavailable(f"{self.path}: its folder cannot be made: {problem.strerror}") from problem
+        try:
+            lock = locks.Lock(FILE, _place(self.path), patience=0, folder=self._folder)
+            lock.__enter__()
+            self._lock = lock
+        except TimeoutError:
+            holder = _holder(locks.holder_pid(f"{self._folder}/{FILE}", _place(self.path)))
             remedy = "stop it, or give this one its own --subnet-file"
             raise Unavailable(f"{self.path} is kept by another tulled ({holder}); {remedy}") from None
         except OSError as problem:
-            raise Unavailable(f"{self.path}.lock cannot be made: {problem.strerror}") from problem
+            raise Unavailable(f"no lock can be had in {self._folder}: {problem.strerror}") from problem
 
     def release(self) -> None:
         """Let another daemon have it; the file stays."""
-        self._lock.release()
+        if self._lock is not None:
+            self._lock.__exit__()
+            self._lock = None
 
     def previous(self) -> Subnet | None:
         """Give the subnet the file speaks of; None when it is absent or unreadable (contract 2.5)."""
@@ -80,19 +90,22 @@ def content(config: NetworkConfig, subnet: Subnet, *, mtu: int, ipmasq: bool) ->
     )
 
 
-def holder_of(path: str, table: str = "/proc/locks") -> str:
-    """Say who holds a lock on `path`, from the kernel's own table: `pid 1234: tulled --store ...`."""
+def is_kept(path: str, *, folder: str = locks.FOLDER) -> bool:
+    """Tell whether a daemon keeps the lease file at `path` now."""
     try:
-        inode = str(Path(path).stat().st_ino)
-        lines = Path(table).read_text(encoding="ascii", errors="replace").splitlines()
+        return locks.is_held(FILE, _place(path), folder=folder)
     except OSError:
-        return "unknown"
-    pid = next((words[4] for words in map(str.split, lines) if _locks(words, inode)), "")
-    return f"pid {pid}: {_command(pid)}" if pid not in ("", "0") else "in another PID namespace"
+        return False
 
 
-def _locks(words: list[str], inode: str) -> bool:
-    return len(words) > 5 and words[1] == "FLOCK" and words[5].rpartition(":")[2] == inode
+def _place(path: str) -> int:
+    """Return the byte that stands for a lease file, by whatever path it is reached; its folder has to be there."""
+    folder = Path(path).parent.stat()
+    return locks.place(str(folder.st_dev), str(folder.st_ino), Path(path).name)
+
+
+def _holder(pid: str) -> str:
+    return f"pid {pid}: {_command(pid)}" if pid else "in another PID namespace"
 
 
 def _command(pid: str) -> str:

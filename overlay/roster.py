@@ -2,24 +2,24 @@
 
 Below `/run/tulle/networks/`, in a directory for each network namespace (several may share /run), which only root can open. A file
 names a network's lease file and ranges; it stays when its daemon ends, as tunnels and containers do, and counts until lease file
-and lock are gone, as `tulle leave` leaves it, or the host starts anew.
+and record are gone, as `tulle leave` leaves it, or the host starts anew.
 """
 
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from kernel import namespaces
 from lease import durable
 from overlay.backends import IPNetwork
 from overlay.errors import Unavailable
-from overlay.leasefile import holder_of
+from overlay.leasefile import is_kept
+from system import folders
+from system.locks import Lock
 
 PLACE = "/run/tulle/networks"
 PATIENCE = 5.0
@@ -57,17 +57,13 @@ class Roster:
 
         Raises OSError, or Unavailable when another process does not finish its turn.
         """
-        self._folder.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        self._folder.mkdir(mode=0o700, exist_ok=True)
-        lock = FileLock(self._folder / "lock")
-        try:
-            lock.acquire(timeout=PATIENCE)
-        except Timeout:
-            raise Unavailable(f"{lock.lock_file} is held by {holder_of(lock.lock_file)}; end it") from None
-        try:
+        folders.make(str(self._folder), 0o700)
+        with ExitStack() as held:
+            try:
+                held.enter_context(Lock("lock", patience=PATIENCE, folder=str(self._folder)))
+            except TimeoutError as late:
+                raise Unavailable(f"{late.strerror}; end it") from None
             yield
-        finally:
-            lock.release()
 
     def read(self) -> tuple[Kept, ...]:
         """Return the networks that count, by lease file; what nobody of ours wrote is left out."""
@@ -102,4 +98,5 @@ def _decoded(path: Path, boot: str) -> Kept | None:
 
 
 def _counts(kept: Kept) -> bool:
-    return any(Path(one).exists() for one in (kept.lease_file, f"{kept.lease_file}.lock"))
+    made = (kept.lease_file, f"{kept.lease_file}.made")
+    return any(Path(one).exists() for one in made) or is_kept(kept.lease_file)

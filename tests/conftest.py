@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from cni import serial
+from system import locks
 
 settings.register_profile("busy", deadline=None)  # a loaded machine is slow, not wrong
 settings.load_profile("busy")
@@ -22,12 +22,12 @@ for number in (signal.SIGINT, signal.SIGQUIT):
 
 @pytest.fixture(scope="session", autouse=True)
 def no_lock_file_left() -> Iterator[None]:
-    """Remove the lock file and its folder after the last test, unless they were there before the first."""
-    lock = Path(serial.PATH)
-    folder, file = lock.parent.exists(), lock.exists()
+    """Remove the lock files and their folders after the last test, unless they were there before the first."""
+    folder = Path(locks.FOLDER)
+    made = [each for each in (folder, folder.parent) if not each.exists()]
     yield
     with contextlib.suppress(OSError):
-        if not file:
-            lock.unlink(missing_ok=True)
-        if not folder:
-            lock.parent.rmdir()
+        for each in made:
+            for file in each.iterdir() if each == folder else ():
+                file.unlink(missing_ok=True)
+            each.rmdir()

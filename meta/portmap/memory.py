@@ -4,7 +4,7 @@ One small file an attachment, named by its mark. It need not survive a power fai
 alive. Must not know rules.
 """
 # pathlib costs milliseconds that every container's start would pay:
-# ruff: noqa: PTH103, PTH105, PTH108, PTH118, PTH123, PTH208
+# ruff: noqa: PTH105, PTH108, PTH118, PTH123, PTH208
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from cni.owner import Owner, network_mark
+from system import folders
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Memory:
 
 def remember(folder: str, owner: Owner, memory: Memory) -> None:
     """Put the memory in place in one step, file 0600 in a directory made 0700. Raises OSError."""
-    os.makedirs(folder, mode=0o700, exist_ok=True)
+    folders.make(folder, 0o700)
     path = os.path.join(folder, owner.mark)
     pending = os.path.join(folder, f".{owner.mark}")
     members = {"attachment": memory.alias, "boot": memory.boot, "backend": memory.backend, "link": memory.named_link}

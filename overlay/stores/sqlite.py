@@ -7,6 +7,7 @@ time is this boot's clock, which no change of the date moves.
 
 import asyncio
 import contextlib
+import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -20,6 +21,7 @@ from overlay.errors import Refused, StoreError
 from overlay.leases import TTL, Lease
 from overlay.stores import Delta, Snapshot, Update
 from overlay.subnets import Subnet, parse_key
+from system import folders
 
 POLL = 0.5
 """Seconds between two looks at the revision; one look reads one row."""
@@ -53,6 +55,16 @@ _CHANGED = "SELECT key, value, revision, boot, expires FROM leases WHERE revisio
 _UNCHANGED = "SELECT 1 FROM leases WHERE key = ? AND revision = ? AND value IS NOT NULL"
 
 
+def _make_private(path: str) -> None:
+    """Have the file be ours alone: who may read it could hold a transaction that no writer gets past. Raises OSError."""
+    folders.make(str(Path(path).parent))
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            Path(path + suffix).chmod(0o600)
+
+
 @dataclass(frozen=True, slots=True)
 class Clock:
     """Seconds since boot, and which boot: hand in a fake to let time pass in tests."""
@@ -72,7 +84,7 @@ class SqliteStore:
         self._kept = KEPT_TOMBSTONES
         self.heard = time.monotonic()
         try:
-            Path(path).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            _make_private(path)
             self._base = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
             self._base.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as problem:

@@ -4,6 +4,7 @@
 - what was taken is finished when the agent is told to end, and also when its supervisor is killed
 - with everything killed, the launcher sees the end of its connection
 - a request whose launcher was killed while it waited is not begun
+- when all workers wait for something, a request that waits for one of them is sent on to the cold program, and no further one is taken
 """
 
 import os
@@ -52,7 +53,7 @@ class Jam:
 
 @pytest.fixture
 def jam(tmp_path: Path) -> Iterator[Jam]:
-    with warm.agent(tmp_path, "--workers", "1") as agent:
+    with warm.agent(tmp_path, "--workers", "1", "--stall", "60") as agent:
         made = Jam(agent, tmp_path)
         yield made
         made.first.close()
@@ -135,3 +136,27 @@ def test_a_request_whose_launcher_was_killed_is_not_begun(jam: Jam, tmp_path: Pa
     later = Question("host-local", environment("DEL", "c"), host_local(tmp_path / "book"))
     assert jam.agent.ask(later).status == 0
     assert not list((tmp_path / "book").glob("net/10.*"))
+
+
+def test_when_all_workers_wait_the_others_are_served_cold(tmp_path: Path) -> None:
+    with warm.agent(tmp_path, "--workers", "1", "--stall", "0.2") as agent:
+        gate = tmp_path / "gate"
+        os.mkfifo(gate)
+        script(tmp_path, "slow", f'read line <{gate}; echo "{{}}"')
+        slow = Question("flannel", environment("ADD", "a", CNI_PATH=str(tmp_path)), relay(tmp_path, "slow"))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as first:
+            first.settimeout(20)
+            first.connect(str(agent.path))
+            send(first, agent.build, slow)
+            assert first.recv(100) == protocol.TAKEN
+
+            told = agent.ask(Question("host-local", environment("ADD", "b"), host_local(tmp_path / "book")))
+            assert told.reason == protocol.Reason.CROWDED.value
+            environ = environment("ADD", "c", TULLE_AGENT=str(agent.path))
+            config = host_local(tmp_path / "book")
+            done = subprocess.run([PROGRAMS / "host-local"], env=environ, input=config, capture_output=True, check=True)
+            assert b"10.77.0.2" in done.stdout
+            assert agent.status().warm == 0
+
+            gate.write_text("go\n")
+            assert answered(first)

@@ -77,8 +77,8 @@ def test_an_attachment_whose_request_is_under_way_is_left_alone(
     space: Space, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lock = str(tmp_path / "lock")
-    monkeypatch.setattr(remains, "Turn", partial(Turn, path=lock))
-    with Turn("bridge", "net", "id", "eth0", path=lock):
+    monkeypatch.setattr(remains, "Turn", partial(Turn, folder=lock))
+    with Turn("bridge", "net", "id", "eth0", folder=lock):
         assert found(space, BRIDGE, HELD) == ()
 
 

@@ -2,13 +2,19 @@
 
 - two holders in one namespace come one after the other; in two namespaces they do not wait for each other
 - a holder that dies leaves the turn to the next
+- who holds a lock of his own on the namespace, as anybody can, holds nobody up
+- who waits in vain learns which process has the turn
 """
 
+import fcntl
 import os
 import select
 import signal
 
+import pytest
+
 from kernel import namespaces, turns
+from kernel.errors import KernelError
 from tests.netns.spaces import Space
 
 
@@ -44,3 +50,21 @@ def test_turns_are_taken_one_after_the_other_in_one_namespace_only(host: Space, 
     assert _has_it(second[1], 10)
     _end(*second)
     _end(*elsewhere)
+
+
+def test_a_lock_on_the_namespace_itself_holds_nobody_up(host: Space) -> None:
+    fcntl.flock(host.namespace.fd, fcntl.LOCK_EX)
+    with namespaces.inside(host.namespace), turns.turn(patience=0):
+        pass
+
+
+def test_who_waits_in_vain_learns_who_has_it(host: Space) -> None:
+    holder = _hold(host)
+    assert _has_it(holder[1], 10)
+    with (
+        namespaces.inside(host.namespace),
+        pytest.raises(KernelError, match=f"waiting for a turn to change rules: .*held by process {holder[0]} "),
+        turns.turn(patience=0.01),
+    ):
+        pass
+    _end(*holder)

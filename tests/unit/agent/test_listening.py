@@ -1,6 +1,8 @@
 """Claims about the listening socket:
 
 - a new one has mode 0600 and is removed when it is closed; one that is left of a dead agent is taken over
+- its folder is for nobody else to write to, whatever the umask; one that is, or that belongs to somebody else, is refused, and the agent's
+  own loses what an earlier agent gave to others
 - one that somebody listens on, and a file that is no socket, are left alone, and named
 - one handed over is taken; a successor in the same process finds it and knows whether its path is ours
 - what is handed over must be a SEQPACKET Unix socket
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import listening
+from agent import listening, protocol
 from agent.listening import Listener, UnusableError
 
 
@@ -86,3 +88,41 @@ def test_another_kind_of_socket_is_refused(tmp_path: Path, third: None) -> None:
         given = Listener(other, tmp_path / "x", own=False).handed_on()
         with pytest.raises(UnusableError, match="ListenSequentialPacket="):
             listening.listen(tmp_path / "x", given)
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077], ids=oct)
+def test_its_folder_is_not_for_others_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        listening.bind(tmp_path / "a" / "run" / "agent.sock").close()
+    finally:
+        os.umask(before)
+    modes = [(tmp_path / each).stat().st_mode & 0o777 for each in ("a", "a/run", "a/run/agent.sock")]
+    assert modes == [0o755, 0o755, 0o600]
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o775, 0o757])
+def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path, mode: int) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    folder.chmod(mode)
+    with pytest.raises(UnusableError, match=f"{folder} is writable for others"):
+        listening.bind(folder / "agent.sock")
+
+
+def test_the_agents_own_folder_loses_what_an_earlier_one_gave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    folder.chmod(0o777)
+    monkeypatch.setattr(protocol, "PATH", str(folder / "agent.sock"))
+    listening.bind(folder / "agent.sock").close()
+    assert folder.stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_folder_of_another_user_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    os.chown(folder, 65534, 65534)
+    with pytest.raises(UnusableError, match="belongs to user 65534"):
+        listening.bind(folder / "agent.sock")

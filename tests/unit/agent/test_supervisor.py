@@ -32,7 +32,7 @@ def supervisor(path: Path, tmp_path: Path) -> Iterator[int]:
     child = os.fork()
     if child == 0:
         os.dup2(os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT), 2)
-        options = Options(workers=2, path=path, patience=60.0, growth=1 << 30)
+        options = Options(workers=2, path=path, patience=60.0, growth=1 << 30, stall=60.0)
         build = Build.read(tmp_path / "build-id")
         door, listener = listening.bind(status.place(path)), listening.listen(path, {})
         os._exit(Supervisor(options, build, listener, door, command=[], environ=environ).run())

@@ -1,10 +1,9 @@
 """Claims about the turns requests take:
 
 - a second request for the same attachment waits for the first, whichever process it is in; one for another does not
-- who waits in vain is told to try again (11)
+- who waits in vain is told to try again (11), and which process it waited for
 - the end of a process is the end of its turn
 - where no lock file can be, everything goes on without one, in silence
-- names are kept apart by more than their text in a row
 """
 
 import os
@@ -15,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from cni import serial
 from cni.errors import CniError
 from cni.serial import Turn
 
@@ -28,7 +26,7 @@ def another_process(path: Path, *names: str) -> Iterator[int]:
     heard, said = os.pipe()
     child = os.fork()
     if child == 0:
-        with Turn(*names, path=str(path)):
+        with Turn(*names, folder=str(path)):
             os.write(said, b"!")
             signal.pause()
     os.read(heard, 1)
@@ -44,23 +42,24 @@ def another_process(path: Path, *names: str) -> Iterator[int]:
 def test_the_same_attachment_waits_in_vain_and_is_told_so(tmp_path: Path) -> None:
     lock = tmp_path / "run" / "lock"
     with (
-        another_process(lock, *NAMES),
+        another_process(lock, *NAMES) as other,
         pytest.raises(CniError, match="another request for this container and interface") as refused,
-        Turn(*NAMES, path=str(lock), patience=0.02),
+        Turn(*NAMES, folder=str(lock), patience=0.02),
     ):
         pass
     assert refused.value.code == 11
+    assert f"held by process {other} (" in refused.value.remedy
 
 
 def test_a_turn_in_the_same_process_counts_as_well(tmp_path: Path) -> None:
     lock = str(tmp_path / "lock")
-    with Turn(*NAMES, path=lock), pytest.raises(CniError), Turn(*NAMES, path=lock, patience=0):
+    with Turn(*NAMES, folder=lock), pytest.raises(CniError), Turn(*NAMES, folder=lock, patience=0):
         pass
 
 
 def test_another_attachment_does_not_wait(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
-    with another_process(lock, *NAMES), Turn(*NAMES[:3], "eth1", path=str(lock), patience=0):
+    with another_process(lock, *NAMES), Turn(*NAMES[:3], "eth1", folder=str(lock), patience=0):
         pass
 
 
@@ -68,25 +67,19 @@ def test_the_end_of_a_process_ends_its_turn(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     with another_process(lock, *NAMES):
         pass
-    with Turn(*NAMES, path=str(lock), patience=0):
+    with Turn(*NAMES, folder=str(lock), patience=0):
         pass
 
 
 def test_without_a_place_for_the_lock_all_goes_on(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with Turn(*NAMES, path=str(tmp_path / "file" / "lock"), patience=0):
+    with Turn(*NAMES, folder=str(tmp_path / "file" / "lock"), patience=0):
         pass
 
 
 def test_no_descriptor_stays_open(tmp_path: Path) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     lock = str(tmp_path / "lock")
-    with Turn(*NAMES, path=lock), pytest.raises(CniError), Turn(*NAMES, path=lock, patience=0):
+    with Turn(*NAMES, folder=lock), pytest.raises(CniError), Turn(*NAMES, folder=lock, patience=0):
         pass
     assert len(list(Path("/proc/self/fd").iterdir())) == before
-
-
-def test_names_are_kept_apart() -> None:
-    places = {serial.place(*names) for names in (NAMES, ("bridgen", "et", "c0ffee", "eth0"), NAMES[:3], ("",), ())}
-    assert len(places) == 4  # no name at all is the empty name
-    assert all(0 <= place < 2**62 for place in places)

@@ -28,16 +28,18 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_a_second_daemon_is_told_who_the_first_is(path: Path) -> None:
-    first = LeaseFile(str(path))
+    locks = str(path.parent / "locks")
+    first = LeaseFile(str(path), folder=locks)
     first.acquire()
     with pytest.raises(Unavailable, match=rf"kept by another tulled \(pid {os.getpid()}: .*--subnet-file"):
-        LeaseFile(str(path)).acquire()
+        LeaseFile(str(path), folder=locks).acquire()
+    LeaseFile(f"{path}.other", folder=locks).acquire()
     first.release()
 
 
 def test_a_released_file_can_be_had_again(path: Path) -> None:
     for _ in range(2):
-        file = LeaseFile(str(path))
+        file = LeaseFile(str(path), folder=str(path.parent / "locks"))
         file.acquire()
         file.release()
     assert not path.exists()
@@ -47,6 +49,12 @@ def test_a_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "flannel").write_text("")
     with pytest.raises(Unavailable, match="cannot be made"):
         LeaseFile(str(tmp_path / "flannel" / "subnet.env")).acquire()
+
+
+def test_without_a_place_for_the_lock_it_is_nobodys(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "locks").write_text("")
+    with pytest.raises(Unavailable, match=f"no lock can be had in {tmp_path}/locks"):
+        LeaseFile(str(path), folder=str(tmp_path / "locks")).acquire()
 
 
 def test_the_file_is_written_only_when_it_says_something_new(path: Path) -> None:
@@ -97,12 +105,6 @@ def test_withdrawing_works_twice(path: Path) -> None:
     file.withdraw()
     file.withdraw()
     assert not path.exists()
-
-
-def test_a_holder_that_cannot_be_found_is_unknown(tmp_path: Path) -> None:
-    assert leasefile.holder_of(str(tmp_path / "absent")) == "unknown"
-    (tmp_path / "lock").write_text("")
-    assert leasefile.holder_of(str(tmp_path / "lock")) == "in another PID namespace"
 
 
 @pytest.mark.parametrize("words", [("--etcd-password=pst", "-v"), ("-etcd-password", "pst", "-v")])

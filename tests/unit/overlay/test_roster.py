@@ -1,5 +1,5 @@
 """Claims: a network that was entered is read, also by another process's roster, until it leaves; a lease file's later ranges replace
-the earlier; one whose lease file and lock are gone, of an earlier boot, or written by nobody of ours does not count; only root can
+the earlier; one without lease file, record and daemon, of an earlier boot, or written by nobody of ours does not count; only root can
 open the directory, whatever the umask; a turn that never ends is told with its holder.
 """
 
@@ -11,6 +11,7 @@ import pytest
 
 from overlay import roster
 from overlay.errors import Unavailable
+from overlay.leasefile import LeaseFile
 from overlay.roster import Kept, Roster
 
 RED, RED6 = ip_network("10.50.0.0/16"), ip_network("fd00:50::/48")
@@ -46,11 +47,22 @@ def test_later_ranges_replace_the_earlier(place: Path, tmp_path: Path) -> None:
     assert one.read() == (moved,)
 
 
-def test_a_network_counts_while_its_lock_is_there(place: Path, tmp_path: Path) -> None:
+def test_a_network_counts_while_its_record_is_there(place: Path, tmp_path: Path) -> None:
     kept = entered(place, tmp_path)
-    Path(kept.lease_file).rename(f"{kept.lease_file}.lock")
+    Path(kept.lease_file).rename(f"{kept.lease_file}.made")
     assert Roster("b", str(place)).read() == (kept,)
-    Path(f"{kept.lease_file}.lock").unlink()
+    Path(f"{kept.lease_file}.made").unlink()
+    assert Roster("b", str(place)).read() == ()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a daemon's lock lies where only root can make a file")
+def test_a_network_counts_while_its_daemon_runs(place: Path, tmp_path: Path) -> None:
+    kept = entered(place, tmp_path)
+    daemon = LeaseFile(kept.lease_file)
+    daemon.acquire()
+    Path(kept.lease_file).unlink()
+    assert Roster("b", str(place)).read() == (kept,)
+    daemon.release()
     assert Roster("b", str(place)).read() == ()
 
 
@@ -82,5 +94,5 @@ def test_only_root_can_open_it_whatever_the_umask(place: Path, tmp_path: Path) -
 def test_a_turn_that_does_not_end_is_told_with_its_holder(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(roster, "PATIENCE", 0.05)
     one, two = Roster("b", str(place)), Roster("b", str(place))
-    with one.turn(), pytest.raises(Unavailable, match=f"held by pid {os.getpid()}"), two.turn():
+    with one.turn(), pytest.raises(Unavailable, match=f"held by process {os.getpid()} "), two.turn():
         raise AssertionError("both have it")

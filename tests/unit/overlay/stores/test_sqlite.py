@@ -1,10 +1,11 @@
 """Claims: keys and values in the file are flannel's bytes; creation is refused while anything overlaps, replacing and removing
 while the lease is not the one given; leases end after their time and after a reboot only when a whole life has passed; a
 watch tells what changed since its cursor and starts over when that is too old; hostile contents are reported, not raised;
-the config of the first daemon stays.
+the config of the first daemon stays; nobody else can open the file, also one that an earlier daemon made readable.
 """
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
@@ -236,3 +237,19 @@ def test_the_config_of_the_first_daemon_stays(store: SqliteStore) -> None:
 def test_a_store_without_config_says_how_to_give_one(store: SqliteStore) -> None:
     with pytest.raises(Refused, match="--network CIDR or --net-config FILE"):
         run(store.read_config())
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022], ids=oct)
+def test_nobody_else_can_open_the_file(place: Place, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        place.open().close()
+        place.path.chmod(0o644)  # as an earlier version left it
+        store = place.open()
+        create(store, A)
+        modes = {each.name: each.stat().st_mode & 0o777 for each in place.path.parent.iterdir()}
+        store.close()
+    finally:
+        os.umask(before)
+    assert set(modes.values()) == {0o600}, modes
+    assert place.path.parent.stat().st_mode & 0o777 == 0o755

@@ -1,0 +1,26 @@
+"""Makes folders with the mode they are to have, whatever the umask of who started us.
+
+In a folder that is writable for all anybody could put a file of his own in the place of ours.
+"""
+
+from __future__ import annotations
+
+import os
+
+
+def make(path: str, mode: int = 0o755) -> None:
+    """Have a folder at `path`; a new one gets `mode`, and missing ones above it 0755. Raises OSError."""
+    try:
+        os.mkdir(path, mode)  # noqa: PTH102 - pathlib costs milliseconds
+    except FileExistsError:
+        if not os.path.isdir(path):  # noqa: PTH112
+            raise
+        return
+    except FileNotFoundError:
+        above = os.path.dirname(path)  # noqa: PTH120
+        if above in ("", path):
+            raise
+        make(above)
+        make(path, mode)
+        return
+    os.chmod(path, mode)  # noqa: PTH101
