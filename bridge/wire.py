@@ -178,6 +178,8 @@ def _configure(plan: Attachment, container: Network, end: int) -> None:
 
 def _parameters(plan: Attachment, ifname: str) -> list[Parameter]:
     """Return what must stand before the first address; arp_notify makes the kernel announce the address."""
+    if not plan.addresses:
+        return []  # who gives it addresses later decides about detection of duplicates, too
     four, six = f"net/ipv4/conf/{ifname}", f"net/ipv6/conf/{ifname}"
     wanted = [Parameter(f"{four}/arp_notify", "1", optional=True)]
     if plan.detect_duplicates:

@@ -18,6 +18,8 @@ tuning github.com/containernetworking/plugins v1.9.1 plugins/meta/tuning -
 cnitool github.com/containernetworking/cni v1.3.0 cnitool -
 nerdctl github.com/containerd/nerdctl/v2 v2.3.5 cmd/nerdctl cmd/nerdctl/helpers/testing_linux.go'
 
+VERSIONED=github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion # what the plugins say without a verb
+
 PATH="$PATH:/usr/local/go/bin"
 
 say() { printf 'reference: %s\n' "$*"; }
@@ -35,7 +37,7 @@ compile() { # name module version package without
     *.go) rm ".reference/source/$5" ;;
     *) sed -i "\\|\"$5\"|d" ".reference/source/$4/main.go" ;;
     esac
-    (cd ".reference/source/$4" && go build -trimpath -ldflags '-s -w' -o "$GOBIN/$1" .)
+    (cd ".reference/source/$4" && go build -trimpath -ldflags "-s -w -X $VERSIONED=$3" -o "$GOBIN/$1" .)
 }
 
 build() { # name module version package without

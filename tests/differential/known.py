@@ -1,0 +1,119 @@
+"""The differences between ours and the reference that are meant. docs/compatibility.md ("At random, side by side") gives the reason of each.
+
+A difference that is found and not listed here is a defect of ours, or gets its entry and its reason.
+"""
+
+import re
+from dataclasses import dataclass
+
+from tests.differential.sides import Call
+
+COMMENT = re.compile(r' -m comment --comment "[0-9a-f]{16}-[0-9a-f]{16}, net: [^"]*"')
+"""What ours writes at rules of iptables that the reference leaves without a name."""
+
+IDENTITY = re.compile(r'"comment": "[0-9a-f]{16}-[0-9a-f]{16}, net: net, if: [^,]*, id: ([^"]*)"')
+"""What ours writes at rules of nftables: network, container and interface, where the reference's portmap has the container alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A call that the reference refuses with a message like this one, and ours does not."""
+
+    verb: str
+    message: str
+    """regular expression"""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the kernel's state or of a file that only one side has."""
+
+    line: str
+    """regular expression, of the whole line"""
+    reason: str
+
+
+SERVED: tuple[Refusal, ...] = (
+    Refusal("DEL", ".*", "DEL finishes, whatever the configuration became"),
+    Refusal("CHECK", "no document", "1.1.1 panics"),
+    Refusal(
+        "CHECK", r"could not check ipv6 dnat: .*", "1.1.1 looks for IPv6 rules where the container has no IPv6 address"
+    ),
+    Refusal(
+        "CHECK", r"open /proc/sys/.*IFNAME.*", "1.1.1 does not put the interface's name in place of IFNAME in CHECK"
+    ),
+    Refusal("ADD", r'unknown ingress policy: "isolated"', "1.1.1 has no such policy"),
+    Refusal("ADD", r"failed to add route .*file exists", "a route that is there already, to the letter, is no mistake"),
+    Refusal("CHECK", "no plugin name provided", "a bridge without IPAM is checked"),
+    Refusal(
+        "CHECK", r"Bridge interface br0 Mac doesn't match: .*", "the MAC of a bridge is set when it is made, and stays"
+    ),
+    Refusal("ADD", "incompatible CNI versions", "every program knows every version"),
+    Refusal("CHECK", "incompatible CNI versions", "every program knows every version"),
+)
+
+REFUSED: tuple[Refusal, ...] = (
+    Refusal(
+        "CHECK",
+        '"br0" has MAC .*, ADD recorded .*',
+        "a bridge that the reference made without a gateway changes its MAC with its ports, and the reference's CHECK fails as well",
+    ),
+)
+"""Calls that ours refuses, with a message like this one, where the reference's own run had more luck."""
+
+LINES: tuple[Line, ...] = (
+    Line(
+        r"/var/lib/cni/networks/\.net\.index: .*",
+        "host-local's index, which makes ADD as fast with thousands of reservations",
+    ),
+    Line(r'\{"(chain|rule)": \{.*"martians".*', "as above, with nftables"),
+    Line(
+        r"4 raw .*|4 raw :(OUTPUT|PREROUTING) ACCEPT",
+        "packets for 127.0.0.0/8 from elsewhere are dropped where a mapping is for it",
+    ),
+    Line(
+        r".*CNI firewall plugin rules .ingressPolicy: published ports pass.*",
+        "published ports pass, whatever the policy",
+    ),
+    Line(r"[46] [a-z]+ :[A-Z]+ ACCEPT", "a table without a rule is there once somebody looked into it"),
+    Line(r"/run/cni/tuning/[^:]*\.json: .*", "the backup holds sysctls, too, and is told by container and interface"),
+)
+
+GOING_BACK: tuple[Refusal, ...] = (
+    Refusal(
+        "CHECK",
+        r"expected rule .* not found",
+        "rules of firewall name their attachment, and the reference looks for rules without a name",
+    ),
+    Refusal("CHECK", r"missing (hostport|masquerading) rules in .*", "the same for portmap with nftables"),
+)
+"""Calls by which the reference refuses what ours attached."""
+
+LEFT: tuple[Line, ...] = (
+    Line(r"[46] filter -A CNI-FORWARD -[ds] .*", "as above: DEL of the reference does not find them; GC of ours does"),
+    Line(r'\{"rule": \{"chain": "(hostports|masquerading)".*', "as above"),
+)
+"""What DEL of the reference leaves of what ours attached."""
+
+QUEUE = re.compile(r"^([^ ]+ veth .* queue )[0-9]+")
+"""The length of the queue at a veth, which has none: the reference writes 0, or with bandwidth 1000; ours leaves the kernel's 1000."""
+
+
+def served(call: Call) -> bool:
+    """Tell whether ours is meant to succeed where the reference refused this call."""
+    return _listed(call, SERVED)
+
+
+def refused(call: Call) -> bool:
+    """Tell whether a call may be refused that the reference served in its own run."""
+    return _listed(call, REFUSED + GOING_BACK)
+
+
+def meant(line: str, *, going_back: bool) -> bool:
+    """Tell whether one side alone is meant to have this line; `going_back` when the reference detached what ours attached."""
+    return any(re.fullmatch(one.line, line, re.DOTALL) for one in (LINES + LEFT if going_back else LINES))
+
+
+def _listed(call: Call, refusals: tuple[Refusal, ...]) -> bool:
+    return any(one.verb == call.verb and re.fullmatch(one.message, str(call.said), re.DOTALL) for one in refusals)
