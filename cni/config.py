@@ -16,7 +16,7 @@ from cni.errors import CniError, Code, quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from typing import Any, NoReturn
 
     from cni.types import IPAddress, IPInterface
@@ -25,6 +25,9 @@ LOWEST, HIGHEST = -(2**63), 2**63 - 1
 """The bounds of the reference's integers."""
 
 NETWORK = "an address/length such as 10.1.0.5/24"
+DEEPEST = 1000
+"""How many objects and lists may lie in each other."""
+
 SHOWN = 80
 """How many characters of a wrong value an error repeats."""
 
@@ -39,11 +42,26 @@ def decode(data: bytes) -> Section:
     return Section(document)
 
 
+def _bound(document: Any) -> None:
+    """Raise RecursionError where a value is nested deeper than DEEPEST: since Python 3.12 json itself takes far more than what reads it."""
+    layer, depth = [document], 0
+    while layer := [inner for value in layer for inner in _members(value)]:
+        depth += 1
+        if depth > DEEPEST:
+            raise RecursionError
+
+
+def _members(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
 def load(data: bytes) -> Any:
     """Return the JSON value `data` holds, as strict as RFC 8259 (UTF-8, no NaN). Raises CniError 6."""
     try:
         text = data.decode("utf-8")
         document = json.loads(text, parse_constant=_no_constant)
+        if text.count("[") + text.count("{") > DEEPEST:
+            _bound(document)
         return _mended(document) if "\\ud" in text.lower() else document
     except RecursionError as deep:
         raise CniError(
