@@ -4,10 +4,11 @@ SHELL := /bin/sh
 PYTHON := .venv/bin/python
 CODE := agent bridge build cli cni driver ipam kernel lease loopback meta overlay system tests $(wildcard bench)
 GUEST_TESTS := tests/guest tests/netns/bridge tests/netns/kernel
+BARE_TESTS := tests/unit --ignore=tests/unit/build tests/e2e/test_pages.py tests/e2e/test_install.py tests/e2e/test_package.py
 CACHES := .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-clean test soak test-guest fuzz check fmt build install uninstall deb bench bench-leases bench-datapath clean ready-run ready-deb ready-test ready-guest ready-newer ready-reference
+.PHONY: help setup demo demo-clean test soak test-guest test-bare fuzz check fmt build install uninstall deb bench bench-leases bench-datapath clean ready-run ready-deb ready-test ready-guest ready-newer ready-reference
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +51,10 @@ soak: ready-test build ## 10,000 ADD/DEL pairs of host-local and 500 of bridge l
 
 test-guest: ready-guest build ## what the host's kernel may lack, in an emulated Debian kernel (TESTS=tests/netns ARGS='-k name')
 	@$(PYTHON) -m build.guest.run $(or $(TESTS),$(GUEST_TESTS)) $(ARGS)
+
+test-bare: ready-test ready-reference ## the pages, installing and the packages in a clean Debian 13 (SUITE=bookworm TESTS='tests/unit')
+	@sh build/bare.sh '$(or $(SUITE),trixie)' --with .reference sh -ec 'apt-get install -qq -y git make >/dev/null && git clone -q /tulle tulle && \
+	    cp -a /ready/.reference tulle/ && CI= make -C tulle test ARGS="-q $(or $(TESTS),$(BARE_TESTS))"'
 
 fuzz: ready-test ## throw bad input at the launcher, under sanitizers (SECONDS=60 SEED=from the clock)
 	@$(PYTHON) -m tests.fuzz '$(or $(SECONDS),60)' '$(SEED)'

@@ -98,13 +98,12 @@ def links(plugin: Mapping[str, Any]) -> Iterator[Mistake]:
 
 
 def deaf(plugin: Mapping[str, Any]) -> Iterator[Mistake]:
-    """Yield, as warnings, what a program is never told, so that it does nothing."""
+    """Yield what a program is never told, so that it does nothing."""
     if plugin.get("type") == "portmap" and not _told(plugin, "portMappings"):
         yield Mistake(
             ("capabilities",),
             "the runtime tells portmap of no port, so none is published",
             'add "capabilities": {"portMappings": true}',
-            warning=True,
         )
 
 

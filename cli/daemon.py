@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from cli import foreign
 from overlay import settings
 from overlay.errors import Refused
 from overlay.settings import Settings
@@ -41,7 +40,7 @@ def read(options: argparse.Namespace, environ: Mapping[str, str]) -> tuple[Setti
 def variables(path: str | Path) -> dict[str, str]:
     """Return the assignments of an EnvironmentFile (systemd.exec(5)); a file that is absent has none. Raises Refused."""
     try:
-        text = foreign.text(Path(path))
+        text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as problem:

@@ -27,7 +27,7 @@ import pytest
 
 from tests.lab.builds import renumber
 from tests.lab.daemon import ROOT, SUBNET_FILE
-from tests.lab.debian import Debian, booted, bootstrap, dependencies
+from tests.lab.debian import Debian, booted, bootstrap, dependencies, release
 from tests.lab.runtime import Attachment, Conflist, Runtime
 
 pytestmark = pytest.mark.skipif(
@@ -153,7 +153,8 @@ def test_tulle_cni_stands_in_for_the_programs_podman_needs(debian: Debian, packa
     planned = debian.apt("install", "--simulate", "podman")
     assert "Inst podman " in planned
     assert "Inst containernetworking-plugins " not in planned
-    assert "Inst netavark " not in planned
+    if release() == "bookworm":  # since Debian 13 podman depends on netavark, whatever programs there are
+        assert "Inst netavark " not in planned
     assert "Remv tulle-cni " in debian.apt("install", "--simulate", "containernetworking-plugins")
 
 

@@ -9,6 +9,7 @@ tests/lab/systemctl.py. Skipped only where a runtime is absent, and never in CI.
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -124,6 +125,9 @@ def obey(name: str, block: page.Block, one: Machine) -> None:
 @pytest.mark.parametrize("backend", ["cni", "netavark"])
 def test_podman_4(installed: Installed, backend: str) -> None:
     require("podman")
+    version = subprocess.run(["podman", "--version"], capture_output=True, text=True, check=True).stdout.split()[-1]
+    if not version.startswith("4."):
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"podman 4 is absent: {version} is installed")
     with two_machines(installed, ("podman",)) as both:
         each(partial(machine.with_podman, backend=backend), both.values())
         follow("start-podman.md", both, backend)

@@ -2,7 +2,7 @@
 
 The root is what is essential in this machine's release, apt, systemd and what the packages depend on, so that nothing is downloaded afterwards.
 systemd is the first process of namespaces and of a cgroup of its own. Must not know what the packages hold. Blind spot: units that
-would reach the machine itself (kernel parameters, terminals, timers) are masked.
+would reach the machine itself (kernel parameters and modules, terminals, timers) are masked.
 """
 
 import re
@@ -34,7 +34,7 @@ HOME = "/var/lib/root"
 MAKE = """
 mount -t tmpfs tmpfs /var/lib && cd /var/lib && mkdir upper work root group
 mount -t overlay overlay -o "lowerdir=$1,upperdir=upper,workdir=work" root
-for unit in systemd-sysctl.service timers.target getty.target; do ln -sf /dev/null root/etc/systemd/system/$unit; done
+for unit in systemd-sysctl.service systemd-modules-load.service timers.target getty.target; do ln -sf /dev/null root/etc/systemd/system/$unit; done
 mount -t sysfs sysfs root/sys && mount -t tmpfs tmpfs root/tmp && mount -t tmpfs tmpfs root/run && mount -t tmpfs tmpfs root/dev
 for node in full null random tty urandom zero; do : >root/dev/$node && mount --bind /dev/$node root/dev/$node; done
 ln -s /proc/self/fd root/dev/fd

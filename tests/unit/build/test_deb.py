@@ -100,7 +100,7 @@ def test_the_packages_have_the_version_of_the_project() -> None:
 @pytest.mark.parametrize("name", FROZEN)
 def test_a_frozen_package_is_in_the_copyright_file_with_its_licence(name: str) -> None:
     about = distribution(name).metadata
-    said = about["License-Expression"] or about["License"]
+    said = next(about[key] for key in ("License-Expression", "License") if key in about)
 
     licences = [one["License"].strip() for one in paragraphs() if re.match(rf"{name}( |\n|$)", one.get("Comment", ""))]
     assert licences == [OTHERWISE.get(name) or LICENCES[said]]

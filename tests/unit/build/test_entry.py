@@ -74,7 +74,9 @@ def test_no_verb_imports_inspect() -> None:
     traced = from_checkout("bridge", options=("-X", "importtime"), CNI_COMMAND="STATUS").stderr
 
     assert "| dataclasses\n" in traced.replace("  ", "")
-    assert "inspect" not in traced
+    assert not {"ast", "dis", "tokenize"} & set(
+        traced.replace("|", " ").split()
+    )  # what inspect imports; its own name is put off
 
 
 def test_a_postponed_module_is_the_real_one_when_used() -> None:
