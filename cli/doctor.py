@@ -6,6 +6,7 @@ First all is seen (survey, probes, remains, runtimes), then every check of the t
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -19,12 +20,16 @@ from cli.machine import Machine
 from cli.runtimes import Seen
 from cli.survey import Survey
 from driver import register
+from ipam import boot
 from kernel import iptables
 from kernel.errors import KernelError
 from kernel.network import Network
 from meta.portmap import ports
 from overlay.backends import IPNetwork
-from overlay.errors import Refused
+from overlay.errors import Refused, Unavailable
+from overlay.isolating import Isolation
+from overlay.roster import Roster
+from overlay.stores import etcd_names
 
 # fmt: off
 CHECKS = (
@@ -38,6 +43,8 @@ CHECKS = (
           "flanneld beside tulled, a second lease with our address, a second device with our VNI", agreed.rivals),
     Check("forwarding",     "a host that does not forward keeps the packets of its containers",
           "ip_forward, for IPv6 too; the policy of iptables' FORWARD", host.forwarding),
+    Check("isolation",      "two networks of a host reach each other unless a rule of tulled's says no, and rules that are fought over come and go",
+          "table inet tulle-networks against the networks kept here; rules that something else changes again and again", host.isolation),
     Check("br-netfilter",   "with br_netfilter even frames between containers of one bridge pass iptables",
           "bridge-nf-call-iptables together with that policy", host.bridged),
     Check("rp-filter",      "a strict rp_filter drops what comes by another link than the answer would leave by",
@@ -152,10 +159,12 @@ def gather(found: Survey, looked: tuple[Seen, ...]) -> Evidence:
         left,
         looked,
         _forward_drops(found),
-        tuple(_daemons()),
+        tuple(_daemons(found.settings.prefix)),
         here if isinstance(here, Machine) else None,
         "" if isinstance(here, Machine) else here,
         holders.find(found.links, found.addresses, subnets),
+        _exposed(),
+        Roster(boot.current().decode()).complaint,
         register.trouble(),
         tuple(_waiting()),
     )
@@ -167,6 +176,14 @@ def _waiting() -> Iterable[Finding]:
         for each, command in ports.waiting(network):
             saw = f"{each.port}/{each.protocol} of {each.holder.name} is published on {each.host_ip}, no address of this host"
             yield Finding(saw, f"{command}, unless it is to come by itself (VRRP, DHCP)")
+
+
+def _exposed() -> str:
+    """Say what is missing that keeps networks apart; a rule that cannot be asked for is missing, too."""
+    try:
+        return "; ".join(Isolation(Roster(boot.current().decode())).keep(change=False))
+    except Unavailable as problem:
+        return str(problem)
 
 
 def _machine(wanted: Subnet) -> Machine | str:
@@ -190,16 +207,28 @@ def _drops(network: IPNetwork) -> bool:
     return iptables.policy(tables, "filter", "FORWARD") == "DROP" and not accepted
 
 
-def _daemons() -> Iterable[str]:
-    """Yield the names of the overlay daemons in this network namespace."""
+def _daemons(prefix: str) -> Iterable[str]:
+    """Yield the names of the overlay daemons in this network namespace; of flannelds those of the network below `prefix` in etcd."""
     here = os.readlink("/proc/self/ns/net")  # noqa: PTH115 - as below
     for process in Path("/proc").glob("[0-9]*"):
         try:
             name = (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
-            if name in {"flanneld", "tulled"} and os.readlink(process / "ns" / "net") == here:  # noqa: PTH115 - no path
+            if os.readlink(process / "ns" / "net") != here:  # noqa: PTH115 - no path
+                continue
+            if name == "tulled" or (
+                name == "flanneld" and etcd_names.join(_prefix(process)) == etcd_names.join(prefix)
+            ):
                 yield name
         except OSError:
             continue
+
+
+def _prefix(process: Path) -> str:
+    """Return the prefix in etcd that a flanneld was started with, by option or variable; raises OSError."""
+    words, variables = ((process / name).read_text(errors="replace").split("\0") for name in ("cmdline", "environ"))
+    given = re.search(r"\0--?etcd-prefix[=\0]([^\0]+)", "\0" + "\0".join(words))
+    named = [one.partition("=")[2] for one in variables if one.startswith("FLANNELD_ETCD_PREFIX=")]
+    return given[1] if given else next(iter(named), etcd_names.DEFAULT_PREFIX)
 
 
 def _parts(finding: Finding) -> tuple[tuple[str, Any], ...]:

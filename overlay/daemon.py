@@ -127,6 +127,7 @@ class Daemon:
         return Figures(
             *(len(self._peers), progress.peers, progress.peers - progress.unprogrammed, progress.refused),
             *(progress.repairs, progress.drift, progress.passes, self._upkeep.messages),
+            contested=int(progress.contested),
             store_age=time.monotonic() - self._outside.store.heard,
             renewal_age=None if own is None or self._renewed is None else self._outside.chance.now() - self._renewed,
             devices=devices,

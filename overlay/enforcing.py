@@ -30,7 +30,8 @@ T = TypeVar("T")
 class Outcome:
     """What keeping the rules changed, and what could not be: of the rules, and of the tunnel's guard.
 
-    `notice` says when another tool is used than the network config asks for; `exposed` which networks are not kept apart.
+    `notice` says when another tool is used than the network config asks for; `exposed` which networks are not kept apart,
+    and `contested` what somebody else changes again and again.
     """
 
     changed: tuple[str, ...]
@@ -38,6 +39,7 @@ class Outcome:
     unguarded: str = ""
     notice: str = ""
     exposed: str = ""
+    contested: str = ""
 
 
 class Enforcer:

@@ -19,6 +19,7 @@ class Figures:
     drift: int = 0
     passes: int = 0
     messages: int = 0
+    contested: int = 0
     store_age: float | None = None
     renewal_age: float | None = None
     devices: Bytes = field(default_factory=dict)

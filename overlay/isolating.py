@@ -5,6 +5,7 @@ beside the event loop. Must not decide what is kept apart.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from kernel import iptables, nft
 from kernel.errors import KernelError
@@ -44,6 +45,11 @@ class Isolation:
             names = " and ".join(map(str, known)) or "networks"
             hint = f"; {problem.hint}" if isinstance(problem, KernelError) and problem.hint else ""
             raise Unavailable(f"{names} are not kept apart: {problem}{hint}") from problem
+
+    def complain(self, text: str) -> None:
+        """Leave word for `tulle doctor` that rules are changed in a loop, or with "" that they no longer are; it only makes things clearer."""
+        with suppress(OSError):
+            self._roster.complain(text)
 
     def leave(self, lease_file: str) -> tuple[str, ...]:
         """Take a network out of the roster, and the rules with the last but one; say what was changed. Raises Unavailable."""

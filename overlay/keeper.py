@@ -7,12 +7,14 @@ reach each other. One look at a time, in a thread because it starts programs. Mu
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from kernel.nft_events import ANY, NftEvents
 from overlay import isolation
 from overlay.backends import IPNetwork
+from overlay.contention import Contention
 from overlay.enforcing import Enforcer, Outcome
 from overlay.errors import Unavailable
 from overlay.firewall import Rules
@@ -26,7 +28,7 @@ OURS = ("flannel-ipv", "tulle-guard-", "filter", "nat", "mangle")
 """How the tables begin that can matter: flannel's, our guards, and iptables' in nftables' form."""
 
 AT_ONCE = 0.02
-"""Seconds between two looks at what keeps networks apart while it is being changed, doubling up to the interval."""
+"""Seconds between two looks at what keeps networks apart, while it is changed, unless that is a loop."""
 
 Report = Callable[[Outcome], None]
 
@@ -55,7 +57,8 @@ class Keeper:
         self._well: set[str] = set()
         self._told: dict[str, Outcome] = {}
         self._entered: list[Kept] = []
-        self._exposed = ""
+        self._contention = Contention()
+        self._exposed = self._contested = ""
         self._lock = asyncio.Lock()
         self._heard, self._struck = asyncio.Event(), asyncio.Event()
 
@@ -82,17 +85,20 @@ class Keeper:
         loop = asyncio.get_running_loop()
         if self._events is not None:
             loop.add_reader(self._events.fileno(), self._hear)
-        at_once = asyncio.create_task(self._hold_apart())
         try:
-            while True:
-                await asyncio.sleep(self._interval)
-                await self._wait()
-                self._heard.clear()
-                await self._look()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._hold_apart())
+                group.create_task(self._look_again())
         finally:
-            at_once.cancel()
             if self._events is not None:
                 loop.remove_reader(self._events.fileno())
+
+    async def _look_again(self) -> None:
+        while True:
+            await asyncio.sleep(self._interval)
+            await self._wait()
+            self._heard.clear()
+            await self._look()
 
     async def _wait(self) -> None:
         """Wait for a change to be heard of, not long; not at all where the kernel does not tell of all changes."""
@@ -111,19 +117,18 @@ class Keeper:
             self._struck.set()
 
     async def _hold_apart(self) -> None:
-        """Look at what keeps networks apart as soon as it was changed; less and less often when somebody goes on changing it."""
-        pause = AT_ONCE
+        """Look at what keeps networks apart as soon as it was changed, and every interval while somebody goes on changing it."""
         while True:
             await self._struck.wait()
             self._struck.clear()
             async with self._lock:
-                changed = said = await self._separate()
+                changed = await self._separate()
+                self._note(changed)
                 for network, ward in self._wards.items() if changed or self._exposed else ():
-                    self._report(network, ward, replace(self._told.get(network, Outcome((), "")), changed=said))
-                    said = ()
+                    self._report(network, ward, replace(self._told.get(network, Outcome((), "")), changed=changed))
+                    changed = ()  # said once
             # our own change is heard, too: that look finds nothing to do
-            pause = min(2 * pause, self._interval) if changed else AT_ONCE
-            await asyncio.sleep(pause)
+            await asyncio.sleep(self._interval if self._contested else AT_ONCE)
 
     async def _separate(self) -> tuple[str, ...]:
         """Have all networks kept apart, and say what was changed; what could not be is told to every network."""
@@ -154,18 +159,29 @@ class Keeper:
             changed = await self._separate()
             shared = await asyncio.to_thread(self._enforcer.enforce, self._rules())
             shared = replace(shared, changed=(*changed, *shared.changed))
+            guards = {
+                network: await asyncio.to_thread(self._enforcer.enforce, (), ward.wish)
+                for network, ward in self._wards.items()
+            }
+            self._note((*shared.changed, *(what for own in guards.values() for what in own.changed)))
             for network, ward in self._wards.items():
-                own = await asyncio.to_thread(self._enforcer.enforce, (), ward.wish)
+                own = guards[network]
                 outcome = replace(shared, changed=shared.changed + own.changed, unguarded=own.unguarded)
                 self._report(network, ward, outcome)
                 shared = replace(shared, changed=())  # said once
+
+    def _note(self, changed: tuple[str, ...]) -> None:
+        """Count what had to be put back; a loop is told to every network, and to `tulle doctor`."""
+        before, self._contested = self._contested, self._contention.note(changed, time.monotonic())
+        if self._apart is not None and bool(before) != bool(self._contested):
+            self._apart.complain(self._contested)
 
     def _rules(self) -> tuple[Rules, ...]:
         return tuple(rules for ward in self._wards.values() for rules in ward.rules)
 
     def _report(self, network: str, ward: Ward, outcome: Outcome) -> None:
         """Tell how it went; after a failure the next wish is compared with everything there is."""
-        outcome = self._told[network] = replace(outcome, exposed=self._exposed)
+        outcome = self._told[network] = replace(outcome, exposed=self._exposed, contested=self._contested)
         if outcome.problem or outcome.unguarded:
             self._well.discard(network)
         else:

@@ -19,6 +19,7 @@ GAUGES = {
     "peers": ("tulle_peers", "Other hosts whose lease can be used."),
     "programmed": ("tulle_peers_programmed", "Those of them that the kernel holds since the last comparison."),
     "refused": ("tulle_peers_refused", "Leases of other hosts that cannot be used."),
+    "contested": ("tulle_firewall_contested", "1 while somebody else changes our firewall rules again and again."),
     "store_age": ("tulle_store_age_seconds", "Seconds since the store was last heard."),
     "renewal_age": ("tulle_lease_renewal_age_seconds", "Seconds since this host's lease was last written."),
 }

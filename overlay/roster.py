@@ -7,6 +7,7 @@ and record are gone, as `tulle leave` leaves it, or the host starts anew.
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from system import folders
 from system.locks import Lock
 
 PLACE = "/run/tulle/networks"
+COMPLAINT = "contested"
 PATIENCE = 5.0
 """Seconds to wait for another process's turn; each takes some milliseconds."""
 
@@ -82,6 +84,23 @@ class Roster:
     def leave(self, lease_file: str) -> None:
         """Take a network out; one that is not in it is fine. Raises OSError."""
         self._path(lease_file).unlink(missing_ok=True)
+
+    @property
+    def complaint(self) -> str:
+        """Give what a daemon said of rules that somebody else changes in a loop; "" for none, or of a daemon that is gone."""
+        try:
+            pid, _, text = (self._folder / COMPLAINT).read_text(encoding="utf-8").partition(" ")
+            return text if Path("/proc", str(int(pid))).exists() else ""
+        except (OSError, ValueError):
+            return ""
+
+    def complain(self, text: str) -> None:
+        """Leave a complaint of this process, or take it back with "". Raises OSError."""
+        path = self._folder / COMPLAINT
+        if text:
+            durable.replace(str(path), f"{os.getpid()} {text}".encode(), 0o600, pending=f"{path}.new")
+        else:
+            path.unlink(missing_ok=True)
 
     def _path(self, lease_file: str) -> Path:
         return self._folder / f"{hashlib.sha256(lease_file.encode()).hexdigest()[:32]}.json"

@@ -57,6 +57,7 @@ class Progress:
     repairs: int = 0
     drift: int = 0
     passes: int = 0
+    contested: bool = False
 
 
 class Upkeep:
@@ -188,6 +189,8 @@ class Upkeep:
         self._judge("tunnel guard", outcome.unguarded)
         self._judge("isolation", outcome.exposed)
         self._judge("firewall tool", outcome.notice, fatal=False)
+        self._judge("firewall loop", outcome.contested, fatal=False)
+        self.progress.contested = bool(outcome.contested)
 
     def bridge(self, own: Lease, mtu: int) -> None:
         """Keep the bridge up with the gateway address, if one was asked for and its MTU is known."""

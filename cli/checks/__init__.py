@@ -38,6 +38,10 @@ class Evidence:
     unread: str = ""
     holders: tuple[Holder, ...] = ()
     """Who has addresses of this host's subnet, on the host and in its containers."""
+    exposed: str = ""
+    """What is missing that keeps the networks of this host apart."""
+    contested: str = ""
+    """What of tulled's rules somebody else changes again and again, as tulled says."""
     nameless: str | None = None
     """Why names of containers do not resolve, empty when they do; None where none has a name to resolve."""
     waiting: tuple[Finding, ...] = ()

@@ -27,6 +27,15 @@ def forwarding(seen: Evidence) -> Iterator[Finding]:
         )
 
 
+def isolation(seen: Evidence) -> Iterator[Finding]:
+    """Hold that the networks of this host do not reach each other, and that nobody undoes tulled's rules."""
+    if seen.exposed:
+        yield Finding(f"missing: {seen.exposed}", "tulle repair, and look at tulled's log for what it could not do")
+    if seen.contested:
+        saw, _, remedy = seen.contested.partition("; ")
+        yield Finding(saw, remedy)
+
+
 def bridged(seen: Evidence) -> Iterator[Finding]:
     """Hold that frames between containers of one bridge are not dropped on their way through iptables."""
     on = [

@@ -35,6 +35,7 @@ def test_each_figure_is_a_sample() -> None:
         "tulle_drift_repaired_total": 3,
         "tulle_passes_total": 9,
         "tulle_netlink_messages_total": 100,
+        "tulle_firewall_contested": 0,
         "tulle_store_age_seconds": 1.5,
         "tulle_lease_renewal_age_seconds": 60,
         "tulle_device_receive_bytes_total flannel.1": 10,
@@ -46,4 +47,4 @@ def test_each_figure_is_a_sample() -> None:
 
 def test_what_never_happened_has_no_sample() -> None:
     assert not {"tulle_store_age_seconds", "tulle_lease_renewal_age_seconds"} & samples(Figures()).keys()
-    assert metrics.render({}).count(b"# TYPE") == 14
+    assert metrics.render({}).count(b"# TYPE") == 15

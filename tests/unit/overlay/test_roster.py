@@ -1,6 +1,6 @@
 """Claims: a network that was entered is read, also by another process's roster, until it leaves; a lease file's later ranges replace
 the earlier; one without lease file, record and daemon, of an earlier boot, or written by nobody of ours does not count; only root can
-open the directory, whatever the umask; a turn that never ends is told with its holder.
+open the directory, whatever the umask; a complaint counts while its process lives; a turn that never ends is told with its holder.
 """
 
 import os
@@ -96,3 +96,15 @@ def test_a_turn_that_does_not_end_is_told_with_its_holder(place: Path, monkeypat
     one, two = Roster("b", str(place)), Roster("b", str(place))
     with one.turn(), pytest.raises(Unavailable, match=f"held by process {os.getpid()} "), two.turn():
         raise AssertionError("both have it")
+
+
+def test_a_complaint_is_read_while_the_process_lives_and_it_was_not_taken_back(place: Path, tmp_path: Path) -> None:
+    entered(place, tmp_path)
+    one = Roster("b", str(place))
+    one.complain("somebody changes it")
+    assert one.complaint == "somebody changes it"
+    (next(place.iterdir()) / "contested").write_text(f"{2**22 + 1} a process that is no more")
+    assert one.complaint == ""
+    one.complain("")
+    one.complain("")
+    assert one.complaint == ""

@@ -1,4 +1,5 @@
-"""Claims about the checks of the host itself, where tests/e2e/test_doctor.py breaks nothing: routes that do no harm, and IPv6."""
+"""Claims about the checks of the host itself, where tests/e2e/test_doctor.py breaks nothing: routes that do no harm, IPv6, what keeps
+networks apart and who fights over rules."""
 
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
@@ -13,7 +14,7 @@ DUAL = '{"Network": "10.42.0.0/16", "EnableIPv6": true, "IPv6Network": "fd00:42:
 
 
 def test_a_host_that_is_well_has_no_finding(well: Evidence) -> None:
-    for check in (host.forwarding, host.reverse_path, host.routes):
+    for check in (host.forwarding, host.isolation, host.reverse_path, host.routes):
         assert list(check(well)) == []
 
 
@@ -50,3 +51,15 @@ def test_ports_on_addresses_that_are_not_here_are_told(well: Evidence) -> None:
     told = Finding("53/udp of net/c1 is published on 192.0.2.77, no address of this host", "ip address add ...")
     assert list(host.published(replace(well, waiting=(told,)))) == [told]
     assert list(host.published(well)) == []
+
+
+def test_networks_that_reach_each_other_and_rules_that_are_fought_over_are_findings(well: Evidence) -> None:
+    contested = "in 60 s setting FLANNEL-FWD (5 times); something else keeps changing it"
+    exposed, fought = host.isolation(
+        replace(well, exposed="keeping /red and /blue apart by table x", contested=contested)
+    )
+    assert (exposed.saw, exposed.remedy.startswith("tulle repair")) == (
+        "missing: keeping /red and /blue apart by table x",
+        True,
+    )
+    assert (fought.saw, fought.remedy) == ("in 60 s setting FLANNEL-FWD (5 times)", "something else keeps changing it")
