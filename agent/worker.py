@@ -27,7 +27,7 @@ from agent.serving import Wanted
 from agent.table import Table
 from cni.program import Program
 from cni.siblings import Siblings
-from kernel import background
+from kernel import background, nf_tables
 from kernel.namespaces import Namespace
 
 FILE_BYTES = 16 << 20
@@ -84,6 +84,7 @@ class Worker:
         self._watch = _watch(sources)
         self._place = judging.own()
         self._process = f"/proc/{os.getpid()}"
+        nf_tables.keep()
         self._home = Home()
         self._limit = resident() + growth
         self._idle = False

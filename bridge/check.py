@@ -3,7 +3,7 @@
 Reads only. What other programs added later (more addresses, more routes) is none of its business.
 """
 
-from bridge import guard, translation
+from bridge import fence, guard, translation
 from bridge.plan import CONTAINER, Attachment
 from cni.errors import CniError, Code
 from cni.owner import Owner
@@ -21,7 +21,7 @@ def check(plan: Attachment, earlier: Result, host: Network, container: Network) 
         _addresses(plan, container, end)
         _routes(plan, container, end)
     _gateways(plan, host)
-    _rules(plan, port)
+    _rules(plan, port, end)
 
 
 def cable(plan: Attachment, earlier: Result, host: Network, container: Network) -> tuple[Link, Link]:
@@ -131,8 +131,10 @@ def _gateways(plan: Attachment, host: Network) -> None:
             )
 
 
-def _rules(plan: Attachment, port: Link) -> None:
+def _rules(plan: Attachment, port: Link, end: Link) -> None:
     if translation.missing(plan):
         raise _differs(f"masquerade rules of {plan.owner.alias} are missing", FLUSHED)
-    if plan.spoof_check and not guard.stands(plan.owner, port.name):
+    if plan.mac_check and not guard.stands(plan.owner, port.name):
         raise _differs(f'the rules against forged MACs on "{port.name}" are missing', FLUSHED)
+    if plan.spoof_check and not fence.stands(plan.port(port.name, end.mac)):
+        raise _differs(f'the rules against spoofing on "{port.name}" are missing or incomplete', FLUSHED)

@@ -39,6 +39,7 @@ class Settings:
     trunk: tuple[int, ...]
     vlan_filtering: bool
     keep_default_vlan: bool
+    mac_check: bool
     spoof_check: bool
     mac: str
     ipam_type: str
@@ -53,6 +54,7 @@ class Leftovers:
 
     ipam_type: str
     may_masquerade: bool
+    mac_check: bool
     spoof_check: bool
 
 
@@ -63,7 +65,8 @@ def parse_leftovers(request: Request) -> Leftovers:
     return Leftovers(
         ipam_type=ipam.text("type", "") if ipam else "",
         may_masquerade=bool(request.config.text("subnetFile", "")) if masquerade is None else masquerade,
-        spoof_check=request.config.flag("macspoofchk", default=False),
+        mac_check=request.config.flag("macspoofchk", default=False),
+        spoof_check=request.config.flag("spoofchk", default=bool(request.config.text("subnetFile", ""))),
     )
 
 
@@ -92,7 +95,8 @@ def parse(request: Request) -> Settings:
         trunk=trunk,
         vlan_filtering=bool(vlan) or root.has("vlanTrunk"),
         keep_default_vlan=root.flag("preserveDefaultVlan", default=False),
-        spoof_check=root.flag("macspoofchk", default=False),
+        mac_check=root.flag("macspoofchk", default=False),
+        spoof_check=root.flag("spoofchk", default=bool(subnet_file and ipam_type)),
         mac=_mac(request),
         ipam_type=ipam_type,
         subnet_file=subnet_file,

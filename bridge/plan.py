@@ -8,6 +8,7 @@ from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, co
 
 from bridge import vlans
 from bridge.config import Settings
+from bridge.ports import Port
 from cni.errors import CniError, Code
 from cni.owner import Owner
 from cni.types import Address, IPAddress, IPInterface, Result, Route
@@ -58,12 +59,17 @@ class Attachment:
     members: tuple[vlans.Member, ...]
     gateway_vlan: int
     keep_default_vlan: bool
+    mac_check: bool
     spoof_check: bool
 
     @property
     def gateway_link(self) -> str:
         """The link that carries the gateway addresses: the bridge itself, or the gateway link of the VLAN."""
         return vlans.gateway_name(self.bridge, self.gateway_vlan) if self.gateway_vlan else self.bridge
+
+    def port(self, name: str, mac: str) -> Port:
+        """Return what the container may send through its port of this name."""
+        return Port(name, mac, tuple(entry.address.ip for entry in self.addresses))
 
     @property
     def families(self) -> tuple[int, ...]:
@@ -97,6 +103,7 @@ def attachment(settings: Settings, owner: Owner, lease: Lease | None, given: Res
         members=vlans.container_port(settings.vlan, settings.trunk),
         gateway_vlan=settings.vlan if gateways else 0,
         keep_default_vlan=settings.keep_default_vlan,
+        mac_check=settings.mac_check,
         spoof_check=settings.spoof_check,
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
-from bridge import check, config, guard, translation, unwire, wire
+from bridge import check, config, fence, guard, translation, unwire, wire
 from bridge.plan import Attachment, attachment, same_reading
 from cni import invoke
 from cni.errors import CniError, Code
@@ -53,8 +53,10 @@ def restore(request: Request) -> None:
         port, end = check.cable(plan, earlier, host, container)
         if translation.missing(plan):
             translation.add(plan)
-        if plan.spoof_check and not guard.stands(plan.owner, port.name):
+        if plan.mac_check and not guard.stands(plan.owner, port.name):
             guard.watch(plan.owner, port.name, end.mac)
+        if plan.spoof_check and not fence.stands(plan.port(port.name, end.mac)):
+            fence.admit(plan.owner, plan.port(port.name, end.mac))
 
 
 def delete(request: Request) -> None:
@@ -78,8 +80,9 @@ def delete(request: Request) -> None:
         steps.append(removal.finish)
         if left.ipam_type:
             steps.append(lambda: invoke.delegate(request, left.ipam_type, "DEL") if removal.finished else None)
-        if left.spoof_check:
+        if left.mac_check:
             steps.append(lambda: _unguard(request, owner))
+        steps.append(lambda: fence.dismiss(owner, search=left.spoof_check) if removal.finished else None)
         _attempt_all(steps)
 
 
@@ -101,6 +104,7 @@ def collect(request: Request) -> None:
         steps.append(lambda: translation.forget_modern_strangers(request.name, owners))
         steps.append(lambda: translation.forget_legacy_strangers(request.name, owners))
         steps.append(guard.forget_orphans)
+        steps.append(fence.dismiss_orphans)
     _attempt_all(steps)
 
 
@@ -110,8 +114,10 @@ def status(request: Request) -> None:
     lease = _lease(settings, Code.NOT_AVAILABLE)
     if not lease.ipmasq if settings.ip_masq is None and lease else settings.ip_masq:
         translation.require(settings.masq_backend)
-    if settings.spoof_check:
+    if settings.mac_check:
         guard.require()
+    if settings.spoof_check:
+        fence.require()
     with Network() as host:
         wire.require_bridge(settings.bridge, host, filtering=settings.vlan_filtering)
     if settings.ipam_type:

@@ -8,8 +8,8 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from errno import EEXIST
 
+from bridge import fence, gateway, guard, links, translation
 from bridge import filtering as vlan_ports
-from bridge import gateway, guard, links, translation
 from bridge.plan import Attachment
 from cni.errors import CniError, Code
 from cni.types import Interface, Result
@@ -102,6 +102,7 @@ def _cable(plan: Attachment, host: Network, container: Network, bridge: Link, un
     mac = plan.mac or links.random_mac()  # as the kernel would draw one, but known without asking
     for _ in range(NAME_ATTEMPTS):
         name = links.random_name()
+        _fence(plan, name, mac, undo)
         try:
             port = links.present(host, name, after=_cable_requests(plan, container, bridge, name, mac))
         except KernelError as refused:
@@ -112,6 +113,18 @@ def _cable(plan: Attachment, host: Network, container: Network, bridge: Link, un
         _join(plan, host, bridge, port)
         return Ends(port, mac)
     raise CniError(Code.TRY_AGAIN_LATER, f"no free name for the host end after {NAME_ATTEMPTS} attempts", "try again")
+
+
+def _fence(plan: Attachment, name: str, mac: str, undo: ExitStack) -> None:
+    """Have the port judged before there is one: it is up from its first moment."""
+    if plan.spoof_check:
+        undo.callback(_fence_no_more, plan)
+        fence.admit(plan.owner, plan.port(name, mac))
+
+
+def _fence_no_more(plan: Attachment) -> None:
+    with suppress(KernelError):
+        fence.dismiss(plan.owner, search=True)
 
 
 def _cable_requests(plan: Attachment, container: Network, bridge: Link, name: str, mac: str) -> tuple[Request, ...]:
@@ -154,7 +167,7 @@ def _unplug(host: Network, name: str) -> None:
 
 def _watch(plan: Attachment, ends: Ends, undo: ExitStack) -> None:
     """Guard the port before the container can send through it."""
-    if plan.spoof_check:
+    if plan.mac_check:
         undo.callback(_watch_no_more, plan)
         guard.watch(plan.owner, ends.host_end.name, ends.mac)
 

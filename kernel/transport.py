@@ -150,6 +150,26 @@ class Transport:
                 break
         return said
 
+    def transact(self, messages: Sequence[bytearray]) -> dict[int, Refusal]:
+        """Send a transaction of nfnetlink, its first and last message framing it, and return what was refused by position.
+
+        The last but one asks for an answer; a refusal of the frame itself is the only answer there is.
+        """
+        first = self._number(messages)
+        last = len(messages) - 2
+        (flags,) = FLAGS.unpack_from(messages[last], FLAGS_OFFSET)
+        FLAGS.pack_into(messages[last], FLAGS_OFFSET, flags | NLM_F_ACK)
+        self._socket.sendmsg(messages)
+        said: dict[int, Refusal] = {}
+        for answer in self._answers(first, self._sequence):
+            place = answer.sequence - first
+            refusal = _refusal(answer)
+            if refusal is not None:
+                said[place] = refusal
+            if place == last or (place == 0 and refusal is not None):
+                return said
+        return said
+
     def ask(self, message: bytearray) -> Answer | Refusal:
         """Ask for one object and return it, or the refusal."""
         return self.exchange([message], questions=1)[0]

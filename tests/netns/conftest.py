@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from bridge import fence
 from kernel import namespaces
 from kernel.network import Network
 from tests.netns.spaces import Space
@@ -17,6 +18,12 @@ def root_only() -> None:
     if os.geteuid() != 0:
         reason = "needs root (CAP_SYS_ADMIN) to make network namespaces"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+
+
+@pytest.fixture(autouse=True)
+def run_untouched(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have what is remembered of ports under /run lie in a folder of the test's own."""
+    monkeypatch.setattr(fence, "MEMORY", str(tmp_path_factory.mktemp("run") / "spoofchk"))
 
 
 @pytest.fixture(autouse=True)

@@ -158,4 +158,6 @@ def test_what_cannot_be_honoured_is_refused_by_key_and_value(keys: dict[str, Any
 )
 def test_leftovers_are_told_without_refusing(keys: dict[str, Any], masquerade: bool) -> None:
     left = config.parse_leftovers(asked("MAC", vlan=9999, hairpinMode=True, promiscMode=True, **keys))
-    assert left == config.Leftovers(ipam_type="", may_masquerade=masquerade, spoof_check=False)
+    assert left == config.Leftovers(
+        ipam_type="", may_masquerade=masquerade, mac_check=False, spoof_check="subnetFile" in keys
+    )

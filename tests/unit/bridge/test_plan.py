@@ -40,6 +40,7 @@ SETTINGS = Settings(
     trunk=(),
     vlan_filtering=False,
     keep_default_vlan=False,
+    mac_check=False,
     spoof_check=False,
     mac="",
     ipam_type="host-local",
