@@ -63,23 +63,39 @@ def start(name: str, *, siblings: bool) -> NoReturn:
     With `siblings`, delegates that are links to this executable, or to the launcher beside it, are served in this process.
     """
     _expect_children()
-    if name in CNI:
-        _hurry()
-        from cni.skel import main  # noqa: PLC0415 - one program's imports, not every program's
-
-        main(_program(name), _siblings() if siblings else None)
-    if name == "tulle" and sys.argv[1:2] and sys.argv[1] in DRIVER:
-        _hurry()
-        from driver.main import main as serve  # noqa: PLC0415 - the same
-
-        programs = f"{_folder()}/cni" if siblings else ""
-        raise SystemExit(serve(sys.argv[1:], programs, _siblings() if siblings else None))
-    module = COMMANDS.get(name) or HELPERS.get(name)
+    is_driver = name == "tulle" and sys.argv[1:2] != [] and sys.argv[1] in DRIVER
+    module = CNI.get(name) or ("driver.main" if is_driver else COMMANDS.get(name) or HELPERS.get(name))
     if module is None:
         known = ", ".join([*CNI, *COMMANDS])
         sys.stderr.write(f"{name or 'an empty name'}: not a program of tulle; call it by the name of one: {known}\n")
         raise SystemExit(2)
-    raise SystemExit(__import__(module, fromlist=["main"]).main())
+    try:
+        if name in CNI or is_driver:
+            _hurry()
+        loaded = __import__(module, fromlist=["main"])  # one program's imports, not every program's
+        from cni.skel import main  # noqa: PLC0415 - the same
+
+        near = _siblings() if siblings else None
+    except Exception as failure:  # noqa: BLE001 - a module that cannot be had may fail in any way
+        _give_up(name, failure, is_driver=is_driver)
+    if name in CNI:
+        main(loaded.PROGRAM, near)
+    if is_driver:
+        raise SystemExit(loaded.main(sys.argv[1:], f"{_folder()}/cni" if siblings else "", near))
+    raise SystemExit(loaded.main())
+
+
+def _give_up(name: str, failure: Exception, *, is_driver: bool) -> NoReturn:
+    """Say that the program cannot be loaded, as whoever called it expects to hear it, and end the process."""
+    from cni import installed  # noqa: PLC0415 - only here
+
+    told = f"{installed.message(failure)}: {installed.REMEDY}"
+    sys.stderr.write(f"{name}: {told}\n")
+    if name in CNI:
+        sys.stdout.write(installed.document(failure))  # noqa: TID251 - cni.skel may be what is missing
+    elif is_driver:
+        sys.stdout.write(f'{{"error": "{installed.plain(told)}"}}\n')  # noqa: TID251 - the same of driver.main
+    raise SystemExit(1)
 
 
 def _expect_children() -> None:

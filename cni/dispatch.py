@@ -6,12 +6,13 @@ warm worker. Must not print, exit or look at the process's own environment: that
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from contextlib import nullcontext
 from dataclasses import replace
 
-from cni import request, results, serial, versions
+from cni import installed, request, results, serial, versions
 from cni.errors import SYSTEM_REMEDIES, CniError, Code, RelayedError, quoted
 from cni.types import Result
 
@@ -19,15 +20,25 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
-    from typing import BinaryIO
+    from typing import Protocol
 
     from cni.program import Program
     from cni.siblings import Siblings
+
+    class Source(Protocol):
+        """What a configuration is read from."""
+
+        def read(self, size: int, /) -> bytes:
+            """Return at most `size` bytes, none at the end."""
+
 
 STDIN_BYTES = 16 * 2**20
 """A configuration is a few kilobytes; whoever sends more than this is not a runtime."""
 
 CHUNK = 64 * 2**10
+
+SCARCE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""Why a good file cannot be read."""
 
 REJECTIONS = (Code.INVALID_CONFIG, Code.UNSUPPORTED_FIELD)
 ADVICE = "`tulle lint FILE` lists every mistake of a configuration"
@@ -37,7 +48,7 @@ ADVICE = "`tulle lint FILE` lists every mistake of a configuration"
 def answer(  # noqa: PLR0913, PLR0917 - what a process is given
     program: Program,
     environ: Mapping[str, str],
-    stdin: BinaryIO,
+    stdin: Source,
     log: Callable[[str], object],
     own_netns: str,
     siblings: Siblings | None = None,
@@ -77,6 +88,12 @@ def refusal(failure: Exception) -> CniError:
         return failure
     if isinstance(failure, ExceptionGroup):
         return _joined([refusal(leaf) for leaf in _leaves(failure)])
+    if isinstance(failure, MemoryError):
+        return CniError(Code.TRY_AGAIN_LATER, "no memory is left", SYSTEM_REMEDIES[errno.ENOMEM])
+    if installed.unreadable(failure):
+        number = getattr(failure, "errno", None)
+        remedy = SYSTEM_REMEDIES[number] if number in SCARCE else installed.REMEDY
+        return CniError(Code.IO_FAILURE, installed.message(failure), remedy)
     if isinstance(failure, OSError):
         return _system_refusal(failure)
     kind = type(failure).__name__
@@ -206,7 +223,7 @@ def _own_netns_refusal(asked: request.Request) -> CniError:
     )
 
 
-def _read(stdin: BinaryIO) -> bytes:
+def _read(stdin: Source) -> bytes:
     """Return what stdin holds to its end; CniError 5 when it cannot be read, 6 when there is no end to it."""
     data = bytearray()
     try:

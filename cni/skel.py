@@ -1,20 +1,23 @@
 """The edge of every program: the only place that touches the process's streams, environment and exit code.
 
-Import budget: nothing beyond cni.program, cni.versions and os. VERSION is answered from here and has to cost no more than starting
+Import budget: nothing beyond cni.installed, cni.program, cni.versions, io and os. VERSION is answered from here and has to cost no more than starting
 the interpreter; every other verb goes through cni.dispatch, imported on its way. Must not know any verb.
 """
 
 from __future__ import annotations
 
+import io
 import os
 
+from cni import installed
 from cni.versions import NEWEST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import BinaryIO, NoReturn, Protocol
+    from typing import NoReturn, Protocol
 
+    from cni.dispatch import Source
     from cni.program import Program
     from cni.siblings import Siblings
 
@@ -51,7 +54,7 @@ def run(  # noqa: PLR0913 - what a process is given, each named
     program: Program,
     *,
     environ: Mapping[str, str],
-    stdin: BinaryIO,
+    stdin: Source,
     stdout: Paper,
     stderr: Paper,
     own_netns: str = OWN_NETNS,
@@ -63,7 +66,8 @@ def run(  # noqa: PLR0913 - what a process is given, each named
     `own_netns` is the path of the network namespace this runs in, `siblings` are the programs that can run here too.
     `is_wanted` tells, when it is this request's turn, whether somebody still waits for the answer; what nobody waits for is not begun.
 
-    stdout receives at most one JSON document, in ASCII, whatever happens (specification "Result Types").
+    stdout receives at most one JSON document, in ASCII, whatever happens (specification "Result Types"). An ADD whose result cannot
+    be delivered is undone by its own DEL: a runtime that does not know the result does not know the container's network either.
     """
 
     def log(text: str) -> None:
@@ -75,12 +79,38 @@ def run(  # noqa: PLR0913 - what a process is given, each named
             return
 
     if environ.get("CNI_COMMAND") == "VERSION":
-        status, document = 0, version_document(program)
-    else:
+        return 0 if _delivered(version_document(program), stdout, log) else 1
+    try:
         from cni import dispatch  # noqa: PLC0415 - VERSION must not pay for JSON and dataclasses
+    except Exception as failure:  # noqa: BLE001 - a module that cannot be had may fail in any way
+        log(f"{program.name}: {installed.message(failure)}: {installed.REMEDY}")
+        _delivered(installed.document(failure), stdout, log)
+        return 1
+    kept = Kept(stdin)
+    status, document = dispatch.answer(program, environ, kept, log, own_netns, siblings, is_wanted)
+    if _delivered(document, stdout, log):
+        return status
+    if status == 0 and environ.get("CNI_COMMAND") == "ADD":
+        undo = {**environ, "CNI_COMMAND": "DEL"}
+        failed, said = dispatch.answer(program, undo, io.BytesIO(kept.data), log, own_netns, siblings)
+        log(f"{program.name}: the ADD was {f'not undone: {said}' if failed else 'undone'}")
+    return 1
 
-        status, document = dispatch.answer(program, environ, stdin, log, own_netns, siblings, is_wanted)
-    return status if _delivered(document, stdout, log) else 1
+
+class Kept:
+    """A stream of bytes, and what was read of it so far in `data`."""
+
+    __slots__ = ("_source", "data")
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.data = b""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most `size` bytes, none at the end."""
+        piece = self._source.read(size)
+        self.data += piece
+        return piece
 
 
 def version_document(program: Program) -> str:
@@ -90,12 +120,12 @@ def version_document(program: Program) -> str:
 
 
 def _delivered(document: str, stdout: Paper, log: Callable[[str], None]) -> bool:
-    """Print `document`; that its reader has gone away is told on stderr, the last place left."""
+    """Print `document`; that it has no room or no reader is told on stderr with all of it, the last place left."""
     try:
         stdout.write(document)
         stdout.flush()
     except (OSError, ValueError) as gone:
-        log(f"cannot deliver the answer: {gone}")
+        log(f"cannot deliver the answer: {gone}: {document.rstrip()}")
         return False
     return True
 

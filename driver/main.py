@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 
 from cni import config, dispatch, release
 from cni.errors import CniError, Code
@@ -46,34 +47,56 @@ def run(  # noqa: PLR0913 - what a process is given, each named
     path: str,
     siblings: Siblings | None = None,
 ) -> int:
-    """Serve one call over the streams handed in and return the exit code."""
+    """Serve one call over the streams handed in and return the exit code; a setup whose answer cannot be delivered is torn down."""
 
     def log(text: str) -> None:
-        stderr.write(f"{text}\n")
+        with suppress(OSError, ValueError):  # that nobody reads it is no reason to stop half-way
+            stderr.write(f"{text}\n")
+            stderr.flush()
 
+    around = Surroundings(path, environ, log, siblings, os.getppid())
+    told = b""
     try:
-        answer = _serve(words, stdin, Surroundings(path, environ, log, siblings, os.getppid()))
+        told = stdin.read() if words[0] != "info" else b""
+        answer = _serve(words, told, around)
         status = 0
     except Exception as failure:  # noqa: BLE001 - whatever happens, netavark gets one error document
         if environ.get("TULLE_DEBUG") == "1":
             log(_traceback(failure))
         status, answer = 1, {"error": _told(dispatch.refusal(failure))}
-    if answer is not None:
-        stdout.write(f"{json.dumps(answer)}\n")
-    stdout.flush()
+    try:
+        if answer is not None:
+            stdout.write(f"{json.dumps(answer)}\n")
+        stdout.flush()
+    except OSError as untold:
+        log(f"cannot deliver the answer: {untold}: {json.dumps(answer)}")
+        with suppress(OSError):  # what is left of it, which the interpreter would try once more
+            stdout.close()
+        if status == 0 and words[0] == "setup":
+            _undo(told, words[1], around)
+        return 1
     return status
 
 
-def _serve(words: Sequence[str], stdin: BinaryIO, around: Surroundings) -> dict[str, Any] | None:
+def _undo(told: bytes, netns: str, around: Surroundings) -> None:
+    """Tear down what was set up for a caller who cannot hear of it; what cannot be removed is told on stderr."""
+    try:
+        plugin.teardown(config.decode(told), netns, around)
+        around.log("tulle: the setup was undone")
+    except Exception as failure:  # noqa: BLE001 - there is nobody left to raise it to
+        around.log(f"tulle: the setup was not undone: {_told(dispatch.refusal(failure))}")
+
+
+def _serve(words: Sequence[str], told: bytes, around: Surroundings) -> dict[str, Any] | None:
     verb, *rest = words
     if verb == "info":
         return {"version": release.version(), "api_version": API_VERSION}
     if verb == "create" and not rest:
-        return plugin.create(config.decode(stdin.read()), around)
+        return plugin.create(config.decode(told), around)
     if verb == "setup" and len(rest) == 1:
-        return plugin.setup(config.decode(stdin.read()), rest[0], around)
+        return plugin.setup(config.decode(told), rest[0], around)
     if verb == "teardown" and len(rest) == 1:
-        plugin.teardown(config.decode(stdin.read()), rest[0], around)
+        plugin.teardown(config.decode(told), rest[0], around)
         return None
     raise CniError(
         Code.INVALID_ENVIRONMENT,

@@ -8,6 +8,7 @@ Must not know what is done inside.
 import errno
 import os
 import sys
+from _thread import _local
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fcntl import ioctl
@@ -20,7 +21,8 @@ NS_GET_NSTYPE = 0xB703  # linux/nsfs.h
 CLONE_NEWNET = 0x40000000  # linux/sched.h
 SO_NETNS_COOKIE = 71  # asm-generic/socket.h
 OWN = "/proc/thread-self/ns/net"
-_LOST = 70  # exit code of a process that could not come home (sysexits.h: internal software error)
+ATTEMPTS = 3
+"""How often a thread tries to come home: what a fault of a moment refused, the next attempt is granted."""
 
 if sys.version_info >= (3, 12):
     _setns = os.setns
@@ -133,21 +135,52 @@ def cookie() -> int:
 def inside(namespace: Namespace | None) -> Iterator[None]:
     """Enter `namespace` for the duration of the block; None, or the one we are in already, is no move at all.
 
-    Raises KernelError when it cannot be entered. A thread that cannot come home would go on in a stranger's network:
-    it ends the process instead.
+    Raises KernelError when it cannot be entered. A thread that cannot come home is in a stranger's network: that is a KernelError too,
+    and as long as it is there every further block, None's too, begins with another attempt and is refused if that fails.
     """
+    _come_home()
     if namespace is None:
         yield
         return
-    with _home() as home:
-        if home.identity == namespace.identity:
-            yield
-            return
+    home = _home()
+    if home.identity == namespace.identity:
+        home.close()
+        yield
+        return
+    try:
+        _enter(namespace)
+        yield
+    finally:
+        _astray.home, left = home, _astray.home
+        if left is not None:  # by a block within this one
+            left.close()
+        _come_home()
+
+
+class _Astray(_local):
+    """The namespace that the calling thread still has to come home to."""
+
+    home: Namespace | None = None
+
+
+_astray = _Astray()
+
+
+def _come_home() -> None:
+    home = _astray.home
+    if home is None:
+        return
+    refused = OSError()
+    for _ in range(ATTEMPTS):
         try:
-            _enter(namespace)
-            yield
-        finally:
-            _return(home)
+            _setns(home.fd, CLONE_NEWNET)
+        except OSError as error:
+            refused = error
+        else:
+            _astray.home = None
+            home.close()
+            return
+    raise KernelError(refused.errno or errno.EIO, "returning to the network namespace of this process") from refused
 
 
 def _home() -> Namespace:
@@ -164,11 +197,3 @@ def _enter(namespace: Namespace) -> None:
     except OSError as error:
         what = f'entering network namespace "{namespace.path}"'
         raise KernelError(error.errno or errno.EIO, what) from error
-
-
-def _return(home: Namespace) -> None:
-    try:
-        _setns(home.fd, CLONE_NEWNET)
-    except OSError as error:
-        os.write(2, f"tulle: cannot return to the network namespace of this process: {error}\n".encode())
-        os._exit(_LOST)

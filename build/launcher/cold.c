@@ -98,6 +98,7 @@ static bool cold_del(char **argv, struct held *configuration)
     pid_t child = fork();
     if (child == 0) {
         ask_for_del();
+        signal(SIGPIPE, SIG_DFL); /* ignored where an answer was printed before */
         int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
         _exit(dup2(nowhere, STDOUT_FILENO) == STDOUT_FILENO ? cold_run(argv, configuration) : 1);
     }
@@ -117,4 +118,11 @@ int cold_undo(char **argv, struct held *configuration)
         TRY_AGAIN_LATER, "the worker that served this ADD died", "", 0,
         gone ? "what it had made was removed again by a DEL: try again"
              : "and the DEL that was to remove what it had made failed: run DEL, then try again");
+}
+
+/* Take back an ADD whose result could not be delivered, by its own DEL. Return 1. */
+int cold_take_back(char **argv, struct held *configuration)
+{
+    note(cold_del(argv, configuration) ? "tulle: the ADD was undone" : "tulle: the ADD was not undone: run DEL");
+    return 1;
 }

@@ -60,5 +60,6 @@ enum outcome commit(int agent, int token, struct timespec deadline, struct answe
 /* cold.c: the program that needs nobody */
 int cold_run(char **argv, struct held *configuration);
 int cold_undo(char **argv, struct held *configuration);
+int cold_take_back(char **argv, struct held *configuration);
 
 #endif

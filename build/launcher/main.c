@@ -53,10 +53,12 @@ static int serve(char **argv, const char *verb)
         return refuse(IO_FAILURE, "error reading from", "stdin", errno, "the runtime writes the configuration there");
     }
     switch (ask(argv[0], &configuration, &answer)) {
-    case ANSWERED:
-        if (answer.document == NO_DESCRIPTOR)
-            return say(answer.bytes, answer.length, answer.status);
-        return pass_on(answer.document, answer.status);
+    case ANSWERED: {
+        int status = answer.document == NO_DESCRIPTOR ? say(answer.bytes, answer.length, answer.status)
+                                                      : pass_on(answer.document, answer.status);
+        bool untold = status != answer.status; /* a runtime that has no result knows nothing of the container's network */
+        return untold && strcmp(verb, "ADD") == 0 ? cold_take_back(argv, &configuration) : status;
+    }
     case LOST:
         if (strcmp(verb, "ADD") == 0)
             return cold_undo(argv, &configuration);

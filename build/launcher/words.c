@@ -1,7 +1,7 @@
 /* Writes what the caller reads: a document on stdout, at most one, and lines for people on stderr.
  *
  * The only file that writes to descriptors 1 and 2. It must not decide what is said. Whoever calls say(), pass_on() or
- * refuse() is done: SIGPIPE is ignored from there on, and nothing is executed any more that could inherit that.
+ * refuse() is done: SIGPIPE is ignored from there on, and what is executed then all the same gets the default back.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -6,6 +6,7 @@
 - a CNI program's child gets the caller's environment: its own LD_LIBRARY_PATH if it set one, and nothing of the bootloader's
 - so does nft, which gets the few variables we choose
 - a link by an unknown name is refused in words; a program knows its version, and a CNI program begins with it, cold and by the launcher
+- an installed file that is missing or cut short is named by every kind of program, in a document where one is awaited
 - dist/lib/build-id is the hash of the tree beside it
 
 Not covered: the frozen daemon and its forwarder, which the other end-to-end tests run.
@@ -203,6 +204,61 @@ def test_the_first_line_of_a_cni_program_is_its_name_and_version(name: str, fold
     told = subprocess.run([DIST / folder / name], env={}, capture_output=True, text=True, check=True)
 
     assert (told.stdout, told.stderr.splitlines()[0]) == ("", f"CNI {name} plugin v{release.version()}")
+
+
+@pytest.fixture
+def linked(tmp_path: Path) -> Path:
+    """Return a copy of the tree whose files are the same until one is replaced."""
+    subprocess.run(["cp", "--archive", "--link", DIST / "lib", tmp_path / "lib"], check=True)
+    return tmp_path / "lib"
+
+
+@pytest.mark.parametrize(
+    ("module", "command"),
+    [
+        ("bridge/program", ("cni/bridge",)),
+        ("cni/skel", ("cni/bridge",)),
+        ("cni/dispatch", ("cni/bridge",)),
+        ("bridge/plugin", ("cni/bridge",)),
+        ("driver/plugin", ("tulle", "info")),
+        ("cli/status", ("tulle", "status")),
+        ("overlay/main", ("tulled", "--version")),
+    ],
+)
+@pytest.mark.parametrize("content", [b"", None], ids=["cut short", "missing"])
+def test_an_installed_file_that_cannot_be_read_is_named(
+    linked: Path, module: str, command: tuple[str, ...], content: bytes | None
+) -> None:
+    broken = linked / "_internal" / f"{module}.pyc"
+    broken.unlink()
+    if content is not None:
+        broken.write_bytes(content)
+    program = linked / command[0]
+    program.is_symlink() or program.name == "tulle" or program.symlink_to("tulle")
+    environ = {
+        "CNI_COMMAND": "ADD",
+        "CNI_CONTAINERID": "c",
+        "CNI_NETNS": "/none",
+        "CNI_IFNAME": "e",
+        "CNI_PATH": "/none",
+    }
+
+    told = subprocess.run(
+        [program, *command[1:]],
+        env=environ,
+        input='{"cniVersion": "1.1.0", "name": "net"}',
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert told.returncode == 1
+    assert f"an installed file cannot be read: {broken}: " in told.stderr
+    assert "Traceback" not in told.stderr
+    if command[0].startswith("cni/"):
+        assert json.loads(told.stdout)["code"] == 5
+    if command[1:] == ("info",):
+        assert str(broken) in json.loads(told.stdout)["error"]
 
 
 def test_the_build_id_is_the_hash_of_the_tree() -> None:

@@ -3,9 +3,12 @@
 - inside the block we are there, after it at home, also after an exception, also nested
 - files and programs opened inside belong to that namespace
 - a closed namespace is a KernelError and no move
-- a process that cannot come home ends
+- a refusal of a moment does not keep a thread from coming home
+- a thread that cannot come home is told so at every block, None's too, until it can, and is then at home
 """
 
+import errno
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -65,17 +68,38 @@ def test_a_closed_namespace_cannot_be_entered(make_space: Callable[[str], Space]
     assert _here() == home
 
 
-def test_a_process_that_cannot_come_home_ends(host: Space) -> None:
-    program = """
-import os, sys
-from kernel import namespaces
-with namespaces.open_path(sys.argv[1]) as space, namespaces.inside(space):
-    os.closerange(3, 100)
-print("went on")
-"""
-    done = subprocess.run([sys.executable, "-c", program, host.path], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (70, "")
-    assert "cannot return" in done.stderr
+def refused(monkeypatch: pytest.MonkeyPatch, home: tuple[int, int], times: int) -> None:
+    """Have the kernel refuse the way to `home` so many times."""
+    real, left = namespaces._setns, [times]
+
+    def setns(fd: int, kind: int) -> None:
+        status = os.fstat(fd)
+        if (status.st_dev, status.st_ino) == home and left[0] > 0:
+            left[0] -= 1
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        real(fd, kind)
+
+    monkeypatch.setattr(namespaces, "_setns", setns)
+
+
+def test_a_refusal_of_a_moment_does_not_keep_it_from_home(host: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = _here()
+    refused(monkeypatch, home, namespaces.ATTEMPTS - 1)
+    with namespaces.inside(host.namespace):
+        pass
+    assert _here() == home
+
+
+def test_who_cannot_come_home_is_told_at_every_block_until_it_can(host: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = _here()
+    refused(monkeypatch, home, 3 * namespaces.ATTEMPTS)
+    with pytest.raises(KernelError, match="returning to the network namespace"), namespaces.inside(host.namespace):
+        pass
+    for other in (None, host.namespace):
+        with pytest.raises(KernelError, match="returning to the network namespace"), namespaces.inside(other):
+            pytest.fail("went on in a stranger's network")
+    with namespaces.inside(None):
+        assert _here() == home
 
 
 def test_no_descriptor_is_left_open(host: Space) -> None:

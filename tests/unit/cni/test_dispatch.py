@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cni import dispatch
+from cni import dispatch, installed
 from cni.errors import SYSTEM_REMEDIES, CniError, Code, RelayedError
 from cni.program import Program
 from cni.skel import run
@@ -184,7 +184,7 @@ class Broken(io.RawIOBase):
 def test_a_stdin_that_cannot_be_read_is_code_5() -> None:
     stdout = io.StringIO()
     environ = {"CNI_COMMAND": "STATUS", "CNI_PATH": "/p"}
-    assert run(Calls().program, environ=environ, stdin=Broken(), stdout=stdout, stderr=io.StringIO()) == 1  # type: ignore[arg-type]
+    assert run(Calls().program, environ=environ, stdin=Broken(), stdout=stdout, stderr=io.StringIO()) == 1
     assert json.loads(stdout.getvalue())["msg"] == "error reading from stdin: [Errno 5] Input/output error"
     assert json.loads(stdout.getvalue())["code"] == 5
 
@@ -351,7 +351,13 @@ def test_verbs_that_cannot_be_loaded_are_told_as_an_error(serve: Serve) -> None:
     def broken() -> Verbs:
         raise ImportError("No module named 'jeepney'")
 
-    assert error(serve(Program("probe", broken), stdin()))["msg"] == "No module named 'jeepney'"
+    document = error(serve(Program("probe", broken), stdin()))
+    assert (document["code"], document["remedy"]) == (5, installed.REMEDY)
+    assert document["msg"].endswith(": No module named 'jeepney'")
+
+
+def test_no_memory_is_a_matter_of_time(serve: Serve) -> None:
+    assert error(serve(Calls(MemoryError()).program, stdin()))["code"] == 11
 
 
 @pytest.mark.parametrize("code", [2, 7])

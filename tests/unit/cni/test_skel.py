@@ -1,4 +1,4 @@
-"""Claims: VERSION costs nothing and reads nothing; one document goes to stdout; a process starts, answers and ends alone.
+"""Claims: VERSION costs nothing and reads nothing; one document goes to stdout; an ADD that cannot be told is undone; a process starts, answers and ends alone.
 
 The way of a request through the gates is tested in test_dispatch, bad input in bulk in test_malformed.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from cni.errors import CniError
 from cni.program import Program
 from cni.release import version
 from cni.request import Request
@@ -26,7 +27,6 @@ SCRIPT = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
 from cni.program import Program
-from cni.release import version
 from cni.skel import main
 def verbs():
     from cni.types import Interface, Result
@@ -70,7 +70,7 @@ def started(
 def test_version_lists_what_the_program_speaks(supported: tuple[str, ...]) -> None:
     stdout = io.StringIO()
     program = Program("probe", verbs_must_not_load, versions=supported)  # type: ignore[arg-type]
-    status = run(program, environ={"CNI_COMMAND": "VERSION"}, stdin=Unreadable(), stdout=stdout, stderr=io.StringIO())  # type: ignore[arg-type]
+    status = run(program, environ={"CNI_COMMAND": "VERSION"}, stdin=Unreadable(), stdout=stdout, stderr=io.StringIO())
     assert status == 0
     assert json.loads(stdout.getvalue()) == {"cniVersion": "1.1.0", "supportedVersions": list(supported)}
     assert stdout.getvalue().endswith("\n")
@@ -96,7 +96,7 @@ def test_version_imports_neither_json_nor_dataclasses_nor_enum() -> None:
 def test_without_a_command_the_program_tells_about_itself(variable: dict[str, str]) -> None:
     stdout, stderr = io.StringIO(), io.StringIO()
     program = Program("probe", verbs_must_not_load, versions=("0.4.0", "1.0.0"), about="probe: answers")  # type: ignore[arg-type]
-    status = run(program, environ=variable, stdin=Unreadable(), stdout=stdout, stderr=stderr)  # type: ignore[arg-type]
+    status = run(program, environ=variable, stdin=Unreadable(), stdout=stdout, stderr=stderr)
     assert (status, stdout.getvalue()) == (0, "")
     assert (
         stderr.getvalue()
@@ -107,7 +107,7 @@ def test_without_a_command_the_program_tells_about_itself(variable: dict[str, st
 def test_without_a_command_and_anything_to_tell_it_is_missing() -> None:
     stdout = io.StringIO()
     program = Program("probe", verbs_must_not_load)  # type: ignore[arg-type]
-    assert run(program, environ={}, stdin=Unreadable(), stdout=stdout, stderr=io.StringIO()) == 1  # type: ignore[arg-type]
+    assert run(program, environ={}, stdin=Unreadable(), stdout=stdout, stderr=io.StringIO()) == 1
     assert json.loads(stdout.getvalue())["msg"] == "required env variables [CNI_COMMAND] missing"
 
 
@@ -119,7 +119,55 @@ def test_a_vanished_reader_is_a_failure_without_a_traceback(command: str) -> Non
         program, environ={**ADD, "CNI_COMMAND": command}, stdin=io.BytesIO(CONFIG), stdout=Gone(), stderr=stderr
     )
     assert status == 1
-    assert stderr.getvalue().endswith("cannot deliver the answer: [Errno 32] Broken pipe\n")
+    assert 'cannot deliver the answer: [Errno 32] Broken pipe: {"cniVersion": "1.' in stderr.getvalue()
+    assert "Traceback" not in stderr.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("verb", "refuses", "served"),
+    [
+        ("ADD", "", ["ADD", "DEL"]),
+        ("ADD", "ADD", ["ADD"]),
+        ("ADD", "DEL", ["ADD", "DEL"]),
+        ("CHECK", "CHECK", ["CHECK"]),
+        ("DEL", "DEL", ["DEL"]),
+    ],
+)
+def test_an_add_that_cannot_be_told_is_undone(verb: str, refuses: str, served: list[str]) -> None:
+    seen: list[str] = []
+    configurations: set[bytes] = set()
+
+    def act(request: Request) -> Result:
+        seen.append(request.command)
+        configurations.add(request.stdin)
+        if request.command == refuses:
+            raise CniError(11, "busy")
+        return Result((Interface("eth0"),))
+
+    stderr = io.StringIO()
+    program = Program("probe", lambda: dict.fromkeys(("ADD", "CHECK", "DEL"), act))
+    status = run(program, environ={**ADD, "CNI_COMMAND": verb}, stdin=io.BytesIO(CONFIG), stdout=Gone(), stderr=stderr)
+
+    assert (status, seen, configurations) == (1, served, {CONFIG})
+    told = {"": "the ADD was undone", "DEL": '"msg": "busy"'}.get(refuses if len(served) > 1 else "-", "")
+    assert told in stderr.getvalue()
+
+
+def test_a_full_stdout_is_told_with_the_answer_and_leaves_nothing(tmp_path: Path) -> None:
+    script = SCRIPT.replace('request.log("gone")', f'open("{tmp_path}/undone", "w")')
+    with Path("/dev/full").open("w") as stdout:
+        process = subprocess.run(
+            [sys.executable, "-I", "-c", script],
+            env=ADD,
+            input=CONFIG,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=60,
+        )
+    assert process.returncode == 1
+    assert b"No space left on device: {" in process.stderr
+    assert (tmp_path / "undone").exists()
 
 
 def test_nobody_reading_the_log_is_no_reason_to_stop() -> None:
@@ -191,7 +239,9 @@ def test_a_process_whose_reader_is_gone_ends_quietly() -> None:
         process = subprocess.run(
             command, env={"CNI_COMMAND": "VERSION"}, stdout=stdout, stderr=subprocess.PIPE, check=False, timeout=60
         )
-    assert (process.returncode, process.stderr) == (1, b"cannot deliver the answer: [Errno 32] Broken pipe\n")
+    assert process.returncode == 1
+    assert process.stderr.startswith(b"cannot deliver the answer: [Errno 32] Broken pipe: {")
+    assert process.stderr.count(b"\n") == 1
 
 
 def with_closed(closed: tuple[int, ...], script: str) -> str:

@@ -1,12 +1,14 @@
 """Claims about the edge of the driver:
 
 - a refusal is exactly {"error": TEXT} and exit code 1, whatever was wrong; several failures are one text
+- a setup whose answer cannot be delivered is torn down
 - setup answers with one document, teardown with none, info with the two versions
 - the advice for owners of a configuration file is left out
 """
 
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +33,23 @@ def test_setup_answers_teardown_is_silent(programs: Programs) -> None:
 
     assert (status, list(told)) == (0, ["interfaces", "dns_server_ips", "dns_search_domains"])
     assert call(programs, "teardown", "/run/netns/one", told=SETUP) == (0, None)
+
+
+def test_a_setup_that_cannot_be_told_is_torn_down(programs: Programs) -> None:
+    err = io.StringIO()
+    status = main.run(
+        ("setup", "/run/netns/one"),
+        environ={"PATH": "/usr/bin:/bin"},
+        stdin=io.BytesIO(json.dumps(SETUP).encode()),
+        stdout=Path("/dev/full").open("w"),  # noqa: SIM115 - it is closed when it takes nothing
+        stderr=err,
+        path=str(programs.folder),
+    )
+
+    assert status == 1
+    assert "cannot deliver the answer: [Errno 28] No space left on device: {" in err.getvalue()
+    assert err.getvalue().endswith("tulle: the setup was undone\n")
+    assert [each.split()[:2] for each in programs.calls()[2:]] == [["portmap", "DEL"], ["bridge", "DEL"]]
 
 
 def test_create_answers_with_the_network(programs: Programs) -> None:

@@ -7,6 +7,7 @@
 - who took the token and does not say so is not waited for either, and does not begin: nobody hears it
 - what the agent has to say on stderr is written there, and what it asks to have repeated is repeated
 - a lost ADD is undone by its own DEL and ends in code 11, with the DEL's failure told; a lost other verb is run cold
+- an ADD whose result cannot be delivered is undone by its own DEL
 - a worker that reads on after it lost cannot shorten what the cold program reads
 """
 
@@ -14,6 +15,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -123,6 +125,24 @@ def test_junk_after_the_token_was_taken_undoes_an_add(part: Part, launcher: Laun
     }
     assert outcome.status == 1
     assert [(noted["verb"], noted["stdin"]) for noted in outcome.cold] == [("DEL", digest(CONFIG))]
+
+
+@pytest.mark.parametrize("length", [2, 60_000])
+@pytest.mark.parametrize(("verb", "status", "undone"), [("ADD", 0, ["DEL"]), ("ADD", 1, []), ("DEL", 0, [])])
+def test_an_add_that_cannot_be_told_is_undone(
+    launcher: Launcher, play: Play, length: int, verb: str, status: int, undone: list[str]
+) -> None:
+    def part(meeting: Meeting) -> None:
+        assert meeting.take()
+        meeting.answer(b"x" * length, status)
+
+    with play(part) as agent, Path("/dev/full").open("wb") as full:
+        outcome = launcher.finish(launcher.start(launcher.environ(verb, TULLE_AGENT=agent), stdout=full), CONFIG)
+
+    assert outcome.status == 1
+    assert outcome.stderr.startswith("cannot deliver the answer: No space left on device\n")
+    assert ("tulle: the ADD was undone\n" in outcome.stderr) is bool(undone)
+    assert [noted["verb"] for noted in outcome.cold] == undone
 
 
 def test_silence_is_not_waited_for(launcher: Launcher, play: Play) -> None:
