@@ -43,7 +43,7 @@ class Outcome:
 def declare(parser: argparse.ArgumentParser) -> None:
     """Add the options to `parser`."""
     parser.add_argument("--dry-run", action="store_true", help="only say what would be removed")
-    parser.add_argument("--json", action="store_true", help="print one JSON object: a list of what was found a network")
+    parser.add_argument("--json", action="store_true", help="print JSON: a list of what was found per network")
     doctor.declare_directories(parser)
     daemon.declare(parser)
 
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
             name: list(clean(found, looked, dry=options.dry_run, search=environ.get("PATH", os.defpath)))
             for name, found in seen.items()
         }
-    except (Refused, KernelError) as problem:
+    except (Refused, KernelError, NotADirectoryError) as problem:
         print(f"tulle gc: {problem}", file=sys.stderr)
         return 1
     if options.json:

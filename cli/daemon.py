@@ -29,12 +29,22 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def read(options: argparse.Namespace, environ: Mapping[str, str]) -> tuple[Settings, ...]:
     """Return the settings of every network tulled keeps here; raises Refused. They found no network."""
+    if options.settings_file != FILE and not Path(options.settings_file).exists():
+        raise Refused(
+            "there is no such file", where=options.settings_file, remedy=f"leave --settings-file out for {FILE}"
+        )
     given = {**variables(options.settings_file), **environ}
     try:
         chosen = settings.parse(options.settings, given, io.StringIO())
     except SystemExit:
         raise Refused("--help is tulled's own", remedy="run tulled --help") from None
     return replace(chosen, network="", net_config="").each
+
+
+def lease_files(environ: Mapping[str, str], path: str | Path = FILE) -> tuple[str, ...]:
+    """Return the lease file of every network that tulled keeps here by its settings; raises Refused."""
+    given = {**variables(path), **environ}
+    return tuple(each.subnet_file for each in settings.parse([], given, io.StringIO()).each)
 
 
 def variables(path: str | Path) -> dict[str, str]:

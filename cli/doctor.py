@@ -34,7 +34,7 @@ from overlay.stores import etcd_names
 # fmt: off
 CHECKS = (
     Check("store",          "hosts hear of each other through the store alone: without it nobody comes, goes or moves",
-          "the store's answer and every entry in it", agreed.store),
+          "whether the store answers, and each of its entries can be used", agreed.store),
     Check("lease-file",     "containers take their addresses from it: what the store gave to another host is a clash",
           "the file's subnet and network against the store; the published address against this host's", agreed.lease_file),
     Check("bridge-address", "the gateway of containers must be the lease's, or their packets have no way out",
@@ -58,7 +58,7 @@ CHECKS = (
     Check("mac",            "others address frames to the MAC in the store; a device with another one drops them",
           "the device's MAC against the store", tunnel.macs),
     Check("tunnel",         "packets to other hosts travel in UDP, which must pass both ways",
-          "an echo through the tunnel to every other host at once, one beside it, who refuses its UDP port, and each direction alone", tunnel.reachable),
+          "ping to every host, inside and outside the tunnel; who refuses its UDP port; each direction alone", tunnel.reachable),
     Check("mtu",            "a way narrower than the MTU loses large packets only: connections open and then hang",
           "the lease's MTU against interface and device; an echo of that size through the tunnel, never cut", tunnel.widths),
     Check("checksums",      "some cards miscount checksums inside tunnels: ping works, TCP does not",
@@ -70,7 +70,7 @@ CHECKS = (
     Check("leaks",          "links and rules of containers that are gone catch the packets of later ones",
           "rules of iptables and nftables, and links, that name an attachment", leftovers.leaks),
     Check("programs",       "a runtime joins a container to the network only with a configuration and every program it names",
-          "/etc/cni/net.d, the plugin directories and, for Podman, our network driver; of Podman, containerd and nerdctl", leftovers.programs),
+          "whether every installed runtime has its configuration, or our network driver, and all programs", leftovers.programs),
     Check("names",          "containers of Podman look for each other by name before they send a packet",
           "whether aardvark-dns runs for the networks of the Podman driver, or why it was not started", leftovers.names),
 )
@@ -98,7 +98,7 @@ class Verdict:
 
 def declare(parser: argparse.ArgumentParser) -> None:
     """Add the options to `parser`."""
-    parser.add_argument("--json", action="store_true", help="print one JSON object: a list of checks a network")
+    parser.add_argument("--json", action="store_true", help="print JSON: a list of checks per network")
     declare_directories(parser)
     daemon.declare(parser)
 
@@ -117,21 +117,22 @@ def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
         seen = {each.name: survey.look(each) for each in daemon.read(options, environ)}
         looked = tuple(map(runtimes.look, runtimes.installed(options.conf_dir, options.bin_dir)))
         told = {name: examine(gather(found, looked)) for name, found in seen.items()}
-    except (Refused, KernelError) as problem:
+    except (Refused, KernelError, NotADirectoryError) as problem:
         print(f"tulle doctor: {problem}", file=sys.stderr)
         return 1
     if options.json:
         print(json.dumps({name: [asdict(one) for one in verdicts] for name, verdicts in told.items()}))
     else:
-        print("\n\n".join(report(name, verdicts) for name, verdicts in told.items()))
+        print("\n\n".join(report(name, told[name], agreed.headline(found)) for name, found in seen.items()))
     return int(any(one.ok is False for verdicts in told.values() for one in verdicts))
 
 
-def report(name: str, verdicts: Collection[Verdict]) -> str:
-    """Return the verdicts on one network for people."""
+def report(name: str, verdicts: Collection[Verdict], headline: str = "") -> str:
+    """Return the verdicts on one network for people, after what explains all of them where something does."""
     failed = sum(one.ok is False for one in verdicts)
     end = f"{failed} of {len(verdicts)} checks failed" if failed else "nothing is wrong here"
-    return "\n".join([f"network in {name}", *(line for one in verdicts for line in one.lines()), "", end])
+    first = [f"network in {name}", *([f"\n{headline}\n"] if headline else [])]
+    return "\n".join([*first, *(line for one in verdicts for line in one.lines()), "", end])
 
 
 def examine(seen: Evidence, checks: Iterable[Check] = CHECKS) -> list[Verdict]:

@@ -17,6 +17,10 @@ OPENING = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 """No FIFO and no device holds us up."""
 
 
+NULL = os.makedev(1, 3)
+"""/dev/null: people give it for a file that says nothing."""
+
+
 class Unfit(ValueError):  # noqa: N818 - a state of the file
     """A file that is not read: it is no regular file, too large, no UTF-8 or no JSON. The text is the reason."""
 
@@ -28,7 +32,10 @@ def content(path: Path, largest: int = LARGEST) -> bytes:
     except ValueError as wrong:
         raise Unfit(f"no path: {wrong}") from wrong
     with open(descriptor, "rb") as file:  # noqa: PTH123 - the descriptor is open already
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        status = os.fstat(descriptor)
+        if status.st_rdev == NULL and stat.S_ISCHR(status.st_mode):
+            return b""
+        if not stat.S_ISREG(status.st_mode):
             raise Unfit("it is no regular file")
         data = file.read(largest + 1)
     if len(data) > largest:

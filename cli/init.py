@@ -39,8 +39,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     parser.add_argument(
         "--subnet-file",
         metavar="FILE",
-        default=lease_file.DEFAULT_PATH,
-        help="the lease file the network goes by (default %(default)s)",
+        help="the lease file the network goes by (default: the one of tulled's settings)",
     )
     parser.set_defaults(show=run)
 
@@ -79,7 +78,7 @@ def undo(ours: Written, *, dry: bool) -> int:
 
 
 def _init(options: argparse.Namespace, root: Path, ours: Written) -> int:
-    lease = options.subnet_file
+    lease = options.subnet_file or _lease_file(root)
     here = machine.look(root, machine.podman_version() if root == Path("/") else (), _subnet(lease))
     runtimes = options.runtimes or homes.found(here)
     if not runtimes:
@@ -100,6 +99,17 @@ def _init(options: argparse.Namespace, root: Path, ours: Written) -> int:
         print(choice.said if not wanted else f"\n{choice.said}")
     print("" if options.runtimes else _docker(here), end="")
     return 0
+
+
+def _lease_file(root: Path) -> str:
+    """Return the lease file of tulled's settings; raises Refused where there are several to choose from."""
+    found = daemon.lease_files({}, machine.under(root, daemon.FILE))
+    if len(found) > 1:
+        raise Refused(
+            f"tulled keeps several networks here: {', '.join(found)}",
+            remedy="choose one: tulle init --subnet-file FILE",
+        )
+    return found[0]
 
 
 def _subnet(path: str) -> Subnet:

@@ -51,6 +51,12 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     """Add the command to the command line of `tulle`; return its parser."""
     parser = commands.add_parser("leave", help="take the network off this host for good, once tulled is stopped")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    parser.add_argument(
+        "--host",
+        default="",
+        metavar="IP",
+        help="instead of this host: give back the lease of one that is gone for good, by the address others reached it at",
+    )
     daemon.declare(parser)
     return parser
 
@@ -58,7 +64,10 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Leave every network of the settings; 1 when one cannot be left, or something stays."""
     try:
-        stay = [_leave(survey.look(each), dry=options.dry_run) for each in daemon.read(options, environ)]
+        networks = [survey.look(each) for each in daemon.read(options, environ)]
+        if host := getattr(options, "host", ""):
+            return _forget_everywhere(networks, host, dry=options.dry_run)
+        stay = [_leave(found, dry=options.dry_run) for found in networks]
     except (Refused, Unavailable, KernelError) as problem:
         print(f"tulle leave: {problem}", file=sys.stderr)
         return 1
@@ -69,7 +78,13 @@ def _leave(found: Survey, *, dry: bool) -> bool:
     """Leave one network and tell whether something stays; raises Refused while containers are attached, Unavailable while tulled runs."""
     file = LeaseFile(found.settings.subnet_file)
     with ExitStack() as stack:
-        file.acquire()
+        try:
+            file.acquire()
+        except Unavailable as held:
+            if "kept by another tulled" not in str(held):
+                raise
+            remedy = "stop it first: systemctl disable --now tulled tulle-agent, then tulle leave again"
+            raise Refused(f"tulled is running here, and would take the network again ({held})", remedy=remedy) from None
         stack.callback(file.release)
         kernel = stack.enter_context(Network())
         _refuse_attached(found)
@@ -88,6 +103,44 @@ def _leave(found: Survey, *, dry: bool) -> bool:
                 Path(file.path).parent.rmdir()
     print(_entry(found))
     return failed
+
+
+def _forget_everywhere(networks: Sequence[Survey], host: str, *, dry: bool) -> int:
+    """Give back every lease of another host that is gone for good; raises Refused where there is none, or it may not be."""
+    away = next((found.store_problem for found in networks if found.store_problem), "")
+    if away:
+        raise Refused(away, remedy="the store has to answer for this")
+    theirs = [(found, one) for found in networks for one in found.leases if host in map(str, _addresses(one))]
+    if not theirs:
+        known = sorted({str(one.attributes.public_ip) for found in networks for one in found.leases})
+        raise Refused(f"no host has the address {host}", remedy=f"the hosts: {', '.join(known) or 'none'}")
+    done = [_forget(found, lease, host, dry=dry) for found, lease in theirs]
+    return int(not all(done))
+
+
+def _forget(found: Survey, lease: Lease, host: str, *, dry: bool) -> bool:
+    """Give back another host's lease, and tell whether that was done; raises Refused for one that may not be."""
+    if _own(found) == lease:
+        raise Refused(f"{host} is this host", remedy="for this host: tulle leave, without --host")
+    if found.settings.store_kind == "file":
+        remedy = (
+            f"take its line out of {found.settings.store_path} on every host; daemons that run see it by themselves"
+        )
+        raise Refused(f"{host} stands in a hosts file", remedy=remedy)
+    if dry:
+        print(f"would remove the lease of {lease.subnet} at {host} in {found.settings.store}")
+        return True
+    with Network() as kernel:
+        problems = _give_back(found, lease, kernel)
+    what = f"the lease of {lease.subnet} at {host} in {found.settings.store}"
+    print(
+        f"left {what}: {'; '.join(problems)}" if problems else f"removed {what}; a host that comes back takes another"
+    )
+    return not problems
+
+
+def _addresses(lease: Lease) -> tuple[object, ...]:
+    return lease.attributes.public_ip, lease.attributes.public_ipv6
 
 
 def _refuse_attached(found: Survey) -> None:
@@ -170,9 +223,9 @@ def _give_back(found: Survey, own: Lease, kernel: Network) -> list[str]:
     try:
         asyncio.run(_remove(found, own, kernel))
     except TimeoutError:
-        return ["the store does not answer; it ends by itself within a day"]
+        return ["the store does not answer; other hosts will forget this one within a day"]
     except (Refused, Unavailable) as problem:
-        return [f"{problem}; it ends by itself within a day"]
+        return [f"{problem}; other hosts will forget it within a day"]
     return []
 
 
@@ -188,7 +241,7 @@ def _entry(found: Survey) -> str:
     if found.settings.store_kind == "file":
         return f"next: take this host out of {found.settings.store_path} on every other host"
     if found.store_problem:
-        return f"note: the store was not asked ({found.store_problem}); the lease there ends by itself within a day"
+        return f"note: the store was not asked ({found.store_problem}); other hosts will forget this one within a day"
     if (own := _own(found)) is not None and own.ttl is None:
         return f"note: {own.subnet} is a reservation in {found.settings.store} and stays"
     return "this host has left"

@@ -14,12 +14,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from agent import main as agent
-from cli import collect, commandline, docker_opts, doctor, init, join, leave, lint, plain, status
+from cli import collect, commandline, daemon, docker_opts, doctor, init, join, leave, lint, plain, status
 from cli.commandline import Parser
 from cli.repair import command as repair
 from cli.written import Written
 from cni import release
 from lease import file as lease_file
+from overlay.errors import Refused
 
 NEEDS_ROOT = frozenset({"status", "doctor", "gc", "repair", "leave"})
 """Commands that look into the kernel, or whose answer would be wrong without it."""
@@ -64,9 +65,9 @@ def command_line() -> Parser:
     commands: Any = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", dest="command")
     lease = commands.add_parser("lease", help="this host's share of the network, and what to run next")
     lease.add_argument(
-        "--subnet-file", metavar="FILE", default=lease_file.DEFAULT_PATH, help="the lease file (default %(default)s)"
+        "--subnet-file", metavar="FILE", help="the lease file (default: of every network that tulled's settings have)"
     )
-    lease.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    lease.add_argument("--json", action="store_true", help="print JSON: an object, or of several networks a list")
     lease.set_defaults(show=_show_lease)
     join.add_command(commands)
     init.add_command(commands)
@@ -101,17 +102,20 @@ def command_line() -> Parser:
 
 def _show_lease(options: argparse.Namespace) -> int:
     try:
-        lease = lease_file.read(options.subnet_file)
-    except lease_file.Unavailable as missing:
-        print(missing, file=sys.stderr)
+        paths = (options.subnet_file,) if options.subnet_file else daemon.lease_files(os.environ)  # noqa: TID251 - as below
+        found = [_rows(lease_file.read(path)) for path in paths]
+    except (lease_file.Unavailable, Refused) as missing:
+        print(f"tulle lease: {missing}", file=sys.stderr)
         return 1
-    rows = _rows(lease)
     if options.json:
-        print(json.dumps({key: value for key, (_, value) in rows.items()}))
+        told = [{key: value for key, (_, value) in rows.items()} for rows in found]
+        print(json.dumps(told[0] if len(told) == 1 else told))
         return 0
-    for label, value in rows.values():
-        print(f"{label:<22}{' '.join(value) if isinstance(value, list) else value}")
-    print(f"\nnext: {_next_step()}")
+    for rows in found:
+        for label, value in rows.values():
+            print(f"{label:<22}{' '.join(value) if isinstance(value, list) else value}")
+        print()
+    print(f"next: {_next_step()}")
     return 0
 
 

@@ -76,7 +76,13 @@ class Seen:
 
 
 def installed(conf_dir: str, bin_dirs: Sequence[str]) -> tuple[Runtime, ...]:
-    """Return the runtimes to look at: the one these directories describe, else those installed here."""
+    """Return the runtimes to look at: the one these directories describe, else those installed here.
+
+    Raises NotADirectoryError naming a directory that is not there.
+    """
+    for named in (*filter(None, [conf_dir]), *bin_dirs):
+        if not Path(named).is_dir():
+            raise NotADirectoryError(f"there is no directory {named}")
     if conf_dir or bin_dirs:
         return (Runtime("the runtime", conf_dir or CONF_DIR, tuple(bin_dirs) or ("/opt/cni/bin",)),)
     return tuple(runtime for program, runtime in KNOWN.items() if shutil.which(program))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cli import daemon, entries, probes, survey, ways
+from cli.checks import agreed
 from cli.probes import Ask
 from cli.survey import Survey
 from kernel.errors import KernelError
@@ -54,7 +55,7 @@ def _words(seconds: float | None) -> str:
 def declare(parser: argparse.ArgumentParser) -> None:
     """Add the options to `parser`."""
     shown = parser.add_mutually_exclusive_group()
-    shown.add_argument("--json", action="store_true", help="print one JSON object: a list of networks")
+    shown.add_argument("--json", action="store_true", help="print JSON: a list of networks")
     shown.add_argument(
         "--entries", action="store_true", help="print what each lease is in the kernel, as the commands that make it"
     )
@@ -137,7 +138,7 @@ def members(found: Survey, peers: tuple[Peer, ...]) -> dict[str, Any]:
 
 
 def table(found: Survey, peers: tuple[Peer, ...]) -> str:
-    """Return the network for people: what is there, then a map of hosts and tunnels."""
+    """Return the network for people: what is amiss with all of it, what is there, then a map of hosts and tunnels."""
     told = members(found, peers)
     rows = {
         "network": " ".join(told["networks"]) or "unknown",
@@ -151,7 +152,9 @@ def table(found: Survey, peers: tuple[Peer, ...]) -> str:
         "agent": _agent(found),
         "peers": f"{len(peers)}, {sum(one.answers for one in peers)} of them answer",
     }
-    lines = [f"{label:<22}{value}" for label, value in rows.items()]
+    headline = agreed.headline(found)
+    first = [headline, ""] if headline else []
+    lines = [*first, *(f"{label:<22}{value}" for label, value in rows.items())]
     return "\n".join([*lines, "", *_map(found, peers)])
 
 

@@ -31,11 +31,12 @@ from overlay.leases import Lease
 from overlay.logs import Log
 from overlay.network import NetworkConfig
 from overlay.peers import Peers
-from overlay.settings import Settings
+from overlay.settings import DEFAULT_STORE, Settings
 from overlay.stores import Snapshot, Store
 from overlay.stores.sqlite import Clock
 from overlay.subnets import Subnet
 
+NOT_JOINED, JOIN = "this host has not joined a network", "tulle join, with the addresses of all hosts"
 ANSWERING = 8.0
 """Seconds a store may take; its own deadlines are shorter."""
 SYSCTLS = (
@@ -170,7 +171,11 @@ async def _asked(settings: Settings, kernel: Network, log: Log) -> tuple[str, tu
 def open_store(settings: Settings, kernel: Network, stack: ExitStack, log: Log) -> Store:
     """Open the store; an embedded one that is not there must not be made by who only looks."""
     if settings.store_kind == "sqlite" and not Path(settings.store_path).exists():
-        raise Refused("there is no such file", where=settings.store, remedy="is this what tulled has for --store?")
+        if settings.store == DEFAULT_STORE:
+            raise Refused(NOT_JOINED, remedy=JOIN)
+        raise Refused(
+            "there is no such file", where=settings.store, remedy="see that this is what tulled has for --store"
+        )
     clock = Clock(boot.current().decode(), lambda: time.clock_gettime(time.CLOCK_BOOTTIME))
     return assembly.open_store(settings, kernel, clock, stack, log)
 

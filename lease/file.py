@@ -119,7 +119,7 @@ def read(path: str = DEFAULT_PATH) -> Lease:
         text = _content(path)
     except FileNotFoundError:
         raise Unavailable(
-            path, "there is none", "is tulled running here, and has it finished its first start?"
+            path, "there is none", "run tulle join; where that was done: systemctl status tulled"
         ) from None
     except (OSError, ValueError) as error:
         reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)

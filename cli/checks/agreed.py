@@ -1,8 +1,10 @@
 """Checks of what this host was given: the store, the lease file, the bridge's address. Must not look at tunnels."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from cli.checks import Evidence, Finding, InapplicableError
+from cli.survey import JOIN, NOT_JOINED, Survey
 
 REMEDIES = (
     (
@@ -28,7 +30,28 @@ REMEDIES = (
     ("ConnectionReset", "see that --etcd-endpoints has https where etcd speaks TLS, and http where it does not"),
 )
 """What the store's refusal has in it -> what to do; the first that fits."""
+DEVICES = ("flannel.", "flannel-", "flannel0")
+"""How the names of a daemon's devices begin."""
 AWAY = "start the store, open the way to it, or give tulled's own settings after -- (see tulle doctor --help)"
+
+
+def headline(found: Survey) -> str:
+    """Return what explains everything else that is wrong: that there is no network here yet, or another one than tulled knows."""
+    store = Path(found.settings.store_path)
+    if found.lease is None and found.settings.store_kind in ("sqlite", "file") and not store.exists():
+        return f"{NOT_JOINED}: {JOIN}"
+    if found.lease is None or found.config is None:
+        return ""
+    here = (*found.lease.networks, *found.lease.ipv6_networks)
+    restart = "systemctl restart tulled"
+    if set(found.config.networks) - set(here):
+        return f"the store's network is {_listed(found.config.networks)}, tulled runs with {_listed(here)}: {restart}"
+    names = {link.name for link in found.links}
+    others = sorted(name for name in names if name.startswith(DEVICES))
+    if found.devices and others and not names & set(found.devices):
+        what = f"{_listed(found.devices)} ({found.config.backend_type})"
+        return f"the store's network config wants {what}, tulled runs with {_listed(tuple(others))}: {restart}"
+    return ""
 
 
 def remedy(problem: str) -> str:

@@ -18,7 +18,9 @@ def entries(seen: Evidence) -> Iterator[Finding]:
     for words in found.plan.differences:
         if not words.startswith("setting mac "):  # a check of its own
             yield Finding(
-                f"the kernel is not as the leases say; what is wanting: {words}",
+                f"missing in the kernel: {words.removeprefix('adding ')}"
+                if words.startswith(("adding ", "creating "))
+                else f"wrong in the kernel, and still to be done: {words}",
                 "start tulled: it does that within seconds; where it runs and this comes back, look for who undoes it: ip monitor",
             )
     for reason in found.plan.desired.unusable:
@@ -77,12 +79,12 @@ def _direction(seen: Evidence, way: Way, port: int) -> Finding:
         )
     if there:
         return Finding(
-            f"{start}; packets of the tunnel get there, the way back is blocked",
+            f"{start}; it hears us, we do not hear it",
             f"let UDP port {port} through from {way.public} to {here}: out of that host, between, and into this one",
         )
     if back:
         return Finding(
-            f"{start}; packets of the tunnel come from there, the way there is blocked",
+            f"{start}; we hear it, it does not hear us",
             f"let UDP port {port} through from {here} to {way.public}: out of this host, between, and into that one",
         )
     return Finding(

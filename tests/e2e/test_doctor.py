@@ -316,8 +316,8 @@ def test_the_direction_and_family_that_is_blocked_is_told_on_either_host(still: 
         ThreadPoolExecutor() as both,
     ):
         (_, here), (_, there) = both.map(partial(doctor, still), ("host-a", "host-b"))
-    assert directions(here) == {4: "the way there is blocked", 6: "the way back is blocked"}
-    assert directions(there) == {4: "the way back is blocked", 6: "the way there is blocked"}
+    assert directions(here) == {4: "we hear it, it does not hear us", 6: "it hears us, we do not hear it"}
+    assert directions(there) == {4: "it hears us, we do not hear it", 6: "we hear it, it does not hear us"}
 
 
 def directions(verdicts: list[dict[str, Any]]) -> dict[int, str]:

@@ -4,6 +4,7 @@
 - afterwards links, routes, tables and rules are as before tulled, lease file and record are gone, and others may have the subnet
 - --dry-run names everything and removes nothing; a second time there is nothing to do
 - a process that carries packets outside of the kernel ends with its device
+- the lease of a host that is gone for good is given back by its address; this host's own, and a line of a hosts file, are not
 - the store is not asked to forget what a person wrote into it
 """
 
@@ -22,10 +23,10 @@ from tests.netns.spaces import Space
 BRIDGE = "tulle0"
 
 
-def run(daemon: Tulled, store: tuple[str, str], *, dry: bool = False) -> int:
+def run(daemon: Tulled, store: tuple[str, str], *, dry: bool = False, host: str = "") -> int:
     words = ["--subnet-file", str(daemon.lease_file), *store, "--bridge", BRIDGE]
     with namespaces.inside(daemon.space.namespace):
-        return leave.run(Namespace(dry_run=dry, settings=words, settings_file="/no/such/file"), {})
+        return leave.run(Namespace(dry_run=dry, settings=words, settings_file="/dev/null", host=host), {})
 
 
 def kernel(space: Space) -> dict[str, str]:
@@ -47,7 +48,9 @@ def test_a_host_that_left_is_as_it_was(
     daemon = start(space, "--ip-masq", "--bridge", BRIDGE).ready()
     held = kernel(space)
     assert (run(daemon, store), kernel(space)) == (1, held)
-    assert "kept by another tulled" in capsys.readouterr().err
+    assert (
+        "stop it first: systemctl disable --now tulled tulle-agent, then tulle leave again" in capsys.readouterr().err
+    )
     daemon.end()
     subnet = daemon.subnet
 
@@ -72,6 +75,23 @@ def test_a_host_that_left_is_as_it_was(
     assert sorted(path.name for path in daemon.place.iterdir()) == ["log", "notify"]
     assert (run(daemon, store), capsys.readouterr().out) == (0, "this host has left\n")
     start(hosts[1]).ready().status(", 0 peers")
+
+
+def test_the_lease_of_a_host_that_is_gone_is_given_back(
+    hosts: tuple[Space, Space], start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = ("--store", f"sqlite:{tmp_path / 'net.db'}")
+    here, gone = start(hosts[0]).ready(), start(hosts[1]).ready()
+    gone.end()
+    public = next(
+        line.split()[3].partition("/")[0]
+        for line in hosts[1].run("ip", "-o", "-4", "address", "show", "eth0").splitlines()
+    )
+    assert run(here, store, host="192.0.2.99") == 1
+    assert "no host has the address 192.0.2.99; the hosts: " in capsys.readouterr().err
+    assert (run(here, store, host=public, dry=True), run(here, store, host=public)) == (0, 0)
+    assert f"removed the lease of {gone.subnet} at {public}" in capsys.readouterr().out
+    here.status(", 0 peers")
 
 
 def test_attached_containers_keep_everything(

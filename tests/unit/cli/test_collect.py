@@ -39,5 +39,5 @@ def test_what_could_not_be_removed_says_why_in_place_of_the_verdict() -> None:
 
 
 def test_a_setting_that_tulled_would_refuse_is_refused_here(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["gc", "--settings-file", "/no/file", "--", "--store", "paper"]) == 1
+    assert main(["gc", "--settings-file", "/dev/null", "--", "--store", "paper"]) == 1
     assert "tulle gc: " in capsys.readouterr().err

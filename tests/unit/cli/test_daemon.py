@@ -38,11 +38,15 @@ def test_words_count_before_both(file: Path) -> None:
     assert found.iface == ("eth9",)
 
 
-def test_an_absent_file_is_an_empty_one(file: Path) -> None:
+def test_a_file_that_is_named_has_to_be_there(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Refused, match=f"{file}: there is no such file; leave --settings-file out"):
+        daemon.read(given(file), {})
+    monkeypatch.setattr(daemon, "FILE", str(file))
     assert daemon.read(given(file), {})[0].store == "sqlite:/var/lib/tulle/network.db"
 
 
 def test_a_network_is_never_founded_by_looking_at_it(file: Path) -> None:
+    file.touch()
     (found,) = daemon.read(given(file, "--", "--network", "10.42.0.0/16"), {})
     assert found.network == ""
 
@@ -59,5 +63,6 @@ def test_a_file_that_is_no_list_of_assignments_is_refused_by_name(file: Path) ->
 
 
 def test_the_help_of_the_daemon_is_not_ours(file: Path) -> None:
+    file.touch()
     with pytest.raises(Refused, match="run tulled --help"):
         daemon.read(given(file, "--", "--help"), {})

@@ -63,3 +63,7 @@ def test_a_document_is_read_whole(tmp_path: Path) -> None:
 def test_a_path_with_a_null_byte_is_none() -> None:
     with pytest.raises(foreign.Unfit, match="no path"):
         foreign.content(Path("a\0b"))
+
+
+def test_the_null_device_is_an_empty_file() -> None:
+    assert foreign.content(Path("/dev/null")) == b""

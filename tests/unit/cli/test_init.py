@@ -101,6 +101,20 @@ def test_docker_is_served_when_it_is_named_and_told_how_until_then(
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
+def test_the_lease_file_is_the_one_of_tulleds_settings(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = under(root, "/etc/default/tulled")
+    place.parent.mkdir(parents=True)
+    place.write_text("TULLED_SUBNET_FILE=/run/red.env\n")
+    assert run(root, lease="") == 0
+    assert '"subnetFile": "/run/red.env"' in under(root, CONFLIST).read_text()
+    place.write_text("TULLED_ETCD_PREFIX=/red=/run/red.env,/blue=/run/blue.env\n")
+    assert run(root, lease="") == 1
+    assert (
+        "tulled keeps several networks here: /run/red.env, /run/blue.env; choose one: tulle init --subnet-file FILE"
+        in capsys.readouterr().err
+    )
+
+
 LEASE = "FLANNEL_NETWORK=10.42.0.0/16\nFLANNEL_SUBNET=10.42.7.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n"
 NETWORK = "/etc/containers/networks/tulle.json"
 

@@ -32,7 +32,10 @@ def test_the_lease_is_shown_to_programs(lease: str, capsys: pytest.CaptureFixtur
 
 def test_a_missing_lease_is_named_with_its_likely_cause(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["lease", "--subnet-file", "/no/such/file"]) == 1
-    assert "lease file /no/such/file: there is none; is tulled running here" in capsys.readouterr().err
+    assert (
+        "lease file /no/such/file: there is none; run tulle join; where that was done: systemctl status tulled"
+        in capsys.readouterr().err
+    )
 
 
 def test_without_root_it_is_said_in_one_sentence(
@@ -46,3 +49,12 @@ def test_without_root_it_is_said_in_one_sentence(
 def test_what_a_file_says_reaches_no_terminal_as_a_command(lease: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["lint", "/no/\x1b[2Jsuch\x1b]0;title\x07file"]) == 1
     assert "\x1b" not in capsys.readouterr().out
+
+
+def test_every_network_of_tulleds_settings_is_shown(
+    lease: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "blue.env").write_text(LEASE.replace("10.42", "10.43"))
+    monkeypatch.setenv("TULLED_ETCD_PREFIX", f"/red={lease},/blue={tmp_path}/blue.env")
+    assert main(["lease", "--json"]) == 0
+    assert [one["subnets"] for one in json.loads(capsys.readouterr().out)] == [["10.42.7.0/24"], ["10.43.7.0/24"]]

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from build.programs import ROOT
 from cli import runtimes
 from cli.runtimes import Runtime
@@ -39,9 +41,11 @@ def test_a_directory_that_is_absent_is_an_empty_one() -> None:
     assert runtimes.look(Runtime("x", "/no/such/directory", ())).conflists == ()
 
 
-def test_a_directory_that_is_named_stands_for_the_runtime() -> None:
-    (found,) = runtimes.installed("/x", ["/y"])
-    assert (found.conf_dir, found.bin_dirs) == ("/x", ("/y",))
+def test_a_directory_that_is_named_stands_for_the_runtime_and_has_to_be_there(tmp_path: Path) -> None:
+    (found,) = runtimes.installed(str(tmp_path), [str(tmp_path)])
+    assert (found.conf_dir, found.bin_dirs) == (str(tmp_path), (str(tmp_path),))
+    with pytest.raises(NotADirectoryError, match="there is no directory /no/such"):
+        runtimes.installed("", ["/no/such"])
 
 
 def test_a_network_driver_is_seen_where_the_runtime_looks_for_it(tmp_path: Path) -> None:

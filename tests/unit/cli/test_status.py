@@ -97,7 +97,7 @@ def test_what_is_missing_is_named_and_ends_in_1(capsys: pytest.CaptureFixture[st
     words = [
         "status",
         "--settings-file",
-        "/no/file",
+        "/dev/null",
         "--",
         "--store",
         "sqlite:/no/such/file",
@@ -111,5 +111,5 @@ def test_what_is_missing_is_named_and_ends_in_1(capsys: pytest.CaptureFixture[st
 
 
 def test_a_setting_that_tulled_would_refuse_is_refused_here(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["status", "--settings-file", "/no/file", "--", "--store", "paper"]) == 1
+    assert main(["status", "--settings-file", "/dev/null", "--", "--store", "paper"]) == 1
     assert "write etcd, sqlite:PATH or file:PATH" in capsys.readouterr().err

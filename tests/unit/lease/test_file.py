@@ -161,7 +161,7 @@ def test_any_shuffle_is_a_lease_or_unavailable(lines: list[str], end: str) -> No
 
 
 def test_absent_file_says_where_and_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match="there is none; is tulled running here") as refusal:
+    with pytest.raises(Unavailable, match="there is none; run tulle join; where that was done") as refusal:
         file.read(str(tmp_path / "subnet.env"))
     assert refusal.value.path == str(tmp_path / "subnet.env")
 

@@ -13,8 +13,8 @@ from overlay.settings import OPTIONS
 
 
 def test_an_option_stands_with_its_value_and_default() -> None:
-    rows = commands.options("tulle lease")
-    assert "| `--subnet-file FILE` | the lease file (default /run/flannel/subnet.env) |" in rows
+    rows = commands.options("tulle docker-opts")
+    assert "| `-f FILE` | the lease file (default /run/flannel/subnet.env) |" in rows
     assert "| `-h, --help` |" in rows
 
 

@@ -1,12 +1,15 @@
 """Claims about the checks of what a host was given, where tests/e2e/test_doctor.py breaks nothing: the less usual mistakes."""
 
+import sys
 from dataclasses import replace
 from ipaddress import IPv4Interface
+from pathlib import Path
 
 import pytest
 
 from cli.checks import Evidence, InapplicableError, agreed
 from kernel.entries import LinkAddress
+from overlay import network, settings
 
 
 def test_a_host_that_is_well_has_no_finding(well: Evidence) -> None:
@@ -59,3 +62,22 @@ def test_flanneld_beside_tulled_is_a_finding(well: Evidence) -> None:
 def test_without_a_lease_in_the_store_there_are_no_rivals_to_look_for(well: Evidence) -> None:
     with pytest.raises(InapplicableError, match="no lease in the store"):
         list(agreed.rivals(replace(well, survey=replace(well.survey, leases=()))))
+
+
+def test_a_host_that_has_not_joined_begins_with_that(well: Evidence, tmp_path: Path) -> None:
+    absent = settings.parse(["--store", f"sqlite:{tmp_path}/none.db"], {}, sys.stderr)
+    assert agreed.headline(replace(well.survey, settings=absent, lease=None)) == (
+        "this host has not joined a network: tulle join, with the addresses of all hosts"
+    )
+    assert agreed.headline(well.survey) == ""
+
+
+def test_another_config_in_the_store_than_tulled_runs_with_comes_first(well: Evidence) -> None:
+    moved = network.parse('{"Network": "10.99.0.0/16", "Backend": {"Type": "vxlan"}}', "test")
+    assert agreed.headline(replace(well.survey, config=moved)) == (
+        "the store's network is 10.99.0.0/16, tulled runs with 10.42.0.0/16: systemctl restart tulled"
+    )
+    links = tuple(replace(link, name="flannel.9") if link.name == "flannel.1" else link for link in well.survey.links)
+    assert agreed.headline(replace(well.survey, links=links)) == (
+        "the store's network config wants flannel.1 (vxlan), tulled runs with flannel.9: systemctl restart tulled"
+    )

@@ -23,8 +23,8 @@ def test_a_host_that_refuses_the_port_has_no_tunnel(well: Evidence) -> None:
 @pytest.mark.parametrize(
     ("there", "back", "said", "do"),
     [
-        (True, False, "the way back is blocked", "UDP port 8472 through from 192.0.2.2 to 192.0.2.1"),
-        (False, True, "the way there is blocked", "UDP port 8472 through from 192.0.2.1 to 192.0.2.2"),
+        (True, False, "it hears us, we do not hear it", "UDP port 8472 through from 192.0.2.2 to 192.0.2.1"),
+        (False, True, "we hear it, it does not hear us", "UDP port 8472 through from 192.0.2.1 to 192.0.2.2"),
         (True, True, "each direction alone carries packets", "drops what is inside the tunnel"),
         (False, False, "which direction is blocked cannot be told from here", "run tulle doctor on that host, too"),
     ],
