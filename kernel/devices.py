@@ -12,6 +12,7 @@ from kernel.frames import CREATE, EXCL, attribute, message, number, octet, pack,
 from kernel.links import (
     BODY,
     IFF_ALLMULTI,
+    IFF_NOARP,
     IFF_PROMISC,
     IFF_UP,
     IFLA_ADDRESS,
@@ -190,7 +191,10 @@ def _alias(alias: str) -> str:
 
 def _flags(request: requests.SetLink) -> tuple[int, int]:
     """Return the flags to set, and which to touch at all: those that are neither on nor off are left alone."""
-    wanted = ((IFF_UP, request.up), (IFF_PROMISC, request.promiscuous), (IFF_ALLMULTI, request.all_multicast))
+    wanted = (
+        *((IFF_UP, request.up), (IFF_PROMISC, request.promiscuous), (IFF_ALLMULTI, request.all_multicast)),
+        (IFF_NOARP, None if request.arp is None else not request.arp),
+    )
     given = [(flag, on) for flag, on in wanted if on is not None]
     return sum(flag for flag, on in given if on), sum(flag for flag, _ in given)
 

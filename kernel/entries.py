@@ -40,7 +40,8 @@ class Link:
     `promiscuous` is how often promiscuity was asked for, `promisc` and `all_multicast` whether the flag of that name is
     set; `queue` is the length of the transmit queue, in packets; `hairpin` and `isolated` are None off a bridge; `advised` tells
     whether it heeds router advertisements (accept_ra), None where it has no IPv6; `peer_space` is the number by which this
-    namespace knows the one the other end is in, None where that is this one.
+    namespace knows the one the other end is in, None where that is this one; `arp` tells whether it asks for neighbours and answers
+    who asks.
     """
 
     index: int
@@ -58,6 +59,7 @@ class Link:
     hairpin: bool | None = None
     isolated: bool | None = None
     bridge: BridgeInfo | None = None
+    arp: bool = True
     promisc: bool = False
     all_multicast: bool = False
     queue: int = 0

@@ -12,7 +12,7 @@ from socket import AF_INET6
 from kernel.entries import BridgeInfo, Link, VxlanInfo
 from kernel.frames import HEADER, NLM_F_DUMP, U16, U32, Attributes, attributes, message, number, pack, text
 
-IFF_UP, IFF_PROMISC, IFF_ALLMULTI = 0x1, 0x100, 0x200
+IFF_UP, IFF_NOARP, IFF_PROMISC, IFF_ALLMULTI = 0x1, 0x80, 0x100, 0x200
 ARPHRD_ETHER, ARPHRD_LOOPBACK = 1, 772  # linux/if_arp.h: the link types whose address is a MAC
 SKIP_STATS = 8  # RTEXT_FILTER_SKIP_STATS: counters are half of every link message
 
@@ -108,6 +108,7 @@ def read(data: bytes) -> Link:
         hairpin=None if port is None else _flag(port, IFLA_BRPORT_MODE),
         isolated=None if port is None else _flag(port, IFLA_BRPORT_ISOLATED),
         bridge=_bridge(info) if kind == "bridge" else None,
+        arp=not flags & IFF_NOARP,
         promisc=bool(flags & IFF_PROMISC),
         all_multicast=bool(flags & IFF_ALLMULTI),
         queue=_number(told, IFLA_TXQLEN),

@@ -116,7 +116,8 @@ class SetLink:
     """Change a link; None (0 for `mtu`, "" for `mac`) leaves a property alone, `master` 0 detaches from the bridge.
 
     `hairpin` and `isolated` are properties of a bridge port: refused while the link has no master. `vlan_filtering` is a
-    property of a bridge. `queue` is the length of the transmit queue, in packets.
+    property of a bridge. `queue` is the length of the transmit queue, in packets. Without `arp` a link asks for no neighbour, answers
+    nobody who asks and learns none.
     """
 
     link: int | str
@@ -131,10 +132,17 @@ class SetLink:
     vlan_filtering: bool | None = None
     all_multicast: bool | None = None
     queue: int | None = None
+    arp: bool | None = None
 
     def what(self) -> str:
         """Say it in words, for errors."""
-        wanted = {"up": self.up, "alias": self.alias, "master": self.master, "promiscuous": self.promiscuous}
+        wanted = {
+            "up": self.up,
+            "arp": self.arp,
+            "alias": self.alias,
+            "master": self.master,
+            "promiscuous": self.promiscuous,
+        }
         wanted |= {"hairpin": self.hairpin, "isolated": self.isolated, "mtu": self.mtu or None, "mac": self.mac or None}
         wanted |= {"vlan_filtering": self.vlan_filtering, "all_multicast": self.all_multicast, "queue": self.queue}
         changes = ", ".join(f"{key} {value}" for key, value in wanted.items() if value is not None)

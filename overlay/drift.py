@@ -38,7 +38,10 @@ def compatible(device: Device, link: Link, parent: int) -> bool:
 
 
 def link_requests(tunnel: Tunnel, link: Link | None, parent: int) -> tuple[requests.Request, ...]:
-    """Give what makes the device exist, compatible, with its MAC, and up."""
+    """Give what makes the device exist, compatible, with its MAC, and up.
+
+    It has no ARP: whatever address it sends to is in the entries, and nobody behind the tunnel teaches it another.
+    """
     if link is None:
         return _create(tunnel, parent)
     if not compatible(tunnel.device, link, parent):
@@ -49,8 +52,8 @@ def link_requests(tunnel: Tunnel, link: Link | None, parent: int) -> tuple[reque
     exact = tunnel.mtu_fixed or link.mtu == tunnel.outgrown
     if link.mtu > tunnel.mtu or (exact and link.mtu != tunnel.mtu):
         needed.append(requests.SetLink(link.index, mtu=tunnel.mtu))
-    if not link.up:
-        needed.append(requests.SetLink(link.index, up=True))
+    if link.arp or not link.up:
+        needed.append(requests.SetLink(link.index, up=True, arp=False))
     return tuple(needed)
 
 
@@ -146,7 +149,7 @@ def _create(tunnel: Tunnel, parent: int) -> tuple[requests.Request, ...]:
         mac=tunnel.mac,
         learning=tunnel.learning,
     )
-    return (vxlan, requests.SetLink(tunnel.device.name, up=True))
+    return (vxlan, requests.SetLink(tunnel.device.name, up=True, arp=False))
 
 
 def _stale(tunnel: Tunnel, link: int, found: Entries) -> Iterable[requests.Request]:

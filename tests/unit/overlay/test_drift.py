@@ -32,7 +32,7 @@ WANTED = Tunnel(
     routes=frozenset({(NET, BASE)}),
 )
 VXLAN = VxlanInfo(vni=1, port=8472, local=LOCAL, parent=2, learning=False)
-LINK = Link(7, "flannel.1", mac=MAC, mtu=1450, kind="vxlan", up=True, vxlan=VXLAN)
+LINK = Link(7, "flannel.1", mac=MAC, mtu=1450, kind="vxlan", up=True, vxlan=VXLAN, arp=False)
 ROUTE = RouteEntry(NET, BASE, 7, onlink=True, protocol=3)
 FOUND = Entries(
     addresses=(LinkAddress(7, IPv4Interface("10.42.1.0/32")),),
@@ -43,7 +43,7 @@ FOUND = Entries(
 NOTHING = Entries((), (), (), ())
 CREATED = (
     requests.AddVxlan("flannel.1", 1, 2, LOCAL, mtu=1450, mac=MAC),
-    requests.SetLink("flannel.1", up=True),
+    requests.SetLink("flannel.1", up=True, arp=False),
 )
 
 
@@ -73,7 +73,8 @@ def test_an_incompatible_device_is_replaced(link: Link) -> None:
     ("wanted", "link", "needed"),
     [
         (WANTED, replace(LINK, mac=PEER_MAC), (requests.SetLink(7, mac=MAC),)),
-        (WANTED, replace(LINK, up=False), (requests.SetLink(7, up=True),)),
+        (WANTED, replace(LINK, up=False), (requests.SetLink(7, up=True, arp=False),)),
+        (WANTED, replace(LINK, arp=True), (requests.SetLink(7, up=True, arp=False),)),
         (WANTED, replace(LINK, mtu=8950), (requests.SetLink(7, mtu=1450),)),
         (WANTED, replace(LINK, mtu=1400), ()),
         (replace(WANTED, mtu_fixed=True), replace(LINK, mtu=1400), (requests.SetLink(7, mtu=1450),)),
