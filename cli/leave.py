@@ -182,7 +182,7 @@ def steps(found: Survey, file: LeaseFile, kernel: Network) -> Iterator[Step]:
 def _made(made: Estate) -> Iterator[str]:
     """Yield what the record has, in words."""
     yield from (name for name, _ in sorted(made.links))
-    yield from (f"the guard of VNI {vni}" for vni in sorted(made.guards))
+    yield from (f"the guard of the tunnel {name}" for name in sorted(made.guards))
     yield from (f"routes into {one}" for one in sorted(map(str, made.gateways)))
     yield from (f"the blackhole {one}" for one in sorted(map(str, made.blackholes)))
 

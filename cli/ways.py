@@ -69,8 +69,7 @@ def _ways(found: Survey, peer: Lease) -> Iterator[Way]:
 def port(found: Survey) -> int:
     """Return the UDP port of the tunnel, 0 where there is none."""
     wanted = found.plan.desired if found.plan else Desired()
-    carried = (pipe.carrier.port for pipe in wanted.pipes)
-    return wanted.guard.port if wanted.guard else next(carried, 0)
+    return wanted.guard.ports[0] if wanted.guard else 0
 
 
 def ask(found: Survey) -> Answers:

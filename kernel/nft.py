@@ -16,7 +16,7 @@ from kernel import tools
 from kernel.errors import KernelError
 from kernel.frames import ATTRIBUTE, HEADER
 from kernel.namespaces import Namespace
-from kernel.transport import Refusal, Transport
+from kernel.transport import Answer, Refusal, Transport
 
 PLAIN = re.compile(r"[A-Za-z0-9_ -]+")
 TRIAL = {"add": {"table": {"family": "inet", "name": "tulle_trial"}}}
@@ -52,6 +52,21 @@ def add_table(family: str, table: str, comment: str, namespace: Namespace | None
         raise tools.refusal(outcome, f"adding nftables table {family} {table}")
 
 
+def load(text: str, namespace: Namespace | None = None) -> None:
+    """Carry out commands in nft's own language at once: for what its JSON cannot say (sets `typeof` parts of a packet).
+
+    The caller answers for every word in it. Raises KernelError as `run` does.
+    """
+    outcome = tools.run(["nft", "-f", "-"], text, namespace)
+    if outcome.code != 0:
+        raise tools.refusal(outcome, "changing nftables")
+
+
+def exists(family: str, table: str, namespace: Namespace | None = None) -> bool:
+    """Tell whether there is such a table, without a program; where the kernel has no nftables there is none."""
+    return isinstance(_ask(family, table, namespace), Answer)
+
+
 def listing(family: str, table: str, namespace: Namespace | None = None) -> list[dict[str, Any]]:
     """Return the objects of a table (`{"table": ...}`, `{"chain": ...}`, `{"rule": ...}`) with handles; [] if absent."""
     if _absent(family, table, namespace):
@@ -69,18 +84,23 @@ def listing(family: str, table: str, namespace: Namespace | None = None) -> list
 
 def _absent(family: str, table: str, namespace: Namespace | None) -> bool:
     """Tell whether the kernel knows for certain that there is no such table; whatever else it says is nft's to explain."""
+    answer = _ask(family, table, namespace)
+    return isinstance(answer, Refusal) and answer.number == errno.ENOENT
+
+
+def _ask(family: str, table: str, namespace: Namespace | None) -> Answer | Refusal | None:
+    """Ask the kernel for a table; None where it could not be asked."""
     name = table.encode() + b"\0"
     attribute = ATTRIBUTE.pack(ATTRIBUTE.size + len(name), NFTA_TABLE_NAME) + name + bytes(-len(name) % 4)
     body = NFGENMSG.pack(FAMILIES[family], 0, 0) + attribute
     try:
         door = Transport(namespace, NETLINK_NETFILTER)
         try:
-            answer = door.ask(bytearray(HEADER.pack(HEADER.size + len(body), GET_TABLE, NLM_F_REQUEST, 0, 0) + body))
+            return door.ask(bytearray(HEADER.pack(HEADER.size + len(body), GET_TABLE, NLM_F_REQUEST, 0, 0) + body))
         finally:
             door.close()
     except OSError:
-        return False
-    return isinstance(answer, Refusal) and answer.number == errno.ENOENT
+        return None
 
 
 def installed() -> bool:

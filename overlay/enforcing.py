@@ -50,6 +50,8 @@ class Enforcer:
         self._usable: dict[tuple[str, int], bool] = {}
         self._cleaned: set[IPNetwork] = set()
         self._legacy: dict[int, bool] = {}
+        self._guards: dict[str, tuple[guard.Shape, tuple[str, ...]]] = {}
+        """By table: the shape of the guard that was put there, and the structure nft then listed."""
 
     @property
     def overhears(self) -> bool:
@@ -72,17 +74,42 @@ class Enforcer:
                 self._usable.clear()  # whatever was true of the tools may not be any more
         unguarded = ""
         try:
-            changed += _guard(wish) if wish else []
+            changed += self._guard(wish) if wish else []
         except KernelError as problem:
-            unguarded = _bare(problem)
+            unguarded = _bare(wish, problem)
         return Outcome(tuple(changed), "; ".join(problems), unguarded, "; ".join(notices))
 
     def follow(self, before: guard.Wish | None, wish: guard.Wish | None) -> Outcome:
         """Bring the guard alone from what was last seen in place to a new wish, looking at it only if that is refused."""
         try:
-            return Outcome(tuple(_follow(before, wish) if wish else []), "")
+            return Outcome(tuple(self._follow(before, wish) if wish else []), "")
         except KernelError as problem:
-            return Outcome((), "", _bare(problem))
+            return Outcome((), "", _bare(wish, problem))
+
+    def _guard(self, wish: guard.Wish) -> list[str]:
+        """Have the table as wished: the first look replaces it, later ones compare with what nft listed after that."""
+        if not wish.armed and not nft.installed():
+            return []  # there cannot be one
+        listing, shape = nft.listing(guard.FAMILY, wish.table), guard.shape(wish)
+        if not wish.armed and not listing:
+            return []
+        if wish.armed and self._guards.get(wish.table) == (shape, guard.structure(listing)):
+            return _change(wish, guard.changes(wish, listing))
+        nft.load(guard.script(wish))
+        self._guards.pop(wish.table, None)
+        if not wish.armed:
+            return ["taking the guard away"]
+        self._guards[wish.table] = shape, guard.structure(nft.listing(guard.FAMILY, wish.table))
+        return [_said(wish)]
+
+    def _follow(self, before: guard.Wish | None, wish: guard.Wish) -> list[str]:
+        commands = guard.step(before, wish) if before else None
+        if commands is None:
+            return self._guard(wish)
+        try:
+            return _change(wish, commands)
+        except KernelError:  # somebody changed the table since
+            return self._guard(wish)
 
     def _family(
         self, version: int, wanted: Sequence[Rules], notices: list[str], gone: Sequence[IPNetwork]
@@ -202,30 +229,19 @@ def _reason(problem: KernelError) -> str:
     return f"{problem}; {problem.hint}" if problem.hint else str(problem)
 
 
-def _bare(problem: KernelError) -> str:
+def _bare(wish: guard.Wish | None, problem: KernelError) -> str:
+    """Say what it means that the guard cannot be; nothing where this host has no nftables and a key proves who sends."""
+    if wish and wish.tunnel.form == "sealed" and problem.unsupported:
+        return ""
     return f"anybody may send to the tunnel: {_reason(problem)}, or switch the guard off with --tunnel-guard=false"
-
-
-def _guard(wish: guard.Wish) -> list[str]:
-    if not wish.armed and not nft.installed():
-        return []  # there cannot be one
-    return _change(wish, guard.changes(wish, nft.listing(guard.FAMILY, wish.table)))
-
-
-def _follow(before: guard.Wish | None, wish: guard.Wish) -> list[str]:
-    commands = guard.step(before, wish) if before else None
-    if commands is None:
-        return _guard(wish)
-    try:
-        return _change(wish, commands)
-    except KernelError:  # somebody changed the table since
-        return _guard(wish)
 
 
 def _change(wish: guard.Wish, commands: list[Json]) -> list[str]:
     if not commands:
         return []
     nft.run(commands)
-    if not wish.armed:
-        return ["taking the guard away"]
-    return [f"letting {len(wish.tunnel.peers)} peers send to VNI {wish.tunnel.vni}"]
+    return [_said(wish)]
+
+
+def _said(wish: guard.Wish) -> str:
+    return f"letting {len(wish.tunnel.peers)} peers send to the tunnel {wish.tunnel.name}"

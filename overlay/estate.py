@@ -11,22 +11,24 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
-from lease import durable
+from lease import durable, tunnel
+from lease.tunnel import Tunnel
 from overlay.backends import Desired, IPNetwork
 
 
 @dataclass(frozen=True, slots=True)
 class Estate:
-    """Links by name and index, VNIs that have a guard, networks with routes by other hosts, blackholes; and the firewall's.
+    """Links by name and index, tunnels that have a guard, networks with routes by other hosts, blackholes; and the firewall's.
 
-    `rules` are network, own subnet, and whether they are nftables'.
+    `rules` are network, own subnet, and whether they are nftables'. `tunnels` are for who attaches containers: nothing is removed by them.
     """
 
     links: frozenset[tuple[str, int]] = frozenset()
-    guards: frozenset[int] = frozenset()
+    guards: frozenset[str] = frozenset()
     gateways: frozenset[IPNetwork] = frozenset()
     blackholes: frozenset[IPNetwork] = frozenset()
     rules: frozenset[tuple[IPNetwork, IPNetwork, bool]] = frozenset()
+    tunnels: tuple[Tunnel, ...] = ()
 
     def without(self, wanted: "Estate") -> "Estate":
         """Give what is here and not wanted any more; a link that is wanted by name stays, whatever its index."""
@@ -45,7 +47,7 @@ def wanted(desired: Desired, blackholes: Iterable[IPNetwork]) -> Estate:
     names = (*(tunnel.device.name for tunnel in desired.tunnels), *(pipe.name for pipe in desired.pipes))
     return Estate(
         frozenset((name, 0) for name in names),
-        frozenset([desired.guard.vni] if desired.guard else ()),
+        frozenset([desired.guard.name] if desired.guard else ()),
         frozenset(desired.direct.networks if desired.direct else ()),
         frozenset(blackholes),
     )
@@ -80,14 +82,16 @@ def _encoded(estate: Estate) -> dict[str, Any]:
         "gateways": sorted(map(str, estate.gateways)),
         "blackholes": sorted(map(str, estate.blackholes)),
         "rules": sorted([str(network), str(subnet), native] for network, subnet, native in estate.rules),
+        tunnel.KEY: [tunnel.encoded(one) for one in estate.tunnels],
     }
 
 
 def _decoded(members: dict[str, Any]) -> Estate:
     return Estate(
         frozenset((str(name), int(index)) for name, index in members["links"]),
-        frozenset(int(vni) for vni in members["guards"]),
+        frozenset(map(str, members["guards"])),
         frozenset(map(ip_network, members["gateways"])),
         frozenset(map(ip_network, members["blackholes"])),
         frozenset((ip_network(net), ip_network(own), bool(native)) for net, own, native in members["rules"]),
+        tuple(tunnel.decoded(one) for one in members.get(tunnel.KEY, ())),
     )

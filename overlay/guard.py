@@ -1,25 +1,49 @@
-"""Which packets of our tunnel the host takes at all: those from current peers; all others of this port and VNI are dropped.
+"""Which packets of our tunnel the host takes at all: those of current peers, from their subnets, to ours; all others are dropped.
 
-Peers come and go as elements of a set, so that a change costs what changed. VXLAN itself takes a frame from anybody who can send a datagram (moby advisory GHSA-vwm3-crmr-xfxw). The hook is input, where
-fragments are whole again; other VNIs that share the port are not touched. Written as nft lists it, like overlay.nftables.
-Blind spot: whoever can forge a peer's address passes. This is no authentication; the backend wireguard is.
+VXLAN and the UDP backend take a packet from anybody who can send a datagram (moby advisory GHSA-vwm3-crmr-xfxw). So four things are held:
+a packet comes from another host, not from a container or out of a tunnel (lease.tunnel has that part, which stands without us, too); it
+comes from a peer's address; what is in it comes from that peer's subnet; and it goes to our subnet. Other VNIs that share the port are not
+touched. Peers come and go as elements of sets, so that a change costs what changed. Written in nft's own language: its JSON cannot
+say a set of `typeof` parts of a packet.
+Blind spot: whoever can forge a peer's address passes with what that peer may send. This is no authentication; the backend wireguard is.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from ipaddress import collapse_addresses
+from ipaddress import collapse_addresses, ip_address, ip_network
+from typing import Any
 
+from lease import tunnel
+from lease.tunnel import Tunnel
 from overlay.backends import Guard, IPAddress, IPNetwork
 from overlay.nftables import Json
 
-FAMILY = "inet"
-VNI_OFFSET, VNI_BITS = 96, 24
-"""Where the VNI stands behind the start of the UDP header: 8 bytes of UDP, 4 of VXLAN flags (RFC 7348)."""
-BEFORE_FILTER = -10
-"""Priority of the chain: before the filters people write, behind connection tracking."""
+FAMILY = tunnel.FAMILY
+BEFORE_TRACKING = -290
+"""Priority of the chain that sees what comes out of the tunnel: before connection tracking and any translation."""
 
+Source = tuple[IPAddress, IPNetwork]
+Shape = tuple[Guard, frozenset[tuple[int, int]]]
+"""A tunnel without its peers, and the families and lengths of the networks behind them."""
 Elements = dict[str, dict[str, Json | str]]
-"""The elements of each set, as nft lists them, by a text that tells them apart."""
+"""The elements of each set, as nft's JSON has them, by a text that tells them apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inner:
+    """Where the inner packet's source address stands behind the start of the UDP header, in bits, and what says that it is there."""
+
+    source: int
+    proof: str
+
+
+INNER = {
+    ("vxlan", 4): Inner(336, "@th,224,16 0x0800"),
+    ("vxlan", 6): Inner(304, "@th,224,16 0x86dd"),
+    ("bare", 4): Inner(160, "@th,64,4 4"),
+}
+"""By form and IP version: 8 bytes of UDP, for VXLAN also 8 of its own and 14 of Ethernet, the type in the last two."""
+IP = {4: "ip", 6: "ip6"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,95 +56,184 @@ class Wish:
 
     @property
     def table(self) -> str:
-        """The name of the table: one for every VNI on the host."""
-        return name(self.tunnel.vni)
+        """The name of the table: one for every tunnel on the host."""
+        return name(self.tunnel.name)
 
 
-def name(vni: int) -> str:
-    """Give the name of a VNI's table."""
-    return f"tulle-guard-{vni}"
+def name(tunnel_name: str) -> str:
+    """Give the name of a tunnel's table: tulle-guard-VNI, tulle-guard-udp, tulle-guard-wireguard."""
+    return f"{tunnel.PREFIX}-{tunnel_name}"
 
 
-def table(wish: Wish) -> list[Json]:
-    """Give sets, chain and rules as nft lists them, without handles; empty when the guard is off."""
-    if not wish.armed:
-        return []
-    shape = {"type": "filter", "hook": "input", "prio": BEFORE_FILTER, "policy": "accept"}
-    chain: Json = {"chain": {"family": FAMILY, "table": wish.table, "name": "input", **shape}}
-    return [*(one for version in (4, 6) for one in _sets(wish, version)), chain, *(_rule(wish, one) for one in (4, 6))]
+def recorded(wish: Wish) -> Tunnel | None:
+    """Give what others must know to keep containers out while we are away; None when the guard is off."""
+    guard = wish.tunnel
+    return Tunnel(wish.table, guard.ports, guard.vni, underlay=guard.underlay) if wish.armed else None
 
 
-def transaction(wish: Wish) -> list[Json]:
-    """Give the commands that replace the table at once, whether or not it exists; only take it away when off."""
-    head: Json = {"table": {"family": FAMILY, "name": wish.table}}
-    made = [{"add": head}, {"delete": head}]
-    return [*made, {"add": head}, *({"add": one} for one in table(wish))] if wish.armed else made
+def script(wish: Wish) -> str:
+    """Give the text that replaces the table at once, whether or not it exists; only takes it away when off."""
+    head = f"add table {FAMILY} {wish.table}\ndelete table {FAMILY} {wish.table}\n"
+    return head + tunnel.block(wish.table, _lines(wish, elements(wish))) if wish.armed else head
+
+
+def shape(wish: Wish) -> Shape:
+    """Give all of a table but elements: wishes of one shape differ in these only."""
+    lengths = frozenset((network.version, network.prefixlen) for _, network in wish.tunnel.sources)
+    return replace(wish.tunnel, sources=frozenset()), lengths
+
+
+def structure(listing: Sequence[Json]) -> tuple[str, ...]:
+    """Give what is in a listing but elements, handles and what was counted."""
+    skipped = ("handle", "elem", "packets", "bytes")
+    return tuple(
+        f"{kind} {sorted((key, str(value)) for key, value in body.items() if key not in skipped)}"
+        for one in listing
+        for kind, body in one.items()
+    )
 
 
 def changes(wish: Wish, listing: Sequence[Json]) -> list[Json]:
-    """Give the commands that make the listing what is wanted: none, those for the elements that differ, or the whole table's."""
-    wanted, found = table(wish), [one for one in listing if "table" not in one]
-    if not wish.armed or sorted(map(_shape, wanted)) != sorted(map(_shape, found)):
-        return transaction(wish) if wish.armed or listing else []
-    return _exchange(wish, _elements(found), _elements(wanted))
+    """Give the commands for the elements that differ in a listing whose structure is right."""
+    return _exchange(wish, _found(wish, listing), elements(wish))
 
 
 def step(before: Wish, after: Wish) -> list[Json] | None:
     """Give the commands from one wish, as it was carried out, to another; None when more than peers differs."""
-    if not after.armed or replace(before, tunnel=after.tunnel) != after or _place(before) != _place(after):
+    if not after.armed or replace(before, tunnel=after.tunnel) != after or shape(before) != shape(after):
         return None
-    left, come = before.tunnel.peers - after.tunnel.peers, after.tunnel.peers - before.tunnel.peers
-    return _exchange(after, _peers(left), _peers(come))
+    old, new = before.tunnel, after.tunnel
+    left = _of(new, old.sources - new.sources, old.peers - new.peers)
+    come = _of(new, new.sources - old.sources, new.peers - old.peers)
+    return _exchange(after, left, come)
 
 
-def _peers(addresses: Iterable[IPAddress]) -> Elements:
-    return {f"peers{version}": {str(one): str(one) for one in _of(addresses, version)} for version in (4, 6)}
+def elements(wish: Wish) -> Elements:
+    """Give what belongs into every set: peers, allowed networks, and pairs of a peer with the start of an inner address."""
+    if wish.tunnel.form == "sealed":
+        return {}
+    found = _of(wish.tunnel, wish.tunnel.sources, wish.tunnel.peers)
+    for version in _versions(wish.tunnel):
+        nets = _collapsed(wish.allowed, version)
+        found[f"allowed{version}"] = {str(one): _element(one) for one in nets}
+    return found
 
 
-def _place(wish: Wish) -> tuple[int, int]:
-    return wish.tunnel.port, wish.tunnel.vni
+def _of(guard: Guard, sources: Iterable[Source], peers: Iterable[IPAddress]) -> Elements:
+    """Give the elements for these; there is a set of pairs for each length of the peers' subnets: all have the same, as a rule."""
+    found: Elements = {f"peers{version}": {} for version in _versions(guard)}
+    for one in peers:
+        found[f"peers{one.version}"][str(one)] = str(one)
+    for public, network in sources:
+        start = int(network.network_address) >> (network.max_prefixlen - network.prefixlen)
+        pairs = found.setdefault(f"inner{network.version}_{network.prefixlen}", {})
+        pairs[f"{public} {start}"] = {"concat": [str(public), hex(start)]}
+    return found
+
+
+def _lines(wish: Wish, held: Elements) -> Iterator[str]:
+    guard = wish.tunnel
+    outside = Tunnel(wish.table, guard.ports, guard.vni, underlay=guard.underlay)
+    yield from tunnel.shared(outside, guard.networks)
+    for key in sorted(held):
+        written = ", ".join(map(_written, held[key].values()))
+        yield f"set {key} {{ {_declared(wish, key)}" + (f" elements = {{ {written} }}" if written else "") + " }"
+    yield from (line for reason in ("stranger", "forged", "astray") for line in tunnel.refusal(reason))
+    yield from tunnel.chain("received", _received(wish, held))
+    yield from tunnel.chain("inner", _inner(wish, held))
+    met = [f"udp dport {tunnel.listed(guard.ports)} jump received"]
+    yield from tunnel.hook("input", "input", tunnel.BEFORE_FILTER, met)
+    devices = tunnel.listed(f'"{one}"' for one in guard.devices)
+    yield from tunnel.hook("prerouting", "prerouting", BEFORE_TRACKING, [f"iifname {devices} jump inner"])
+
+
+def _received(wish: Wish, held: Elements) -> Iterator[str]:
+    """Yield the rules for a packet of ours on its way in: only what is proved in it passes, so nothing is gained by cutting it short."""
+    guard = wish.tunnel
+    if guard.vni is not None:
+        yield f"{tunnel.VNI} != {guard.vni} return"
+    yield "jump inside"
+    if guard.form == "sealed":
+        return
+    for version in _versions(guard):
+        inner, ip = INNER[guard.form, version], IP[version]
+        for key in sorted(held):
+            if key.startswith(f"inner{version}_"):
+                yield f"{inner.proof} {ip} saddr . {_part(inner, key)} @{key} return"
+        yield f"{inner.proof} {ip} saddr @allowed{version} return"
+    yield from (f"{IP[version]} saddr @peers{version} goto refuse_forged" for version in _versions(guard))
+    yield "goto refuse_stranger"
+
+
+def _inner(wish: Wish, held: Elements) -> Iterator[str]:
+    """Yield the rules for what came out of the tunnel: from the network, or a peer itself, to our subnet; nothing about neighbours.
+
+    A neighbour is what the daemon sets: who is asked for one, or told, in a packet of IPv6 is not the wire's other end.
+    """
+    for own in wish.tunnel.own:
+        ip = IP[own.version]
+        if own.version == 6:
+            kinds = ("router-solicit", "router-advert", "neighbor-solicit", "neighbor-advert", "redirect")
+            yield f"icmpv6 type {tunnel.listed(f'nd-{kind}' for kind in kinds)} goto refuse_astray"
+        network = next(one for one in wish.tunnel.networks if one.version == own.version)
+        yield f"{ip} daddr {own} {ip} saddr {network} {ip} saddr != {own} return"
+        if f"peers{own.version}" in held:
+            yield f"{ip} daddr {own} {ip} saddr @peers{own.version} return"
+    yield "goto refuse_astray"
+
+
+def _versions(guard: Guard) -> tuple[int, ...]:
+    """Give the families the tunnel's packets come in: with VXLAN as many as there are devices."""
+    return tuple(own.version for own in guard.own if (guard.form, own.version) in INNER)
+
+
+def _part(inner: Inner, key: str) -> str:
+    """Give the start of the inner source address, as long as a set of pairs has it."""
+    return f"@th,{inner.source},{key.partition('_')[2]}"
+
+
+def _declared(wish: Wish, key: str) -> str:
+    version = int(key.removeprefix("peers").removeprefix("allowed").removeprefix("inner")[0])
+    if key.startswith("inner"):
+        return f"typeof {IP[version]} saddr . {_part(INNER[wish.tunnel.form, version], key)};"
+    return f"type ipv{version}_addr;" + (" flags interval;" if key.startswith("allowed") else "")
 
 
 def _exchange(wish: Wish, there: Elements, wanted: Elements) -> list[Json]:
     """Take out first what must go: of two intervals that overlap nft takes only one."""
     commands = []
     for verb, these, those in (("delete", there, wanted), ("add", wanted, there)):
-        for name in sorted(these):
-            elements = [these[name][key] for key in sorted(these[name].keys() - those.get(name, {}).keys())]
-            place = {"family": FAMILY, "table": wish.table, "name": name}
-            commands += [{verb: {"element": {**place, "elem": elements}}}] if elements else []
+        for key in sorted(these):
+            moved = [these[key][one] for one in sorted(these[key].keys() - those.get(key, {}).keys())]
+            place = {"family": FAMILY, "table": wish.table, "name": key}
+            commands += [{verb: {"element": {**place, "elem": moved}}}] if moved else []
     return commands
 
 
-def _sets(wish: Wish, version: int) -> list[Json]:
-    place = {"family": FAMILY, "table": wish.table, "type": f"ipv{version}_addr"}
-    peers: list[Json | str] = [str(one) for one in sorted(_of(wish.tunnel.peers, version), key=int)]
-    nets: list[Json | str] = [_element(one) for one in _collapsed(wish.allowed, version)]
-    return [
-        {"set": {**place, "name": f"peers{version}", **({"elem": peers} if peers else {})}},
-        {"set": {**place, "name": f"allowed{version}", "flags": ["interval"], **({"elem": nets} if nets else {})}},
-    ]
+def _found(wish: Wish, listing: Sequence[Json]) -> Elements:
+    sets = {one["set"]["name"]: one["set"].get("elem", ()) for one in listing if "set" in one}
+    return {key: dict(_identified(key, one) for one in sets.get(key, ())) for key in elements(wish)}
 
 
-def _rule(wish: Wish, version: int) -> Json:
-    source = {"payload": {"protocol": "ip" if version == 4 else "ip6", "field": "saddr"}}
-    vni = {"payload": {"base": "th", "offset": VNI_OFFSET, "len": VNI_BITS}}
-    expr = [
-        _match("==", {"payload": {"protocol": "udp", "field": "dport"}}, wish.tunnel.port),
-        _match("==", vni, wish.tunnel.vni),
-        _match("!=", source, f"@peers{version}"),
-        _match("!=", source, f"@allowed{version}"),
-        {"drop": None},
-    ]
-    return {"rule": {"family": FAMILY, "table": wish.table, "chain": "input", "expr": expr}}
+def _identified(key: str, element: Any) -> tuple[str, Json | str]:
+    """Give an element of a listing with the text that tells it apart; nft writes a long number as text, or below zero."""
+    if key.startswith("peers"):
+        return str(ip_address(element)), element
+    if key.startswith("allowed"):
+        whole = element if isinstance(element, str) else f"{element['prefix']['addr']}/{element['prefix']['len']}"
+        return str(ip_network(whole)), element
+    public, start = element["concat"]
+    number = int(start, 16) if isinstance(start, str) else int(start) % (1 << int(key.partition("_")[2]))
+    return f"{ip_address(public)} {number}", {"concat": [public, hex(number)]}
 
 
-def _match(operator: str, left: Json, right: int | str) -> Json:
-    return {"match": {"op": operator, "left": left, "right": right}}
-
-
-def _of(addresses: Iterable[IPAddress], version: int) -> list[IPAddress]:
-    return [one for one in addresses if one.version == version]
+def _written(element: Json | str) -> str:
+    """Write an element in nft's own language."""
+    if isinstance(element, str):
+        return element
+    if "concat" in element:
+        return " . ".join(element["concat"])
+    return f"{element['prefix']['addr']}/{element['prefix']['len']}"
 
 
 def _collapsed(networks: Sequence[IPNetwork], version: int) -> list[IPNetwork]:
@@ -133,14 +246,3 @@ def _element(network: IPNetwork) -> Json | str:
     bare = str(network.network_address)
     single = network.prefixlen == network.max_prefixlen
     return bare if single else {"prefix": {"addr": bare, "len": network.prefixlen}}
-
-
-def _shape(entry: Json) -> str:
-    """Make entries comparable: without handles, and sets without their elements."""
-    ((kind, body),) = entry.items()
-    return f"{kind} {sorted(((key, value) for key, value in body.items() if key not in ('handle', 'elem')), key=str)}"
-
-
-def _elements(entries: Sequence[Json]) -> Elements:
-    sets = (one["set"] for one in entries if "set" in one)
-    return {one["name"]: {str(element): element for element in one.get("elem", ())} for one in sets}

@@ -9,6 +9,8 @@ from dataclasses import replace
 from kernel import nft, requests
 from kernel.errors import KernelError
 from kernel.network import Network
+from lease import tunnel
+from lease.tunnel import Tunnel
 from overlay import drift, guard
 from overlay.backends import Desired, Direct, IPNetwork
 from overlay.estate import Estate, Record, wanted
@@ -32,20 +34,29 @@ class Leftovers:
         if not self._cleared:
             left = self._recorded.without(wanted(desired, blackholes))
             self._attempt(self._removals(left), changed, failed)
-            changed += [said for vni in sorted(left.guards) if (said := _unguard(vni, failed))]
+            # the last was set for an attachment before any daemon had said which tunnel there is
+            tables = [*map(guard.name, sorted(left.guards)), tunnel.PREFIX]
+            gone = [table for table in tables if nft.exists(tunnel.FAMILY, table)]
+            changed += [said for table in gone if (said := _remove(table, failed))]
             self._cleared = not failed
         there = {one.dst for one in self._network.routes() if one.kind == "blackhole"} if blackholes else set()
         missing = [one for one in blackholes if one not in there]
         self._attempt([_blackhole(one) for one in missing], changed, failed)
         return tuple(changed)
 
-    def remember(self, desired: Desired, blackholes: tuple[IPNetwork, ...], rules: tuple[Rules, ...]) -> None:
-        """Record what there is now, when it is something else than before; raises OSError."""
+    def remember(
+        self,
+        desired: Desired,
+        blackholes: tuple[IPNetwork, ...],
+        rules: tuple[Rules, ...],
+        tunnels: tuple[Tunnel, ...] = (),
+    ) -> None:
+        """Record what there is now, and which tunnels must be guarded, when it is something else than before; raises OSError."""
         plan = wanted(desired, blackholes)
         links = {name: self._network.link(name) for name, _ in plan.links}
         held = frozenset((name, link.index) for name, link in links.items() if link is not None)
         filed = frozenset((one.network, one.subnet, one.native) for one in rules)
-        now = replace(plan, links=held, rules=filed)
+        now = replace(plan, links=held, rules=filed, tunnels=tunnels)
         if now != self._recorded and self._cleared:
             self._record.write(now)
             self._recorded = now
@@ -75,11 +86,12 @@ def _blackhole(network: IPNetwork) -> requests.AddRoute:
     return requests.AddRoute(network, priority=BLACKHOLE_PRIORITY, blackhole=True)
 
 
-def _unguard(vni: int, failed: list[str]) -> str:
+def _remove(table: str, failed: list[str]) -> str:
+    """Take a guard away and say so; one that is not there is fine."""
     try:
-        nft.run([{"delete": {"table": {"family": guard.FAMILY, "name": guard.name(vni)}}}])
+        nft.run([{"delete": {"table": {"family": tunnel.FAMILY, "name": table}}}])
     except KernelError as problem:
         if not problem.gone:
             failed.append(str(problem))
         return ""
-    return f"removing table {guard.name(vni)}"
+    return f"removing table {table}"

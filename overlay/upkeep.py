@@ -101,7 +101,11 @@ class Upkeep:
     def remember(self, own: Lease, desired: Desired) -> None:
         """Keep the record of what there is now."""
         try:
-            self._leftovers.remember(desired, self._blackholes(own), self.rules(own))
+            wish = self.guard(desired)
+            outside = guard.recorded(wish) if wish else None
+            self._leftovers.remember(
+                desired, self._blackholes(own), self.rules(own), (outside,) if outside is not None else ()
+            )
         except OSError as problem:
             said = f"what was made here cannot be recorded for a later start: {problem.strerror or problem}"
             self._judge("record", said, fatal=False)

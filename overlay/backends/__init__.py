@@ -7,7 +7,7 @@ It never touches the kernel; overlay.drift compares its wishes with what is ther
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
-from typing import Protocol
+from typing import Literal, Protocol
 
 from overlay.attributes import Attributes
 from overlay.leases import Lease
@@ -16,6 +16,8 @@ from overlay.subnets import Subnet
 IPAddress = IPv4Address | IPv6Address
 IPInterface = IPv4Interface | IPv6Interface
 IPNetwork = IPv4Network | IPv6Network
+
+Form = Literal["vxlan", "bare", "sealed"]
 
 Reach = Callable[[IPAddress], str]
 """Names the link an address is on directly, without a gateway between; empty when it is on none."""
@@ -136,11 +138,27 @@ class Pipe:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """A tunnel anybody could send to: its UDP port and VNI, and the addresses of the hosts that may."""
+    """A tunnel as a packet filter sees it: what its packets look like, who may send them and what may be in them.
 
-    port: int
-    vni: int
-    peers: frozenset[IPAddress]
+    `name` tells it from the other tunnels of a host. `form` says how the inner packet lies in the datagram: "vxlan" (which has a `vni`),
+    "bare", or "sealed", where a key proves the sender. `devices` are where the inner packets come out, `own` this host's subnets in
+    `networks`. `sources` pairs the address another host sends from with a network that is behind it.
+    """
+
+    name: str
+    form: Form
+    ports: tuple[int, ...]
+    underlay: str
+    devices: tuple[str, ...]
+    own: tuple[IPNetwork, ...]
+    networks: tuple[IPNetwork, ...]
+    sources: frozenset[tuple[IPAddress, IPNetwork]] = frozenset()
+    vni: int | None = None
+
+    @property
+    def peers(self) -> frozenset[IPAddress]:
+        """The addresses other hosts send from."""
+        return frozenset(address for address, _ in self.sources)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from functools import partial
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address
 
 from overlay.attributes import Attributes
-from overlay.backends import Backend, Desired, Forwarding, Pipe, Reach, Underlay, nowhere, screening
+from overlay.backends import Backend, Desired, Forwarding, Guard, Pipe, Reach, Underlay, nowhere, screening
 from overlay.errors import Refused
 from overlay.leases import Lease
 from overlay.network import NetworkConfig
@@ -75,7 +75,15 @@ class Udp:
                 routes,
             ),
         )
-        return Desired(pipes=(pipe,), unusable=refused)
+        return Desired(pipes=(pipe,), guard=self._guard(own, usable), unusable=refused)
+
+    def _guard(self, own: Lease, peers: Sequence[Lease]) -> Guard:
+        return Guard(
+            *(TYPE, "bare", (self._port,), self._underlay.interface, (DEVICE,)),
+            own=(own.subnet.ipv4,),
+            networks=self._config.networks,
+            sources=screening.sources(peers, self._config),
+        )
 
     def _problem(self, own: Lease, peer: Lease) -> str:
         return screening.problem(own, peer, self._config)

@@ -149,13 +149,19 @@ class Vxlan:
             direct |= {(net, public, link) for (net, _, public), link in near.items() if link}
             tunnels.append(self._tunnel(own, [end for end in ends if not near.get(end)], version))
         routes = Direct(frozenset(direct), self._config.networks) if self._options.direct else None
-        return Desired(tuple(tunnels), routes, guard=self._guard(usable), unusable=tuple(refused))
+        return Desired(tuple(tunnels), routes, guard=self._guard(own, usable), unusable=tuple(refused))
 
-    def _guard(self, peers: Sequence[Lease]) -> Guard:
-        """Name every host that may send to us: one that is reached directly may not have heard that yet."""
-        both = ((peer.attributes.public_ip, peer.attributes.public_ipv6) for peer in peers)
-        known = frozenset(address for pair in both for address in pair if address is not None)
-        return Guard(self._options.port or DEFAULT_PORT, self._options.vni, known)
+    def _guard(self, own: Lease, peers: Sequence[Lease]) -> Guard:
+        """Name what every host may send to us: one that is reached directly may not have heard that yet."""
+        networks = self._config.networks
+        return Guard(
+            *(str(self._options.vni), "vxlan", (self._options.port or DEFAULT_PORT,), self._underlay.interface),
+            devices=tuple(one.name for one in self._devices.values()),
+            own=own.subnet.networks[: len(networks)],
+            networks=networks,
+            sources=screening.sources(peers, self._config),
+            vni=self._options.vni,
+        )
 
     def _direct(self, link: str) -> str:
         """Give the link a peer is on, unless that is the tunnel itself."""

@@ -17,6 +17,7 @@ from overlay.backends import (
     Desired,
     Encryption,
     EncryptionPeer,
+    Guard,
     IPAddress,
     IPNetwork,
     Pipe,
@@ -136,7 +137,17 @@ class Wireguard:
 
         theirs = [peer for peer in peers if peer.attributes.backend_type == TYPE]
         usable, refused = screening.divide(theirs, judge)
-        return Desired(pipes=tuple(self._pipes(own, usable)), unusable=refused)
+        pipes = tuple(self._pipes(own, usable))
+        return Desired(pipes=pipes, guard=self._guard(own, pipes), unusable=refused)
+
+    def _guard(self, own: Lease, pipes: Sequence[Pipe]) -> Guard:
+        """Name no senders: a key proves them, wherever they are, and WireGuard knows what each may send."""
+        ports = (self._options.port, self._options.port_v6)[: len(pipes)]
+        networks = self._config.networks
+        devices = tuple(pipe.name for pipe in pipes)
+        return Guard(
+            *(TYPE, "sealed", ports, self._underlay.interface, devices, own.subnet.networks[: len(networks)], networks)
+        )
 
     def _pipes(self, own: Lease, peers: Sequence[Lease]) -> list[Pipe]:
         mine = own.subnet.networks[: len(self._config.networks)]

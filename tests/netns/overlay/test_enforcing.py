@@ -1,12 +1,13 @@
 """Claims: the first look writes both tables and turns forwarding on, the next changes nothing, whatever nft lists; a changed rule is
 put right in either mode; masquerade that is switched off goes; a change of mode leaves nothing of the other; where iptables' FORWARD drops, and only there, the accepts go to FLANNEL-FWD; what a flanneld in
 iptables mode left is removed; excluded networks are spared; what keeps its source is first in POSTROUTING, in either mode, and again
-after another came before it, and goes when it is not wanted; the guard is recognised when listed, follows its peers as elements, also over a table somebody damaged, and goes when it is off.
+after another came before it, and goes when it is not wanted; the guard of every form is recognised when listed, follows its peers as elements, also over a table somebody damaged, keeps what it counted, and goes when it is off.
 """
 
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 import pytest
 
@@ -176,56 +177,110 @@ def test_several_networks_share_the_chains(inside: Space) -> None:
     assert Enforcer().enforce((CLASSIC, other)) == Outcome((), "")
 
 
-PEERS = frozenset(map(ip_address, ("192.0.2.2", "192.0.2.3", "2001:db8::2")))
+def pairs(*words: str) -> frozenset[Any]:
+    return frozenset((ip_address(public), ip_network(net)) for public, _, net in (one.partition(" ") for one in words))
+
+
+OWN = (FOUR.subnet, SIX.subnet)
+SOURCES = pairs(
+    *("192.0.2.2 10.42.2.0/24", "192.0.2.2 192.0.2.2/32", "192.0.2.3 10.42.3.0/24", "192.0.2.3 192.0.2.3/32"),
+    *("2001:db8::2 fd00:42:0:2::/64", "2001:db8::2 2001:db8::2/128"),
+)
 ALLOWED = tuple(map(ip_network, ("198.51.100.0/25", "198.51.100.128/25", "203.0.113.7/32", "fd99::/64")))
+TUNNEL = Guard(
+    *("1", "vxlan", (8472,), "eth0", ("flannel.1", "flannel-v6.1"), OWN, (FOUR.network, SIX.network), SOURCES), vni=1
+)
+ODD = pairs("192.0.2.2 10.42.64.0/18", "192.0.2.2 10.42.2.128/27", "2001:db8::2 fd00:42:0:2:8000::/65")
 WISHES = [
-    Wish(Guard(8472, 1, PEERS), ALLOWED),
-    Wish(Guard(4789, (1 << 24) - 1, PEERS)),
-    Wish(Guard(8472, 7, frozenset()), ALLOWED),
+    Wish(TUNNEL, ALLOWED),
+    Wish(replace(TUNNEL, name="16777215", vni=(1 << 24) - 1, sources=ODD)),
+    Wish(replace(TUNNEL, sources=frozenset()), ALLOWED),
+    Wish(
+        Guard("udp", "bare", (8285,), "eth0", ("flannel0",), OWN[:1], (FOUR.network,), pairs("192.0.2.2 10.42.2.0/24"))
+    ),
+    Wish(
+        Guard(
+            "wireguard",
+            "sealed",
+            (51820, 51821),
+            "eth0",
+            ("flannel-wg", "flannel-wg-v6"),
+            OWN,
+            (FOUR.network, SIX.network),
+        )
+    ),
 ]
 
 
 @pytest.mark.parametrize("wish", WISHES)
 def test_a_guard_is_recognised_when_listed(inside: Space, wish: Wish) -> None:
-    assert Enforcer().enforce((), wish).changed == (
-        f"letting {len(wish.tunnel.peers)} peers send to VNI {wish.tunnel.vni}",
+    enforcer = Enforcer()
+    assert enforcer.enforce((), wish).changed == (
+        f"letting {len(wish.tunnel.peers)} peers send to the tunnel {wish.tunnel.name}",
     )
-    assert Enforcer().enforce((), wish) == Outcome((), "")
+    assert enforcer.enforce((), wish) == Outcome((), "")
 
 
-def test_a_guard_follows_its_peers(inside: Space) -> None:
+def without(*publics: str) -> Wish:
+    return replace(
+        WISHES[0], tunnel=replace(TUNNEL, sources=frozenset(one for one in SOURCES if str(one[0]) not in publics))
+    )
+
+
+def test_a_guard_of_an_earlier_start_is_replaced_at_once(inside: Space) -> None:
     Enforcer().enforce((), WISHES[0])
-    Enforcer().enforce((), replace(WISHES[0], tunnel=Guard(8472, 1, frozenset([ip_address("192.0.2.9")]))))
+    Enforcer().enforce((), without("192.0.2.2"))
     listed = inside.run("nft", "list", "set", "inet", "tulle-guard-1", "peers4")
-    assert ("192.0.2.9" in listed, "192.0.2.2" in listed) == (True, False)
+    assert ("192.0.2.3" in listed, "192.0.2.2" in listed) == (True, False)
 
 
 def test_peers_that_come_and_go_leave_the_table_in_place(inside: Space) -> None:
-    Enforcer().enforce((), WISHES[0])
-    before = inside.run("nft", "-a", "list", "chain", "inet", "tulle-guard-1", "input")
-    fewer = replace(WISHES[0], tunnel=Guard(8472, 1, PEERS - {ip_address("192.0.2.2")}), allowed=ALLOWED[2:])
-    Enforcer().enforce((), fewer)
-    assert Enforcer().enforce((), fewer) == Outcome((), "")
-    Enforcer().follow(fewer, replace(fewer, tunnel=Guard(8472, 1, PEERS)))
-    assert Enforcer().enforce((), replace(fewer, tunnel=Guard(8472, 1, PEERS))) == Outcome((), "")
-    assert inside.run("nft", "-a", "list", "chain", "inet", "tulle-guard-1", "input") == before
+    enforcer = Enforcer()
+    enforcer.enforce((), WISHES[0])
+    before = inside.run("nft", "-a", "list", "chain", "inet", "tulle-guard-1", "received")
+    fewer = replace(without("192.0.2.2"), allowed=ALLOWED[2:])
+    enforcer.enforce((), fewer)
+    assert enforcer.enforce((), fewer) == Outcome((), "")
+    enforcer.follow(fewer, replace(fewer, tunnel=TUNNEL))
+    assert enforcer.enforce((), replace(fewer, tunnel=TUNNEL)) == Outcome((), "")
+    assert inside.run("nft", "-a", "list", "chain", "inet", "tulle-guard-1", "received") == before
+
+
+def test_what_is_counted_and_remembered_is_no_change(inside: Space) -> None:
+    enforcer = Enforcer()
+    enforcer.enforce((), WISHES[0])
+    inside.run("nft", "add", "element", "inet", "tulle-guard-1", "last4", "{ 192.0.2.99 }")
+    assert enforcer.enforce((), WISHES[0]) == Outcome((), "")
 
 
 @pytest.mark.parametrize("damage", ["flush ruleset", "flush set inet tulle-guard-1 peers4"])
 def test_a_step_over_a_damaged_guard_puts_it_right(inside: Space, damage: str) -> None:
-    Enforcer().enforce((), WISHES[0])
+    enforcer = Enforcer()
+    enforcer.enforce((), WISHES[0])
     inside.run("nft", damage)
-    fewer = replace(WISHES[0], tunnel=Guard(8472, 1, frozenset([ip_address("192.0.2.3")])))
-    assert Enforcer().follow(WISHES[0], fewer).changed
-    assert Enforcer().enforce((), fewer) == Outcome((), "")
+    assert enforcer.follow(WISHES[0], without("192.0.2.2")).changed
+    assert enforcer.enforce((), without("192.0.2.2")) == Outcome((), "")
 
 
-@pytest.mark.parametrize("damage", ["flush chain inet tulle-guard-1 input", "flush set inet tulle-guard-1 peers4"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "flush ruleset",
+        "flush chain inet tulle-guard-1 received",
+        "flush set inet tulle-guard-1 peers4",
+        "flush set inet tulle-guard-1 inner6_64",
+        "insert rule inet tulle-guard-1 forward accept",
+        "add element inet tulle-guard-1 peers4 { 192.0.2.66 }",
+    ],
+)
 def test_a_damaged_guard_is_put_right(inside: Space, damage: str) -> None:
-    Enforcer().enforce((), WISHES[0])
+    enforcer = Enforcer()
+    enforcer.enforce((), WISHES[0])
+    before = inside.run("nft", "-s", "list", "table", "inet", "tulle-guard-1")
     inside.run("nft", damage)
-    assert Enforcer().enforce((), WISHES[0]).changed
-    assert Enforcer().enforce((), WISHES[0]) == Outcome((), "")
+    assert enforcer.enforce((), WISHES[0]).changed
+    assert enforcer.enforce((), WISHES[0]) == Outcome((), "")
+    assert inside.run("nft", "-s", "list", "table", "inet", "tulle-guard-1") == before
 
 
 def test_a_guard_that_is_off_goes(inside: Space) -> None:

@@ -150,7 +150,7 @@ def _requests(desired: Desired) -> Iterator[requests.Request]:
     if desired.direct:
         yield from drift.direct_requests(desired.direct, {"eth0": 2}, ())
     if desired.guard:
-        json.dumps(guard.transaction(guard.Wish(desired.guard))).encode()
+        guard.script(guard.Wish(desired.guard)).encode()
     for pipe in desired.pipes:
         match pipe.carrier:
             case Encryption(port, peers):

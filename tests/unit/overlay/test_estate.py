@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from lease.tunnel import Tunnel
 from overlay.estate import Estate, Record
 
 NET, OWN = ip_network("10.42.0.0/16"), ip_network("10.42.1.0/24")
 FULL = Estate(
     links=frozenset([("flannel.1", 7), ("flannel-v6.1", 8)]),
-    guards=frozenset([1]),
+    guards=frozenset(["1", "udp"]),
     gateways=frozenset([NET, ip_network("fd00:42::/48")]),
     blackholes=frozenset([OWN]),
     rules=frozenset([(NET, OWN, True)]),
+    tunnels=(Tunnel("tulle-guard-1", (8472,), 1, underlay="eth0"),),
 )
 
 

@@ -1,6 +1,7 @@
-"""Claims: peers stand in a set a family, extra networks merged beside them; a rule tests port, VNI and sender; the transaction makes
-and replaces the table at once; order of elements and handles do not matter, anything else does; off means away; peers that come and
-go are elements that come and go, and anything else replaces the table; from wish to wish the same.
+"""Claims: the script replaces the table at once, and only takes it away when off; a packet passes only by what is proved in it, at the
+place each form has it; peers stand in sets, with every network behind them under its length, extra networks merged beside them; a
+listing is read back as it was written, however nft writes numbers; peers that come and go are elements that come and go, anything else is no step; what is
+counted and remembered is no structure, a rule is; a sealed tunnel has no peers; what is recorded is what keeps containers out.
 """
 
 from dataclasses import replace
@@ -9,91 +10,116 @@ from typing import Any
 
 import pytest
 
+from lease.tunnel import Tunnel
 from overlay import guard
 from overlay.backends import Guard
 from overlay.guard import Wish
 
-TUNNEL = Guard(8472, 7, frozenset(map(ip_address, ("192.0.2.3", "192.0.2.2", "2001:db8::2"))))
+OWN = (ip_network("10.42.1.0/24"), ip_network("fd00:42:0:1::/64"))
+NETWORKS = (ip_network("10.42.0.0/16"), ip_network("fd00:42::/48"))
+
+
+def behind(*pairs: str) -> frozenset[Any]:
+    return frozenset((ip_address(public), ip_network(net)) for public, _, net in (one.partition(" ") for one in pairs))
+
+
+SOURCES = behind("192.0.2.2 10.42.2.0/24", "192.0.2.2 192.0.2.2/32", "2001:db8::2 fd00:42:0:2::/64")
+TUNNEL = Guard("7", "vxlan", (8472,), "eth0", ("flannel.7", "flannel-v6.7"), OWN, NETWORKS, SOURCES, 7)
 WISH = Wish(TUNNEL, tuple(map(ip_network, ("198.51.100.0/25", "198.51.100.128/25", "203.0.113.7/32"))))
 OFF = Wish(TUNNEL, armed=False)
-HEAD = {"family": "inet", "name": "tulle-guard-7"}
+SEALED = Wish(Guard("wireguard", "sealed", (51820,), "eth0", ("flannel-wg",), OWN[:1], NETWORKS[:1]))
+BARE = Wish(
+    Guard("udp", "bare", (8285,), "eth0", ("flannel0",), OWN[:1], NETWORKS[:1], behind("192.0.2.2 10.42.2.0/24"))
+)
 
 
-def sets(wish: Wish) -> dict[str, Any]:
-    return {one["set"]["name"]: one["set"].get("elem") for one in guard.table(wish) if "set" in one}
-
-
-def test_peers_and_extra_networks_stand_in_sets() -> None:
-    assert sets(WISH) == {
-        "peers4": ["192.0.2.2", "192.0.2.3"],
-        "allowed4": [{"prefix": {"addr": "198.51.100.0", "len": 24}}, "203.0.113.7"],
+def test_peers_and_what_is_behind_them_stand_in_sets() -> None:
+    assert {key: list(held.values()) for key, held in guard.elements(WISH).items()} == {
+        "peers4": ["192.0.2.2"],
         "peers6": ["2001:db8::2"],
-        "allowed6": None,
+        "inner4_24": [{"concat": ["192.0.2.2", hex(0x0A2A02)]}],
+        "inner4_32": [{"concat": ["192.0.2.2", hex(0xC0000202)]}],
+        "inner6_64": [{"concat": ["2001:db8::2", hex(0xFD00_0042_0000_0002)]}],
+        "allowed4": [{"prefix": {"addr": "198.51.100.0", "len": 24}}, "203.0.113.7"],
+        "allowed6": [],
     }
 
 
-def test_a_rule_tests_port_vni_and_sender() -> None:
-    rule = next(one["rule"] for one in guard.table(WISH) if "rule" in one)
-    tests = [(one["match"]["op"], one["match"]["right"]) for one in rule["expr"] if "match" in one]
-    assert tests == [("==", 8472), ("==", 7), ("!=", "@peers4"), ("!=", "@allowed4")]
-    assert rule["expr"][1]["match"]["left"] == {"payload": {"base": "th", "offset": 96, "len": 24}}
+def test_the_script_replaces_the_table_and_only_takes_it_away_when_off() -> None:
+    head = "add table inet tulle-guard-7\ndelete table inet tulle-guard-7\n"
+    assert guard.script(WISH).startswith(head + "table inet tulle-guard-7 {")
+    assert guard.script(OFF) == head
 
 
-def test_a_transaction_makes_and_replaces_the_table_at_once() -> None:
-    head = {"table": HEAD}
-    assert guard.transaction(WISH)[:3] == [{"add": head}, {"delete": head}, {"add": head}]
-    assert guard.transaction(OFF) == [{"add": head}, {"delete": head}]
+@pytest.mark.parametrize(
+    ("wish", "rule"),
+    [
+        (WISH, "@th,224,16 0x0800 ip saddr . @th,336,24 @inner4_24 return"),
+        (WISH, "@th,224,16 0x86dd ip6 saddr . @th,304,64 @inner6_64 return"),
+        (BARE, "@th,64,4 4 ip saddr . @th,160,24 @inner4_24 return"),
+    ],
+)
+def test_a_packet_passes_by_its_sender_and_what_is_in_it(wish: Wish, rule: str) -> None:
+    lines = [line.strip() for line in guard.script(wish).splitlines()]
+    assert rule in lines[lines.index("chain received {") : lines.index("goto refuse_stranger")]
 
 
-def listing() -> list[dict[str, Any]]:
-    table = [{kind: {**body, "handle": 3} for kind, body in one.items()} for one in guard.table(WISH)]
-    for one in table:
-        if "elem" in one.get("set", {}):
-            one["set"]["elem"] = one["set"]["elem"][::-1]
-    return [{"table": {**HEAD, "handle": 1}}, *table]
+def test_a_sealed_tunnel_has_no_peers_and_is_closed_to_containers() -> None:
+    text = guard.script(SEALED)
+    assert ("@peers" in text, "stranger" in text.split("chain received {")[1].split("}")[0]) == (False, False)
+    assert "udp dport { 51820 } jump received" in text
 
 
-def test_order_of_elements_and_handles_do_not_matter() -> None:
-    assert guard.changes(WISH, listing()) == []
+LISTED: list[dict[str, Any]] = [
+    {"set": {"name": "peers4", "elem": ["192.0.2.2"], "handle": 7}},
+    {"set": {"name": "peers6", "elem": ["2001:db8::2"]}},
+    {"set": {"name": "inner4_24", "elem": [{"concat": ["192.0.2.2", 0x0A2A02]}]}},
+    {"set": {"name": "inner4_32", "elem": [{"concat": ["192.0.2.2", 0xC0000202]}]}},
+    {"set": {"name": "inner6_64", "elem": [{"concat": ["2001:db8::2", 0xFD00_0042_0000_0002 - (1 << 64)]}]}},
+    {"set": {"name": "allowed4", "elem": ["203.0.113.7", {"prefix": {"addr": "198.51.100.0", "len": 24}}]}},
+    {"set": {"name": "last4", "elem": ["192.0.2.99"]}},
+]
 
 
-@pytest.mark.parametrize("missing", range(1, 8))
-def test_anything_that_is_missing_matters(missing: int) -> None:
-    found = listing()
-    del found[missing]
-    assert guard.changes(WISH, found) == guard.transaction(WISH)
+def test_a_listing_is_read_back_as_it_was_written() -> None:
+    assert guard.changes(WISH, LISTED) == []
 
 
-def test_off_means_away() -> None:
-    assert guard.changes(OFF, listing()) == guard.transaction(OFF)
-    assert guard.changes(OFF, []) == []
+def test_a_long_number_may_be_text() -> None:
+    listed: list[dict[str, Any]] = [
+        *LISTED[:4],
+        {"set": {"name": "inner6_64", "elem": [{"concat": ["2001:db8::2", "0xfd00004200000002"]}]}},
+    ]
+    assert guard.changes(WISH, [*listed, *LISTED[5:]]) == []
 
 
-def replaced(*peers: str, **more: Any) -> Wish:
-    return replace(WISH, tunnel=replace(TUNNEL, peers=frozenset(map(ip_address, peers))), **more)
+def replaced(*pairs: str, **more: Any) -> Wish:
+    return replace(WISH, tunnel=replace(TUNNEL, sources=behind(*pairs)), **more)
 
 
 def element(verb: str, name: str, *elements: Any) -> dict[str, Any]:
     return {verb: {"element": {"family": "inet", "table": "tulle-guard-7", "name": name, "elem": list(elements)}}}
 
 
-OTHER = replaced("192.0.2.2", "192.0.2.9", "2001:db8::9")
+OTHER = replaced("192.0.2.9 10.42.2.0/24", "192.0.2.9 192.0.2.9/32", "2001:db8::2 fd00:42:0:2::/64")
 EXCHANGE = [
-    element("delete", "peers4", "192.0.2.3"),
-    element("delete", "peers6", "2001:db8::2"),
+    element("delete", "inner4_24", {"concat": ["192.0.2.2", hex(0x0A2A02)]}),
+    element("delete", "inner4_32", {"concat": ["192.0.2.2", hex(0xC0000202)]}),
+    element("delete", "peers4", "192.0.2.2"),
+    element("add", "inner4_24", {"concat": ["192.0.2.9", hex(0x0A2A02)]}),
+    element("add", "inner4_32", {"concat": ["192.0.2.9", hex(0xC0000209)]}),
     element("add", "peers4", "192.0.2.9"),
-    element("add", "peers6", "2001:db8::9"),
 ]
 
 
 def test_peers_come_and_go_as_elements() -> None:
-    assert guard.changes(OTHER, listing()) == EXCHANGE
+    assert guard.changes(OTHER, LISTED) == EXCHANGE
 
 
 def test_extra_networks_come_and_go_as_elements() -> None:
     allowed = (ip_network("203.0.113.0/24"),)
-    assert guard.changes(replace(WISH, allowed=allowed), listing()) == [
-        element("delete", "allowed4", "203.0.113.7", {"prefix": {"addr": "198.51.100.0", "len": 24}}),
+    assert guard.changes(replace(WISH, allowed=allowed), LISTED) == [
+        element("delete", "allowed4", {"prefix": {"addr": "198.51.100.0", "len": 24}}, "203.0.113.7"),
         element("add", "allowed4", {"prefix": {"addr": "203.0.113.0", "len": 24}}),
     ]
 
@@ -104,7 +130,31 @@ def test_from_wish_to_wish_the_elements_are_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    "after", [OFF, replace(WISH, allowed=()), replace(WISH, tunnel=replace(TUNNEL, port=4789)), replaced(armed=False)]
+    "after",
+    [
+        OFF,
+        replace(WISH, allowed=()),
+        replace(WISH, tunnel=replace(TUNNEL, ports=(4789,))),
+        replace(WISH, tunnel=replace(TUNNEL, underlay="eth1")),
+        replaced("192.0.2.2 10.42.2.0/25"),
+    ],
 )
 def test_more_than_peers_is_no_step(after: Wish) -> None:
     assert guard.step(WISH, after) is None
+
+
+def test_what_is_counted_is_no_structure_and_a_rule_is() -> None:
+    rule: dict[str, Any] = {"rule": {"handle": 4, "expr": [{"drop": None}]}}
+    one: list[dict[str, Any]] = [
+        {"counter": {"name": "stranger", "packets": 3}},
+        {"set": {"name": "last4", "elem": ["192.0.2.9"]}},
+        rule,
+    ]
+    other: list[dict[str, Any]] = [{"counter": {"name": "stranger", "packets": 4}}, {"set": {"name": "last4"}}, rule]
+    assert guard.structure(one) == guard.structure(other)
+    assert guard.structure(one) != guard.structure(one[:2])
+
+
+def test_what_is_recorded_keeps_containers_out() -> None:
+    assert guard.recorded(WISH) == Tunnel("tulle-guard-7", (8472,), 7, underlay="eth0")
+    assert guard.recorded(OFF) is None

@@ -9,7 +9,7 @@ import pytest
 
 from overlay import network, subnets
 from overlay.attributes import Attributes
-from overlay.backends import Device, Direct, Guard, IPAddress, Tunnel, Underlay, vxlan
+from overlay.backends import Device, Direct, IPAddress, Tunnel, Underlay, vxlan
 from overlay.errors import Refused
 from overlay.leases import Lease
 from overlay.network import NetworkConfig
@@ -136,8 +136,12 @@ def test_a_peer_behind_the_tunnel_itself_is_not_direct() -> None:
 
 
 def test_every_usable_peer_and_nobody_else_may_send_to_the_tunnel() -> None:
-    desired = BACKEND.desired(OWN, [peer("10.42.2.0-24"), peer("10.43.2.0-24", "192.0.2.9")])
-    assert desired.guard == Guard(8472, 1, frozenset({IPv4Address("192.0.2.2")}))
+    guard = BACKEND.desired(OWN, [peer("10.42.2.0-24"), peer("10.43.2.0-24", "192.0.2.9")]).guard
+    assert guard is not None
+    assert (guard.name, guard.ports, guard.vni, guard.underlay) == ("1", (8472,), 1, "eth0")
+    public = IPv4Address("192.0.2.2")
+    assert guard.sources == {(public, IPv4Network("10.42.2.0/24")), (public, IPv4Network("192.0.2.2/32"))}
+    assert guard.peers == {public}
 
 
 def test_without_direct_routing_no_route_by_others_is_judged() -> None:
