@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
-from bridge import check, config, fence, guard, translation, unwire, wire
+from bridge import check, config, fence, guard, translation, tunnel, unwire, wire
 from bridge.plan import Attachment, attachment, same_reading
 from cni import invoke
 from cni.errors import CniError, Code
@@ -29,6 +29,8 @@ def add(request: Request) -> Result:
         given = _addresses(request, settings, undo)
         same_reading(settings, lease, given)
         plan = attachment(settings, Owner.of(request), lease, given, sandbox=request.netns)
+        if lease is not None:
+            tunnel.keep_out(settings.subnet_file, lease, plan.gateway_link, host)
         built = wire.wire(plan, host, container)
         undo.pop_all()
     return replace(built, dns=settings.dns or given.dns, extra=given.extra)
@@ -57,6 +59,8 @@ def restore(request: Request) -> None:
             guard.watch(plan.owner, port.name, end.mac)
         if plan.spoof_check and not fence.stands(plan.port(port.name, end.mac)):
             fence.admit(plan.owner, plan.port(port.name, end.mac))
+        if lease := _lease_if_readable(settings):
+            tunnel.keep_out(settings.subnet_file, lease, plan.gateway_link, host)
 
 
 def delete(request: Request) -> None:
