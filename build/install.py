@@ -9,6 +9,7 @@ import argparse
 import gzip
 import os
 import shutil
+import subprocess  # noqa: TID251 - asks systemd to read what was installed
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -183,6 +184,16 @@ def make_units(target: Target) -> None:
         offer(target, SAMPLE, SETTINGS)
 
 
+def reload_units(target: Target, booted: Path = BOOTED) -> None:
+    """Have a systemd that runs read the units anew, unless they were only staged: else it goes on by what it read before."""
+    manager = shutil.which("systemctl")
+    if not target.units or target.destdir.relative_to("/").parts or not booted.is_dir() or manager is None:
+        return
+    done = subprocess.run([manager, "daemon-reload"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(f"install: systemctl daemon-reload: {done.stderr.strip()}: run it yourself", file=sys.stderr)
+
+
 def make_completions(target: Target) -> None:
     """Write what the shells complete."""
     for place, text in target.completions.items():
@@ -251,6 +262,7 @@ def install(target: Target, *, replace: bool) -> None:
         make_completions(target)
         make_manual(target, pages)
         make_units(target)
+    reload_units(target)
     (parent / ".tulle.lock").unlink(missing_ok=True)
     if not target.destdir.relative_to("/").parts:
         for program in PROGRAMS:

@@ -20,6 +20,7 @@ from build.install import (
     is_our_page,
     is_our_unit,
     parse,
+    reload_units,
 )
 from build.programs import BuildError
 from cli import init
@@ -36,6 +37,7 @@ def uninstall(target: Target) -> bool:
     for place in [*_links(target), *_completions(target), *_manual(target), *_units(target)]:
         target.staged(place).unlink()
         print(f"uninstall: {place}")
+    reload_units(target)
     whole = _settings(target) and whole
     for tree in (target.tree, *(target.tree.with_name(f"tulle.{kind}") for kind in ("new", "old"))):
         if target.staged(tree).exists():

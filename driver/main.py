@@ -54,7 +54,7 @@ def run(  # noqa: PLR0913 - what a process is given, each named
             stderr.write(f"{text}\n")
             stderr.flush()
 
-    around = Surroundings(path, environ, log, siblings, os.getppid())
+    around = Surroundings(path, environ, log, siblings, os.getppid(), os.geteuid())
     told = b""
     try:
         told = stdin.read() if words[0] != "info" else b""

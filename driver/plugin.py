@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from driver.attachment import Attachment, Names
 
 
+ROOTLESS = "_CONTAINERS_ROOTLESS_UID"
+"""Where Podman notes whom it works for when it has made itself root in a user namespace (containers/storage, pkg/unshare)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a call happens in: `path` is where the CNI programs are (CNI_PATH), `log` takes lines for people, `caller` is netavark."""
@@ -38,6 +42,8 @@ class Surroundings:
     log: Callable[[str], object]
     siblings: Siblings | None = None
     caller: int = 0
+    user: int = 0
+    """The effective user of this process."""
 
     @property
     def register(self) -> Register:
@@ -46,7 +52,8 @@ class Surroundings:
 
 
 def create(document: Section, around: Surroundings) -> dict[str, Any]:
-    """Return the network that Podman is to keep. Raises CniError 7 for what no host could do."""
+    """Return the network that Podman is to keep. Raises CniError 7 for what no host could do, 4 for a rootless Podman."""
+    _refuse_rootless(around)
     wanted = network.parse(document)
     around.log(f"tulle: {network.notice(wanted)}")
     try:
@@ -54,6 +61,19 @@ def create(document: Section, around: Surroundings) -> dict[str, Any]:
     except lease_file.Unavailable as missing:
         around.log(f"tulle: containers cannot start on it yet: {missing}")
     return network.kept(wanted, document)
+
+
+def _refuse_rootless(around: Surroundings) -> None:
+    """Refuse a Podman that is not root's: its containers are in a network of their own, where there is no overlay to join.
+
+    It is told by the user it works for, because in its own user namespace it is root.
+    """
+    if around.user or around.environ.get(ROOTLESS, "0") not in {"", "0"}:
+        raise CniError(
+            Code.INVALID_ENVIRONMENT,
+            "a network of the overlay needs Podman as root, this one is rootless",
+            remedy="run it as root: sudo podman network create -d tulle NAME, and sudo podman run --network NAME",
+        )
 
 
 def setup(document: Section, netns: str, around: Surroundings) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def programs(seen: Evidence) -> Iterator[Finding]:
         name = each.command
         if not _found(each, seen) and (not name or name in served):
             yield Finding(
-                f"{each.runtime.name} has no configuration that goes by {seen.survey.settings.subnet_file}",
+                f"{each.runtime.name} has no configuration in {each.runtime.conf_dir} that goes by {seen.survey.settings.subnet_file}",
                 f"tulle init {name}" if name else f"put a conflist with subnetFile into {each.runtime.conf_dir}",
             )
         for one in each.conflists:

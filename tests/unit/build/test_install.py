@@ -109,6 +109,20 @@ def test_a_unit_is_written_where_systemd_runs(target: Target) -> None:
     assert [unit.name for unit in target.units] == list(install.UNITS)
 
 
+def test_a_systemd_that_runs_reads_the_units_anew(
+    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "systemctl").write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/asked\n')
+    (tmp_path / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    here = replace(target, destdir=Path("/"), systemd=True)
+    install.reload_units(replace(target, systemd=True), booted=tmp_path)
+    install.reload_units(here, booted=tmp_path / "absent")
+    assert not (tmp_path / "asked").exists()
+    install.reload_units(here, booted=tmp_path)
+    assert (tmp_path / "asked").read_text() == "daemon-reload\n"
+
+
 def test_a_unit_of_others_is_in_the_way_and_edited_settings_stay(target: Target) -> None:
     settings = occupy(target, "/etc/default/tulled")
     occupy(target, "/usr/local/lib/systemd/system/tulled.service")

@@ -5,11 +5,12 @@
 - a setup of a network made with --ipv6 is refused on a lease without IPv6, before anything is run
 - teardown attempts every step and tells all failures
 - trouble with names is said, and refuses nothing; with disable_dns nothing is kept of them
-- create tells what the network is, and that there is no lease yet
+- create tells what the network is, and that there is no lease yet; for a rootless Podman it refuses, with what to type
 
 What becomes of the kernel is looked at in tests/e2e/test_netavark.py.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -124,3 +125,13 @@ def test_create_tells_what_the_network_is_and_what_is_missing(programs: Programs
 
     assert "not isolated from each other" in said[0]
     assert said[1].startswith(f"tulle: containers cannot start on it yet: lease file {missing}: there is none")
+
+
+@pytest.mark.parametrize(("user", "environ"), [(1000, {}), (0, {plugin.ROOTLESS: "1000"})])
+def test_a_rootless_podman_is_refused_when_it_creates_the_network(
+    programs: Programs, user: int, environ: dict[str, str]
+) -> None:
+    around = replace(programs.around(), user=user, environ=environ)
+    with pytest.raises(CniError, match="this one is rootless: run it as root: sudo podman network create -d tulle"):
+        plugin.create(Section(CREATE), around)
+    assert plugin.create(Section(CREATE), replace(around, user=0, environ={plugin.ROOTLESS: "0"}))
