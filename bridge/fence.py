@@ -4,19 +4,20 @@ What a port may send is written down under /run as well: whoever finds the table
 still there, and DEL need not search the sets. That memory may be lost, and refuses nothing.
 """
 # pathlib costs milliseconds that every container's start would pay:
-# ruff: noqa: PTH103, PTH108, PTH118, PTH208
+# ruff: noqa: PTH103, PTH106, PTH108, PTH118, PTH208
 
 import errno
 import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 
 from bridge import ports, spoofing
 from bridge.ports import NAME_BYTES, Port
 from bridge.spoofing import SETS, TABLE
 from cni.errors import CniError, Code
-from cni.owner import Owner
+from cni.owner import ID_BYTES, Owner, shortened
 from kernel.errors import KernelError
 from kernel.network import Network
 from kernel.nf_tables import Tables, elements
@@ -60,17 +61,24 @@ def stands(port: Port) -> bool:
 
 def dismiss(owner: Owner, *, search: bool) -> None:
     """Remove the elements of an attachment's port, which is gone; with `search` also those that nothing remembers."""
-    port = _recall(owner.mark)
+    ports_of_container = _recall(owner)
+    port = ports_of_container.pop(owner.mark, None)
     if port is None and not search:
         return
     with Tables() as tables:
-        if port is not None:
-            _remove(tables, port.keys)
-        else:
+        if port is None or tables.refusals(WHAT, spoofing.removal(_losses(port, ports_of_container.values()))):
             _remove(
                 tables, _of_ports(tables, {key for key, comment in _listed(tables) if comment.startswith(owner.mark)})
             )
-    _forget(owner.mark)
+            _remove(tables, _losses(port, ports_of_container.values()) if port else ())
+    _forget(_folder(owner), owner.mark)
+
+
+def _losses(port: Port, others: Iterable[Port]) -> list[tuple[str, bytes]]:
+    """Return the elements that go with a port: its own, and its addresses on the container's other ports."""
+    before = {key: None for each in ports.together([port, *others]) for key in each.keys}
+    after = {key for each in ports.together([*others]) for key in each.keys}
+    return [key for key in before if key not in after]
 
 
 def dismiss_orphans() -> None:
@@ -79,20 +87,29 @@ def dismiss_orphans() -> None:
         listed = _listed(tables)
         remembered = list(_remembered())
         present = {link.name for link in host.links()}
-        gone = {key for key, _ in listed if _name(key) not in present}
-        begun = {port.name for _, port, age in remembered if age < UNDER_WAY}
-        _remove(tables, _of_ports(tables, {key for key in gone if _name(key) not in begun}))
-    for mark, port, age in remembered:
-        if port.name not in present and age >= UNDER_WAY:
-            _forget(mark)
+        begun = {one.port.name for one in remembered if one.age < UNDER_WAY}
+        gone = {key for key, _ in listed if _name(key) not in present | begun}
+        dead = [one for one in remembered if one.port.name not in present | begun]
+        left = [one for one in remembered if one not in dead]
+        for one in dead:
+            others = [each.port for each in left if each.folder == one.folder]
+            _remove(tables, _losses(one.port, others))
+        _remove(tables, _of_ports(tables, gone))
+    for one in dead:
+        _forget(one.folder, one.mark)
 
 
 def _admit(tables: Tables, owner: Owner, port: Port) -> None:
     """Add to the table that stands; one that is not whole is made anew with every port that is known."""
-    own = (port, owner.comment)
+    known = {**_recall(owner), owner.mark: port}
+    own = [(each, owner.comment) for each in ports.together(list(known.values())) if each.name == port.name]
+    others = [each for each in ports.together(list(known.values())) if each.name != port.name]
+    further = [TABLE.add(into, key) for each in others for into, key in each.keys if into != "ports"]
     for _ in range(ATTEMPTS):
         whole = _is_whole(tables)
-        wanted = spoofing.admission([own]) if whole else [*spoofing.frame(), *spoofing.admission([*_standing(), own])]
+        wanted = [*spoofing.admission(own), *further]
+        if not whole:
+            wanted = [*spoofing.frame(), *spoofing.admission([*_standing(), *own])]
         refused = tables.refusals(WHAT, wanted)
         if not refused:
             return
@@ -111,13 +128,15 @@ def _is_whole(tables: Tables) -> bool:
 
 
 def _standing() -> Iterator[tuple[Port, str]]:
-    """Yield every port that is remembered and still there."""
+    """Yield every port that is remembered and still there, as it is judged."""
     with Network() as host:
-        present = {link.name: Owner.signed(link.alias) for link in host.links()}
-    for _, port, _ in _remembered():
-        owner = present.get(port.name)
-        if owner is not None:
-            yield port, owner.comment
+        present = {link.name: owner for link in host.links() if (owner := Owner.signed(link.alias))}
+    folders: dict[str, list[Port]] = {}
+    for one in _remembered():
+        if one.port.name in present:
+            folders.setdefault(one.folder, []).append(one.port)
+    for remembered in folders.values():
+        yield from ((port, present[port.name].comment) for port in ports.together(remembered))
 
 
 def _listed(tables: Tables) -> list[tuple[bytes, str]]:
@@ -151,50 +170,68 @@ def _remove(tables: Tables, keys: Iterable[tuple[str, bytes]]) -> None:
             raise KernelError(refused[0].number, WHAT, refused[0].reason)
 
 
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A port as it was written down `age` seconds ago, in its container's folder under its attachment's mark."""
+
+    folder: str
+    mark: str
+    port: Port
+    age: float
+
+
+def _folder(owner: Owner) -> str:
+    return os.path.join(MEMORY, shortened(owner.container_id, ID_BYTES))
+
+
 def _remember(owner: Owner, port: Port) -> None:
+    folder = _folder(owner)
     with suppress(OSError):
         try:
-            _write(owner.mark, port.text)
+            _write(folder, owner.mark, port.text)
         except FileNotFoundError:
-            os.makedirs(MEMORY, mode=0o700, exist_ok=True)
-            _write(owner.mark, port.text)
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+            _write(folder, owner.mark, port.text)
 
 
-def _write(mark: str, text: str) -> None:
-    descriptor = os.open(os.path.join(MEMORY, mark), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | QUIET, 0o600)
+def _write(folder: str, mark: str, text: str) -> None:
+    descriptor = os.open(os.path.join(folder, mark), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | QUIET, 0o600)
     try:
         os.write(descriptor, text.encode())
     finally:
         os.close(descriptor)
 
 
-def _recall(mark: str) -> Port | None:
-    """Return the port that is remembered under `mark`; None when there is none, or what is there is none."""
-    with suppress(OSError, ValueError):
-        descriptor = os.open(os.path.join(MEMORY, mark), os.O_RDONLY | QUIET)
-        try:
-            return ports.read(os.read(descriptor, READ_BYTES).decode())
-        finally:
-            os.close(descriptor)
-    return None
+def _recall(owner: Owner) -> dict[str, Port]:
+    """Return what is remembered of the container's ports, by the marks of their attachments."""
+    return {one.mark: one.port for one in _in_folder(_folder(owner))}
 
 
-def _remembered() -> Iterator[tuple[str, Port, float]]:
-    """Yield the mark of each port that is remembered, the port, and how many seconds ago it was written down."""
-    try:
-        marks = os.listdir(MEMORY)
-    except OSError:
-        return
-    for mark in marks:
-        with suppress(OSError):
-            age = time.time() - os.stat(os.path.join(MEMORY, mark), follow_symlinks=False).st_mtime  # noqa: PTH116
-            if port := _recall(mark):
-                yield mark, port, age
-
-
-def _forget(mark: str) -> None:
+def _remembered() -> Iterator[Remembered]:
+    """Yield every port that is remembered."""
     with suppress(OSError):
-        os.unlink(os.path.join(MEMORY, mark))
+        for name in os.listdir(MEMORY):
+            yield from _in_folder(os.path.join(MEMORY, name))
+
+
+def _in_folder(folder: str) -> Iterator[Remembered]:
+    """Yield the ports of one container; what is no port is none."""
+    with suppress(OSError):
+        for mark in os.listdir(folder):
+            with suppress(OSError, ValueError):
+                descriptor = os.open(os.path.join(folder, mark), os.O_RDONLY | QUIET)
+                try:
+                    age = time.time() - os.fstat(descriptor).st_mtime
+                    yield Remembered(folder, mark, ports.read(os.read(descriptor, READ_BYTES).decode()), age)
+                finally:
+                    os.close(descriptor)
+
+
+def _forget(folder: str, mark: str) -> None:
+    """Forget a port, and with the last one its container."""
+    with suppress(OSError):
+        os.unlink(os.path.join(folder, mark))
+        os.rmdir(folder)
 
 
 def _unsupported(code: Code = Code.KERNEL_REFUSED) -> CniError:

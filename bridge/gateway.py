@@ -4,6 +4,7 @@ Adding is cheap to repeat; what contradicts is refused with both names or, where
 Blind spot: without a lease another bridge may carry the same subnet, as with the reference.
 """
 
+from bridge import links
 from bridge.plan import Attachment
 from cni.errors import CniError, Code
 from cni.types import IPInterface
@@ -11,6 +12,7 @@ from kernel import sysctl
 from kernel.errors import KernelError
 from kernel.network import Link, LinkAddress, Network
 from kernel.requests import AddAddress, DeleteAddress, Request, SetLink
+from kernel.sysctl import Parameter
 
 FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
 
@@ -18,8 +20,11 @@ FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
 def ensure(plan: Attachment, host: Network, bridge: Link, carrier: Link) -> None:
     """Put every gateway address of the plan on `carrier`, which is the bridge or a port's other end; let the host forward.
 
+    IPv6 is switched on there where an address of it is wanted, and a strict filter of reverse paths made loose.
+
     Raises CniError 103 for a contradicting address or a second bridge on the lease.
     """
+    sysctl.write_all([links.loose(carrier.name)])
     if not plan.gateways:
         return
     versions = sorted({wanted.version for wanted in plan.gateways})
@@ -30,6 +35,8 @@ def ensure(plan: Attachment, host: Network, bridge: Link, carrier: Link) -> None
         in_the_way = _in_the_way(plan, missing, present)
         if in_the_way:
             _allow_replacing(plan, _in_use(host, bridge, carrier), in_the_way, missing)
+        if any(wanted.version == 6 for wanted in missing):
+            sysctl.write_all([Parameter(f"net/ipv6/conf/{carrier.name}/disable_ipv6", "0", compare=True)])
         host.apply(*_requests(carrier, in_the_way, missing))
         _yield_to_faster(plan, host, carrier, missing)
     for version in versions:

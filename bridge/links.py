@@ -12,6 +12,7 @@ from kernel import sysctl
 from kernel.errors import KernelError
 from kernel.network import Link, Network
 from kernel.requests import Request
+from kernel.sysctl import Parameter
 
 DIGITS = 11
 """As many as fit a link name: the kernel goes on with a batch after a refusal, so a clash of names would put our alias on
@@ -34,6 +35,16 @@ def ignore_router_advertisements(link: Link) -> None:
     if link.advised:
         with suppress(KernelError):
             sysctl.write(f"net/ipv6/conf/{link.name}/accept_ra", "0")
+
+
+def loose(name: str) -> Parameter:
+    """Return what lets packets in by this link whose answers would leave by another one, where a strict filter drops them.
+
+    The answers of a container on two networks leave by the one with the default route, whichever its address is of. Loose (2) is as
+    netavark has it; where nothing is filtered nothing changes.
+    """
+    own = f"net/ipv4/conf/{name}/rp_filter"
+    return Parameter(own, "2", optional=True, only_if=((own, "1"), ("net/ipv4/conf/all/rp_filter", "1")))
 
 
 def present(network: Network, name: str | int, after: Sequence[Request] = ()) -> Link:

@@ -1,6 +1,7 @@
 """What a container's port is told apart by, and what it may send: the keys of bridge.spoofing's sets. Pure; must not know the kernel."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, ip_address
 
 from cni.types import IPAddress
@@ -35,6 +36,15 @@ class Port:
     def text(self) -> str:
         """The port as it is remembered."""
         return " ".join((self.name, self.mac, *map(str, self.addresses)))
+
+
+def together(ports: Sequence[Port]) -> list[Port]:
+    """Return a container's ports as they are judged: through each it may send from any of its addresses.
+
+    Its answers leave by the port that its routes name, whichever address was asked (`ip route`, several networks).
+    """
+    addresses = tuple(dict.fromkeys(address for port in ports for address in port.addresses))
+    return [replace(port, addresses=addresses) for port in ports]
 
 
 def read(text: str) -> Port:

@@ -194,7 +194,7 @@ def _parameters(plan: Attachment, ifname: str) -> list[Parameter]:
     if not plan.addresses:
         return []  # who gives it addresses later decides about detection of duplicates, too
     four, six = f"net/ipv4/conf/{ifname}", f"net/ipv6/conf/{ifname}"
-    wanted = [Parameter(f"{four}/arp_notify", "1", optional=True)]
+    wanted = [Parameter(f"{four}/arp_notify", "1", optional=True), links.loose(ifname)]
     if plan.detect_duplicates:
         wanted.append(Parameter(f"{six}/enhanced_dad", "1", optional=True))
     wanted.append(Parameter(f"{six}/accept_dad", "1" if plan.detect_duplicates else "0", optional=True))

@@ -21,12 +21,23 @@ ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR})
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A value to be set; an `optional` one may be refused, one to `compare` is only written where it is there and differs."""
+    """A value to be set; an `optional` one may be refused, one to `compare` is only written where it is there and differs.
+
+    One with `only_if`, keys with a value each, is written only where one of them has that value.
+    """
 
     key: str
     value: str
     optional: bool = False
     compare: bool = False
+    only_if: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it is to be written, from the values in the namespace we are in."""
+        if self.only_if and all(_read(key) != value for key, value in self.only_if):
+            return False
+        return not (self.compare and _read(self.key) in {None, self.value})
 
 
 def path(key: str) -> str:
@@ -65,7 +76,7 @@ def write_all(parameters: Iterable[Parameter], namespace: Namespace | None = Non
     with inside(namespace):
         for each in parameters:
             try:
-                if not (each.compare and _read(each.key) in {None, each.value}):
+                if each.wanted:
                     _write(each.key, each.value)
             except KernelError:
                 if not each.optional:

@@ -10,6 +10,7 @@
 """
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -199,8 +200,8 @@ def test_del_leaves_no_element(runtime: Runtime, container: Space, netns: str, r
     if netns == "gone":
         container.network.apply(DeleteLink("eth0"))
     if not remembered:
-        for each in Path(fence.MEMORY).iterdir():
-            each.unlink()
+        shutil.rmtree(fence.MEMORY)
+        Path(fence.MEMORY).mkdir()
     path = container.path if netns == "container" else ""
     assert [runtime.call("DEL", path, spoofchk=True) for _ in range(2)] == [{}, {}]
     assert elements(runtime) == EMPTY
@@ -280,6 +281,28 @@ def test_nft_shows_whose_the_elements_are_and_reads_what_it_shows(
     runtime.host.run("nft", "delete", "table", "bridge", "tulle-spoofchk")
     runtime.host.run("nft", "-f", str(saved))
     assert elements(runtime) == {"ports": 1, "macs": 1, "own4": 1, "own6": 1, "about6": 1}
+
+
+def test_through_each_of_its_ports_a_container_may_send_from_all_its_addresses(
+    runtime: Runtime, container: Space, neighbour: Space
+) -> None:
+    """Its answers leave by the port its routes name; what it was refused, or gave back, it may not send from."""
+    attach(runtime, container, neighbour, spoofchk=True)
+    second: dict[str, Any] = {"name": "second", "bridge": "br1", "ifname": "eth1", "spoofchk": True}
+    runtime.ipam_answers({"address": "10.43.0.5/24", "gateway": "10.43.0.1"})
+    assert "code" not in runtime.call("ADD", container.path, **second)
+    theirs = {"the address of the other interface": four("10.43.0.5", UDP, frames.udp(1, 2))}
+    assert arriving(container, neighbour, theirs) == list(theirs)
+    assert arriving(container, neighbour, FORGED) == []
+    runtime.host.run("nft", "flush", "ruleset")
+    refused = ({"dst": "10.99.0.0/16", "gw": "198.51.100.7"},)
+    runtime.ipam_answers({"address": "10.44.0.5/24", "gateway": "10.44.0.1"}, routes=refused)
+    assert runtime.call("ADD", container.path, name="third", bridge="br2", ifname="eth2", spoofchk=True)["code"] == 100
+    assert arriving(container, neighbour, theirs) == list(theirs)
+    assert elements(runtime)["own4"] == 4
+    assert runtime.call("DEL", container.path, **second) == {}
+    assert arriving(container, neighbour, theirs) == []
+    assert elements(runtime) == {"ports": 1, "macs": 1, "own4": 1, "own6": 2, "about6": 2}
 
 
 def test_without_a_place_to_remember_everything_works(
