@@ -19,6 +19,7 @@ from pathlib import Path
 from agent import catalogue, judging, processes, protocol, status
 from agent.identity import Build
 from agent.listening import Listener
+from agent.log import Log
 from agent.overflow import Overflow, take_ahead
 from agent.protocol import Reason
 from agent.status import Status, WorkerStatus
@@ -36,6 +37,9 @@ GIVEN_UP = 2.0
 """Seconds after which a worker that was killed, and cannot end, is replaced all the same: it waits for a file system that does not answer."""
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+HEARD = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
+"""Signals that mean something to the supervisor: blocked from its very start (build.entry) until it hears them."""
 
 CAUSES = {End.ASKED: "asked to end", End.GROWN: "grown", End.UNCLEAN: "unclean", End.REPLACED: "replaced files"}
 
@@ -84,6 +88,7 @@ class Supervisor:
         self._environ = environ
         self._notifier = Notifier(environ)
         self._table = Table(options.workers)
+        self._log = Log(self._table.supervisor, "tulle agent")
         self._here = judging.own()
         self._members: dict[int, Member] = {}
         self._births: dict[int, float] = {}
@@ -99,7 +104,9 @@ class Supervisor:
         self._hear_signals()
         self._fill()
         self._notifier.ready()
-        say(f"{self._options.workers} workers on {self._listener.path}, build {self._build.number.hex()[:12]}")
+        self._log.say(
+            f"{self._options.workers} workers on {self._listener.path}, build {self._build.number.hex()[:12]}"
+        )
         while not self._leaving or self._members or not self._overflow.is_empty():
             self._wait()
             self._reap()
@@ -120,6 +127,7 @@ class Supervisor:
         signal.signal(signal.SIGTERM, lambda *_: self._leave())
         signal.signal(signal.SIGINT, lambda *_: self._leave())
         signal.signal(signal.SIGHUP, lambda *_: self._leave(again=True))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)
 
     def _leave(self, *, again: bool = False) -> None:
         """Begin no further request; a wish to end outweighs one to start anew."""
@@ -162,7 +170,7 @@ class Supervisor:
             except BlockingIOError:
                 return
             except OSError as broken:
-                say(f"a request was dropped: {broken}")
+                self._log.say(f"a request was dropped: {broken}")
 
     def _send_on_the_late(self) -> None:
         """Send the launchers on to the cold program that no worker got free for; nothing of theirs was begun."""
@@ -190,7 +198,7 @@ class Supervisor:
         cause = "stuck" if member.killed is not None else CAUSES.get(End(code), "died") if code in set(End) else "died"
         if not (self._leaving and code == End.ASKED):
             self._restarts[cause] += 1
-            say(f"worker {member.pid} has ended: {cause} ({code})")
+            self._log.say(f"worker {member.pid} has ended: {cause} ({code})")
 
     def _fill(self) -> None:
         """Start a worker for every row without one; one that died young waits for the next look."""
@@ -203,7 +211,7 @@ class Supervisor:
         try:
             pid = os.fork()
         except OSError as refused:
-            say(f"cannot start a worker: {refused.strerror}; the next look tries again")
+            self._log.say(f"cannot start a worker: {refused.strerror}; the next look tries again")
             return
         if pid == 0:
             self._become_worker(row, parent)
@@ -243,13 +251,13 @@ class Supervisor:
                 self._give_up(row, now - member.killed)
             elif self._busy(row, now) - member.waited > patience:
                 member.killed = now
-                say(f"worker {member.pid} has been stuck for {patience:.0f} s")
+                self._log.say(f"worker {member.pid} has been stuck for {patience:.0f} s")
                 os.kill(member.pid, signal.SIGKILL)
 
     def _give_up(self, row: int, passed: float) -> None:
         """Replace a killed worker that the kernel does not let go of; it ends when it can."""
         if passed > GIVEN_UP:
-            say(f"worker {self._members[row].pid} cannot end: another takes its place")
+            self._log.say(f"worker {self._members[row].pid} cannot end: another takes its place")
             self._bury(row, -signal.SIGKILL)
 
     def _busy(self, row: int, now: float) -> float:
@@ -258,7 +266,7 @@ class Supervisor:
 
     def _look_at_files(self) -> None:
         if self._build.is_replaced():
-            say("the files were replaced: finishing what is in hand, then starting anew")
+            self._log.say("the files were replaced: finishing what is in hand, then starting anew")
             self._leave(again=True)
 
     def _tell_workers(self) -> None:
@@ -272,7 +280,7 @@ class Supervisor:
             with connection:
                 connection.send(self._status().encode(), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
         except OSError as gone:
-            say(f"nobody to tell the status to: {gone}")
+            self._log.say(f"nobody to tell the status to: {gone}")
 
     def _status(self) -> Status:
         now, totals = time.monotonic(), self._table.totals()
@@ -305,11 +313,7 @@ class Supervisor:
         status.place(self._options.path).unlink(missing_ok=True)
         if self._again:
             environ = {**self._environ, **self._listener.handed_on()}
+            signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)  # what comes now waits until the successor hears it
             os.execve(sys.executable, self._command, environ)  # noqa: S606 - ourselves
         self._notifier.stopping()
         self._listener.close()
-
-
-def say(*words: str) -> None:
-    """Write a line to the log."""
-    os.write(2, f"tulle agent: {' '.join(words)}\n".encode(errors="replace"))

@@ -21,6 +21,7 @@ from agent.catalogue import PROGRAMS
 from agent.home import Home
 from agent.identity import Build
 from agent.judging import judged
+from agent.log import Log
 from agent.overflow import ARRIVAL, Arrival, Overflow, pass_commit_point
 from agent.protocol import INLINE_BYTES, DeclinedError, Message, Reason
 from agent.serving import Wanted
@@ -85,6 +86,7 @@ class Worker:
         self._place = judging.own()
         self._process = f"/proc/{os.getpid()}"
         nf_tables.keep()
+        self._log = Log(self._row, f"tulle agent: worker {os.getpid()}")
         self._home = Home()
         self._limit = resident() + growth
         self._idle = False
@@ -99,7 +101,7 @@ class Worker:
             end = self._serve_all()
             background.settle()
         except BaseException:  # noqa: BLE001 - whatever happens, this process never runs the supervisor's code
-            say(traceback.format_exc())
+            self._log.say(traceback.format_exc())
             end = End.FAILED
         os._exit(end)
 
@@ -160,7 +162,7 @@ class Worker:
             protocol.decline(arrival.connection, declined.reason)
             self._row.count_declined(declined.reason)
         except OSError as broken:
-            say(f"a request was dropped: {broken}")
+            self._log.say(f"a request was dropped: {broken}")
         finally:
             arrival.close()
 
@@ -225,14 +227,14 @@ class Worker:
         """Return why this worker should serve no further request."""
         if late := self._home.late_modules():
             self._row.count_late(len(late))
-            say(f"modules were loaded by a request: {' '.join(late)}")
+            self._log.say(f"modules were loaded by a request: {' '.join(late)}")
         if differences := list(self._home.differences()):
-            say(f"a request left something behind: {'; '.join(differences)}")
+            self._log.say(f"a request left something behind: {'; '.join(differences)}")
             return End.UNCLEAN
         if self._row.warm % LOOK_EVERY == 0:
             gc.collect()
             if resident() > self._limit:
-                say(f"has grown to {resident() >> 20} MiB")
+                self._log.say(f"has grown to {resident() >> 20} MiB")
                 return End.GROWN
         return End.REPLACED if self._replaced else None
 
@@ -299,11 +301,6 @@ def variables(block: bytes) -> dict[str, str]:
         if equals:
             found.setdefault(os.fsdecode(name), os.fsdecode(value))
     return found
-
-
-def say(text: str) -> None:
-    """Write a line to the agent's log."""
-    os.write(2, f"tulle agent: worker {os.getpid()}: {text}\n".encode(errors="replace"))
 
 
 def _program(message: Message) -> Program:

@@ -70,6 +70,11 @@ def start(name: str, *, siblings: bool) -> NoReturn:
         sys.stderr.write(f"{name or 'an empty name'}: not a program of tulle; call it by the name of one: {known}\n")
         raise SystemExit(2)
     try:
+        if name not in CNI:
+            from system import stderr  # noqa: PLC0415 - the others open it when there is something to say
+
+            stderr.install()
+            _wait_for_handlers(name, sys.argv[1:])
         if name in CNI or is_driver:
             _hurry()
         loaded = __import__(module, fromlist=["main"])  # one program's imports, not every program's
@@ -104,6 +109,17 @@ def _expect_children() -> None:
     What we start gets the default too, as it does from the reference: iptables waits for the modprobe it starts.
     """
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+
+
+def _wait_for_handlers(name: str, words: list[str]) -> None:
+    """Keep signals that a process which stays is to hear until it does (its own module lets them in): a SIGHUP would end it before.
+
+    What is kept stays kept over an execve of the agent's.
+    """
+    if name == "tulle" and words[:1] == ["agent"] and "status" not in words:
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGHUP, _signal.SIGTERM, _signal.SIGINT))
+    elif name in ("tulled", *HELPERS):
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGHUP,))
 
 
 def _hurry() -> None:

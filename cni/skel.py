@@ -44,9 +44,8 @@ def main(program: Program, siblings: Siblings | None = None) -> NoReturn:
     with (
         open(0, "rb", closefd=False) as stdin,
         open(1, "w", encoding="ascii", closefd=False) as stdout,
-        open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False) as stderr,
     ):
-        status = run(program, environ=dict(os.environ), stdin=stdin, stdout=stdout, stderr=stderr, siblings=siblings)
+        status = run(program, environ=dict(os.environ), stdin=stdin, stdout=stdout, stderr=_Stderr(), siblings=siblings)
         os._exit(status)  # what is not flushed by now cannot be; tearing the interpreter down takes longer than VERSION
 
 
@@ -117,6 +116,25 @@ def version_document(program: Program) -> str:
     """Return the answer to VERSION, which the launcher gives too; a version holds digits and dots, so it needs no escaping."""
     listed = ", ".join(f'"{version}"' for version in program.versions)
     return f'{{"cniVersion": "{NEWEST}", "supportedVersions": [{listed}]}}\n'
+
+
+class _Stderr:
+    """The stderr of system.stderr, imported when there is something to say."""
+
+    _paper: Paper | None = None
+
+    def write(self, text: str, /) -> None:
+        """Write whole lines, or lose them."""
+        if self._paper is None:
+            try:
+                from system.stderr import Stderr  # noqa: PLC0415 - see above
+            except Exception:  # noqa: BLE001 - a module that cannot be had may fail in any way
+                return
+            self._paper = Stderr()
+        self._paper.write(text)
+
+    def flush(self) -> None:
+        """Do nothing: nothing is kept."""
 
 
 def _delivered(document: str, stdout: Paper, log: Callable[[str], None]) -> bool:

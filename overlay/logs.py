@@ -1,21 +1,33 @@
 """One line an event on stderr: key=value for people, or JSON for machines.
 
 A line is written when something changes, not each time it is looked at: `change` keeps quiet while a topic says the same.
-Must not hold back or reorder: a line is out before the call returns.
+Must not hold back or reorder: a line is out, or lost and counted, before the call returns.
 """
 
 import json
 import re
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import Any, Protocol
+
+from system.stderr import Stderr
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.,:/@%+&-]+")
+
+
+class Out(Protocol):
+    """What lines are written to."""
+
+    def write(self, text: str, /) -> object:
+        """Take `text`."""
+
+    def flush(self) -> object:
+        """Let nothing wait."""
 
 
 class Log:
     """A writer of events; `clock` gives the time of day as text."""
 
-    def __init__(self, out: TextIO, *, clock: Callable[[], str], form: str = "text", verbose: bool = False) -> None:
+    def __init__(self, out: Out, *, clock: Callable[[], str], form: str = "text", verbose: bool = False) -> None:
         self._out, self._clock, self._json, self._verbose = out, clock, form == "json", verbose
         self._last: dict[str, tuple[str, str]] = {}
         self._always: dict[str, object] = {}
@@ -60,6 +72,8 @@ class Log:
         line = {"time": self._clock(), "level": level, "event": event, **_values(self._always), **_values(fields)}
         self._out.write((json.dumps(line) if self._json else _text(line)) + "\n")
         self._out.flush()
+        if isinstance(self._out, Stderr) and (lost := self._out.regained()):
+            self._write("warning", "log lines before the last one could not be written", {"lines": lost})
 
 
 def _values(fields: dict[str, object]) -> dict[str, Any]:

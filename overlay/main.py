@@ -60,6 +60,9 @@ def _run(chosen: Settings, environ: Mapping[str, str], log: Log) -> int:
 async def _serve(chosen: Settings, notifier: Notifier, log: Log) -> None:
     """Work until SIGTERM or SIGINT; data path, lease file and lease stay as they are."""
     stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP changes nothing: settings are read at the start")
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGHUP,))  # build.entry has kept it until now
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     with contextlib.ExitStack() as stack:

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "launcher.h"
@@ -50,10 +51,13 @@ bool write_all(int descriptor, const char *bytes, size_t length)
     return true;
 }
 
-/* Return a way to stderr that never waits: opened anew where that can be, because others may have the same open file. */
+/* Return a way to stderr that never waits: opened anew where waiting is possible, because others may have the same open file. A file
+ * does not wait, and has its offset in common with them. */
 static int open_stderr(void)
 {
-    int own = open("/proc/self/fd/2", O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    struct stat about;
+    bool waits = fstat(STDERR_FILENO, &about) == 0 && (S_ISFIFO(about.st_mode) || S_ISCHR(about.st_mode));
+    int own = waits ? open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : NO_DESCRIPTOR;
     return own < 0 ? fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0) : own;
 }
 

@@ -164,6 +164,7 @@ def main() -> int:
     os.setsid()
     os.chdir("/")
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGHUP,))  # build.entry has kept it until now
     try:
         forwarder = Forwarder(control.decode(state))
     except (KernelError, OSError, ValueError) as problem:

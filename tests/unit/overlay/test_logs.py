@@ -1,13 +1,16 @@
 """Claims: one event is one line, in either form; nothing in a value can break a line or forge another; a topic is written when it
-changes and once when it is well again; details need a wish.
+changes and once when it is well again; details need a wish; lines that could not be written are counted, and told of when lines can be written again.
 """
 
 import io
 import json
+import os
+from pathlib import Path
 
 import pytest
 
 from overlay.logs import Log
+from system.stderr import Stderr
 
 
 def log(out: io.StringIO, form: str = "text", *, verbose: bool = False) -> Log:
@@ -63,3 +66,25 @@ def test_details_are_written_when_asked_for() -> None:
     log(quiet := io.StringIO()).detail("x")
     log(loud := io.StringIO(), verbose=True).detail("x")
     assert (quiet.getvalue(), loud.getvalue()) == ("", "time=now level=detail event=x\n")
+
+
+def test_lost_lines_are_told_of(tmp_path: Path) -> None:
+    out = Stderr()
+    writer = Log(out, clock=lambda: "now")
+    kept = os.dup(2)
+    try:
+        os.dup2(os.open("/dev/full", os.O_WRONLY | os.O_CLOEXEC), 2)
+        for event in ("one", "two"):
+            writer.info(event)
+        os.dup2(os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC), 2)
+        for event in ("three", "four"):
+            writer.info(event)
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+    events = [line.partition(" level=")[2] for line in (tmp_path / "log").read_text().splitlines()]
+    assert events == [
+        "info event=three",
+        'warning event="log lines before the last one could not be written" lines=2',
+        "info event=four",
+    ]
