@@ -23,8 +23,8 @@ KEYS = {"all_multicast": "allmulti", "queue": "txQLen"}
 """The keys of properties that are called otherwise here."""
 
 
-def check(settings: Settings, link: Link, container: Network) -> None:
-    """Raise CniError 102 unless everything `settings` speak of is as they say."""
+def check(settings: Settings, link: Link | None, container: Network) -> None:
+    """Raise CniError 102 unless everything `settings` speak of is as they say; without properties no `link` is needed."""
     for each in settings.sysctls:
         try:
             found = sysctl.read(each.path, container.namespace)
@@ -34,6 +34,8 @@ def check(settings: Settings, link: Link, container: Network) -> None:
             raise
         if found is None or found.split() != each.value.split():
             _differs(f"sysctl {each.path}", "absent" if found is None else found, each.value)
+    if link is None:
+        return
     current = wire.now(settings.properties, link)
     for name in (each.name for each in fields(current)):
         is_now, wanted = getattr(current, name), getattr(settings.properties, name)

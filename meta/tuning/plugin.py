@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.request import Request
     from cni.types import Result
-    from kernel.network import Network
+    from kernel.network import Link, Network
     from meta.tuning.config import Settings
 
 MISSING = "Required prevResult missing"
@@ -38,8 +38,7 @@ def check_attachment(request: Request) -> None:
     settings = _settings(request)
     earlier.required(request, MISSING)
     with namespace.container(request) as container:
-        link = namespace.interface(container, request.ifname, request.netns)
-        check.check(settings, link, container)
+        check.check(settings, _link(request, settings, container), container)
 
 
 def delete(request: Request) -> None:
@@ -51,13 +50,14 @@ def delete(request: Request) -> None:
         return
     file = backup.name(request.container_id, request.ifname)
     memory = backup.recall(folder, file)
-    if memory and memory.network not in ("", request.name):
-        return
     try:
         if memory:
             _restore(request, memory)
     finally:
-        backup.forget(folder, file)
+        try:
+            backup.forget(folder, file)
+        except CniError as refused:  # the container is as it was, and the next ADD of this name writes over it
+            request.log(f"tuning: what is remembered stays: {refused}")
 
 
 def collect(request: Request) -> None:
@@ -81,9 +81,14 @@ def _settings(request: Request) -> Settings:
     return config.parse(request)
 
 
+def _link(request: Request, settings: Settings, container: Network) -> Link | None:
+    """Return the interface; None where nothing of it is spoken of, for a chain may have none that the kernel knows (DPDK)."""
+    return namespace.interface(container, request.ifname, request.netns) if settings.properties.any else None
+
+
 def _change(request: Request, settings: Settings, container: Network) -> None:
     """Remember, then change; whatever fails, the container and the memory are as they were before."""
-    link = namespace.interface(container, request.ifname, request.netns)
+    link = _link(request, settings, container)
     file = backup.name(request.container_id, request.ifname)
     first = backup.recall(settings.data_dir, file)
     if first and first.network not in ("", request.name):
@@ -94,7 +99,14 @@ def _change(request: Request, settings: Settings, container: Network) -> None:
             undo.callback(backup.remember, settings.data_dir, file, first)
         else:
             undo.callback(backup.forget, settings.data_dir, file)
-        backup.remember(settings.data_dir, file, plan.kept(request.name, before, first))
+        try:
+            backup.remember(settings.data_dir, file, plan.kept(request.name, before, first))
+        except CniError as refused:
+            if link:
+                raise
+            # parameters go with the namespace: the reference remembers none of them
+            request.log(f"tuning: DEL will not put the parameters back: {refused}")
+            undo.pop_all()
         undo.callback(wire.restore, before, request.ifname, container)
         wire.change(settings, link, container)
         undo.pop_all()

@@ -24,11 +24,12 @@ UNREADABLE = frozenset({errno.EACCES, errno.EPERM, errno.EINVAL, errno.EIO})
 """What the kernel answers to who reads a parameter that can only be written."""
 
 
-def before(settings: Settings, link: Link, container: Network) -> Memory:
-    """Return what the container has now of what `settings` speak of."""
+def before(settings: Settings, link: Link | None, container: Network) -> Memory:
+    """Return what the container has now of what `settings` speak of; without properties no `link` is needed."""
     values = {each.path: value(each.path, container) for each in settings.sysctls}
     told = {path: found for path, found in values.items() if found is not None}
-    return Memory(properties=now(settings.properties, link), sysctls=MappingProxyType(told))
+    properties = now(settings.properties, link) if link else settings.properties
+    return Memory(properties=properties, sysctls=MappingProxyType(told))
 
 
 def now(wanted: Properties, link: Link) -> Properties:
@@ -52,11 +53,12 @@ def value(path: str, container: Network) -> str | None:
         raise
 
 
-def change(settings: Settings, link: Link, container: Network) -> None:
+def change(settings: Settings, link: Link | None, container: Network) -> None:
     """Set everything `settings` speak of, parameters first, as the reference does. Raises KernelError."""
     for each in settings.sysctls:
         sysctl.write(each.path, each.value or LINE_END, container.namespace)
-    container.apply(*_changes(settings.properties, link.index))
+    if link:
+        container.apply(*_changes(settings.properties, link.index))
 
 
 def restore(memory: Memory, ifname: str, container: Network) -> None:

@@ -83,11 +83,22 @@ def test_del_needs_neither_namespace_nor_interface(runtime: Runtime) -> None:
     assert (runtime.value(PORTS), runtime.files) == (ports, [])
 
 
-def test_del_of_another_network_leaves_the_file(runtime: Runtime) -> None:
+def test_del_goes_by_container_and_interface_whatever_the_network_is_called(runtime: Runtime) -> None:
+    before = runtime.state
     runtime.add(**ALL)
-    changed = runtime.state
     assert runtime.call("DEL", name="other") == {}
-    assert (runtime.state, runtime.files) == (changed, ["c1_eth0.json"])
+    assert (runtime.state, runtime.files) == (before, [])
+
+
+def test_parameters_alone_need_no_interface(runtime: Runtime) -> None:
+    ports = runtime.value(PORTS)
+    runtime.container.network.apply(DeleteLink("eth0"))
+    keys: Keys = {"sysctl": {"net.ipv4.ip_local_port_range": "4000 5000"}}
+    runtime.add(**keys)
+    assert (runtime.value(PORTS).split(), runtime.call("CHECK", **keys)) == (["4000", "5000"], {})
+    assert runtime.call("DEL", **keys) == {}
+    assert (runtime.value(PORTS), runtime.files) == (ports, [])
+    assert runtime.call("ADD", mtu=1300, **keys)["msg"].startswith('no interface "eth0"')
 
 
 def test_a_second_add_keeps_what_was_there_at_first(runtime: Runtime) -> None:
