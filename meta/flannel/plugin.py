@@ -76,7 +76,10 @@ def delete(request: Request) -> None:
     delegation = _own_delegation(request, folder, memory)
     if delegation:
         invoke.delegate(request, delegation.type, "DEL", stdin=memory.content)
-        state.forget(folder, memory)
+        try:
+            state.forget(folder, memory)
+        except CniError as refused:  # nothing is left that it speaks of
+            request.log(f"flannel: what is remembered stays: {refused}")
 
 
 def status(request: Request) -> None:
@@ -120,7 +123,7 @@ def _own_delegation(request: Request, folder: str, memory: Memory) -> Delegation
     try:
         delegation = plan.saved(memory.content)
     except CniError as wrong:
-        request.log(f"flannel: ignoring {folder}/{memory.file}: {wrong}")
+        request.log(f"flannel: ignoring {folder}/{memory.container_id}: {wrong}")
         return None
     return delegation if delegation.name == request.name else None
 

@@ -31,7 +31,7 @@ def test_add_returns_the_delegates_answer(runtime: Runtime) -> None:
 def test_what_the_delegate_is_told_is_on_stderr_and_on_disk(runtime: Runtime) -> None:
     runtime.call("ADD")
     told = (runtime.directory / "stdin.ADD").read_bytes()
-    assert told == (runtime.state / "c1:eth0").read_bytes() == runtime.said.strip().encode()
+    assert told == (runtime.state / "c1").read_bytes().strip() == runtime.said.strip().encode()
     assert json.loads(told)["ipam"]["ranges"] == [[{"subnet": "10.1.17.0/24"}]]
 
 
@@ -97,7 +97,7 @@ def test_a_failed_del_can_be_repeated(runtime: Runtime) -> None:
     runtime.call("ADD")
     runtime.break_delegate()
     assert runtime.call("DEL")["code"] == 4711
-    assert runtime.files() == ["c1:eth0"]
+    assert runtime.files() == ["c1"]
     runtime.mend_delegate()
     assert (runtime.call("DEL"), runtime.files()) == ({}, [])
     assert runtime.calls() == ["ADD c1 eth0", "DEL c1 eth0", "DEL c1 eth0"]
@@ -107,7 +107,7 @@ def test_del_of_one_interface_leaves_the_other(runtime: Runtime) -> None:
     for ifname in ("eth0", "net1"):
         runtime.call("ADD", ifname=ifname)
     runtime.call("DEL", ifname="net1")
-    assert (runtime.files(), runtime.calls()[-1]) == (["c1:eth0"], "DEL c1 net1")
+    assert (runtime.files(), runtime.calls()[-1]) == (["c1"], "DEL c1 net1")
 
 
 def keep_as_reference(runtime: Runtime, container: str = "c1", **members: Any) -> Path:
@@ -121,6 +121,26 @@ def test_the_references_memory_serves_after_an_upgrade(runtime: Runtime) -> None
     keep_as_reference(runtime, mtu=1)
     assert runtime.call("DEL") == {}
     assert (runtime.told("DEL")["mtu"], runtime.files()) == (1, [])
+
+
+def test_flannels_own_program_finds_the_memory_of_the_first_interface(runtime: Runtime) -> None:
+    runtime.call("ADD")
+    assert json.loads((runtime.state / "c1").read_bytes()) == runtime.told("ADD")
+    (runtime.state / "c1").unlink()  # what its DEL does once the delegate has succeeded
+    assert (runtime.call("DEL"), runtime.files(), runtime.calls()) == ({}, [], ["ADD c1 eth0"])
+
+
+def test_del_of_another_interface_leaves_the_firsts(runtime: Runtime) -> None:
+    runtime.call("ADD")
+    assert (runtime.call("DEL", ifname="net1"), runtime.files(), runtime.calls()) == ({}, ["c1"], ["ADD c1 eth0"])
+
+
+def test_what_flannels_own_program_remembers_is_not_written_over(runtime: Runtime) -> None:
+    keep_as_reference(runtime, mtu=1)
+    runtime.call("ADD")
+    assert runtime.files() == ["c1", "c1:eth0"]
+    assert (runtime.call("DEL"), runtime.files()) == ({}, ["c1"])
+    assert (runtime.call("DEL", ifname="net1"), runtime.told("DEL")["mtu"], runtime.files()) == ({}, 1, [])
 
 
 def test_a_memory_of_another_network_is_left_alone(runtime: Runtime) -> None:
@@ -175,7 +195,7 @@ def test_gc_forgets_what_the_runtime_no_longer_knows(runtime: Runtime) -> None:
     keep_as_reference(runtime, "c4", name="other")
     keep_as_reference(runtime, "c5")
     assert runtime.call("GC", **attachments(("c2", "eth0"), ("c5", "eth7"))) == {}
-    assert runtime.files() == ["c2:eth0", "c4", "c5"]
+    assert runtime.files() == ["c2", "c4", "c5"]
     assert runtime.told("GC")["cni.dev/valid-attachments"][0] == {"containerID": "c2", "ifname": "eth0"}
 
 
@@ -193,9 +213,9 @@ def test_gc_reaches_the_delegate_when_nothing_is_remembered(runtime: Runtime) ->
 def test_gc_forgets_nothing_when_the_delegate_failed(runtime: Runtime) -> None:
     runtime.call("ADD")
     runtime.break_delegate()
-    assert (runtime.call("GC", **attachments())["code"], runtime.files()) == (4711, ["c1:eth0"])
+    assert (runtime.call("GC", **attachments())["code"], runtime.files()) == (4711, ["c1"])
 
 
 def test_gc_without_a_list_forgets_nothing(runtime: Runtime) -> None:
     runtime.call("ADD")
-    assert (runtime.call("GC"), runtime.files()) == ({}, ["c1:eth0"])
+    assert (runtime.call("GC"), runtime.files()) == ({}, ["c1"])

@@ -1,6 +1,7 @@
 """Claims about meta.flannel.state.
 
-* What is remembered of one interface is not another's, and comes back byte for byte; the reference's file stands in.
+* What is remembered of one interface is not another's, and comes back byte for byte; the reference's file stands in, and is never
+  taken for ours; so does one under the name that an earlier version gave.
 * Files are 0600 in a directory of 0700, replaced in one step; a draft that a kill left is nobody's and goes with its attachment.
 * Forgetting what is not there is fine, also in a directory that is not; what the disk refuses is CniError 5 with the file.
 * No link and no FIFO leads out of the directory or holds anybody up.
@@ -45,20 +46,20 @@ def test_files_are_root_only(folder: str) -> None:
     finally:
         os.umask(before)
     assert stat.S_IMODE(Path(folder).stat().st_mode) == 0o700
-    assert stat.S_IMODE(Path(folder, "c1:eth0").stat().st_mode) == 0o600
+    assert stat.S_IMODE(Path(folder, "c1").stat().st_mode) == 0o600
 
 
 def test_a_file_is_replaced_in_one_step(folder: str) -> None:
     state.remember(folder, ETH0)
-    with Path(folder, "c1:eth0").open("rb") as reader:
+    with Path(folder, "c1").open("rb") as reader:
         state.remember(folder, Memory("c1", "eth0", b"other"))
-        assert reader.read() == b"zero"
-    assert [path.name for path in Path(folder).iterdir()] == ["c1:eth0"]
+        assert reader.read() == b"zero\n"
+    assert [path.name for path in Path(folder).iterdir()] == ["c1"]
 
 
 def test_a_draft_is_nobodys_and_goes_with_its_attachment(folder: str) -> None:
     state.remember(folder, ETH1)
-    Path(folder, ".c1:eth0").write_bytes(b"ha")
+    Path(folder, ".c1").write_bytes(b"ha")
     assert state.memories(folder) == (ETH1,)
     assert state.recall(folder, "c1", "eth0") is None
     state.forget(folder, ETH0)
@@ -93,10 +94,21 @@ def test_what_the_disk_refuses_is_told_with_its_file(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_put_in_place_leaves_no_draft(folder: str) -> None:
-    Path(folder, "c1:eth0", "in the way").mkdir(parents=True)
-    with pytest.raises(CniError, match="c1:eth0"):
-        state.remember(folder, ETH0)
-    assert [path.name for path in Path(folder).iterdir()] == ["c1:eth0"]
+    Path(folder, "c1:eth1", "in the way").mkdir(parents=True)
+    with pytest.raises(CniError, match="c1:eth1"):
+        state.remember(folder, ETH1)
+    assert [path.name for path in Path(folder).iterdir()] == ["c1:eth1"]
+
+
+def test_a_file_under_the_name_an_earlier_version_gave_serves_until_the_next_add(folder: str) -> None:
+    state.remember(folder, ETH1)
+    Path(folder, "c1:eth0").write_bytes(b"earlier")
+    assert state.recall(folder, "c1", "eth0") == Memory("c1", "eth0", b"earlier")
+    state.remember(folder, ETH0)
+    assert sorted(path.name for path in Path(folder).iterdir()) == ["c1", "c1:eth1"]
+    Path(folder, "c1:eth0").write_bytes(b"earlier")
+    state.forget(folder, ETH0)
+    assert [path.name for path in Path(folder).iterdir()] == ["c1:eth1"]
 
 
 def test_no_fifo_holds_anybody_up(folder: str) -> None:
