@@ -13,7 +13,7 @@ import os
 import stat
 from dataclasses import dataclass
 
-from cni.errors import CniError, Code
+from cni.errors import SYSTEM_REMEDIES, CniError, Code
 from lease import durable
 from system import folders
 
@@ -83,5 +83,5 @@ class Folder:
             raise CniError(
                 Code.IO_FAILURE,
                 f"{self.whose}'s memory {error.filename or self.path}: {error.strerror or error}",
-                f"{self.path} must be a directory writable for root and its file system not full",
+                SYSTEM_REMEDIES.get(error.errno or 0, f"{self.path} must be a directory writable for root"),
             ) from error

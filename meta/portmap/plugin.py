@@ -13,11 +13,12 @@ from cni.owner import Owner
 from kernel.errors import KernelError
 from kernel.network import Network
 from meta import earlier
-from meta.portmap import check, config, memory, plan, ports, trial
+from meta.portmap import check, config, plan, ports, trial
+from meta.portmap.memory import Memories
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from cni.request import Request
     from cni.types import IPAddress, Result
@@ -37,7 +38,7 @@ def add(request: Request) -> Result:
                 request.log(
                     f"portmap: the host lacks an address that ports are published on; they answer after: {command}"
                 )
-            ports.publish(wanted, settings.backend, settings.data_dir, before, host)
+            ports.publish(wanted, settings.backend, Memories(settings.data_dir, request.log), before, host)
         _forget_flows(request, wanted)
     elif wanted.mappings:
         request.log(f"portmap: {request.ifname} has no address in prevResult, so no port is published")
@@ -50,21 +51,22 @@ def check_attachment(request: Request) -> None:
     before = earlier.required(request, "Required prevResult missing")
     wanted = plan.publication(settings, Owner.of(request), before)
     if wanted.mappings and wanted.sides:
-        remembered = memory.recall(settings.data_dir, wanted.owner.mark)
+        remembered = Memories(settings.data_dir, request.log).recall(wanted.owner.mark)
         backend = settings.backend or (remembered.backend if remembered else ports.choose(""))
         with Network() as host:
             check.check(wanted, backend, host, ours=remembered is not None)
 
 
 def delete(request: Request) -> None:
-    """Remove the attachment's rules; nothing is touched where neither configuration nor memory knows of any."""
+    """Remove the attachment's rules; nothing is touched where neither configuration nor a memory that could be written knows of any."""
     left = config.parse_leftovers(request)
     owner = Owner.of(request)
-    remembered = memory.recall(left.data_dir, owner.mark)
-    if left.maybe_mapped or remembered:
+    memories = Memories(left.data_dir, request.log)
+    remembered = memories.recall(owner.mark)
+    if left.maybe_mapped or remembered or not memories.serve:
         with _flows_forgotten(request) as gone:
             ports.withdraw(owner, remembered.backend if remembered else "", _recorded_addresses(request), gone)
-    memory.forget(left.data_dir, owner)
+    memories.forget(owner)
 
 
 def collect(request: Request) -> None:
@@ -72,24 +74,12 @@ def collect(request: Request) -> None:
     owners = Owner.known_to(request)
     if owners is None:
         return
-    folder = config.parse_leftovers(request).data_dir
-
-    def withdraw() -> None:
+    memories = Memories(config.parse_leftovers(request).data_dir, request.log)
+    try:
         with _flows_forgotten(request) as gone:
             ports.withdraw_strangers(request.name, owners, gone)
-
-    steps: list[Callable[[], None]] = [
-        withdraw,
-        lambda: memory.forget_strangers(folder, request.name, owners),
-    ]
-    failures: list[Exception] = []
-    for step in steps:
-        try:
-            step()
-        except (OSError, ExceptionGroup) as failure:
-            failures.append(failure)
-    if failures:
-        raise ExceptionGroup(f"GC of network {request.name}", failures)
+    finally:
+        memories.forget_strangers(request.name, owners)
 
 
 def status(request: Request) -> None:

@@ -14,6 +14,7 @@ from kernel import backends, conntrack, iptables, nft, sysctl, turns
 from kernel.conntrack import Aim
 from meta import rewriting
 from meta.portmap import claims, memory
+from meta.portmap.memory import Memory
 from meta.portmap.plan import FAMILIES
 from meta.portmap.rules import iptables as legacy
 from meta.portmap.rules import nftables as modern
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from cni.types import IPAddress, Result
     from kernel.network import Network
     from meta.portmap.claims import Holder, Published
+    from meta.portmap.memory import Memories
     from meta.portmap.plan import Publication
 
 BACKENDS = ("iptables", "nftables")
@@ -54,29 +56,31 @@ def choose(configured: str, answered: Collection[int] = ()) -> str:
     return backends.choose(configured, (4,), answered)
 
 
-def publish(plan: Publication, backend: str, folder: str, earlier: Result, host: Network) -> None:
+def publish(plan: Publication, backend: str, memories: Memories, earlier: Result, host: Network) -> None:
     """Have the plan's rules stand, and nobody else's for the same ports. On any failure nothing of them stays.
 
-    `backend` is the configured one, empty for what works here. Raises CniError 103 for a port that is taken, 11 for a missing external chain, KernelError, OSError.
+    `backend` is the configured one, empty for what works here. Raises CniError 103 for a port that is taken, 11 for a missing external chain, KernelError.
     """
     device = localnet_device(plan, host)
     with ExitStack() as undo:
         with turns.turn():
-            rewriting.repeat(lambda: _publish(plan, backend, folder, earlier, host, undo))
+            rewriting.repeat(lambda: _publish(plan, backend, memories, earlier, host, undo))
         if device:
             sysctl.ensure(localnet_key(device), "1")
         undo.pop_all()
 
 
-def _publish(plan: Publication, configured: str, folder: str, earlier: Result, host: Network, undo: ExitStack) -> None:
+def _publish(
+    plan: Publication, configured: str, memories: Memories, earlier: Result, host: Network, undo: ExitStack
+) -> None:
     found = read(plan.families)
-    gone = claims.evicted(plan, found.published(), lambda mark: _is_dead(mark, folder, host))
+    gone = claims.evicted(plan, found.published(), lambda mark: _is_dead(mark, memories, host))
     _require_chain(plan, found)
     backend = choose(configured, [family for family, rules in found.legacy.items() if rules])
     undo.callback(withdraw, plan.owner, backend, None, [])
-    undo.callback(memory.forget, folder, plan.owner)
+    undo.callback(memories.forget, plan.owner)
     named = any(_is_own(plan.owner, host, entry.name) for entry in earlier.interfaces if not entry.sandbox)
-    memory.remember(folder, plan.owner, memory.Memory(plan.owner.alias, memory.current_boot(), backend, named))
+    memories.remember(plan.owner, Memory(plan.owner.alias, memory.current_boot(), backend, named))
     (_write_modern if backend == "nftables" else _write_legacy)(plan, found, gone)
 
 
@@ -253,9 +257,9 @@ def _is_own(owner: Owner, host: Network, name: str) -> bool:
     return link is not None and link.alias == owner.alias
 
 
-def _is_dead(mark: str, folder: str, host: Network) -> bool:
+def _is_dead(mark: str, memories: Memories, host: Network) -> bool:
     """Tell whether something proves that the attachment is gone: it is of another boot, or its link was ours and is no more."""
-    remembered = memory.recall(folder, mark)
+    remembered = memories.recall(mark)
     if remembered is None:
         return False
     now = memory.current_boot()

@@ -7,7 +7,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,27 +14,11 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
-SHELL = "mount -t tmpfs -o size=64k,nr_inodes=16 tmpfs {0} && echo mounted && exec cat"
+from tests.netns.disks import Disk
 
 
-class Disk:
-    """A small tmpfs that only programs run in it see, and host-local working there."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.holder = subprocess.Popen(
-            ["unshare", "-m", "sh", "-c", SHELL.format(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        assert self.holder.stdout is not None
-        assert self.holder.stdout.readline() == b"mounted\n"
-
-    def close(self) -> None:
-        self.holder.communicate(timeout=30)
-
-    def run(self, *words: str, check: bool = True, **keys: Any) -> subprocess.CompletedProcess[str]:
-        inside = ["nsenter", "-m", "-t", str(self.holder.pid), "--wd=" + str(ROOT), *words]
-        return subprocess.run(inside, capture_output=True, text=True, timeout=60, check=check, **keys)
+class HostLocal(Disk):
+    """A small disk, and host-local working there."""
 
     def ask(self, verb: str, container: str = "c1", **keys: Any) -> dict[str, Any]:
         """Return host-local's document, an empty one when it printed none."""
@@ -49,23 +32,15 @@ class Disk:
         document: dict[str, Any] = json.loads(told.stdout or "{}")
         return document
 
-    def make_read_only(self) -> None:
-        self.run("mount", "-o", "remount,ro", str(self.folder))
-
-    def fill(self) -> None:
-        """Leave neither a block nor an inode."""
-        fill = 'dd if=/dev/zero of="$0/fill" bs=4k; i=0; while : 2>/dev/null > "$0/fill.$i"; do i=$((i+1)); done'
-        self.run("sh", "-c", fill, str(self.folder), check=False)
-
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    made = Disk(tmp_path)
+def disk(tmp_path: Path) -> Iterator[HostLocal]:
+    made = HostLocal(tmp_path)
     yield made
     made.close()
 
 
-def test_check_and_a_del_or_gc_of_nothing_succeed_on_a_read_only_book(disk: Disk) -> None:
+def test_check_and_a_del_or_gc_of_nothing_succeed_on_a_read_only_book(disk: HostLocal) -> None:
     assert "ips" in disk.ask("ADD")
     disk.make_read_only()
     valid: dict[str, Any] = {"cni.dev/valid-attachments": [{"containerID": "c1", "ifname": "eth0"}]}
@@ -75,7 +50,7 @@ def test_check_and_a_del_or_gc_of_nothing_succeed_on_a_read_only_book(disk: Disk
     assert disk.ask("CHECK", "never")["code"] == 102
 
 
-def test_a_read_only_book_needs_no_lock(disk: Disk) -> None:
+def test_a_read_only_book_needs_no_lock(disk: HostLocal) -> None:
     book = disk.folder / "networks" / "blue"
     disk.run("sh", "-c", f"mkdir -p {book} && printf 'c1\\r\\neth0' > {book}/10.9.0.7")
     disk.make_read_only()
@@ -84,7 +59,7 @@ def test_a_read_only_book_needs_no_lock(disk: Disk) -> None:
 
 
 @pytest.mark.parametrize("verb", ["ADD", "DEL", "GC"])
-def test_what_must_be_written_says_that_the_disk_is_read_only(disk: Disk, verb: str) -> None:
+def test_what_must_be_written_says_that_the_disk_is_read_only(disk: HostLocal, verb: str) -> None:
     assert "ips" in disk.ask("ADD", "held")
     disk.make_read_only()
     nobody: dict[str, Any] = {"cni.dev/valid-attachments": []}
@@ -94,14 +69,14 @@ def test_what_must_be_written_says_that_the_disk_is_read_only(disk: Disk, verb: 
     assert "mount it read-write" in answer["remedy"]
 
 
-def test_an_add_into_no_book_at_all_says_that_the_disk_is_read_only(disk: Disk) -> None:
+def test_an_add_into_no_book_at_all_says_that_the_disk_is_read_only(disk: HostLocal) -> None:
     disk.make_read_only()
     answer = disk.ask("ADD")
     assert (answer["code"], "mount it read-write" in answer["remedy"]) == (5, True)
     assert disk.ask("DEL") == {}
 
 
-def test_an_add_on_a_full_disk_says_so_and_leaves_nothing(disk: Disk) -> None:
+def test_an_add_on_a_full_disk_says_so_and_leaves_nothing(disk: HostLocal) -> None:
     assert "ips" in disk.ask("ADD", "held")
     disk.fill()
     answer = disk.ask("ADD", "c2")
@@ -110,7 +85,7 @@ def test_an_add_on_a_full_disk_says_so_and_leaves_nothing(disk: Disk) -> None:
     assert disk.run("ls", f"{disk.folder}/networks/blue").stdout.split() == ["10.9.0.2", "last_reserved_ip.0", "lock"]
 
 
-def test_a_full_disk_refuses_no_del_and_no_check(disk: Disk) -> None:
+def test_a_full_disk_refuses_no_del_and_no_check(disk: HostLocal) -> None:
     for number in range(6):
         assert "ips" in disk.ask("ADD", f"c{number}")
     disk.fill()
@@ -118,7 +93,7 @@ def test_a_full_disk_refuses_no_del_and_no_check(disk: Disk) -> None:
     assert disk.ask("CHECK", "c1")["code"] == 102
 
 
-def test_without_room_for_cursor_and_index_an_add_succeeds(disk: Disk) -> None:
+def test_without_room_for_cursor_and_index_an_add_succeeds(disk: HostLocal) -> None:
     assert "ips" in disk.ask("ADD", "c0")
     folder = f"{disk.folder}/networks"
     disk.run(

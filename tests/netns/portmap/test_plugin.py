@@ -14,7 +14,7 @@ import pytest
 
 from cni.owner import Owner
 from kernel import iptables, nft
-from meta.portmap import memory
+from meta.portmap.memory import Memories
 from tests.netns.portmap.conftest import Runtime, tcp, udp
 
 Keys = dict[str, Any]
@@ -92,7 +92,7 @@ def test_del_of_a_half_done_add_leaves_nothing(each: Runtime) -> None:
 def test_del_without_a_memory_looks_in_both_backends(each: Runtime) -> None:
     container = each.container()
     each.add(container, tcp(8080))
-    memory.forget(each.config["dataDir"], Owner("net", "c1", "eth0"))
+    Memories(each.config["dataDir"], print).forget(Owner("net", "c1", "eth0"))
     assert each.call("DEL", None, tcp(8080), backend=None) == {}
     assert each.left() == []
 
