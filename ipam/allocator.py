@@ -163,5 +163,5 @@ def _unmet(pending: Sequence[IPAddress], sets: Sequence[RangeSet]) -> CniError:
     return CniError(
         Code.INVALID_CONFIG,
         f"failed to allocate all requested IPs: {' '.join(map(str, pending))}",
-        f"each range set gives one address: {'; '.join(map(str, sets))}",
+        f"choose an address in {' and one in '.join(map(str, sets))}, but not the gateway's",
     )

@@ -6,7 +6,7 @@ Must not print, and must not know the form claims have on disk.
 
 from __future__ import annotations
 
-from ipaddress import IPv4Interface, IPv6Interface
+from ipaddress import IPv4Interface, IPv6Interface, ip_network
 
 from cni import attachments
 from cni.errors import CniError, Code
@@ -16,9 +16,10 @@ from lease import file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from cni.request import Request
+    from cni.types import IPAddress
     from ipam.allocator import Allotment
     from ipam.claims import Claim
     from ipam.config import Settings
@@ -35,8 +36,13 @@ def add(request: Request) -> Result:
     dns = resolvconf.read(settings.resolv_conf) if settings.resolv_conf else Dns()
     settings, home = _resolved(settings)
     claim = book.claim(settings, request.container_id, request.ifname)
-    with disk.locked(home, request.log, create=True, reclaim=settings.reclaim) as directory:
-        allotted = allocator.allocate(settings.sets, wishes, directory, claim)
+    try:
+        with disk.locked(home, request.log, create=True, reclaim=settings.reclaim) as directory:
+            allotted = allocator.allocate(settings.sets, wishes, directory, claim)
+    except CniError as refused:
+        if whose := _elsewhere(settings, wishes):
+            raise CniError(refused.code, refused.msg, f"{whose}; {refused.remedy}", details=refused.details) from None
+        raise
     return Result(ips=tuple(_entry(each) for each in allotted), routes=settings.routes, dns=dns)
 
 
@@ -106,6 +112,23 @@ def _resolved(settings: Settings) -> tuple[Settings, str]:
     except file.Unavailable as reason:
         raise CniError(Code.TRY_AGAIN_LATER, f"lease file {reason.path}: {reason.reason}", reason.remedy) from reason
     return config.with_lease(settings, lease), book.home(settings, lease)
+
+
+def _elsewhere(settings: Settings, wishes: Sequence[IPAddress]) -> str:
+    """Return which other host's subnet the first wished address is in, that lies in the network but not in this host's; "" for none."""
+    if not settings.subnet_file:
+        return ""
+    try:
+        lease = file.read(settings.subnet_file)
+    except file.Unavailable:
+        return ""
+    for own in lease.subnets:
+        networks = lease.networks if own.version == 4 else lease.ipv6_networks
+        for wish in wishes:
+            if wish.version == own.version and wish not in own and any(wish in network for network in networks):
+                theirs = ip_network((int(wish), own.prefixlen), strict=False)
+                return f"{wish} is in {theirs}, another host's subnet (tulle status says whose)"
+    return ""
 
 
 def _entry(allotment: Allotment) -> Address:

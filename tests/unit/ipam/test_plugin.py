@@ -400,6 +400,21 @@ def test_reclaiming_lets_a_container_of_an_earlier_boot_come_back_without_a_del(
     assert host.claims() == []
 
 
+def test_an_address_of_another_hosts_subnet_is_told_as_that(host: Host) -> None:
+    host.renew(7)
+    host.cni_args = "IP=10.42.8.5"
+    with pytest.raises(CniError) as refused:
+        host.given({"type": "host-local"}, top={"subnetFile": str(host.lease)})
+    assert refused.value.msg == "failed to allocate all requested IPs: 10.42.8.5"
+    assert refused.value.remedy.startswith(
+        "10.42.8.5 is in 10.42.8.0/29, another host's subnet (tulle status says whose); choose an address in 10.42.7.1-10.42.7.6"
+    )
+    host.cni_args = "IP=192.0.2.5"
+    with pytest.raises(CniError) as refused:
+        host.given({"type": "host-local"}, top={"subnetFile": str(host.lease)})
+    assert refused.value.remedy.startswith("choose an address in 10.42.7.1-10.42.7.6")
+
+
 def test_reclaiming_grants_a_requested_address_of_an_earlier_boot(host: Host) -> None:
     host.given(RECLAIM, "old")
     _reboot(host)
