@@ -13,6 +13,7 @@ from cli import books, claims, docker
 from cli.claims import CNI, Claim
 from cli.machine import CNI_CONFIGS, DOCKER_DROP_IN, DOCKER_SETTINGS, DROP_INS, NETWORKS, Machine
 from cli.written import File
+from cni.request import IFNAME_BYTES
 from lease.file import DEFAULT_PATH, Lease, Unavailable
 
 NAME = "tulle"
@@ -21,9 +22,9 @@ BRIDGE = claims.BRIDGE
 """The one bridge of the subnet, whoever starts containers."""
 
 DROP_IN = f"{DROP_INS}/50-tulle.conf"
-FIRST = ("10-tulle.conflist", "00-tulle.conflist", "00-00-tulle.conflist")
-LAST = ("10-tulle.conflist", "99-tulle.conflist", "zz-tulle.conflist")
-"""Names to try, for a file that is to be the first in its folder, and for one that must not be."""
+FIRST = ("10-", "00-", "00-00-")
+LAST = ("10-", "99-", "zz-")
+"""Beginnings of names to try, for a file that is to be the first in its folder, and for one that must not be."""
 
 
 KEEP_SOURCE = (
@@ -60,6 +61,13 @@ class Wish:
     lease_path: str = DEFAULT_PATH
     keeps_source: bool = False
     """Whether tulled's settings have --keep-source."""
+    name: str = NAME
+    """What the network is called: where tulled keeps several, each by its lease file."""
+
+    @property
+    def bridge(self) -> str:
+        """The one bridge of the subnet."""
+        return f"{self.name}0" if len(self.name) < IFNAME_BYTES else f"{self.name[: IFNAME_BYTES - 1]}0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +114,7 @@ def _nerdctl(wish: Wish) -> Home:
 
 def _podman(wish: Wish) -> Home:
     if wish.machine.podman.backend == "netavark":
-        return _driver() if wish.machine.podman.driven else _netavark(wish)
+        return _driver(wish) if wish.machine.podman.driven else _netavark(wish)
     podman = wish.machine.podman
     found = _conflist(podman.networks or CNI_CONFIGS, wish)
     notes = found.notes
@@ -121,24 +129,28 @@ def _podman(wish: Wish) -> Home:
     return Home("podman", tuple(files), notes, (f"podman run --rm -it --network {found.network} IMAGE",))
 
 
-def _driver() -> Home:
+def _driver(wish: Wish) -> Home:
     """Podman's own command makes the network where tulle's driver is: there is no file to write."""
+    other = f" -o lease={wish.lease_path} --interface-name {wish.bridge}" if wish.lease_path != DEFAULT_PATH else ""
     return Home(
         "podman",
         (),
-        next=(f"podman network create -d tulle {NAME}    # once", f"podman run --rm -it --network {NAME} IMAGE"),
+        next=(
+            f"podman network create -d tulle{other} {wish.name}    # once",
+            f"podman run --rm -it --network {wish.name} IMAGE",
+        ),
     )
 
 
 def _netavark(wish: Wish) -> Home:
-    path = f"{wish.machine.podman.networks or NETWORKS}/{NAME}.json"
+    path = f"{wish.machine.podman.networks or NETWORKS}/{wish.name}.json"
     return Home(
         "netavark",
-        (File(path, network(wish.lease())),),
+        (File(path, network(wish.lease(), wish.name, wish.bridge)),),
         ("the lease is written down in this file: run tulle init again when tulled has taken another one",),
         (
             *(() if wish.keeps_source else KEEP_SOURCE),
-            f"podman run --rm -it --network {NAME} IMAGE",
+            f"podman run --rm -it --network {wish.name} IMAGE",
         ),
     )
 
@@ -195,14 +207,14 @@ AFTER = {path: f"; next: {command}" for path, command in _RESTART.items()}
 """What to run when a file has been taken away."""
 
 
-def network(lease: Lease) -> str:
+def network(lease: Lease, name: str, bridge: str) -> str:
     """Write Podman's network for netavark, which keeps the addresses itself (runtimes.md C.3 and C.4)."""
     pairs = zip(lease.subnets, lease.gateways, strict=True)
     document = {
-        "name": NAME,
-        "id": hashlib.sha256(NAME.encode()).hexdigest(),
+        "name": name,
+        "id": hashlib.sha256(name.encode()).hexdigest(),
         "driver": "bridge",
-        "network_interface": BRIDGE,
+        "network_interface": bridge,
         "subnets": [{"subnet": str(subnet), "gateway": str(gateway)} for subnet, gateway in pairs],
         "ipv6_enabled": any(subnet.version == 6 for subnet in lease.subnets),
         "internal": False,
@@ -217,9 +229,10 @@ def _conflist(folder: str, wish: Wish) -> _Conflist:
     """Give the conflist under the name that puts it where it belongs; nothing beside one that somebody dropped in by hand."""
     if there := _by_hand(folder, wish):
         note = f"{there.path} goes by this lease already, so nothing is written beside it"
-        return _Conflist((), (note,), there.network or NAME)
-    others = [name for name in wish.machine.configs.get(folder, ()) if f"{folder}/{name}" not in wish.ours]
-    mine = next((path for path in wish.ours if path.startswith(f"{folder}/") and path.endswith(".conflist")), "")
+        return _Conflist((), (note,), there.network or wish.name)
+    file = f"-{wish.name}.conflist"
+    mine = next((path for path in wish.ours if path.startswith(f"{folder}/") and path.endswith(file)), "")
+    others = [name for name in wish.machine.configs.get(folder, ()) if f"{folder}/{name}" != mine]
     name = mine.rpartition("/")[2] or _free(folder, others, wish)
     leads = not others or name.encode() < others[0].encode()
     if wish.first and not leads:
@@ -229,7 +242,7 @@ def _conflist(folder: str, wish: Wish) -> _Conflist:
         if leads
         else (f"containerd takes {folder}/{others[0]}, the first; tulle init --first would put tulle there",)
     )
-    return _Conflist((File(f"{folder}/{name}", wish.conflist),), notes)
+    return _Conflist((File(f"{folder}/{name}", wish.conflist),), notes, wish.name)
 
 
 def _by_hand(folder: str, wish: Wish) -> Claim | None:
@@ -239,7 +252,8 @@ def _by_hand(folder: str, wish: Wish) -> Claim | None:
 
 
 def _free(folder: str, others: list[str], wish: Wish) -> str:
-    for name in FIRST if wish.first else LAST:
+    for start in FIRST if wish.first else LAST:
+        name = f"{start}{wish.name}.conflist"
         leads = not others or name.encode() < others[0].encode()
         if name not in others and (leads == wish.first or not others):
             return name

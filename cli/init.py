@@ -5,8 +5,11 @@ Everything is decided and every file in the way found before the first is writte
 
 import argparse
 import json
+import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from cli import books, daemon, homes, machine
@@ -78,7 +81,7 @@ def undo(ours: Written, *, dry: bool) -> int:
 
 
 def _init(options: argparse.Namespace, root: Path, ours: Written) -> int:
-    lease = options.subnet_file or _lease_file(root)
+    lease, name = _network(options.subnet_file, daemon.lease_files({}, machine.under(root, daemon.FILE)))
     here = machine.look(root, machine.podman_version() if root == Path("/") else (), _subnet(lease))
     runtimes = options.runtimes or homes.found(here)
     if not runtimes:
@@ -89,8 +92,9 @@ def _init(options: argparse.Namespace, root: Path, ours: Written) -> int:
     if problem := books.conflict(choice.served, here):
         raise homes.Impossible(problem)
     keeps = daemon.variables(machine.under(root, daemon.FILE)).get("TULLED_KEEP_SOURCE") == "true"
-    text = CONFLIST.read_text().replace(json.dumps(lease_file.DEFAULT_PATH), json.dumps(lease))
-    wish = Wish(here, ours.paths(), text, lambda: lease_file.read(lease), options.first, lease, keeps)
+    read = partial(lease_file.read, lease)
+    wish = Wish(here, ours.paths(), "", read, options.first, lease, keeps, name)
+    wish = replace(wish, conflist=_conflist(lease, wish))
     wanted = [homes.home(runtime, wish) for runtime in dict.fromkeys(choice.served)]
     ours.refuse(file for each in wanted for file in each.files)
     _write(wanted, ours, dry=options.dry_run)
@@ -101,15 +105,23 @@ def _init(options: argparse.Namespace, root: Path, ours: Written) -> int:
     return 0
 
 
-def _lease_file(root: Path) -> str:
-    """Return the lease file of tulled's settings; raises Refused where there are several to choose from."""
-    found = daemon.lease_files({}, machine.under(root, daemon.FILE))
-    if len(found) > 1:
-        raise Refused(
-            f"tulled keeps several networks here: {', '.join(found)}",
-            remedy="choose one: tulle init --subnet-file FILE",
-        )
-    return found[0]
+def _network(asked: str | None, kept: Sequence[str]) -> tuple[str, str]:
+    """Return the lease file and the network's name, given those that tulled keeps; raises Refused where there are several to choose from."""
+    if len(kept) == 1:
+        return asked or kept[0], homes.NAME
+    if not asked:
+        what = f"tulled keeps several networks here: {', '.join(kept)}"
+        raise Refused(what, remedy="choose one after the other: tulle init --subnet-file FILE")
+    return asked, re.sub(r"[^A-Za-z0-9_.-]", "", Path(asked).stem).lstrip("_.-") or homes.NAME
+
+
+def _conflist(lease: str, wish: Wish) -> str:
+    """Return the text of the conflist for a lease file, with the names that its network and its bridge have."""
+    text = CONFLIST.read_text()
+    names = {lease_file.DEFAULT_PATH: lease, homes.BRIDGE: wish.bridge, homes.NAME: wish.name}
+    for usual, name in names.items():
+        text = text.replace(json.dumps(usual), json.dumps(name))
+    return text
 
 
 def _subnet(path: str) -> Subnet:

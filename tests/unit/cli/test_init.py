@@ -9,6 +9,7 @@
 """
 
 import argparse
+import json
 from pathlib import Path
 
 import pytest
@@ -110,9 +111,20 @@ def test_the_lease_file_is_the_one_of_tulleds_settings(root: Path, capsys: pytes
     place.write_text("TULLED_ETCD_PREFIX=/red=/run/red.env,/blue=/run/blue.env\n")
     assert run(root, lease="") == 1
     assert (
-        "tulled keeps several networks here: /run/red.env, /run/blue.env; choose one: tulle init --subnet-file FILE"
+        "tulled keeps several networks here: /run/red.env, /run/blue.env; choose one after the other: tulle init --subnet-file FILE"
         in capsys.readouterr().err
     )
+    run(root, undo=True)
+    assert [run(root, lease=f"/run/{name}.env") for name in ("red", "blue")] == [0, 0]
+    assert "nerdctl run --rm -it --network blue IMAGE" in capsys.readouterr().out
+    written = {path.name: json.loads(path.read_text()) for path in under(root, CONFLIST).parent.iterdir()}
+    assert {
+        name: (one["name"], one["plugins"][0]["bridge"], one["plugins"][0]["subnetFile"])
+        for name, one in written.items()
+    } == {
+        "10-red.conflist": ("red", "red0", "/run/red.env"),
+        "99-blue.conflist": ("blue", "blue0", "/run/blue.env"),
+    }
 
 
 LEASE = "FLANNEL_NETWORK=10.42.0.0/16\nFLANNEL_SUBNET=10.42.7.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n"
