@@ -57,6 +57,8 @@ CHECKS = (
           "what tulled would have to change now; leases that cannot be used", tunnel.entries),
     Check("mac",            "others address frames to the MAC in the store; a device with another one drops them",
           "the device's MAC against the store", tunnel.macs),
+    Check("guard",          "a tunnel believes the sender's address: without rules any container and any stranger is a host of the network",
+          "whether the table of the tunnel's guard stands", tunnel.guarded),
     Check("tunnel",         "packets to other hosts travel in UDP, which must pass both ways",
           "ping to every host, inside and outside the tunnel; who refuses its UDP port; each direction alone", tunnel.reachable),
     Check("mtu",            "a way narrower than the MTU loses large packets only: connections open and then hang",

@@ -15,8 +15,12 @@ from cli.checks import agreed
 from cli.probes import Ask
 from cli.survey import Survey
 from kernel.errors import KernelError
+from overlay.drops import Drops
 from overlay.errors import Refused
 from overlay.leases import Lease
+
+_SENDERS = 3
+"""How many of the last senders people are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,9 @@ def members(found: Survey, peers: tuple[Peer, ...]) -> dict[str, Any]:
         ],
         "book": {"path": found.book.path, "held": _held(found), "size": _size(found)} if found.book else None,
         "agent": {"warm": found.agent.warm, "cold": found.agent.cold} if found.agent else None,
+        "guard": {"dropped": dict(found.drops.packets), "lastSenders": list(found.drops.senders)}
+        if found.drops
+        else None,
         "problems": [text for text in (found.lease_problem, found.store_problem, found.plan_problem) if text],
     }
 
@@ -150,6 +157,7 @@ def table(found: Survey, peers: tuple[Peer, ...]) -> str:
         "interface": told["interface"] or "unknown",
         "address book": f"{told['book']['held']} of {told['book']['size']} addresses held" if told["book"] else "none",
         "agent": _agent(found),
+        **({"dropped at the tunnel": _dropped(found.drops)} if found.drops else {}),
         "peers": f"{len(peers)}, {sum(one.answers for one in peers)} of them answer",
     }
     headline = agreed.headline(found)
@@ -166,6 +174,14 @@ def _term(found: Survey) -> str:
 
 def _agent(found: Survey) -> str:
     return f"{found.agent.warm} served warm, {found.agent.cold} cold" if found.agent else "none runs"
+
+
+def _dropped(drops: Drops) -> str:
+    reasons = ", ".join(f"{number} {reason}" for reason, number in drops.packets.items() if number)
+    if not reasons:
+        return "nothing"
+    last = f"; last from {', '.join(drops.senders[:_SENDERS])}" if drops.senders else ""
+    return f"{sum(drops.packets.values())} packets ({reasons}){last}"
 
 
 def _held(found: Survey) -> int:

@@ -8,7 +8,7 @@ import asyncio
 import io
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,9 +23,10 @@ from kernel.entries import Link, LinkAddress, RouteEntry
 from kernel.errors import KernelError
 from kernel.network import Network
 from lease import file as lease_file
-from overlay import assembly, drift, interfaces, network, reconcile
+from overlay import assembly, drift, drops, guard, interfaces, network, reconcile
 from overlay.backends import Backend, Desired, Underlay, catalogue
 from overlay.drift import Entries
+from overlay.drops import Drops
 from overlay.errors import Refused, Unavailable
 from overlay.leases import Lease
 from overlay.logs import Log
@@ -95,6 +96,8 @@ class Survey:
     sysctls: Mapping[str, str | None] = field(default_factory=dict)
     book: Book | None = None
     agent: Status | None = None
+    drops: Drops | None = None
+    """What the tunnel's guard dropped; None where none stands."""
 
     @property
     def own(self) -> Lease | None:
@@ -125,7 +128,15 @@ def look(settings: Settings) -> Survey:
         found = replace(
             found, links=kernel.links(), addresses=kernel.addresses(), routes=kernel.routes(), sysctls=_sysctls()
         )
-        return replace(_with_plan(found, kernel), agent=_agent())
+        found = _with_plan(found, kernel)
+        return replace(found, agent=_agent(), drops=_drops(found))
+
+
+def _drops(found: Survey) -> Drops | None:
+    wanted = found.plan.desired.guard if found.plan else None
+    with suppress(KernelError):  # tulled may be replacing it
+        return drops.read(guard.name(wanted.name)) if wanted else None
+    return None
 
 
 def _with_lease(found: Survey) -> Survey:

@@ -34,6 +34,8 @@ VNI = "@th,96,24"
 SENDERS = 64
 """How many of the last senders are remembered, in each family, for FORGOTTEN."""
 FORGOTTEN = "1h"
+LAST = ("last4", "last6")
+"""The sets that remember them."""
 
 _LARGEST = 1 << 20
 _NAME = re.compile(PREFIX + r"(-[A-Za-z0-9]{1,32})?")
@@ -118,10 +120,8 @@ def shared(tunnel: Tunnel, networks: Sequence[IPNetwork], links: Sequence[str] =
 
     A packet of the tunnel that was not sent by another host ends in `inside`; what it lets pass came from elsewhere.
     """
-    for version in (4, 6):
-        yield (
-            f"set last{version} {{ type ipv{version}_addr; size {SENDERS}; flags dynamic,timeout; timeout {FORGOTTEN}; }}"
-        )
+    for name, version in zip(LAST, (4, 6), strict=True):
+        yield f"set {name} {{ type ipv{version}_addr; size {SENDERS}; flags dynamic,timeout; timeout {FORGOTTEN}; }}"
     yield from refusal("inside")
     yield from chain("inside", _inside(tunnel, networks, links))
     yield from chain("between", [*_others(tunnel), "jump inside"])
@@ -146,7 +146,7 @@ def refusal(reason: str) -> Iterator[str]:
     The sender is noted in rules of their own: a set that is full ends a rule, and the packet would pass.
     """
     yield f"counter {reason} {{ }}"
-    noted = [f"update @last{version} {{ {ip} saddr }}" for version, ip in ((4, "ip"), (6, "ip6"))]
+    noted = [f"update @{name} {{ {ip} saddr }}" for name, ip in zip(LAST, ("ip", "ip6"), strict=True)]
     yield from chain(f"refuse_{reason}", [*noted, f'counter name "{reason}" drop'])
 
 

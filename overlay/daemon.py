@@ -124,6 +124,7 @@ class Daemon:
         """Give what can be counted; in a thread what other programs count."""
         progress, own = self._upkeep.progress, self._own
         devices, peers = await asyncio.to_thread(self._upkeep.traffic)
+        dropped = await asyncio.to_thread(self._upkeep.dropped)
         return Figures(
             *(len(self._peers), progress.peers, progress.peers - progress.unprogrammed, progress.refused),
             *(progress.repairs, progress.drift, progress.passes, self._upkeep.messages),
@@ -132,6 +133,7 @@ class Daemon:
             renewal_age=None if own is None or self._renewed is None else self._outside.chance.now() - self._renewed,
             devices=devices,
             bytes_of_peers=peers,
+            dropped=dropped,
         )
 
     def published(self, lease: Lease) -> None:

@@ -24,3 +24,5 @@ class Figures:
     renewal_age: float | None = None
     devices: Bytes = field(default_factory=dict)
     bytes_of_peers: Bytes = field(default_factory=dict)
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """Packets that the tunnel's guard dropped, by reason."""

@@ -52,6 +52,15 @@ class _Source(Collector):
             yield self._filled(gauge, attribute)
         for attribute, (name, about) in COUNTERS.items():
             yield self._filled(CounterMetricFamily(name, about, labels=["network"]), attribute)
+        dropped = CounterMetricFamily(
+            "tulle_tunnel_guard_dropped_packets",
+            "Packets the tunnel's guard dropped, by reason.",
+            labels=["network", "reason"],
+        )
+        for network, figures in self._figures.items():
+            for reason, packets in figures.dropped.items():
+                dropped.add_metric([network, reason], packets)
+        yield dropped
         for attribute, (label, name, about) in TRAFFIC.items():
             for place, way in enumerate(("receive", "transmit")):
                 family = CounterMetricFamily(

@@ -5,14 +5,14 @@ Each pass compares and repairs; a failure of one part is kept until a later pass
 devices and firewall stand: whoever reads it may start containers at once. Must not wait; the daemon decides when to pass.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
 
 from kernel import traffic, wireguard
 from kernel.errors import KernelError
 from kernel.network import Network
-from overlay import gateway, guard, leasefile, reconcile
+from overlay import drops, gateway, guard, leasefile, reconcile
 from overlay.backends import Backend, Desired, Encryption, IPNetwork
 from overlay.carriers import Carriers
 from overlay.enforcing import Outcome
@@ -169,6 +169,14 @@ class Upkeep:
                 str(min(peer.allowed, key=_family)): counts.get(peer.public_key, (0, 0)) for peer in carrier.peers
             }
         return found, by_peer
+
+    def dropped(self) -> Mapping[str, int]:
+        """Count what the tunnel's guard dropped, by reason; nothing where there is none. It takes a while."""
+        wanted = self._stands.guard if self._stands else None
+        try:
+            return drops.counted(guard.name(wanted.name)) if wanted else {}
+        except KernelError:  # it is being replaced at this moment
+            return {}
 
     def rules(self, own: Lease) -> tuple[Rules, ...]:
         """Give the firewall rules the lease asks for, a family each."""

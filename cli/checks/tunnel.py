@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from cli import ways
 from cli.checks import Evidence, Finding, InapplicableError
 from cli.ways import Way
+from overlay import guard
 
 
 def entries(seen: Evidence) -> Iterator[Finding]:
@@ -25,6 +26,21 @@ def entries(seen: Evidence) -> Iterator[Finding]:
             )
     for reason in found.plan.desired.unusable:
         yield Finding(f"a lease cannot be used: {reason}", "correct that host's daemon or entry in the store")
+
+
+def guarded(seen: Evidence) -> Iterator[Finding]:
+    """Hold that the tunnel takes packets of the other hosts alone."""
+    found = seen.survey
+    if found.plan is None or found.plan.desired.guard is None:
+        raise InapplicableError("there is no tunnel that anybody could send to")
+    if not found.settings.tunnel_guard:
+        raise InapplicableError("it is switched off with --tunnel-guard=false")
+    if found.drops is None:
+        name = guard.name(found.plan.desired.guard.name)
+        yield Finding(
+            f"table inet {name} does not stand: containers and strangers may send to the tunnel as if they were a host",
+            "start tulled, and look at its log for why it cannot set it",
+        )
 
 
 def macs(seen: Evidence) -> Iterator[Finding]:

@@ -199,8 +199,6 @@ def test_without_a_lease_the_refusal_names_the_file(hosts: tuple[Host, Host]) ->
     host, _ = hosts
     lost = made(host, "lost", 9, netavark.create(host, "lost", options={"lease": "/run/none.env"}))
 
-    with pytest.raises(
-        RefusedError, match=r"message: lease file /run/none\.env: there is none: run tulle join"
-    ):
+    with pytest.raises(RefusedError, match=r"message: lease file /run/none\.env: there is none: run tulle join"):
         netavark.run(host, "setup", lost)
     assert traces(host, lost.identity) == ""

@@ -5,6 +5,7 @@
 - an absent table lists as empty, in every family and without a program started; deleting it is refused as gone
 - a comment stays a comment whatever is in it
 - checking changes nothing
+- text is carried out wholly or not at all; whether a table exists is told without a program; some objects of it are listed alone
 - a table gets a comment, which stays what it is, and what is not plain is refused
 """
 
@@ -147,3 +148,32 @@ def test_a_table_gets_its_comment_once(host: Space) -> None:
 def test_a_comment_that_is_not_plain_is_refused(host: Space) -> None:
     with pytest.raises(KernelError, match="not expressible"):
         nft.add_table("ip", "t", '" ; } ; flush ruleset', host.namespace)
+
+
+TEXT = """table inet t {
+  counter one { packets 3 bytes 30 }
+  set last { type ipv4_addr; flags dynamic,timeout; timeout 1h; elements = { 192.0.2.9, 192.0.2.8 } }
+  set other { type ipv4_addr; elements = { 192.0.2.1 } }
+}
+"""
+
+
+def test_text_is_carried_out_wholly_or_not_at_all(host: Space) -> None:
+    nft.load(TEXT, host.namespace)
+    with pytest.raises(KernelError):
+        nft.load("add table inet u\nadd rule inet u nowhere drop\n", host.namespace)
+    assert (nft.exists("inet", "t", host.namespace), nft.exists("inet", "u", host.namespace)) == (True, False)
+
+
+def test_whether_a_table_exists_is_told_without_a_program(host: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+    nft.load(TEXT, host.namespace)
+    started = counted_programs(monkeypatch)
+    assert [nft.exists("inet", name, host.namespace) for name in ("t", "u")] == [True, False]
+    assert started == []
+
+
+def test_some_objects_are_listed_alone(host: Space) -> None:
+    nft.load(TEXT, host.namespace)
+    assert nft.counters("inet", "t", host.namespace) == {"one": 3}
+    found = nft.elements("inet", "t", "last", host.namespace)
+    assert sorted(one["elem"]["val"] for one in found) == ["192.0.2.8", "192.0.2.9"]

@@ -15,6 +15,7 @@ from ipam.claims import Reservation
 from lease import file as lease_file
 from overlay import network, settings
 from overlay.attributes import Attributes
+from overlay.drops import Drops
 from overlay.leases import Lease
 from overlay.subnets import Subnet
 
@@ -65,6 +66,20 @@ def test_programs_see_the_same() -> None:
     assert (told["subnets"], told["book"]["held"], told["leaseSeconds"]) == (["10.42.7.0/24"], 1, 7200.0)
     assert told["peers"] == [{"subnet": "10.42.8.0/24", "publicIP": "192.0.2.2", "problem": "", "seconds": 0.0012}]
     json.dumps(told)
+
+
+DROPS = Drops({"inside": 2, "stranger": 5, "forged": 0}, ("192.0.2.77", "10.42.7.4", "192.0.2.78", "192.0.2.79"))
+
+
+def test_what_the_guard_dropped_is_told_with_the_last_senders() -> None:
+    seen = replace(FULL, drops=DROPS)
+    assert "7 packets (2 inside, 5 stranger); last from 192.0.2.77, 10.42.7.4, 192.0.2.78\n" in status.table(seen, ())
+    assert status.members(seen, ())["guard"] == {"dropped": DROPS.packets, "lastSenders": list(DROPS.senders)}
+
+
+def test_without_a_guard_nothing_is_said_to_be_dropped() -> None:
+    assert ("dropped" in status.table(FULL, ()), status.members(FULL, ())["guard"]) == (False, None)
+    assert "dropped at the tunnel nothing" in status.table(replace(FULL, drops=Drops({"inside": 0}, ())), ())
 
 
 def test_a_peer_that_is_left_out_is_shown_with_the_reason() -> None:

@@ -13,6 +13,7 @@ FULL = Figures(
     renewal_age=60.0,
     devices={"flannel.1": (10, 20)},
     bytes_of_peers={"10.42.2.0/24": (1, 2)},
+    dropped={"stranger": 5},
 )
 
 
@@ -38,6 +39,7 @@ def test_each_figure_is_a_sample() -> None:
         "tulle_firewall_contested": 0,
         "tulle_store_age_seconds": 1.5,
         "tulle_lease_renewal_age_seconds": 60,
+        "tulle_tunnel_guard_dropped_packets_total stranger": 5,
         "tulle_device_receive_bytes_total flannel.1": 10,
         "tulle_device_transmit_bytes_total flannel.1": 20,
         "tulle_peer_receive_bytes_total 10.42.2.0/24": 1,
@@ -47,4 +49,4 @@ def test_each_figure_is_a_sample() -> None:
 
 def test_what_never_happened_has_no_sample() -> None:
     assert not {"tulle_store_age_seconds", "tulle_lease_renewal_age_seconds"} & samples(Figures()).keys()
-    assert metrics.render({}).count(b"# TYPE") == 15
+    assert metrics.render({}).count(b"# TYPE") == 16

@@ -6,6 +6,7 @@ import pytest
 
 from cli.checks import Evidence, InapplicableError, tunnel
 from cli.ways import Answers
+from overlay.drops import Drops
 
 ALL = (tunnel.entries, tunnel.macs, tunnel.reachable, tunnel.widths, tunnel.checksums)
 
@@ -51,6 +52,18 @@ def test_a_lease_that_cannot_be_used_is_a_finding(well: Evidence) -> None:
     left = replace(plan, desired=replace(plan.desired, unusable=("10.42.9.0/24: no MAC",)))
     (found,) = tunnel.entries(replace(well, survey=replace(well.survey, plan=left)))
     assert found.saw == "a lease cannot be used: 10.42.9.0/24: no MAC"
+
+
+def test_a_guard_that_does_not_stand_is_a_finding(well: Evidence) -> None:
+    (found,) = tunnel.guarded(replace(well, survey=replace(well.survey, drops=None)))
+    assert "table inet tulle-guard-1 does not stand" in found.saw
+    assert list(tunnel.guarded(replace(well, survey=replace(well.survey, drops=Drops({}, ()))))) == []
+
+
+def test_a_guard_that_is_switched_off_is_not_missed(well: Evidence) -> None:
+    off = replace(well.survey, settings=replace(well.survey.settings, tunnel_guard=False))
+    with pytest.raises(InapplicableError, match="switched off"):
+        list(tunnel.guarded(replace(well, survey=off)))
 
 
 def test_a_wrong_mac_is_told_by_its_own_check_only(well: Evidence) -> None:
