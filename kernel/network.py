@@ -24,6 +24,9 @@ __all__ = ["BridgeInfo", "FdbEntry", "Link", "LinkAddress", "Neighbour", "Networ
 DUMP_ATTEMPTS = 5
 """How often an interrupted dump is repeated before its data is used as it is (contract 8.9)."""
 
+BROKEN_ATTEMPTS = 256
+"""How often a question is put that the kernel was out of memory for; each takes up to 32 KiB of a broken-off dump."""
+
 NO_LINK = frozenset({errno.ENODEV, errno.EINVAL})
 """Answers to a question for a link that mean there is none."""
 
@@ -272,15 +275,27 @@ class Network:
     def _exchange(
         self, what: str, question: Callable[[], bytearray], put: Callable[[bytearray], Reply]
     ) -> Reply | Refusal:
-        """Put a question to the kernel; one that cannot be put in bytes is refused as the kernel would."""
+        """Put a question to the kernel; one that cannot be put in bytes is refused as the kernel would.
+
+        A kernel that was out of memory for a moment is asked again. It answers EBUSY as long as the rest of the dump that broke off
+        waits for us, and each of these answers lets it go on with that.
+        """
         try:
             message = question()
         except ValueError as error:
             return Refusal(errno.EINVAL, str(error))
-        try:
-            return put(message)
-        except OSError as error:
-            raise KernelError(error.errno or errno.EIO, self._where(what)) from error
+        broken = False
+        for left in reversed(range(BROKEN_ATTEMPTS)):
+            try:
+                reply = put(message)
+            except OSError as error:
+                if error.errno != errno.ENOBUFS or not left:
+                    raise KernelError(error.errno or errno.EIO, self._where(what)) from error
+                broken = True
+            else:
+                if not broken or not left or not _is_busy(reply):
+                    return reply
+        raise AssertionError("the last attempt returns or raises")
 
     def _decode(self, decode: Callable[[bytes], Entry], answer: Answer, what: str) -> Entry:
         try:
@@ -297,6 +312,11 @@ class Network:
 
     def _where(self, what: str) -> str:
         return f'{what} in "{self.namespace.path}"' if self.namespace is not None else what
+
+
+def _is_busy(reply: object) -> bool:
+    refusal = reply.refusal if isinstance(reply, Dump) else reply
+    return isinstance(refusal, Refusal) and refusal.number == errno.EBUSY
 
 
 def _leaves_by(entry: RouteEntry, link: int) -> bool:

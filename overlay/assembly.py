@@ -5,12 +5,13 @@ What must be closed again is registered on the stack it is handed. Must not know
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
+from typing import TypeVar
 
 from kernel.errors import KernelError
 from kernel.events import Events
@@ -22,7 +23,7 @@ from overlay.backends import IPNetwork, Underlay, catalogue, udp, wireguard
 from overlay.claims import Register
 from overlay.daemon import Daemon, Listener, Outside
 from overlay.enforcing import Enforcer
-from overlay.errors import Refused, StoreError
+from overlay.errors import Refused, Unavailable, unusable
 from overlay.estate import Record
 from overlay.firewall import Rules
 from overlay.ground import Ground, Stand
@@ -44,6 +45,10 @@ from overlay.upkeep import Duties, Upkeep
 
 CONFIG_RETRY = 1.0
 """Seconds until a store without a network config is asked again (flannel-contract.md 2.8)."""
+LOOK, BURST = 5.0, 0.1
+"""Seconds until an interface that is not there yet is looked for though the kernel told of no change, and behind a change."""
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,31 +69,46 @@ def share(chosen: Settings, stack: ExitStack, chance: Chance, clock: Clock) -> S
 
 
 async def assemble(chosen: Settings, stack: ExitStack, shared: Shared, listener: Listener, log: Log) -> Daemon:
-    """Build the daemon; raises Refused, Unavailable or KernelError, and has then changed nothing in the kernel."""
+    """Build the daemon once config and interface are there; raises Refused, Unavailable or KernelError.
+
+    It has then changed nothing in the kernel.
+    """
     file = LeaseFile(chosen.subnet_file)
     file.acquire()
     stack.callback(file.release)
     kernel = stack.enter_context(Network())
     events = stack.enter_context(Events())
     store = open_store(chosen, kernel, shared.clock, stack, log)
-    config = network.parse(await _read_config(store, log), f"network config in {chosen.store}")
+    wait = partial(_patiently, listener, log)
+    text = await wait("the network config", store.read_config, partial(asyncio.sleep, CONFIG_RETRY))
+    config = network.parse(text, f"network config in {chosen.store}")
     catalogue.require_known(config)
     shared.register.enter(chosen.name, claims.claim(config))
     stack.callback(shared.register.leave, chosen.name)
-    wish, dual = _wish(chosen, store, kernel), config.ipv6 is not None
-    underlay = interfaces.choose(kernel, wish, dual=dual)
+    key = identity.private_key(chosen.wireguard_key_file) if config.backend_type == wireguard.TYPE else ""
+    settle = partial(_settle, chosen, store, kernel, config, key)
+    wish, build, first = await wait("the interface of the tunnels", settle, partial(_change, events))
+    underlay = first.underlay
     log.info("interface chosen", interface=underlay.interface, public_ip=underlay.public_ip, mtu=underlay.mtu)
     _retire_forwarder(config, str(file.path), log)
-    key = identity.private_key(chosen.wireguard_key_file) if config.backend_type == wireguard.TYPE else ""
-    kept = _kept(config, underlay, kernel) if store.exchanges else {}
-    kept |= {wireguard.DEVICE: identity.public_key(key, chosen.wireguard_key_file)} if key else {}
-    build = partial(_stand, config, kept, chosen.subnet_lease_renew_margin * 60.0)
-    ground = Ground(build(underlay), build, wish, kernel, shared.chance.now, dual=dual)
+    ground = Ground(first, build, wish, kernel, shared.chance.now, dual=config.ipv6 is not None)
     record = Record(chosen.subnet_file, shared.clock.boot)
     upkeep = Upkeep(kernel, ground.stand.backend, file, _duties(chosen, config, key), Leftovers(kernel, record), log)
     outside = Outside(store, ground, events, listener, shared.chance, log, shared.keeper, chosen.name)
     state = Tenancy(ground.stand.terms, previous=file.previous())
     return Daemon(outside, state, upkeep)
+
+
+async def _settle(
+    chosen: Settings, store: Store, kernel: Network, config: NetworkConfig, key: str
+) -> tuple[Wish, Callable[[Underlay], Stand], Stand]:
+    """Choose the interface and build on it; raises Refused, and Unavailable while the host does not have what was asked for."""
+    wish = _wish(chosen, store, kernel)
+    underlay = interfaces.choose(kernel, wish, dual=config.ipv6 is not None)
+    kept = _kept(config, underlay, kernel) if store.exchanges else {}
+    kept |= {wireguard.DEVICE: identity.public_key(key, chosen.wireguard_key_file)} if key else {}
+    build = partial(_stand, config, kept, chosen.subnet_lease_renew_margin * 60.0)
+    return wish, build, build(underlay)
 
 
 def _stand(config: NetworkConfig, kept: Mapping[str, str], margin: float, underlay: Underlay) -> Stand:
@@ -111,7 +131,7 @@ def founding_config(chosen: Settings) -> str:
             text = Path(chosen.net_config).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as problem:
             remedy = "name a readable file with flannel's network config"
-            raise Refused(f"cannot be read: {problem}", where=chosen.net_config, remedy=remedy) from problem
+            raise unusable(problem, f"cannot be read: {problem}", where=chosen.net_config, remedy=remedy) from problem
         catalogue.require_known(network.parse(text, chosen.net_config))
         return text
     if not chosen.network:
@@ -124,17 +144,35 @@ def founding_config(chosen: Settings) -> str:
     return text
 
 
-async def _read_config(store: Store, log: Log) -> str:
-    """Read the network config; a store that does not answer yet is asked again and again, and complained about once."""
+async def _patiently(
+    listener: Listener, log: Log, what: str, attempt: Callable[[], Awaitable[_T]], pause: Callable[[], Awaitable[None]]
+) -> _T:
+    """Attempt until it is not Unavailable any more; what is waited for is logged once, and said to who looks at the service."""
     while True:
         try:
-            text = await store.read_config()
-        except StoreError as problem:
-            log.change("config", "warning", "waiting for the network config", problem=problem)
-            await asyncio.sleep(CONFIG_RETRY)
+            found = await attempt()
+        except Unavailable as problem:
+            log.change(what, "warning", f"waiting for {what}", problem=problem)
+            listener.status(f"waiting for {what}: {problem}")
+            await pause()
         else:
-            log.settled("config", "the network config is there")
-            return text
+            log.settled(what, f"{what} is there")
+            return found
+
+
+async def _change(events: Events) -> None:
+    """Return when the kernel tells of a change, links and addresses among them, or after LOOK seconds; a burst is one change."""
+    loop, happened = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(events.fileno(), happened.set)
+    try:
+        async with asyncio.timeout(LOOK):
+            await happened.wait()
+            await asyncio.sleep(BURST)
+    except TimeoutError:
+        pass
+    finally:
+        loop.remove_reader(events.fileno())
+    events.read()
 
 
 def open_store(chosen: Settings, kernel: Network, clock: Clock, stack: ExitStack, log: Log) -> "Store":
@@ -187,13 +225,21 @@ def _found(store: SqliteStore, founding: str, chosen: Settings) -> None:
 
 
 def _wish(chosen: Settings, store: Store, kernel: Network) -> Wish:
-    """Give the wish of the settings; without one, a hosts file that lists an address of ours makes the choice."""
+    """Give the wish of the settings; without one, a hosts file that lists an address of ours makes the choice.
+
+    Raises Unavailable while this host has none of those addresses.
+    """
     wish = Wish(chosen.iface, chosen.iface_regex, chosen.iface_can_reach, chosen.public_ip, chosen.public_ipv6)
     if not isinstance(store, FileStore) or wish != Wish():
         return wish
     here = {held.address.ip for held in kernel.addresses()}
     listed = [address for address in store.known if address in here]
-    return replace(wish, public_ip=str(listed[0])) if listed else wish
+    if not listed:
+        remedy = (
+            'give this host one of them, or add it to "Hosts" on every host; behind NAT, give --iface and --public-ip'
+        )
+        raise Unavailable(store.stranger("an address of this host as its PublicIP", remedy))
+    return replace(wish, public_ip=str(listed[0]))
 
 
 def _kept(config: NetworkConfig, underlay: Underlay, kernel: Network) -> dict[str, str]:

@@ -40,7 +40,7 @@ class Ground:
         *,
         dual: bool,
     ) -> None:
-        """Take the stand of the start over; `build` may raise Refused for an underlay that cannot be used."""
+        """Take the stand of the start over; `build` may raise Refused or Unavailable for an underlay that cannot be used."""
         self.stand, self.problem = first, ""
         self._build, self._wish, self._view, self._now, self._dual = build, wish, view, now, dual
         self._lost: float | None = None
@@ -53,7 +53,7 @@ class Ground:
             return None
         try:
             fresh = self._build(found) if found != before else None
-        except Refused as problem:
+        except (Refused, Unavailable) as problem:
             self.problem = str(problem)
             return None
         self.problem, self._lost = "", None

@@ -4,7 +4,7 @@ Looks at what the kernel lists through a small protocol, so that tests hand in a
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -74,7 +74,14 @@ def kept(view: View, wish: Wish, now: Underlay) -> Underlay | None:
         return None
     held = {one.address.ip for one in view.addresses(link.index)}
     own = {now.local, None if wish.public_ipv6 else now.public_ipv6} - {None}
-    return later(now, replace(now, mtu=link.mtu)) if own <= held else None
+    makeshift = any(_is_makeshift(one, held) for one in own if one is not None)
+    return later(now, replace(now, mtu=link.mtu)) if own <= held and not makeshift else None
+
+
+def _is_makeshift(address: IPAddress, held: Collection[IPAddress]) -> bool:
+    """Tell whether a link-local address was taken while the interface had no other, and now has one: that came late."""
+    usable = (one for one in held if one.version == address.version and not one.is_loopback)
+    return address.is_link_local and any(not one.is_link_local for one in usable)
 
 
 def later(before: Underlay, after: Underlay) -> Underlay:
@@ -148,8 +155,9 @@ def _default_link(view: View, version: int) -> int | None:
 
 def _underlay(view: View, match: _Match, wish: Wish, *, dual: bool) -> Underlay | None:
     held = view.addresses(match.link.index)
-    ipv4 = match.ipv4 or _first(held, IPv4Address)
-    public = IPv4Address(wish.public_ip) if wish.public_ip else ipv4
+    asked = IPv4Address(wish.public_ip) if wish.public_ip else None
+    ipv4 = match.ipv4 or (asked if asked in [one.address.ip for one in held] else _first(held, IPv4Address))
+    public = asked or ipv4
     if not isinstance(public, IPv4Address) or ipv4 is None or not match.link.mtu:
         return None
     ipv6 = (

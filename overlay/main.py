@@ -28,6 +28,9 @@ from overlay.stores.sqlite import Clock
 from overlay.supervisor import Supervisor, leaves
 from overlay.tenant import Chance
 
+LISTEN_RETRY = 5.0
+"""Seconds until the health server tries again to listen."""
+
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
     """Run tulled and give its exit code; without arguments those of the process are taken."""
@@ -84,11 +87,25 @@ async def _work(chosen: Settings, notifier: Notifier, log: Log, stack: contextli
     clock = Clock(_boot_id(), _seconds_since_boot)
     shared = assembly.share(chosen, stack, Chance(clock.now, random.random), clock)
     supervisor = Supervisor(chosen, shared, notifier, log)
-    if chosen.healthz_port:
-        measure = partial(_metrics, supervisor)
-        server = await health.serve(chosen.healthz_ip, chosen.healthz_port, supervisor.health, measure)
-        stack.callback(server.close)
-    await supervisor.run()
+    async with asyncio.TaskGroup() as group:
+        if chosen.healthz_port:
+            group.create_task(_answer(chosen, supervisor, log, stack))
+        group.create_task(supervisor.run())
+
+
+async def _answer(chosen: Settings, supervisor: Supervisor, log: Log, stack: contextlib.ExitStack) -> None:
+    """Start the health server; the network goes before it: an address or port that cannot be had is tried for again and again."""
+    measure, place = partial(_metrics, supervisor), f"{chosen.healthz_ip} port {chosen.healthz_port}"
+    while True:
+        try:
+            server = await health.serve(chosen.healthz_ip, chosen.healthz_port, supervisor.health, measure)
+        except OSError as problem:
+            log.change("health", "warning", f"health cannot be asked for at {place} yet", problem=problem)
+            await asyncio.sleep(LISTEN_RETRY)
+        else:
+            log.settled("health", f"health can be asked for at {place}")
+            stack.callback(server.close)
+            return
 
 
 async def _metrics(supervisor: Supervisor) -> tuple[str, bytes]:

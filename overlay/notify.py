@@ -13,14 +13,17 @@ class Notifier:
     def __init__(self, environ: Mapping[str, str]) -> None:
         path = environ.get("NOTIFY_SOCKET", "")
         self._address = "\0" + path[1:] if path.startswith("@") else path
+        self._owed = ""
         self.heartbeat = _heartbeat(environ)
 
     def ready(self) -> None:
-        """Say that start-up is complete."""
-        self._send("READY=1")
+        """Say that start-up is complete; what the manager's full queue does not take is said again with the next word."""
+        self._owed = "READY=1"
+        self._pay()
 
     def status(self, text: str) -> None:
         """Give the one line that `systemctl status` shows."""
+        self._pay()
         self._send("STATUS=" + " ".join(text.split()))
 
     def stopping(self) -> None:
@@ -29,16 +32,23 @@ class Notifier:
 
     def alive(self) -> None:
         """Answer the watchdog."""
+        self._pay()
         self._send("WATCHDOG=1")
 
-    def _send(self, message: str) -> None:
+    def _pay(self) -> None:
+        if self._owed and self._send(self._owed):
+            self._owed = ""
+
+    def _send(self, message: str) -> bool:
+        """Tell whether the manager has it, or there is none."""
         if not self._address:
-            return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as channel:
-            try:
+            return True
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as channel:
                 channel.sendto(message.encode(errors="replace"), self._address)
-            except OSError:
-                return  # a manager that does not listen is no reason to stop serving
+        except OSError:  # a manager that does not listen is no reason to stop serving
+            return False
+        return True
 
 
 def _heartbeat(environ: Mapping[str, str]) -> float | None:

@@ -46,6 +46,8 @@ class Member:
     def status(self, text: str) -> None:
         """Take note of how the network does, in one line."""
         self.said = text
+        if self.daemon is None:
+            self.problem = text
         self._told()
 
     def health(self) -> Health:

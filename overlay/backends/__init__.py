@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6
 from typing import Literal, Protocol
 
 from overlay.attributes import Attributes
+from overlay.errors import Refused, Unavailable
 from overlay.leases import Lease
 from overlay.subnets import Subnet
 
@@ -45,6 +46,13 @@ class Underlay:
     def addresses(self) -> tuple[IPAddress | None, ...]:
         """What others know this host by, and what it sends from."""
         return (self.public_ip, self.public_ipv6, self.local)
+
+    def too_small(self, asked: int, lowest: int) -> Refused | Unavailable:
+        """Return what to raise where an MTU below `lowest` leaves too little: `asked` in the config if not 0, else the interface's."""
+        where = "Backend.MTU" if asked else f"the MTU of {self.interface}"
+        what = f"{where} is {asked or self.mtu}: too little is left inside the tunnel"
+        remedy = f"it must be {lowest} or more"
+        return Refused(what, remedy=remedy) if asked else Unavailable(f"{what}; {remedy}")
 
 
 @dataclass(frozen=True, slots=True)

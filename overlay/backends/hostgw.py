@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from overlay.attributes import Attributes
 from overlay.backends import Backend, Desired, Direct, IPAddress, IPNetwork, Reach, Underlay, nowhere, screening
-from overlay.errors import Refused
+from overlay.errors import Unavailable
 from overlay.leases import Lease
 from overlay.network import NetworkConfig
 from overlay.subnets import Subnet
@@ -24,7 +24,7 @@ def derived(_: NetworkConfig, subnet: Subnet, public: IPv4Address, public_v6: IP
 
 
 def build(config: NetworkConfig, underlay: Underlay, _: Mapping[str, str]) -> Backend:
-    """Make the backend of one host; raises Refused."""
+    """Make the backend of one host; raises Unavailable."""
     return HostGw(config, underlay)
 
 
@@ -34,12 +34,11 @@ class HostGw:
     def __init__(self, config: NetworkConfig, underlay: Underlay) -> None:
         """Refuse an address that is not the interface's own: nobody can use it as a gateway."""
         if underlay.local is not None and underlay.local != underlay.public_ip:
-            remedy = "leave --public-ip out, or take the backend vxlan or wireguard"
-            what = f"host-gw cannot work behind NAT: {underlay.interface} has {underlay.local}"
-            raise Refused(f"{what}, published is {underlay.public_ip}", remedy=remedy)
+            what = f"host-gw cannot work behind NAT: {underlay.interface} has {underlay.local}, published is {underlay.public_ip}"
+            raise Unavailable(f"{what}; leave --public-ip out, or take the backend vxlan or wireguard")
         if config.ipv6 and underlay.public_ipv6 is None:
             remedy = "give the interface an IPv6 address, or set --public-ipv6"
-            raise Refused(f"{underlay.interface} has no IPv6 address for a dual-stack network", remedy=remedy)
+            raise Unavailable(f"{underlay.interface} has no IPv6 address for a dual-stack network; {remedy}")
         self._config, self._underlay, self.mtu = config, underlay, underlay.mtu
 
     def attributes(self, subnet: Subnet) -> Attributes:

@@ -10,7 +10,6 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Address
 
 from overlay.attributes import Attributes
 from overlay.backends import Backend, Desired, Forwarding, Guard, Pipe, Reach, Underlay, nowhere, screening
-from overlay.errors import Refused
 from overlay.leases import Lease
 from overlay.network import NetworkConfig
 from overlay.subnets import Subnet
@@ -37,7 +36,7 @@ def derived(_: NetworkConfig, __: Subnet, public: IPv4Address, ___: IPv6Address 
 
 
 def build(config: NetworkConfig, underlay: Underlay, _: Mapping[str, str]) -> Backend:
-    """Make the backend of one host; raises Refused."""
+    """Make the backend of one host; raises Refused, Unavailable."""
     return Udp(config, underlay)
 
 
@@ -45,12 +44,11 @@ class Udp:
     """The backend of one host."""
 
     def __init__(self, config: NetworkConfig, underlay: Underlay) -> None:
-        """Check what the underlay allows; raises Refused."""
+        """Check what the underlay allows; raises Refused, or Unavailable where that may change."""
         self._config, self._underlay, self._port = config, underlay, options(config)
         self.mtu = underlay.mtu - OVERHEAD
         if self.mtu < LOWEST_MTU:
-            what = f"the MTU of {underlay.interface} is {underlay.mtu}: too little is left inside the tunnel"
-            raise Refused(what, remedy=f"it must be {LOWEST_MTU + OVERHEAD} or more")
+            raise underlay.too_small(0, LOWEST_MTU + OVERHEAD)
 
     def attributes(self, subnet: Subnet) -> Attributes:
         """Give the published value."""

@@ -27,7 +27,7 @@ from overlay.backends import (
     nowhere,
     screening,
 )
-from overlay.errors import Refused
+from overlay.errors import Refused, Unavailable
 from overlay.leases import Lease
 from overlay.network import NetworkConfig
 from overlay.subnets import Subnet
@@ -115,7 +115,7 @@ def derived(config: NetworkConfig, subnet: Subnet, public: IPv4Address, public_v
 
 
 def build(config: NetworkConfig, underlay: Underlay, kept: Mapping[str, str]) -> Backend:
-    """Make the backend of one host; raises Refused."""
+    """Make the backend of one host; raises Refused, Unavailable."""
     return Vxlan(config, underlay, kept)
 
 
@@ -123,14 +123,14 @@ class Vxlan:
     """The backend for one host; `kept` holds the MACs of compatible devices that exist already, by device name."""
 
     def __init__(self, config: NetworkConfig, underlay: Underlay, kept: Mapping[str, str]) -> None:
-        """Check what the underlay allows; raises Refused."""
+        """Check what the underlay allows; raises Refused, or Unavailable where that may change."""
         self._config, self._underlay, self._kept = config, underlay, dict(kept)
         self._options = options(config)
         self.mtu = _inner_mtu(config, self._options, underlay)
         self._devices: dict[int, Device] = {one.local.version: one for one in devices(config, underlay)}
         if config.ipv6 and 6 not in self._devices:
             remedy = "give the interface an IPv6 address, or set --public-ipv6"
-            raise Refused(f"{underlay.interface} has no IPv6 address for a dual-stack network", remedy=remedy)
+            raise Unavailable(f"{underlay.interface} has no IPv6 address for a dual-stack network; {remedy}")
 
     def attributes(self, subnet: Subnet) -> Attributes:
         """Give the published value: the kept device's MAC, else the derived one."""
@@ -221,9 +221,7 @@ class Vxlan:
 def _inner_mtu(config: NetworkConfig, chosen: Options, underlay: Underlay) -> int:
     mtu, lowest = (chosen.mtu or underlay.mtu) - OVERHEAD, LOWEST_MTU if config.ipv6 else 68
     if mtu < lowest:
-        where = "Backend.MTU" if chosen.mtu else f"the MTU of {underlay.interface}"
-        remedy = f"it must be {lowest + OVERHEAD} or more"
-        raise Refused(f"{where} is {mtu + OVERHEAD}: too little is left inside the tunnel", remedy=remedy)
+        raise underlay.too_small(chosen.mtu, lowest + OVERHEAD)
     return mtu
 
 

@@ -26,7 +26,7 @@ from overlay.backends import (
     nowhere,
     screening,
 )
-from overlay.errors import Refused
+from overlay.errors import Refused, Unavailable
 from overlay.leases import Lease
 from overlay.network import NetworkConfig
 from overlay.subnets import Subnet
@@ -93,7 +93,7 @@ def derived(config: NetworkConfig, _: Subnet, __: IPv4Address, ___: IPv6Address 
 
 
 def build(config: NetworkConfig, underlay: Underlay, kept: Mapping[str, str]) -> Backend:
-    """Make the backend of one host; raises Refused."""
+    """Make the backend of one host; raises Refused, Unavailable."""
     return Wireguard(config, underlay, kept.get(DEVICE, ""))
 
 
@@ -101,18 +101,16 @@ class Wireguard:
     """The backend of one host, whose peers know it by `public_key`."""
 
     def __init__(self, config: NetworkConfig, underlay: Underlay, public_key: str) -> None:
-        """Check what the underlay allows; raises Refused."""
+        """Check what the underlay allows; raises Refused, or Unavailable where that may change."""
         self._config, self._underlay, self._key, self._options = config, underlay, public_key, options(config)
         self.mtu = (self._options.mtu or underlay.mtu) - OVERHEAD
         lowest = 1280 if config.ipv6 else 68
         if self.mtu < lowest:
-            where = "Backend.MTU" if self._options.mtu else f"the MTU of {underlay.interface}"
-            what = f"{where} is {self.mtu + OVERHEAD}: too little is left inside the tunnel"
-            raise Refused(what, remedy=f"it must be {lowest + OVERHEAD} or more")
+            raise underlay.too_small(self._options.mtu, lowest + OVERHEAD)
         needs_v6 = self._options.mode == "ipv6" or (self._options.mode == "separate" and config.ipv6)
         if needs_v6 and underlay.public_ipv6 is None:
             remedy = "give the interface an IPv6 address, set --public-ipv6, or choose Backend.Mode ipv4"
-            raise Refused(f"{underlay.interface} has no IPv6 address for its tunnels", remedy=remedy)
+            raise Unavailable(f"{underlay.interface} has no IPv6 address for its tunnels; {remedy}")
 
     def attributes(self, subnet: Subnet) -> Attributes:
         """Give the published value: our key and where we listen."""

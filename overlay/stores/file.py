@@ -20,7 +20,7 @@ from pathlib import Path
 from overlay import documents, network
 from overlay.attributes import Attributes
 from overlay.documents import Section
-from overlay.errors import Refused
+from overlay.errors import Refused, StoreError, unusable
 from overlay.leases import Lease
 from overlay.network import NetworkConfig
 from overlay.stores import Snapshot, Update
@@ -125,7 +125,8 @@ class FileStore:
 
     @property
     def known(self) -> tuple[IPv4Address, ...]:
-        """Public addresses of all hosts in the file."""
+        """Public addresses of all hosts in the file, as it is now."""
+        self._refresh()
         return tuple(host.public_ip for host in self._hosts.hosts)
 
     def moved(self) -> None:
@@ -140,13 +141,17 @@ class FileStore:
         return self._snapshot()
 
     async def create(self, subnet: Subnet, attributes: Attributes) -> Lease | None:
-        """Raise Refused: a host takes what stands in the file, and this one does not stand in it."""
-        own, here = str(attributes.public_ip), ", ".join(self._addresses())
-        listed = ", ".join(str(address) for address in self.known) or "none"
+        """Raise StoreError: a host takes what stands in the file, and this one does not stand in it, or not with this address yet."""
+        own = str(attributes.public_ip)
         entry = f'{{"PublicIP": "{own}", "Subnet": "{subnet.ipv4}"}}'
         remedy = f'add {entry} to "Hosts" on every host, or choose another address with --iface or --public-ip'
-        what = f"no host has the PublicIP {own} (listed: {listed}; this host has: {here})"
-        raise Refused(what, where=self._path, remedy=remedy)
+        raise StoreError(self.stranger(f"the PublicIP {own}", remedy))
+
+    def stranger(self, wanted: str, remedy: str) -> str:
+        """Return the sentence that no host of the file has what is `wanted`, with what is listed and what this host has."""
+        listed = ", ".join(map(str, self.known)) or "none"
+        here = ", ".join(self._addresses()) or "none"
+        return f"{self._path}: no host has {wanted} (listed: {listed}; this host has: {here}); {remedy}"
 
     async def replace(self, lease: Lease, attributes: Attributes) -> Lease | None:
         """Confirm a lease that stands in the file as given; None when it does not, or would have to change."""
@@ -180,6 +185,9 @@ class FileStore:
         except Refused as problem:
             self._report(problem)
             return
+        except StoreError as problem:
+            self._report(Refused(str(problem)))
+            return
         if fresh.config != self._hosts.config:
             remedy = "restart tulled on every host to use it"
             self._report(Refused("Network has changed", where=self._path, remedy=remedy))
@@ -197,7 +205,7 @@ def _look(path: str) -> _Mark:
         status = Path(path).stat()
     except OSError as problem:
         remedy = 'write {"Network": {...}, "Hosts": [...]} there, the same on every host'
-        raise Refused(f"cannot be read: {problem.strerror}", where=path, remedy=remedy) from problem
+        raise unusable(problem, f"cannot be read: {problem.strerror}", where=path, remedy=remedy) from problem
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
@@ -206,7 +214,8 @@ def _read(path: str) -> Hosts:
         with Path(path).open("rb") as file:
             text = file.read(LARGEST + 1)
     except OSError as problem:
-        raise Refused(f"cannot be read: {problem.strerror}", where=path, remedy="see its permissions") from problem
+        what, remedy = f"cannot be read: {problem.strerror}", "see its permissions"
+        raise unusable(problem, what, where=path, remedy=remedy) from problem
     if len(text) > LARGEST:
         raise Refused(f"larger than {LARGEST} bytes", where=path, remedy="it is not a hosts file")
     return parse(text, path)

@@ -7,6 +7,7 @@ time is this boot's clock, which no change of the date moves.
 
 import asyncio
 import contextlib
+import errno
 import os
 import sqlite3
 import time
@@ -17,7 +18,7 @@ from pathlib import Path
 from overlay import attributes as values
 from overlay import leases
 from overlay.attributes import Attributes
-from overlay.errors import Refused, StoreError
+from overlay.errors import Refused, StoreError, unusable
 from overlay.leases import TTL, Lease
 from overlay.stores import Delta, Snapshot, Update
 from overlay.subnets import Subnet, parse_key
@@ -29,6 +30,14 @@ PATIENCE = 5.0
 """Seconds to wait for another daemon's transaction."""
 KEPT_TOMBSTONES = 1000
 """Revisions a watch may lag behind before it gets a snapshot instead."""
+
+_LATER = frozenset(
+    {
+        *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_INTERRUPT),
+        *(sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_PROTOCOL),
+    }
+)
+"""What SQLite says of a file that is good and cannot be used just now."""
 
 _Row = tuple[str, object, int, str, float | None]
 
@@ -79,7 +88,7 @@ class SqliteStore:
     exchanges = True
 
     def __init__(self, path: str, *, clock: Clock, report: Callable[[Refused], None], ttl: float = TTL) -> None:
-        """Open or create the file at `path`; raises Refused when that is impossible or it holds something else."""
+        """Open or create the file at `path`; raises Refused when that is impossible or it holds something else, StoreError for now."""
         self._path, self._clock, self._report, self._ttl = path, clock, report, ttl
         self._kept = KEPT_TOMBSTONES
         self.heard = time.monotonic()
@@ -89,7 +98,8 @@ class SqliteStore:
             self._base.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as problem:
             remedy = "name a writable path on a local disk; a damaged file may be removed, hosts then take new leases"
-            raise Refused(f"cannot be opened as the store: {problem}", where=path, remedy=remedy) from problem
+            what = f"cannot be opened as the store: {problem}"
+            raise unusable(_cause(problem, path), what, where=path, remedy=remedy) from problem
 
     def close(self) -> None:
         """Close the file."""
@@ -241,6 +251,20 @@ class SqliteStore:
                 base.rollback()
                 raise
             base.commit()
+
+
+def _cause(problem: Exception, path: str) -> Exception:
+    """Return the system's own error behind what SQLite says; of a file that it cannot open, the one we get when we try."""
+    code = getattr(problem, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code in _LATER:
+        return OSError(errno.EAGAIN, str(problem))
+    if code != sqlite3.SQLITE_CANTOPEN:
+        return problem
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK))
+    except OSError as reason:
+        return reason
+    return OSError(errno.EAGAIN, str(problem))
 
 
 def _text(value: object) -> str | bytes:

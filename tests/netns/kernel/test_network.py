@@ -10,8 +10,9 @@
 """
 
 import errno
+import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from ipaddress import IPv6Address, ip_address, ip_interface, ip_network
 
@@ -38,7 +39,7 @@ from kernel.requests import (
     SetLink,
 )
 from kernel.sysctl import Parameter
-from kernel.transport import Dump, Transport
+from kernel.transport import Answer, Dump, Transport
 from tests.netns.spaces import Space
 
 MAC = "02:00:00:00:00:07"
@@ -475,6 +476,41 @@ def test_a_dump_overtaken_by_changes_is_repeated(host: Space, overtaken: int, du
     host.network._opened = transport
     assert [link.name for link in host.network.links()] == ["lo"]
     assert transport.dumps == dumps
+
+
+class ShortOfMemory(Transport):
+    """The real transport, whose socket is told once that the kernel was out of memory, and then has all that was waiting."""
+
+    failures = 1
+
+    def _answers(self, first: int, last: int) -> Iterator[Answer]:
+        for answer in super()._answers(first, last):
+            yield answer
+            if self.failures:
+                self.failures -= 1
+                raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+
+
+def test_a_dump_that_broke_off_is_asked_for_again(host: Space, vxlan: int) -> None:
+    host.network.attempt([AddRoute(ip_network((0x0A640000 + (n << 8), 24)), link=vxlan) for n in range(3000)])
+    host.network.close()
+    host.network._opened = ShortOfMemory(host.namespace)
+    assert len(host.network.routes(link=vxlan, family=socket.AF_INET)) == 3000
+    assert len(host.network.routes(link=vxlan, family=socket.AF_INET)) == 3000
+
+
+def test_a_question_that_broke_off_is_asked_again(host: Space) -> None:
+    host.network.close()
+    host.network._opened = ShortOfMemory(host.namespace)
+    assert host.network.link("lo") is not None
+
+
+def test_a_kernel_that_stays_short_of_memory_is_an_error(host: Space) -> None:
+    host.network.close()
+    host.network._opened = short = ShortOfMemory(host.namespace)
+    short.failures = 10_000
+    with pytest.raises(KernelError, match=r"reading links .*: No buffer space available"):
+        host.network.links()
 
 
 def test_a_network_opened_elsewhere_leaves_the_process_where_it_is(make_space: Callable[[str], Space]) -> None:

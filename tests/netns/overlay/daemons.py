@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Any
@@ -58,9 +59,10 @@ class Tulled:
         return self._ready.recv(4096).decode()
 
     def status(self, words: str) -> None:
-        """Return when the daemon's status to the service manager contains these words."""
-        heard = ""
+        """Return when the daemon's status to the service manager contains these words; fail with its log when it says others."""
+        heard, end = "", time.monotonic() + 30
         while words not in heard:
+            assert time.monotonic() < end, f"{self.space.name} does not say {words!r}:\n{self.log.read_text()}"
             heard = self._ready.recv(4096).decode()
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:

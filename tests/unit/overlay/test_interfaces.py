@@ -1,6 +1,6 @@
 """Claims: flannel-contract.md 4.5, case by case: names, addresses, patterns in the order given, then a route, then the default
 route; which of an interface's addresses is told to others; what cannot be found is said with what this host has; what is in
-use is kept while its interface has the addresses.
+use is kept while its interface has the addresses, unless that is a link-local one and another came late.
 """
 
 from dataclasses import dataclass, field, replace
@@ -166,6 +166,27 @@ def test_what_is_in_use_is_kept_while_its_interface_has_the_addresses(
     tables: Tables, wish: Wish, found: Underlay | None
 ) -> None:
     assert interfaces.kept(tables, wish, IN_USE) == found
+
+
+@pytest.mark.parametrize(
+    ("makeshift", "late"),
+    [("169.254.7.7/16", "203.0.113.9/24"), ("fe80::7/64", "2001:db8:7::1/64")],
+)
+def test_a_link_local_address_is_given_up_when_another_comes_late(makeshift: str, late: str) -> None:
+    tables = Tables(held=[held(2, "203.0.113.1/24"), held(2, makeshift)])
+    if "." in makeshift:
+        tables.held.pop(0)
+    now = interfaces.choose(tables, Wish(names=["eth0"]), dual=":" in makeshift)
+    assert interfaces.kept(tables, Wish(names=["eth0"]), now) == now
+    tables.held.append(held(2, late))
+    assert interfaces.kept(tables, Wish(names=["eth0"]), now) is None
+    fresh = interfaces.choose(tables, Wish(names=["eth0"]), dual=":" in makeshift)
+    assert ip_interface(late).ip in fresh.addresses
+
+
+def test_a_published_address_of_the_interface_is_its_own() -> None:
+    chosen = interfaces.choose(Tables(), Wish(names=["eth1"], public_ip="198.51.100.2"), dual=False)
+    assert (str(chosen.public_ip), str(chosen.local)) == ("198.51.100.2", "198.51.100.2")
 
 
 def test_an_interface_without_mtu_is_unusable() -> None:

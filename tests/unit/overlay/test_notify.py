@@ -1,7 +1,8 @@
 """Claims: the service manager's socket gets sd_notify's words, by path or abstract name; without one nothing happens; a status is
-one line; the heartbeat is half of what the watchdog allows.
+one line; a READY that the manager's full queue does not take is said again, once; the heartbeat is half of what the watchdog allows.
 """
 
+import contextlib
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,23 @@ def test_the_manager_hears_every_word(manager: socket.socket) -> None:
     notifier.stopping()
     heard = [manager.recv(100) for _ in range(4)]
     assert heard == [b"READY=1", b"STATUS=two lines", b"WATCHDOG=1", b"STOPPING=1"]
+
+
+def test_a_ready_that_the_full_queue_does_not_take_is_said_again(manager: socket.socket) -> None:
+    notifier = Notifier({"NOTIFY_SOCKET": manager.getsockname()})
+    fillers = 0
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as other:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                other.sendto(b"x", manager.getsockname())
+                fillers += 1
+        notifier.ready()
+        notifier.status("still full")
+        for _ in range(fillers):
+            assert manager.recv(100) == b"x"
+    notifier.status("ready")
+    notifier.alive()
+    assert [manager.recv(100) for _ in range(3)] == [b"READY=1", b"STATUS=ready", b"WATCHDOG=1"]
 
 
 def test_an_abstract_name_is_understood(tmp_path: Path) -> None:

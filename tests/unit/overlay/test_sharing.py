@@ -13,7 +13,7 @@ import pytest
 from overlay import network, tenancy
 from overlay.attributes import Attributes, encode
 from overlay.backends import Desired, Underlay, catalogue
-from overlay.errors import Refused
+from overlay.errors import Refused, Unavailable
 from overlay.leases import TTL, Lease
 from overlay.network import NetworkConfig
 from overlay.peers import Peers
@@ -65,8 +65,8 @@ def test_rule_3_a_key_with_an_ipv6_half_has_all_that_a_peer_reads(kind: str) -> 
     assert kind == "host-gw" or json.loads(published.backend_v6_data)
 
 
-def test_rule_3_without_an_ipv6_address_the_start_is_refused() -> None:
-    with pytest.raises(Refused, match="no IPv6 address for a dual-stack network"):
+def test_rule_3_without_an_ipv6_address_nothing_is_published() -> None:
+    with pytest.raises(Unavailable, match="no IPv6 address for a dual-stack network"):
         catalogue.build(config(six=True), Underlay("eth0", 1500, ME), {})
 
 

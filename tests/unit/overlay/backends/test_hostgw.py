@@ -10,7 +10,7 @@ import pytest
 from overlay import attributes, network, subnets
 from overlay.attributes import Attributes
 from overlay.backends import Direct, IPAddress, Underlay, catalogue, hostgw
-from overlay.errors import Refused
+from overlay.errors import Unavailable
 from overlay.leases import Lease
 
 V6 = '"EnableIPv6": true, "IPv6Network": "fd00:42::/48",'
@@ -48,12 +48,12 @@ def test_the_value_has_a_type_and_no_data() -> None:
 
 
 def test_nat_is_refused() -> None:
-    with pytest.raises(Refused, match=r"behind NAT: eth0 has 192\.0\.2\.1, published is 203\.0\.113\.1"):
+    with pytest.raises(Unavailable, match=r"behind NAT: eth0 has 192\.0\.2\.1, published is 203\.0\.113\.1"):
         catalogue.build(config(), replace(ME, public_ip=IPv4Address("203.0.113.1")), {})
 
 
 def test_dual_stack_needs_an_ipv6_underlay() -> None:
-    with pytest.raises(Refused, match="eth0 has no IPv6 address"):
+    with pytest.raises(Unavailable, match="eth0 has no IPv6 address"):
         catalogue.build(config(V6), replace(ME, public_ipv6=None), {})
 
 

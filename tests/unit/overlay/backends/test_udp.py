@@ -10,7 +10,7 @@ import pytest
 from overlay import attributes, network, subnets
 from overlay.attributes import Attributes
 from overlay.backends import Forwarding, Pipe, Underlay, catalogue
-from overlay.errors import Refused
+from overlay.errors import Refused, Unavailable
 from overlay.leases import Lease
 
 HERE = IPv4Address("192.0.2.1")
@@ -54,13 +54,17 @@ def test_the_device_takes_the_whole_network_and_the_forwarder_the_peers() -> Non
 
 
 @pytest.mark.parametrize(
-    ("backend", "more", "mtu", "problem"),
+    ("backend", "more", "problem"),
     [
-        (', "Port": 0', "", 1500, "Backend.Port is 0"),
-        ("", '"EnableIPv6": true, "IPv6Network": "fd00:42::/48",', 1500, "udp carries IPv4 only"),
-        ("", "", 90, "the MTU of eth0 is 90: too little"),
+        (', "Port": 0', "", "Backend.Port is 0"),
+        ("", '"EnableIPv6": true, "IPv6Network": "fd00:42::/48",', "udp carries IPv4 only"),
     ],
 )
-def test_what_cannot_work_is_refused(backend: str, more: str, mtu: int, problem: str) -> None:
+def test_what_cannot_work_is_refused(backend: str, more: str, problem: str) -> None:
     with pytest.raises(Refused, match=problem):
-        catalogue.build(config(backend, more), replace(ME, mtu=mtu), {})
+        catalogue.build(config(backend, more), ME, {})
+
+
+def test_an_interface_whose_mtu_is_too_small_may_get_another() -> None:
+    with pytest.raises(Unavailable, match="the MTU of eth0 is 90: too little"):
+        catalogue.build(config(), replace(ME, mtu=90), {})

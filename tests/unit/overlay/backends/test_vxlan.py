@@ -10,7 +10,7 @@ import pytest
 from overlay import network, subnets
 from overlay.attributes import Attributes
 from overlay.backends import Device, Direct, IPAddress, Tunnel, Underlay, vxlan
-from overlay.errors import Refused
+from overlay.errors import Refused, Unavailable
 from overlay.leases import Lease
 from overlay.network import NetworkConfig
 from overlay.subnets import Subnet
@@ -202,8 +202,15 @@ def test_impossible_options_are_refused(backend: str, more: str, problem: str) -
         vxlan.Vxlan(config(backend, more), ME, {})
 
 
+def test_an_interface_whose_mtu_is_too_small_may_get_another() -> None:
+    with pytest.raises(
+        Unavailable, match="the MTU of eth0 is 100: too little is left inside the tunnel; it must be 118"
+    ):
+        vxlan.Vxlan(config(), Underlay("eth0", 100, ME.public_ip), {})
+
+
 def test_dual_stack_needs_an_ipv6_underlay() -> None:
-    with pytest.raises(Refused, match="eth0 has no IPv6 address"):
+    with pytest.raises(Unavailable, match="eth0 has no IPv6 address"):
         vxlan.Vxlan(config(more=V6), Underlay("eth0", 1500, ME.public_ip), {})
 
 

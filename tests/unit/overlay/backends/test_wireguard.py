@@ -11,7 +11,7 @@ import pytest
 from overlay import attributes, network, subnets
 from overlay.attributes import Attributes
 from overlay.backends import Encryption, EncryptionPeer, Pipe, Underlay, catalogue, wireguard
-from overlay.errors import Refused
+from overlay.errors import Refused, Unavailable
 from overlay.leases import Lease
 
 ME = Underlay("eth0", 1500, IPv4Address("192.0.2.1"), IPv6Address("2001:db8::1"))
@@ -161,5 +161,5 @@ def test_impossible_options_are_refused(backend: str, more: str, problem: str) -
 
 @pytest.mark.parametrize(("backend", "more"), [("", V6), (', "Mode": "ipv6"', "")])
 def test_an_ipv6_tunnel_needs_an_ipv6_underlay(backend: str, more: str) -> None:
-    with pytest.raises(Refused, match="eth0 has no IPv6 address"):
+    with pytest.raises(Unavailable, match="eth0 has no IPv6 address"):
         build(backend, more, replace(ME, public_ipv6=None))

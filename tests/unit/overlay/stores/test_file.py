@@ -1,10 +1,12 @@
 """Claims: a hosts file gives every host its lease, derived; each mistake is refused with path, value and remedy; a host that is
-not listed is told its own addresses; a claim is verified, never written; a changed file is taken over, a broken one is
+not listed is told its own addresses, and may be added while the daemon runs; a file that cannot be opened just now may be later; a claim is verified, never written; a changed file is taken over, a broken one is
 reported and the last good one kept.
 """
 
 import asyncio
+import errno
 import json
+import os
 from collections.abc import Coroutine
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any, TypeVar
 import pytest
 
 from overlay.attributes import Attributes
-from overlay.errors import Refused
+from overlay.errors import Refused, StoreError
 from overlay.leases import Lease
 from overlay.network import NetworkConfig
 from overlay.stores import Snapshot
@@ -100,11 +102,26 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_host_that_is_not_listed_is_told_its_own_addresses(path: Path) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(StoreError) as refused:
         run(opened(path).create(A, Attributes(IPv4Address("192.0.2.9"))))
     assert "no host has the PublicIP 192.0.2.9 (listed: 192.0.2.1, 192.0.2.2; this host has: 192.0.2.9 (eth0))" in str(
         refused.value
     )
+
+
+def test_a_host_that_is_added_to_the_file_is_known_at_once(path: Path) -> None:
+    store = opened(path)
+    write(path, ONE, TWO, {"PublicIP": "192.0.2.9", "Subnet": "10.42.9.0/24"})
+    assert IPv4Address("192.0.2.9") in store.known
+
+
+def test_a_file_that_cannot_be_opened_just_now_is_a_store_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(StoreError, match="cannot be read: Too many open files"):
+        opened(path)
 
 
 def test_a_claim_is_verified_never_written(path: Path) -> None:

@@ -1,10 +1,12 @@
 """Claims: keys and values in the file are flannel's bytes; creation is refused while anything overlaps, replacing and removing
 while the lease is not the one given; leases end after their time and after a reboot only when a whole life has passed; a
-watch tells what changed since its cursor and starts over when that is too old; hostile contents are reported, not raised;
-the config of the first daemon stays; nobody else can open the file, also one that an earlier daemon made readable.
+watch tells what changed since its cursor and starts over when that is too old; hostile contents are reported, not raised; a file that
+cannot be opened just now may be later; the config of the first daemon stays; nobody else can open the file, also one that an earlier
+daemon made readable.
 """
 
 import asyncio
+import errno
 import os
 import sqlite3
 from collections.abc import Callable, Coroutine, Iterator
@@ -18,7 +20,7 @@ import pytest
 from overlay.attributes import Attributes
 from overlay.errors import Refused, StoreError
 from overlay.leases import Lease
-from overlay.stores import Delta, Snapshot, Update
+from overlay.stores import Delta, Snapshot, Update, sqlite
 from overlay.stores.sqlite import Clock, SqliteStore
 from overlay.subnets import Subnet
 
@@ -218,6 +220,32 @@ def test_a_file_that_is_no_database_is_refused(place: Place) -> None:
     place.path.write_text("hello " * 1000)
     with pytest.raises(Refused, match="cannot be opened as the store"):
         place.open()
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(errno.EMFILE, StoreError), (errno.ENOSPC, StoreError), (errno.EACCES, Refused)]
+)
+def test_a_file_that_cannot_be_opened_just_now_may_be_later(
+    place: Place, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[Exception]
+) -> None:
+    def closed(*_: object, **__: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    place.path.mkdir(parents=True)  # SQLite cannot open a directory and does not say why
+    monkeypatch.setattr(os, "open", closed)
+    with pytest.raises(kind, match="cannot be opened as the store"):
+        place.open()
+
+
+def test_a_store_that_another_program_holds_at_the_start_may_answer_later(
+    place: Place, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "PATIENCE", 0.05)
+    base = sqlite3.connect(place.path)
+    base.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StoreError, match="locked"):
+        place.open()
+    base.close()
 
 
 def test_a_store_that_is_locked_too_long_may_answer_later(place: Place, store: SqliteStore) -> None:
