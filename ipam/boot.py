@@ -1,6 +1,7 @@
-"""Stamps a claim with the boot it was made in, where the reference never looks: in an extended attribute of its file.
+"""Stamps a claim with the boot and the machine it was made in, where the reference never looks: in an extended attribute of its file.
 
 A container does not outlive the kernel, so a claim stamped by another boot is dead; the boot's own id says so, never a clock.
+Another boot of another machine may be running at this moment, where two share a directory: the machine's id tells them apart.
 The stamp lives and dies with the file. Without one, or on a file system that keeps none (a /run is emptied by a reboot
 anyway), nothing is known and nothing is freed.
 """
@@ -13,8 +14,10 @@ from functools import cache
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 """random(4): a UUID that the kernel draws once when it starts."""
+MACHINE_ID = "/etc/machine-id"
+"""machine-id(5): 32 hexadecimal digits, one installation's for ever."""
 ATTRIBUTE = "user.tulle.boot"
-LENGTH = 36
+LENGTH, MACHINE_LENGTH = 36, 32
 
 
 def current() -> bytes:
@@ -26,28 +29,48 @@ def current() -> bytes:
     return told if len(told) == LENGTH else b""
 
 
-@cache
-def _told() -> bytes:
-    """Ask the kernel; no process outlives its answer."""
-    descriptor = os.open(BOOT_ID, os.O_RDONLY | os.O_CLOEXEC)
+def machine() -> bytes:
+    """Return the id of this machine, empty where it has none."""
     try:
-        return os.read(descriptor, LENGTH)
-    finally:
-        os.close(descriptor)
+        told = _machine_told()
+    except OSError:
+        return b""
+    return told if len(told) == MACHINE_LENGTH and told.isalnum() else b""
 
 
 def stamp(descriptor: int) -> None:
-    """Stamp an open file with this boot, if that is possible at all."""
+    """Stamp an open file with this boot and machine, if that is possible at all."""
     if now := current():
         with contextlib.suppress(OSError):
-            os.setxattr(descriptor, ATTRIBUTE, now)
+            os.setxattr(descriptor, ATTRIBUTE, b"%s %s" % (now, machine()))
 
 
-def is_earlier(descriptor: int) -> bool:
-    """Tell whether an open file is known to be of another boot than this."""
+def is_earlier(descriptor: int, *, anywhere: bool) -> bool:
+    """Tell whether an open file is known to be of another boot than this: of this machine's, or `anywhere`."""
     try:
-        stamped = os.getxattr(descriptor, ATTRIBUTE)
+        stamped, _, whose = os.getxattr(descriptor, ATTRIBUTE).partition(b" ")
     except OSError:
         return False
-    now = current()
-    return bool(now) and len(stamped) == LENGTH and stamped != now
+    now, here = current(), machine()
+    if not now or len(stamped) != LENGTH or stamped == now:
+        return False
+    return anywhere or (bool(here) and whose == here)
+
+
+@cache
+def _told() -> bytes:
+    """Ask the kernel; no process outlives its answer."""
+    return _beginning(BOOT_ID, LENGTH)
+
+
+@cache
+def _machine_told() -> bytes:
+    return _beginning(MACHINE_ID, MACHINE_LENGTH)
+
+
+def _beginning(path: str, length: int) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, length)
+    finally:
+        os.close(descriptor)

@@ -33,7 +33,7 @@ class Settings:
     """What one network asks of host-local.
 
     `sets` is empty only while a lease is still to fill them in; `subnet_file`, `data_dir` and `resolv_conf` are absolute
-    paths or empty. `excluded` is never handed out; `reclaim` frees what an earlier boot left.
+    paths or empty. `excluded` is never handed out; what an earlier boot of this machine left is free, with `reclaim` of any machine's, unless it is False.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Settings:
     subnet_file: str
     data_dir: str
     resolv_conf: str
-    reclaim: bool
+    reclaim: bool | None
 
 
 def parse(request: Request) -> Settings:
@@ -68,7 +68,7 @@ def parse(request: Request) -> Settings:
         subnet_file=subnet_file,
         data_dir=_path(ipam, "dataDir"),
         resolv_conf=_path(ipam, "resolvConf"),
-        reclaim=ipam.flag("reclaim"),
+        reclaim=ipam.optional_flag("reclaim"),
     )
 
 

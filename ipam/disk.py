@@ -58,12 +58,12 @@ QUIET = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 class Directory:
     """A directory of claims whose lock is held: ipam.store.Store on disk.
 
-    With `reclaim`, claims known to be of an earlier boot are vacant. What its files say is remembered in an index beside it.
+    Claims known to be of an earlier boot of this machine are vacant, with `reclaim` of any machine's, unless it is False. What its files say is remembered in an index beside it.
     """
 
     __slots__ = ("_descriptor", "_index", "_log", "_reclaim", "_sealed", "location")
 
-    def __init__(self, location: str, descriptor: int, log: Callable[[str], object], *, reclaim: bool) -> None:
+    def __init__(self, location: str, descriptor: int, log: Callable[[str], object], *, reclaim: bool | None) -> None:
         self.location = location
         self._descriptor = descriptor
         self._log = log
@@ -195,7 +195,9 @@ class Directory:
 
 
 @contextlib.contextmanager
-def locked(location: str, log: Callable[[str], object], *, create: bool, reclaim: bool = False) -> Iterator[Directory]:
+def locked(
+    location: str, log: Callable[[str], object], *, create: bool, reclaim: bool | None = False
+) -> Iterator[Directory]:
     """Open the directory `location` (absolute), made 0755 with its parents if `create`, and hold its lock meanwhile.
 
     With `reclaim`, claims of an earlier boot are vacant. Raises CniError 11 when another program holds the lock for too long, and 5 naming `location`, for anything the disk refuses meanwhile too.
@@ -261,7 +263,7 @@ def _forget(path: str, directory: int) -> None:
         os.unlink(path, dir_fd=directory)
 
 
-def _scan(directory: int, prefix: str, depth: int, *, reclaim: bool) -> Iterator[Reservation]:
+def _scan(directory: int, prefix: str, depth: int, *, reclaim: bool | None) -> Iterator[Reservation]:
     with os.scandir(directory) as entries:
         listed = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
     for name, is_folder in listed:
@@ -271,7 +273,7 @@ def _scan(directory: int, prefix: str, depth: int, *, reclaim: bool) -> Iterator
             yield _reservation(name, directory, prefix, reclaim=reclaim)
 
 
-def _scan_below(name: str, directory: int, prefix: str, depth: int, *, reclaim: bool) -> Iterator[Reservation]:
+def _scan_below(name: str, directory: int, prefix: str, depth: int, *, reclaim: bool | None) -> Iterator[Reservation]:
     """Scan a folder; one that cannot be opened or lies too deep holds nothing for us."""
     try:
         below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | QUIET, dir_fd=directory)
@@ -284,7 +286,7 @@ def _scan_below(name: str, directory: int, prefix: str, depth: int, *, reclaim: 
         os.close(below)
 
 
-def _reservation(name: str, directory: int, prefix: str, *, reclaim: bool) -> Reservation:
+def _reservation(name: str, directory: int, prefix: str, *, reclaim: bool | None) -> Reservation:
     address = _address(name)
     try:
         with _opened(name, directory) as (descriptor, size):
@@ -293,7 +295,7 @@ def _reservation(name: str, directory: int, prefix: str, *, reclaim: bool) -> Re
                 b"\0"
             ):  # what a power failure leaves where the name got to the disk and the content did not
                 content = b""
-            vacant = not content or (reclaim and boot.is_earlier(descriptor))
+            vacant = not content or (reclaim is not False and boot.is_earlier(descriptor, anywhere=bool(reclaim)))
     except OSError:
         return Reservation(prefix + name, address, None)
     return Reservation(prefix + name, address, content.decode(errors="replace").strip(), vacant)

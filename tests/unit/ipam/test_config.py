@@ -140,8 +140,9 @@ def test_exclude_reaches_the_sets_of_the_lease() -> None:
     assert excluded(leased(exclude=["10.42.1.128/25"])) == [["10.42.1.128/25"], []]
 
 
-def test_reclaim_is_off_unless_asked_for() -> None:
-    assert not parsed({"subnet": "10.1.0.0/24"}).reclaim
+def test_reclaim_reaches_this_machine_unless_something_else_is_asked_for() -> None:
+    assert parsed({"subnet": "10.1.0.0/24"}).reclaim is None
+    assert parsed({"subnet": "10.1.0.0/24", "reclaim": False}).reclaim is False
     assert parsed({"subnet": "10.1.0.0/24", "reclaim": True}).reclaim
 
 

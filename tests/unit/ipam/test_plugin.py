@@ -377,6 +377,26 @@ def test_row_3_a_pool_full_of_an_earlier_boots_claims(host: Host, *, reclaim: bo
             host.given(RANGE, "new")
 
 
+@pytest.mark.parametrize(
+    ("machine", "reclaim", "free"),
+    [("here", None, True), ("here", False, False), ("there", None, False), ("there", True, True)],
+)
+def test_an_earlier_boot_of_this_machine_frees_by_itself_another_machines_when_asked(
+    host: Host, monkeypatch: pytest.MonkeyPatch, machine: str, reclaim: bool | None, free: bool
+) -> None:
+    monkeypatch.setattr(boot, "machine", lambda: b"0" * 32)
+    ipam = {**RANGE, **({} if reclaim is None else {"reclaim": reclaim})}
+    _full(host)
+    for name in host.claims():
+        whose = b"0" * 32 if machine == "here" else b"1" * 32
+        os.setxattr(host.data / "blue" / name, boot.ATTRIBUTE, b"00000000-0000-4000-8000-000000000000 " + whose)
+    if free:
+        assert host.given(ipam, "new") == ["10.1.2.2/29"]
+    else:
+        with pytest.raises(CniError, match="no IP addresses available"):
+            host.given(ipam, "new")
+
+
 def test_reclaiming_frees_no_claim_of_this_boot_and_none_without_a_stamp(host: Host) -> None:
     _full(host)
     _reboot(host)
