@@ -303,6 +303,7 @@ def test_the_rules_are_there_again_after_a_flush(act: Act) -> None:
 
 def test_what_was_dropped_is_counted_with_its_sender(act: Act) -> None:
     stage = act("--healthz-port", "8471")
+    stage.container.run("ping", "-c1", "-W2", stage.one.gateway)  # who has to ask for its gateway first sends later
     packets.send(stage.container, "192.0.2.2", 8472, stage.forged(stage.two, "10.42.99.9"))
     packets.send(stage.stranger, "192.0.2.1", 8472, stage.forged(stage.one, "10.42.99.9"))
     packets.send(stage.two.space, "192.0.2.1", 8472, stage.forged(stage.one, "10.42.99.9"))
