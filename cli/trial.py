@@ -16,6 +16,8 @@ from overlay.network import NetworkConfig
 from overlay.settings import Settings
 from overlay.stores import file
 
+AWAY = "start etcd, open the way to it, or correct --etcd"
+
 
 @dataclass(frozen=True, slots=True)
 class Trial:
@@ -36,12 +38,20 @@ def run(settings: Settings, hosts: str, own: Sequence[str]) -> Trial:
         listed = file.parse(hosts, settings.store_path)
         config, addresses = listed.config, tuple(host.public_ip for host in listed.hosts)
     elif found.config is None:
-        raise Refused(found.store_problem, remedy=agreed.remedy(found.store_problem))
+        raise Refused(found.store_problem, remedy=_remedy(found.store_problem))
     else:
         config, addresses = found.config, tuple(lease.attributes.public_ip for lease in found.leases)
     refuse_taken(config, found, own)
     doubts = tuple(filter(None, map(ranges.doubtful, config.networks)))
     return Trial(tuple(sorted(claims.claim(config).ports)), addresses, doubts)
+
+
+def _remedy(problem: str) -> str:
+    """Return what to do about a store that is to be joined; nothing where the store's own words say it."""
+    if "put one: " in problem:
+        return ""
+    known = agreed.remedy(problem)
+    return AWAY if known == agreed.AWAY else known
 
 
 def refuse_taken(config: NetworkConfig, found: Survey, own: Sequence[str]) -> None:

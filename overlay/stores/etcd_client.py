@@ -10,6 +10,7 @@ asyncio.timeout takes it for somebody's wish that the task end (Python 3.11). So
 
 import asyncio
 import contextlib
+import os
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
@@ -260,6 +261,8 @@ class Client:
                 what = "no answer in time"
             case ConnectionRefusedError():
                 what = "connection refused"
+            case OSError() if "Connect call failed" in str(problem) and problem.errno:  # asyncio's word for any reason
+                what = os.strerror(problem.errno).lower()
             case _:
                 what = str(problem) or type(problem).__name__
         return f"{self._member(turns)}: {what}"

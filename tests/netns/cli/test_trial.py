@@ -81,7 +81,10 @@ def test_a_public_range_is_warned_of_and_a_loopback_one_refused(space: Space, tm
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (("--etcd-endpoints", "http://127.0.0.1:1"), "http://127.0.0.1:1: connection refused; start the store"),
+        (
+            ("--etcd-endpoints", "http://127.0.0.1:1"),
+            "http://127.0.0.1:1: connection refused; start etcd, open the way to it, or correct --etcd",
+        ),
         (
             ("--etcd-endpoints", "https://127.0.0.1:1", "--etcd-cafile", "/no/ca.pem"),
             "/no/ca.pem: no usable CA file: .*; correct TULLED_ETCD_CAFILE",
