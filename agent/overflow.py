@@ -6,6 +6,7 @@ workers share, so it outlives any of them, and ends with the last. Who may not a
 """
 
 import array
+import fcntl
 import os
 import select
 import socket
@@ -176,7 +177,11 @@ def pass_commit_point(arrival: Arrival, row: Row) -> bool:
 
 
 def take_token(token: int) -> bool:
-    """Take the one byte that is in the pipe; False when the launcher has taken it."""
+    """Take the one byte that is in the pipe; False when the launcher has taken it. DeclinedError for what is no pipe: it may never answer."""
+    try:
+        fcntl.fcntl(token, fcntl.F_GETPIPE_SZ)
+    except OSError as other:
+        raise DeclinedError(Reason.MALFORMED) from other
     try:
         os.set_blocking(token, False)
         return len(os.read(token, 1)) == 1

@@ -30,6 +30,10 @@ from overlay.notify import Notifier
 TICK = 1.0
 """Seconds between two looks at what tells no event; also how soon a worker that died young is replaced."""
 
+TAKING = 0.3
+"""Seconds after which a signal interrupts the taking of one request: a socket that lingers (socket(7)), left by a stranger, is waited for by
+whoever lets go of it last. Receiving gives up sooner."""
+
 JUDGING = 2.0
 """Seconds a worker may take to judge and receive a request: longer holds it only what was meant to."""
 
@@ -123,7 +127,8 @@ class Supervisor:
 
     def _hear_signals(self) -> None:
         signal.set_wakeup_fd(self._wakeup[1], warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        for number in (signal.SIGCHLD, signal.SIGALRM):
+            signal.signal(number, lambda *_: None)
         signal.signal(signal.SIGTERM, lambda *_: self._leave())
         signal.signal(signal.SIGINT, lambda *_: self._leave())
         signal.signal(signal.SIGHUP, lambda *_: self._leave(again=True))
@@ -166,11 +171,14 @@ class Supervisor:
         while self._is_crowded():
             try:
                 connection, _ = self._listener.socket.accept()
+                signal.setitimer(signal.ITIMER_REAL, TAKING)
                 take_ahead(connection, self._build.number, self._here, self._table.supervisor, self._overflow)
             except BlockingIOError:
                 return
             except OSError as broken:
                 self._log.say(f"a request was dropped: {broken}")
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _send_on_the_late(self) -> None:
         """Send the launchers on to the cold program that no worker got free for; nothing of theirs was begun."""
@@ -221,7 +229,7 @@ class Supervisor:
     def _become_worker(self, row: int, parent: int) -> None:
         """Turn this process, a copy of the supervisor, into a worker; it ends with the supervisor, what is in hand finished."""
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGCHLD):
+        for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM):
             signal.signal(number, signal.SIG_DFL)
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)

@@ -3,7 +3,7 @@
 - requests come out in the order they went in, their connection and descriptors with them, also after the writer has gone
 - the first one is seen to be late without being received
 - it has room for hundreds, and then none until one is got
-- the token can be taken once
+- the token can be taken once, and is a pipe
 """
 
 import os
@@ -17,7 +17,7 @@ import pytest
 from agent import overflow
 from agent.overflow import Arrival, Overflow
 from agent.peer import Caller
-from agent.protocol import COUNT
+from agent.protocol import COUNT, DeclinedError, Reason
 
 
 @pytest.fixture
@@ -101,3 +101,12 @@ def test_the_token_can_be_taken_once() -> None:
     os.close(filler)
     assert not overflow.take_token(token)
     os.close(token)
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/proc/self/status", "/"])
+def test_another_token_is_not_touched(path: str) -> None:
+    other = os.open(path, os.O_RDONLY)
+    with pytest.raises(DeclinedError) as declined:
+        overflow.take_token(other)
+    assert declined.value.reason is Reason.MALFORMED
+    os.close(other)
