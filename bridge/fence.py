@@ -9,7 +9,7 @@ still there, and DEL need not search the sets. That memory may be lost, and refu
 import errno
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -49,7 +49,7 @@ def require() -> None:
     wanted = [*spoofing.frame(), TABLE.remove("ports", bytes(NAME_BYTES))]
     with Tables() as tables:
         refused = tables.refusals(WHAT, wanted)
-    if any(refusal.number not in {errno.EEXIST, errno.ENOENT} for refusal in refused.values()):
+    if any(place != len(wanted) - 1 and refusal.number != errno.EEXIST for place, refusal in refused.items()):
         raise _unsupported(Code.NOT_AVAILABLE)
 
 
@@ -61,17 +61,52 @@ def stands(port: Port) -> bool:
 
 def dismiss(owner: Owner, *, search: bool) -> None:
     """Remove the elements of an attachment's port, which is gone; with `search` also those that nothing remembers."""
-    ports_of_container = _recall(owner)
-    port = ports_of_container.pop(owner.mark, None)
+    others = _recall(owner)
+    port = others.pop(owner.mark, None)
     if port is None and not search:
         return
-    with Tables() as tables:
-        if port is None or tables.refusals(WHAT, spoofing.removal(_losses(port, ports_of_container.values()))):
+    losses = _losses(port, others.values()) if port else []
+
+    def remove(tables: Tables) -> None:
+        if not losses or tables.refusals(WHAT, spoofing.removal(losses)):
+            _remove(tables, losses)
             _remove(
                 tables, _of_ports(tables, {key for key, comment in _listed(tables) if comment.startswith(owner.mark)})
             )
-            _remove(tables, _losses(port, ports_of_container.values()) if port else ())
+
+    _where_there_are_tables(remove)
     _forget(_folder(owner), owner.mark)
+
+
+def dismiss_orphans() -> None:
+    """Remove the elements of every port that is gone, whatever network it was of: nobody can send through it any more."""
+
+    def remove(tables: Tables) -> None:
+        with Network() as host:
+            listed, remembered = _listed(tables), list(_remembered())
+            present = {link.name for link in host.links()}  # read last: elements are there before their port is
+        present |= {one.port.name for one in remembered if one.age < UNDER_WAY}
+        dead = [one for one in remembered if one.port.name not in present]
+        for one in dead:
+            _remove(
+                tables,
+                _losses(one.port, [each.port for each in remembered if each.folder == one.folder and each not in dead]),
+            )
+        _remove(tables, _of_ports(tables, {key for key, _ in listed if _name(key) not in present}))
+        for one in dead:
+            _forget(one.folder, one.mark)
+
+    _where_there_are_tables(remove)
+
+
+def _where_there_are_tables(act: Callable[[Tables], None]) -> None:
+    """Do something with the tables; where the kernel has none there is nothing to remove."""
+    try:
+        with Tables() as tables:
+            act(tables)
+    except KernelError as refused:
+        if not refused.unsupported:
+            raise
 
 
 def _losses(port: Port, others: Iterable[Port]) -> list[tuple[str, bytes]]:
@@ -79,24 +114,6 @@ def _losses(port: Port, others: Iterable[Port]) -> list[tuple[str, bytes]]:
     before = {key: None for each in ports.together([port, *others]) for key in each.keys}
     after = {key for each in ports.together([*others]) for key in each.keys}
     return [key for key in before if key not in after]
-
-
-def dismiss_orphans() -> None:
-    """Remove the elements of every port that is gone, whatever network it was of: nobody can send through it any more."""
-    with Tables() as tables, Network() as host:
-        listed = _listed(tables)
-        remembered = list(_remembered())
-        present = {link.name for link in host.links()}
-        begun = {one.port.name for one in remembered if one.age < UNDER_WAY}
-        gone = {key for key, _ in listed if _name(key) not in present | begun}
-        dead = [one for one in remembered if one.port.name not in present | begun]
-        left = [one for one in remembered if one not in dead]
-        for one in dead:
-            others = [each.port for each in left if each.folder == one.folder]
-            _remove(tables, _losses(one.port, others))
-        _remove(tables, _of_ports(tables, gone))
-    for one in dead:
-        _forget(one.folder, one.mark)
 
 
 def _admit(tables: Tables, owner: Owner, port: Port) -> None:
@@ -120,6 +137,8 @@ def _admit(tables: Tables, owner: Owner, port: Port) -> None:
             )  # its rules were flushed; the next round tells whether it is whole
         elif first.number != errno.ENOENT:
             raise KernelError(first.number, WHAT, first.reason)
+        elif not whole:  # what a table is made of is there, unless the kernel has no such chains or expressions
+            raise KernelError(errno.EOPNOTSUPP, WHAT)
     raise CniError(Code.TRY_AGAIN_LATER, f"{WHAT}: another program changes them at the same time", "try again")
 
 

@@ -42,6 +42,9 @@ COMMENT = 0  # NFTNL_UDATA_SET_ELEM_COMMENT
 COMMENT_BYTES = 250
 """What fits a comment's one byte of length and the kernel's 256 bytes of user data."""
 
+NOTHING = frozenset({errno.ENOENT, errno.EINVAL, errno.EOPNOTSUPP, errno.EAFNOSUPPORT})
+"""Answers to a question that mean there is none; EINVAL and the last two where the kernel has no nf_tables at all."""
+
 DROP, ACCEPT, JUMP, GOTO = 0, 1, -3, -4
 EQUAL, DIFFERENT = 0, 1
 
@@ -188,7 +191,7 @@ class Tables:
     def holds(self, what: str, question: Message) -> bool:
         """Ask for one object and tell whether it is there."""
         answer = self._ask(what, question)
-        if isinstance(answer, Refusal) and answer.number not in {errno.ENOENT, errno.EOPNOTSUPP, errno.EAFNOSUPPORT}:
+        if isinstance(answer, Refusal) and answer.number not in NOTHING:
             raise KernelError(answer.number, what, answer.reason)
         return isinstance(answer, Answer)
 
@@ -198,7 +201,7 @@ class Tables:
             dump = self._transport.dump(question)
         except OSError as error:
             raise KernelError(error.errno or errno.EIO, what) from error
-        if dump.refusal is not None and dump.refusal.number not in {errno.ENOENT, errno.EOPNOTSUPP, errno.EAFNOSUPPORT}:
+        if dump.refusal is not None and dump.refusal.number not in NOTHING:
             raise KernelError(dump.refusal.number, what, dump.refusal.reason)
         return tuple(answer.data for answer in dump.answers)
 

@@ -19,7 +19,7 @@ import pytest
 
 from bridge import fence, plugin, ports
 from cni.request import compose
-from kernel import namespaces
+from kernel import namespaces, nf_tables
 from kernel.requests import DeleteLink
 from tests.netns.bridge import frames
 from tests.netns.bridge.conftest import FOUR, SIX, Runtime, add
@@ -313,6 +313,24 @@ def test_without_a_place_to_remember_everything_works(
     assert elements(runtime)["ports"] == 1
     assert runtime.call("DEL", container.path, spoofchk=True) == {}
     assert elements(runtime) == EMPTY
+
+
+def test_a_kernel_without_the_rules_is_told_and_del_finishes_all_the_same(
+    runtime: Runtime, container: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel is asked for a family of tables that it does not have, as one without CONFIG_NF_TABLES_BRIDGE would be."""
+    monkeypatch.setattr(nf_tables, "BRIDGE", 77)
+    answer = runtime.call("ADD", container.path, spoofchk=True)
+    assert (answer["code"], "CONFIG_NF_TABLES_BRIDGE" in answer["remedy"], '"spoofchk": false' in answer["remedy"]) == (
+        100,
+        True,
+        True,
+    )
+    assert (runtime.veths(), runtime.ipam_calls()) == ([], ["ADD c1", "DEL c1"])
+    assert runtime.call("STATUS", "", cniVersion="1.1.0", spoofchk=True)["code"] == 50
+    assert runtime.call("DEL", container.path, spoofchk=True) == {}
+    nobody: dict[str, Any] = {"cniVersion": "1.1.0", "cni.dev/valid-attachments": []}
+    assert runtime.call("GC", "", **nobody) == {}
 
 
 def test_status_can_tell_and_makes_nothing(runtime: Runtime) -> None:

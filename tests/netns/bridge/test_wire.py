@@ -3,6 +3,7 @@
 * One or two families are connected to their gateway; the host end names its attachment.
 * Link, port and route options reach the kernel; without IPAM the link is only raised.
 * An existing bridge is used as it is; anything else of that name is refused.
+* A namespace is opened once: a path that is swapped meanwhile leads nothing astray. A name the kernel would change is refused.
 * Whatever refuses, link, rule and address are taken back.
 """
 
@@ -119,3 +120,23 @@ def test_a_name_the_kernel_would_number_is_refused_and_nothing_stays(runtime: Ru
     assert (runtime.veths(), runtime.ipam_calls()) == ([], ["ADD c1", "DEL c1"])
     assert runtime.call("ADD", container.path, bridge="br%d")["code"] == 100
     assert runtime.call("DEL", container.path, ifname="eth%d") == {}
+
+
+SWAP = """#!/bin/sh
+cat > /dev/null
+ln -sfn {host} {path}
+if [ "$CNI_COMMAND" = ADD ]; then cat {directory}/answer; fi
+"""
+
+
+def test_a_netns_path_that_leads_elsewhere_meanwhile_changes_nothing(runtime: Runtime, container: Space) -> None:
+    """What was opened is what is wired: IPAM, called in between, makes the path lead to the host itself."""
+    path = runtime.directory / "netns"
+    path.symlink_to(container.path)
+    program = runtime.directory / "fake-ipam"
+    program.write_text(SWAP.format(host=runtime.host.path, path=path, directory=runtime.directory))
+    assert "code" not in runtime.call("ADD", str(path))
+    assert container.network.link("eth0") is not None
+    assert runtime.host.network.link("eth0") is None
+    assert runtime.call("DEL", str(path))["code"] == 8  # refused as the host's own, and cleaned up all the same
+    assert (runtime.veths(), container.network.link("eth0")) == ([], None)
