@@ -13,12 +13,17 @@ from meta.portmap.rules import nftables as modern
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kernel.network import Network
     from meta.portmap.plan import Publication
 
+TOLD = 20
+"""How many rules an error names: thousands of ports would make it megabytes."""
+
 
 def check(plan: Publication, backend: str, host: Network, *, ours: bool) -> None:
-    """Raise CniError 102 naming every rule of `plan` that does not stand in `backend`.
+    """Raise CniError 102 naming the rules of `plan` that do not stand in `backend`.
 
     Of an attachment that is not `ours`, for nothing is remembered of it, only what the reference makes has to stand.
     """
@@ -29,9 +34,13 @@ def check(plan: Publication, backend: str, host: Network, *, ours: bool) -> None
     if missing:
         raise CniError(
             Code.CHECK_FAILED,
-            f"port mappings of {plan.owner.alias} are incomplete, missing: {'; '.join(missing)}",
+            f"port mappings of {plan.owner.alias} are incomplete, missing: {'; '.join(missing[:TOLD])}{_rest(missing)}",
             "a firewall reload may have flushed them: `tulle repair` makes them again",
         )
+
+
+def _rest(missing: Sequence[str]) -> str:
+    return f"; and {len(missing) - TOLD} more" if len(missing) > TOLD else ""
 
 
 def _missing_legacy(plan: Publication, *, ours: bool) -> list[str]:

@@ -38,7 +38,9 @@ def add(request: Request) -> Result:
                 request.log(
                     f"portmap: the host lacks an address that ports are published on; they answer after: {command}"
                 )
-            ports.publish(wanted, settings.backend, Memories(settings.data_dir, request.log), before, host)
+            with _flows_forgotten(request) as gone:
+                memories = Memories(settings.data_dir, request.log)
+                gone.extend(ports.publish(wanted, settings.backend, memories, before, host))
         _forget_flows(request, wanted)
     elif wanted.mappings:
         request.log(f"portmap: {request.ifname} has no address in prevResult, so no port is published")

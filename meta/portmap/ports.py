@@ -56,23 +56,25 @@ def choose(configured: str, answered: Collection[int] = ()) -> str:
     return backends.choose(configured, (4,), answered)
 
 
-def publish(plan: Publication, backend: str, memories: Memories, earlier: Result, host: Network) -> None:
-    """Have the plan's rules stand, and nobody else's for the same ports. On any failure nothing of them stays.
+def publish(plan: Publication, backend: str, memories: Memories, earlier: Result, host: Network) -> list[Published]:
+    """Have the plan's rules stand, and nobody else's for the same ports; return what others' published that made room.
 
-    `backend` is the configured one, empty for what works here. Raises CniError 103 for a port that is taken, 11 for a missing external chain, KernelError.
+    On any failure nothing of the plan's stays. `backend` is the configured one, empty for what works here. Raises CniError 103 for a port that is taken, 11 for a missing external chain, KernelError.
     """
     device = localnet_device(plan, host)
+    evicted: list[Published] = []
     with ExitStack() as undo:
         with turns.turn():
-            rewriting.repeat(lambda: _publish(plan, backend, memories, earlier, host, undo))
+            rewriting.repeat(lambda: evicted.extend(_publish(plan, backend, memories, earlier, host, undo)))
         if device:
             sysctl.ensure(localnet_key(device), "1")
         undo.pop_all()
+    return evicted
 
 
 def _publish(
     plan: Publication, configured: str, memories: Memories, earlier: Result, host: Network, undo: ExitStack
-) -> None:
+) -> list[Published]:
     found = read(plan.families)
     gone = claims.evicted(plan, found.published(), lambda mark: _is_dead(mark, memories, host))
     _require_chain(plan, found)
@@ -82,6 +84,7 @@ def _publish(
     named = any(_is_own(plan.owner, host, entry.name) for entry in earlier.interfaces if not entry.sandbox)
     memories.remember(plan.owner, Memory(plan.owner.alias, memory.current_boot(), backend, named))
     (_write_modern if backend == "nftables" else _write_legacy)(plan, found, gone)
+    return [each for each in found.published() if each.holder in gone] if gone else []
 
 
 def _require_chain(plan: Publication, found: Found) -> None:

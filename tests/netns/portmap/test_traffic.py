@@ -143,6 +143,16 @@ def test_a_flow_ends_with_its_port_and_others_go_on(each: Runtime, outside: Spac
     assert beside.ask(address, 5354).startswith("c2 ")
 
 
+def test_the_flows_of_what_makes_room_end_too(each: Runtime, outside: Space) -> None:
+    first, second = each.container(5), each.container(6)
+    serve(each, first.space, 53, "c1", socket.SOCK_DGRAM)
+    talker = Talker(each, outside)
+    each.add(first, udp(5353, 53), tcp(8080))
+    assert talker.ask(SECOND, 5353) == f"c1 {OUTSIDE}"
+    each.add(second, tcp(8080), prevResult={**second.result, "ips": first.result["ips"]})  # it has that address now
+    assert flows(each.host) == set()
+
+
 def flows(host: Space) -> set[tuple[str, int]]:
     """Where the UDP flows that the host tracks were first sent."""
     lines = [line for line in host.run("cat", "/proc/net/nf_conntrack").splitlines() if " udp " in line]
