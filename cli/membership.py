@@ -135,7 +135,8 @@ def settings(text: str, wanted: Wanted, where: str, mine: Mapping[str, str]) -> 
         name, value = _assigned(line)
         if name in wanted.never or (name in wanted.must and value != wanted.must[name]):
             asked = " ".join(f"{each}={one}" for each, one in wanted.must.items())
-            what = f"has {name}={value}, which does not go with {asked}"
+            told = name if "PASSWORD" in name else f"{name}={value}"
+            what = f"has {told}, which does not go with {asked}"
             raise Refused(
                 what, where=where, remedy="take that line out if it is old, or let this replace it with --replace"
             )

@@ -17,7 +17,6 @@ from cli.survey import Survey
 from kernel.errors import KernelError
 from overlay.drops import Drops
 from overlay.errors import Refused
-from overlay.leases import Lease
 
 _SENDERS = 3
 """How many of the last senders people are shown."""
@@ -39,8 +38,8 @@ class Peer:
 
     @property
     def answers(self) -> bool:
-        """Tell whether it answers, in every family it is asked in."""
-        return self.seconds is not None and (self.seconds6 is not None or not self.dual)
+        """Tell whether it answers, in every family it is asked in; one that is left out is not reached, whoever answers."""
+        return not self.problem and self.seconds is not None and (self.seconds6 is not None or not self.dual)
 
     @property
     def health(self) -> str:
@@ -87,7 +86,10 @@ def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 def heard(found: Survey) -> tuple[Peer, ...]:
     """Ask every other host through the tunnel, in every family, all at once, and return what came of it."""
-    asked = {peer: {way.subnet.version: Ask(way.target) for way in ways.to(found, peer)} for peer in found.peers}
+    asked = {
+        peer: {way.subnet.version: Ask(way.target) for way in ways.to(found, peer) if not ways.left_out(found, peer)}
+        for peer in found.peers
+    }
     try:
         answers = probes.echo([each for ends in asked.values() for each in ends.values()])
     except OSError:
@@ -96,19 +98,13 @@ def heard(found: Survey) -> tuple[Peer, ...]:
         Peer(
             str(peer.subnet),
             str(peer.attributes.public_ip),
-            _left_out(found, peer),
-            answers.get(ends[4]),
+            ways.left_out(found, peer),
+            answers.get(ends[4]) if 4 in ends else None,
             dual=6 in ends,
             seconds6=answers.get(ends[6]) if 6 in ends else None,
         )
         for peer, ends in asked.items()
     )
-
-
-def _left_out(found: Survey, peer: Lease) -> str:
-    reasons = found.plan.desired.unusable if found.plan else (found.plan_problem,)
-    start = f"{peer.subnet}: "
-    return next((reason.removeprefix(start) for reason in reasons if reason.startswith(start) or not found.plan), "")
 
 
 def members(found: Survey, peers: tuple[Peer, ...]) -> dict[str, Any]:
@@ -210,7 +206,7 @@ def _map(found: Survey, peers: tuple[Peer, ...]) -> Iterator[str]:
 def commands(found: Survey) -> Iterator[str]:
     """Yield the commands of every lease, each after a comment with its subnet."""
     for peer in found.peers if found.plan else ():
-        reason = _left_out(found, peer)
+        reason = ways.left_out(found, peer)
         yield f"# {peer.subnet} of {peer.attributes.public_ip}" + (f" is left out: {reason}" if reason else "")
         if found.plan is not None:
             yield from entries.commands(found.plan.desired, peer)

@@ -66,6 +66,13 @@ def _ways(found: Survey, peer: Lease) -> Iterator[Way]:
             yield Way(peer, subnet, public, subnet.network_address if through else public)
 
 
+def left_out(found: Survey, peer: Lease) -> str:
+    """Return why a peer has no way from here, empty when it has one."""
+    reasons = found.plan.desired.unusable if found.plan else (found.plan_problem,)
+    start = f"{peer.subnet}: "
+    return next((reason.removeprefix(start) for reason in reasons if reason.startswith(start) or not found.plan), "")
+
+
 def port(found: Survey) -> int:
     """Return the UDP port of the tunnel, 0 where there is none."""
     wanted = found.plan.desired if found.plan else Desired()
@@ -76,7 +83,7 @@ def ask(found: Survey) -> Answers:
     """Ask all other hosts at once; who does not answer a small echo through the tunnel is asked about that alone."""
     if found.lease is None or found.plan is None:
         return Answers(problem=found.lease_problem or found.plan_problem)
-    ways = tuple(way for peer in found.peers for way in to(found, peer))
+    ways = tuple(way for peer in found.peers if not left_out(found, peer) for way in to(found, peer))
     try:
         heard = {each.address for each in probes.echo([Ask(end) for way in ways for end in (way.target, way.public)])}
         inside = frozenset(way for way in ways if way.target in heard)

@@ -25,7 +25,8 @@ def entries(seen: Evidence) -> Iterator[Finding]:
                 "start tulled: it does that within seconds; where it runs and this comes back, look for who undoes it: ip monitor",
             )
     for reason in found.plan.desired.unusable:
-        yield Finding(f"a lease cannot be used: {reason}", "correct that host's daemon or entry in the store")
+        routed = reason.endswith("as host-gw needs")
+        yield Finding(f"a lease cannot be used: {reason}", ROUTED if routed else UNUSABLE)
 
 
 def guarded(seen: Evidence) -> Iterator[Finding]:
@@ -81,6 +82,10 @@ def reachable(seen: Evidence) -> Iterator[Finding]:
             )
 
 
+ROUTED = (
+    'hosts with a router between them need the backend vxlan, whose "DirectRouting" goes without a tunnel where it can'
+)
+UNUSABLE = "correct that host's daemon or entry in the store"
 _OTHER = "run tulle doctor on that host, too"
 
 

@@ -11,6 +11,7 @@ is told whether the file already says so. Blind spot: it cannot see that the cop
 
 import asyncio
 import json
+import stat
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -206,6 +207,8 @@ def _look(path: str) -> _Mark:
     except OSError as problem:
         remedy = 'write {"Network": {...}, "Hosts": [...]} there, the same on every host'
         raise unusable(problem, f"cannot be read: {problem.strerror}", where=path, remedy=remedy) from problem
+    if not stat.S_ISREG(status.st_mode):  # a FIFO would hold up whoever opens it
+        raise Refused("it is no regular file", where=path, remedy="put the hosts file there")
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 

@@ -145,3 +145,10 @@ def test_what_decides_another_network_is_refused_unless_join_wrote_it(line: str)
     fresh = "TULLED_STORE=file:/h\nTULLED_BRIDGE=tulle0\n"
     assert membership.settings(f"{line}\n", WANTED, "f", {name: value}) == fresh
     assert membership.settings(f"{line}\n", WANTED, "f", membership.decisive(f"{line}\n", WANTED)) == fresh
+
+
+def test_a_password_is_not_shown() -> None:
+    wanted = Wanted({"TULLED_STORE": "file:/h"}, {}, ("TULLED_ETCD_PASSWORD",))
+    with pytest.raises(Refused, match=r"f: has TULLED_ETCD_PASSWORD, which does not go with") as refused:
+        membership.settings("TULLED_ETCD_PASSWORD=hunter2\n", wanted, "f", {})
+    assert "hunter2" not in str(refused.value)

@@ -128,3 +128,9 @@ def test_what_is_missing_is_named_and_ends_in_1(capsys: pytest.CaptureFixture[st
 def test_a_setting_that_tulled_would_refuse_is_refused_here(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "--settings-file", "/dev/null", "--", "--store", "paper"]) == 1
     assert "write etcd, sqlite:PATH or file:PATH" in capsys.readouterr().err
+
+
+def test_a_host_that_is_left_out_does_not_count_as_one_that_answers() -> None:
+    routed = replace(WELL, problem="its PublicIP is not on the wire")
+    assert (WELL.answers, routed.answers) == (True, False)
+    assert "peers                 2, 1 of them answer" in status.table(FULL, (WELL, routed))

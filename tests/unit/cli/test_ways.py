@@ -75,3 +75,10 @@ def test_a_silent_way_is_asked_in_halves_each_from_the_address_of_the_other_half
         ("198.51.100.2", "10.42.1.0", ""),
         ("2001:db8::2", "fd00:42:0:1::", ""),
     ]
+
+
+def test_a_peer_that_is_left_out_has_no_way_and_the_reason_is_known(found: Survey) -> None:
+    assert found.plan is not None
+    assert ways.left_out(found, PEER) == ""
+    desired = replace(found.plan.desired, unusable=(f"{PEER.subnet}: not on the wire",))
+    assert ways.left_out(replace(found, plan=replace(found.plan, desired=desired)), PEER) == "not on the wire"

@@ -91,3 +91,13 @@ def test_a_device_that_carries_less_than_the_lease_allows_is_a_finding(well: Evi
     narrow = replace(well.survey, links=(eth, replace(device, mtu=1400), bridge))
     (found,) = tunnel.widths(replace(well, survey=narrow))
     assert found.saw == "flannel.1 carries 1400 bytes, the lease file allows 1450"
+
+
+def test_a_host_behind_a_router_needs_another_backend_than_host_gw(well: Evidence) -> None:
+    plan = well.survey.plan
+    assert plan is not None
+    reason = "10.42.9.0/24: its PublicIP 192.0.2.9 is not on the wire of eth0, as host-gw needs"
+    left = replace(plan, desired=replace(plan.desired, unusable=(reason,)))
+    (found,) = tunnel.entries(replace(well, survey=replace(well.survey, plan=left)))
+    assert "need the backend vxlan" in found.remedy
+    assert '"DirectRouting"' in found.remedy

@@ -167,3 +167,10 @@ def test_a_changed_network_needs_a_restart(path: Path) -> None:
     store._refresh()
     assert "restart tulled" in str(reported[0])
     assert json.loads(run(store.read_config())) == NETWORK
+
+
+def test_what_is_no_regular_file_is_refused_at_once(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(Refused, match="it is no regular file; put the hosts file there"):
+        opened(path)
