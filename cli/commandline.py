@@ -38,6 +38,15 @@ SYNONYMS = {
 }
 """What other programs call our commands."""
 
+GROUPS = {
+    "begin": ("join", "init"),
+    "look": ("status", "doctor", "lease", "lint"),
+    "mend": ("repair", "gc"),
+    "end": ("leave",),
+    "inside": ("agent", "docker-opts"),
+}
+"""The commands by what a person wants; help lists them so."""
+
 WORDS = ("help", "version")
 """Commands that are options as well."""
 
@@ -47,6 +56,18 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **{**named, "allow_abbrev": False})
+
+    def format_help(self) -> str:
+        """Return the help; of several commands grouped by what a person wants."""
+        abouts = {one.dest: str(one.help) for action in self._below() for one in action._choices_actions}  # noqa: SLF001 - as below
+        if not abouts:
+            return super().format_help()
+        width = max(map(len, abouts))
+        lines = [self.format_usage(), str(self.description), ""]
+        for group, names in GROUPS.items():
+            lines += [f"{group}:", *(f"  {name:<{width}}  {abouts[name]}" for name in names), ""]
+        ending = "tulle help COMMAND says more of one of them, tulle --version which version this is."
+        return "\n".join([*lines, ending, "", str(self.epilog), ""])
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and how this command is used, and end with 2."""

@@ -8,6 +8,7 @@
 
 import pytest
 
+from cli.commandline import GROUPS
 from cli.main import EXAMPLES, command_line, main
 
 SECRET = "hunter2"
@@ -100,3 +101,13 @@ def test_every_command_says_what_it_does_with_an_example() -> None:
     commands = command_line().commands
     assert set(EXAMPLES) == set(commands)
     assert [name for name, one in commands.items() if not one.description or "Example" not in (one.epilog or "")] == []
+
+
+def test_help_lists_every_command_by_what_a_person_wants(capsys: pytest.CaptureFixture[str]) -> None:
+    listed = [name for names in GROUPS.values() for name in names]
+    assert sorted(listed) == sorted(command_line().commands)
+    with pytest.raises(SystemExit):
+        main(["help"])
+    said = capsys.readouterr().out
+    assert [line for line in said.splitlines() if line.removesuffix(":") in GROUPS] == [f"{group}:" for group in GROUPS]
+    assert all(f"\n  {name} " in said for name in listed)

@@ -26,7 +26,7 @@ def test_groups_stand_apart() -> None:
 
 
 def test_a_synopsis_tells_letters_from_what_stands_for_something() -> None:
-    assert commands.synopsis("tulle lint") == "`tulle lint` [`--json`] *FILE* [*FILE* ...]"
+    assert commands.synopsis("tulle lint") == "`tulle lint` [`--bin-dir` *DIR*] [`--json`] *FILE* [*FILE* ...]"
     assert "[`--socket` *PATH*]" in commands.synopsis("tulle agent")
     assert commands.synopsis("tulle agent").endswith("[`status`]")
 

@@ -30,7 +30,18 @@ from overlay import network
 PAGES = {page.reference: page for page in sources.pages()}
 COMMANDS = ["tulle", "tulled", *(f"tulle {name}" for name in commands.summaries())]
 FOREIGN = {
-    "podman": {"--rm", "--name", "--ip", "--ip6", "--mac-address", "--network-alias", "--dns", "--subnet", "--gateway"}
+    "podman": {
+        "--rm",
+        "--name",
+        "--ip",
+        "--ip6",
+        "--mac-address",
+        "--network-alias",
+        "--dns",
+        "--subnet",
+        "--gateway",
+        "--restart",
+    }
     | {
         "--ip-range",
         "--ipam-driver",
