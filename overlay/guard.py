@@ -24,7 +24,7 @@ BEFORE_TRACKING = -290
 
 Source = tuple[IPAddress, IPNetwork]
 Shape = tuple[Guard, frozenset[tuple[int, int]]]
-"""A tunnel without its peers, and the families and lengths of the networks behind them."""
+"""A tunnel without its peers, and how long addresses and networks behind them are."""
 Elements = dict[str, dict[str, Json | str]]
 """The elements of each set, as nft's JSON has them, by a text that tells them apart."""
 
@@ -79,7 +79,7 @@ def script(wish: Wish) -> str:
 
 def shape(wish: Wish) -> Shape:
     """Give all of a table but elements: wishes of one shape differ in these only."""
-    lengths = frozenset((network.version, network.prefixlen) for _, network in wish.tunnel.sources)
+    lengths = frozenset((network.max_prefixlen, network.prefixlen) for _, network in wish.tunnel.sources)
     return replace(wish.tunnel, sources=frozenset()), lengths
 
 
@@ -102,10 +102,15 @@ def step(before: Wish, after: Wish) -> list[Json] | None:
     """Give the commands from one wish, as it was carried out, to another; None when more than peers differs."""
     if not after.armed or replace(before, tunnel=after.tunnel) != after or shape(before) != shape(after):
         return None
-    old, new = before.tunnel, after.tunnel
-    left = _of(new, old.sources - new.sources, old.peers - new.peers)
-    come = _of(new, new.sources - old.sources, new.peers - old.peers)
-    return _exchange(after, left, come)
+    old, new = before.tunnel.sources, after.tunnel.sources
+    left, come = old - new, new - old
+    return _exchange(after, _of(after.tunnel, left, _senders(left, new)), _of(after.tunnel, come, _senders(come, old)))
+
+
+def _senders(sources: Iterable[Source], others: Iterable[Source]) -> set[IPAddress]:
+    """Give the addresses in `sources` that are not in `others`."""
+    found = {public for public, _ in sources}
+    return found - {public for public, _ in others if public in found}
 
 
 def elements(wish: Wish) -> Elements:
@@ -120,15 +125,22 @@ def elements(wish: Wish) -> Elements:
 
 
 def _of(guard: Guard, sources: Iterable[Source], peers: Iterable[IPAddress]) -> Elements:
-    """Give the elements for these; there is a set of pairs for each length of the peers' subnets: all have the same, as a rule."""
+    """Give the elements for these; there is a set of pairs for each length of the peers' subnets: all have the same, as a rule.
+
+    What a peer sends itself has its own address inside, too: a container of ours asked it there without being masqueraded, and it answers.
+    """
     found: Elements = {f"peers{version}": {} for version in _versions(guard)}
     for one in peers:
         found[f"peers{one.version}"][str(one)] = str(one)
+        _pair(found, one, one, one.max_prefixlen)
     for public, network in sources:
-        start = int(network.network_address) >> (network.max_prefixlen - network.prefixlen)
-        pairs = found.setdefault(f"inner{network.version}_{network.prefixlen}", {})
-        pairs[f"{public} {start}"] = {"concat": [str(public), hex(start)]}
+        _pair(found, public, network.network_address, network.prefixlen)
     return found
+
+
+def _pair(found: Elements, public: IPAddress, inner: IPAddress, length: int) -> None:
+    start = int(inner) >> (inner.max_prefixlen - length)
+    found.setdefault(f"inner{inner.version}_{length}", {})[f"{public} {start}"] = {"concat": [str(public), hex(start)]}
 
 
 def _lines(wish: Wish, held: Elements) -> Iterator[str]:

@@ -150,7 +150,7 @@ class Guard:
 
     `name` tells it from the other tunnels of a host. `form` says how the inner packet lies in the datagram: "vxlan" (which has a `vni`),
     "bare", or "sealed", where a key proves the sender. `devices` are where the inner packets come out, `own` this host's subnets in
-    `networks`. `sources` pairs the address another host sends from with a network that is behind it.
+    `networks`. `sources` pairs the address another host sends from with the subnet behind it.
     """
 
     name: str

@@ -5,7 +5,7 @@ Must not know what a backend does with a lease.
 """
 
 from collections.abc import Callable, Sequence
-from ipaddress import IPv4Address, ip_network
+from ipaddress import IPv4Address
 
 from overlay.backends import IPAddress, IPNetwork
 from overlay.leases import Lease
@@ -41,17 +41,18 @@ def divide(peers: Sequence[Lease], judge: Judge) -> tuple[list[Lease], tuple[str
 
 
 def sources(peers: Sequence[Lease], config: NetworkConfig) -> frozenset[tuple[IPAddress, IPNetwork]]:
-    """Give from which address which packets of each peer come: those of its subnet and those it sends itself.
-
-    A host answers from its own address when a container of another host asked it there without being masqueraded.
-    """
-    found = set[tuple[IPAddress, IPNetwork]]()
-    for peer in peers:
-        publics = (peer.attributes.public_ip, peer.attributes.public_ipv6)
-        for public, subnet, network in zip(publics, peer.subnet.networks, config.networks, strict=False):
-            if public is not None and within(subnet, network):
-                found |= {(public, subnet), (public, ip_network(public))}
-    return frozenset(found)
+    """Give from which address the packets of each peer's subnets come, a family each."""
+    return frozenset(
+        (public, subnet)
+        for peer in peers
+        for public, subnet, network in zip(
+            (peer.attributes.public_ip, peer.attributes.public_ipv6),
+            peer.subnet.networks,
+            config.networks,
+            strict=False,
+        )
+        if public is not None and within(subnet, network)
+    )
 
 
 def within(inner: IPNetwork, outer: IPNetwork) -> bool:

@@ -182,10 +182,7 @@ def pairs(*words: str) -> frozenset[Any]:
 
 
 OWN = (FOUR.subnet, SIX.subnet)
-SOURCES = pairs(
-    *("192.0.2.2 10.42.2.0/24", "192.0.2.2 192.0.2.2/32", "192.0.2.3 10.42.3.0/24", "192.0.2.3 192.0.2.3/32"),
-    *("2001:db8::2 fd00:42:0:2::/64", "2001:db8::2 2001:db8::2/128"),
-)
+SOURCES = pairs("192.0.2.2 10.42.2.0/24", "192.0.2.3 10.42.3.0/24", "2001:db8::2 fd00:42:0:2::/64")
 ALLOWED = tuple(map(ip_network, ("198.51.100.0/25", "198.51.100.128/25", "203.0.113.7/32", "fd99::/64")))
 TUNNEL = Guard(
     *("1", "vxlan", (8472,), "eth0", ("flannel.1", "flannel-v6.1"), OWN, (FOUR.network, SIX.network), SOURCES), vni=1

@@ -23,7 +23,8 @@ def behind(*pairs: str) -> frozenset[Any]:
     return frozenset((ip_address(public), ip_network(net)) for public, _, net in (one.partition(" ") for one in pairs))
 
 
-SOURCES = behind("192.0.2.2 10.42.2.0/24", "192.0.2.2 192.0.2.2/32", "2001:db8::2 fd00:42:0:2::/64")
+LONG = int(ip_address("2001:db8::2"))
+SOURCES = behind("192.0.2.2 10.42.2.0/24", "2001:db8::2 fd00:42:0:2::/64")
 TUNNEL = Guard("7", "vxlan", (8472,), "eth0", ("flannel.7", "flannel-v6.7"), OWN, NETWORKS, SOURCES, 7)
 WISH = Wish(TUNNEL, tuple(map(ip_network, ("198.51.100.0/25", "198.51.100.128/25", "203.0.113.7/32"))))
 OFF = Wish(TUNNEL, armed=False)
@@ -40,6 +41,7 @@ def test_peers_and_what_is_behind_them_stand_in_sets() -> None:
         "inner4_24": [{"concat": ["192.0.2.2", hex(0x0A2A02)]}],
         "inner4_32": [{"concat": ["192.0.2.2", hex(0xC0000202)]}],
         "inner6_64": [{"concat": ["2001:db8::2", hex(0xFD00_0042_0000_0002)]}],
+        "inner6_128": [{"concat": ["2001:db8::2", hex(LONG)]}],
         "allowed4": [{"prefix": {"addr": "198.51.100.0", "len": 24}}, "203.0.113.7"],
         "allowed6": [],
     }
@@ -76,6 +78,7 @@ LISTED: list[dict[str, Any]] = [
     {"set": {"name": "inner4_24", "elem": [{"concat": ["192.0.2.2", 0x0A2A02]}]}},
     {"set": {"name": "inner4_32", "elem": [{"concat": ["192.0.2.2", 0xC0000202]}]}},
     {"set": {"name": "inner6_64", "elem": [{"concat": ["2001:db8::2", 0xFD00_0042_0000_0002 - (1 << 64)]}]}},
+    {"set": {"name": "inner6_128", "elem": [{"concat": ["2001:db8::2", hex(LONG)]}]}},
     {"set": {"name": "allowed4", "elem": ["203.0.113.7", {"prefix": {"addr": "198.51.100.0", "len": 24}}]}},
     {"set": {"name": "last4", "elem": ["192.0.2.99"]}},
 ]
@@ -101,7 +104,7 @@ def element(verb: str, name: str, *elements: Any) -> dict[str, Any]:
     return {verb: {"element": {"family": "inet", "table": "tulle-guard-7", "name": name, "elem": list(elements)}}}
 
 
-OTHER = replaced("192.0.2.9 10.42.2.0/24", "192.0.2.9 192.0.2.9/32", "2001:db8::2 fd00:42:0:2::/64")
+OTHER = replaced("192.0.2.9 10.42.2.0/24", "2001:db8::2 fd00:42:0:2::/64")
 EXCHANGE = [
     element("delete", "inner4_24", {"concat": ["192.0.2.2", hex(0x0A2A02)]}),
     element("delete", "inner4_32", {"concat": ["192.0.2.2", hex(0xC0000202)]}),
