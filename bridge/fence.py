@@ -4,7 +4,7 @@ What a port may send is written down under /run as well: whoever finds the table
 still there, and DEL need not search the sets. That memory may be lost, and refuses nothing.
 """
 # pathlib costs milliseconds that every container's start would pay:
-# ruff: noqa: PTH103, PTH106, PTH108, PTH118, PTH208
+# ruff: noqa: PTH106, PTH108, PTH118, PTH208
 
 import errno
 import os
@@ -21,6 +21,7 @@ from cni.owner import ID_BYTES, Owner, shortened
 from kernel.errors import KernelError
 from kernel.network import Network
 from kernel.nf_tables import Tables, elements
+from system import folders
 
 MEMORY = "/run/tulle/spoofchk"
 ATTEMPTS = 3
@@ -209,7 +210,7 @@ def _remember(owner: Owner, port: Port) -> None:
         try:
             _write(folder, owner.mark, port.text)
         except FileNotFoundError:
-            os.makedirs(folder, mode=0o700, exist_ok=True)
+            folders.make(folder, 0o700)
             _write(folder, owner.mark, port.text)
 
 

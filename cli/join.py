@@ -28,6 +28,7 @@ from overlay import settings as tulled
 from overlay.errors import Refused
 from overlay.settings import Settings
 from overlay.stores import etcd_names
+from system import folders
 
 SYSTEMD = "/run/systemd/system"
 """There while systemd runs the machine (sd_booted(3))."""
@@ -195,7 +196,7 @@ def _write(files: Mapping[str, str], root: Path, *, dry: bool) -> set[str]:
             print(f"would write {path}:\n{text}", end="")
         else:
             place = under(root, path)
-            place.parent.mkdir(parents=True, exist_ok=True)
+            folders.make(str(place.parent))
             mode = place.stat().st_mode & 0o777 if place.exists() else 0o644
             durable.replace(str(place), text.encode(), mode, pending=str(place.with_name(f".{place.name}.new")))
             print(f"wrote {path}")

@@ -12,6 +12,7 @@ from pathlib import Path
 from cli import foreign
 from cli.machine import under
 from lease import durable
+from system import folders
 
 RECORD = "/var/lib/tulle/join.json"
 
@@ -41,7 +42,7 @@ def read(root: Path) -> Joined:
 def write(root: Path, variables: Mapping[str, str], hosts: str) -> None:
     """Remember the variables and the text of the hosts file, "" for none."""
     place = under(root, RECORD)
-    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folders.make(str(place.parent), 0o700)
     document = {"variables": dict(variables), "hosts": _sum(hosts) if hosts else ""}
     text = json.dumps(document, indent=1, sort_keys=True).encode()
     durable.replace(str(place), text, 0o600, pending=f"{place}.new")

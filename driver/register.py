@@ -31,6 +31,8 @@ FOLDER = "/run/tulle/names"
 SERVED = "served"
 STATE = "containers.json"
 PENDING = ".pending"
+PATIENCE = 50.0
+"""Seconds to wait for another container's turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ class Register:
     def _turn(self) -> Iterator[None]:
         """Wait for our turn, and hold it for the block; TimeoutError, with who has it, when that does not end."""
         folders.make(self._served)
-        with Lock("names", locks.place(self.folder), folder=self.locks):
+        with Lock("names", locks.place(self.folder), patience=PATIENCE, folder=self.locks):
             yield
 
     def _write(self, known: Known, local: Collection[IPAddress]) -> None:

@@ -3,10 +3,13 @@
 - with a stderr that cannot be written, tulled writes its lease and the agent serves; the agent's status counts the lines
 - SIGHUP, as often as it comes, ends neither tulled nor the agent, and the agent starts anew all the same
 - SIGTERM at any time of its start ends the agent in order: its sockets are gone
+- started with umask 000, the agent makes nothing that others may write to; sockets that a killed one left are taken over
+- on a socket that was handed to it, as systemd does, it serves launchers, also after it started anew, and leaves the socket where it is
 """
 
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -95,11 +98,15 @@ def test_the_agent_serves_and_counts_whatever_its_stderr_is(kind: str, tmp_path:
 
 
 @contextmanager
-def started(directory: Path, stderr: int = subprocess.DEVNULL) -> Iterator[Agent]:
+def started(directory: Path, stderr: int = subprocess.DEVNULL, umask: int = -1) -> Iterator[Agent]:
     """Start an agent, without waiting until it listens."""
     path = directory / "agent.sock"
     process = subprocess.Popen(
-        [TULLE, "agent", "--socket", path, "--workers", "2"], stdin=subprocess.DEVNULL, stderr=stderr, env={}
+        [TULLE, "agent", "--socket", path, "--workers", "2"],
+        stdin=subprocess.DEVNULL,
+        stderr=stderr,
+        env={},
+        umask=umask,
     )
     try:
         yield Agent(path, process, directory / "log", bytes.fromhex(BUILD_ID.read_text()))
@@ -127,6 +134,12 @@ def workers(agent: Agent) -> list[int]:
         return []
 
 
+def others(agent: Agent, before: set[int]) -> bool:
+    """Tell whether it has workers, and none of those it had `before`."""
+    found = set(workers(agent))
+    return bool(found) and not before & found
+
+
 def test_sighup_at_any_time_does_not_end_the_agent(tmp_path: Path) -> None:
     """Some of them meet the agent while it executes itself anew, from its first system call on."""
     with warm.agent(tmp_path, "--workers", "2") as agent:
@@ -138,8 +151,7 @@ def test_sighup_at_any_time_does_not_end_the_agent(tmp_path: Path) -> None:
                 agent.process.send_signal(signal.SIGHUP)
                 return False
             assert agent.process.poll() is None
-            found = workers(agent)
-            return bool(found) and not before & set(found)
+            return others(agent, before)
 
         until(anew, "the agent has started anew", within=60)
         assert agent.ask(Question("host-local", environment("ADD"), host_local(tmp_path))).status == 0
@@ -152,3 +164,57 @@ def test_sigterm_at_any_time_of_its_start_ends_the_agent_in_order(tmp_path: Path
         assert agent.process.wait(timeout=20) == 0
         assert not agent.path.exists()
         assert not status.place(agent.path).exists()
+
+
+def served_warm(agent: Agent, book: Path) -> bool:
+    """Tell whether a real launcher has its request served by the agent."""
+    before = agent.status().warm
+    environ = environment("ADD", f"c{before}", TULLE_AGENT=str(agent.path))
+    subprocess.run(
+        [DIST / "cni" / "host-local"], env=environ, input=host_local(book), stdout=subprocess.DEVNULL, check=True
+    )
+    return agent.status().warm == before + 1
+
+
+def test_started_with_umask_000_it_makes_nothing_that_others_may_write(tmp_path: Path) -> None:
+    with started(tmp_path / "run", umask=0) as agent:
+        until(agent.listens, "the agent listens", within=60)
+        assert served_warm(agent, tmp_path / "book")
+        made = [agent.path.parent, *agent.path.parent.iterdir()]
+        assert {each.name: oct(each.stat().st_mode & 0o777) for each in made} == {
+            "run": "0o755",
+            "agent.sock": "0o600",
+            "agent.status": "0o600",
+        }
+
+
+def test_sockets_of_a_killed_agent_are_taken_over(tmp_path: Path) -> None:
+    for book in ("first", "second"):
+        with started(tmp_path) as agent:
+            until(agent.listens, "the agent listens", within=60)
+            assert served_warm(agent, tmp_path / book)
+        assert agent.path.exists()  # killed, it has left it
+
+
+def test_on_a_socket_that_was_handed_to_it_it_serves(tmp_path: Path) -> None:
+    path = tmp_path / "agent.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door:
+        door.bind(str(path))
+        path.chmod(0o600)
+        door.listen()
+        script = f'LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" agent --socket "$1" --workers 2 3<&{door.fileno()}'
+        command: list[str | Path] = ["/bin/bash", "-c", script, TULLE, path]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[door.fileno()], env={})
+    agent = Agent(path, process, tmp_path / "log", bytes.fromhex(BUILD_ID.read_text()))
+    try:
+        until(agent.listens, "the agent listens", within=60)
+        before = set(workers(agent))
+        assert served_warm(agent, tmp_path / "book")
+        process.send_signal(signal.SIGHUP)
+        until(lambda: others(agent, before), "the agent has started anew", within=60)
+        assert served_warm(agent, tmp_path / "again")
+        assert agent.stop() == 0
+        assert path.exists()
+    finally:
+        process.kill()
+        process.wait()

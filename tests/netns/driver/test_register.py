@@ -6,12 +6,16 @@
 - trouble with the server is told once, and again when it is another
 - whether names resolve, and why not, can be asked without changing anything
 - many at once all enter
+- who holds a lock of his own on its folder, as anybody can, holds nobody up; who waits in vain learns which process has the turn
 """
 
+import fcntl
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from ipaddress import ip_address, ip_interface
 from pathlib import Path
 
@@ -22,6 +26,8 @@ from driver.register import Register
 from driver.zones import Entry, Zone
 from kernel import namespaces
 from kernel.requests import AddAddress, AddVeth, SetLink
+from system import locks
+from system.locks import Lock
 from tests.lab.hosts import LAB
 from tests.lab.waiting import until
 from tests.netns.spaces import Space
@@ -177,3 +183,23 @@ def test_many_at_once_all_enter(names: Register, link: Callable[[int], None], ho
 
     assert told == [((ip_address(GATEWAY),), "")] * 8
     assert settled(host, {number: f"10.42.7.{number + 1}" for number in numbers})
+
+
+def test_a_lock_on_its_folder_holds_nobody_up(enter: Enter, names: Register, folder: Path) -> None:
+    enter(1)
+    held = os.open(folder, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    enter(2)
+    os.close(held)
+
+
+def test_who_waits_in_vain_learns_who_has_the_turn(
+    names: Register, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = replace(names, locks=str(tmp_path / "locks"))
+    monkeypatch.setattr(register, "PATIENCE", 0.01)
+    with (
+        Lock("names", locks.place(mine.folder), folder=mine.locks),
+        pytest.raises(TimeoutError, match=f"held by process {os.getpid()} "),
+    ):
+        mine.enter(ZONE, entry(1))
