@@ -50,6 +50,11 @@ def declare(parser: argparse.ArgumentParser) -> None:
         default=STALL,
         help="seconds without a free worker after which requests are left to cold programs (default %(default)s)",
     )
+    parser.add_argument(
+        "--no-repair",
+        action="store_true",
+        help="do not make rules of containers again (tulle repair) when a reload of the firewall took them",
+    )
     parser.add_argument("--json", action="store_true", help="print the status as one JSON object")
 
 
@@ -79,7 +84,9 @@ def _serve(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from agent import warmth  # noqa: PLC0415 - the status must not pay for all programs
     from agent.supervisor import Options, Supervisor  # noqa: PLC0415
 
-    chosen = Options(options.workers, options.socket, options.patience, options.growth << 20, options.stall)
+    chosen = Options(
+        options.workers, options.socket, options.patience, options.growth << 20, options.stall, not options.no_repair
+    )
     try:
         build = identity.Build.read(identity.build_file())
         door = listening.bind(status.place(chosen.path))  # first: nobody but a living supervisor answers there

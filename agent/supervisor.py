@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent import catalogue, judging, processes, protocol, status
+from agent import catalogue, judging, processes, protocol, reloads, status
 from agent.identity import Build
 from agent.listening import Listener
 from agent.log import Log
@@ -25,6 +25,7 @@ from agent.protocol import Reason
 from agent.status import Status, WorkerStatus
 from agent.table import Table
 from agent.worker import End, Sources, Worker
+from meta.firewall import zones
 from overlay.notify import Notifier
 
 TICK = 1.0
@@ -40,6 +41,9 @@ JUDGING = 2.0
 GIVEN_UP = 2.0
 """Seconds after which a worker that was killed, and cannot end, is replaced all the same: it waits for a file system that does not answer."""
 
+WATCHING = 10.0
+"""Seconds until the process that listens for reloads of the firewall is started again."""
+
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 HEARD = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
@@ -50,13 +54,14 @@ CAUSES = {End.ASKED: "asked to end", End.GROWN: "grown", End.UNCLEAN: "unclean",
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a person can set: `patience` and `stall` in seconds, `growth` in bytes."""
+    """What a person can set: `patience` and `stall` in seconds, `growth` in bytes, whether rules that a reload took are made again."""
 
     workers: int
     path: Path
     patience: float
     growth: int
     stall: float
+    repair: bool = False
 
 
 @dataclass(slots=True)
@@ -100,6 +105,7 @@ class Supervisor:
         self._began = self._looked = time.monotonic()
         self._leaving = False
         self._again = False
+        self._watcher, self._watching = 0, 0.0
         self._door = door
         self._wakeup = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
@@ -107,6 +113,7 @@ class Supervisor:
         """Serve until asked to end; return the exit code. Does not return when the files were replaced."""
         self._hear_signals()
         self._fill()
+        self._watch_reloads()
         self._notifier.ready()
         self._log.say(
             f"{self._options.workers} workers on {self._listener.path}, build {self._build.number.hex()[:12]}"
@@ -122,6 +129,7 @@ class Supervisor:
             else:
                 self._look_at_files()
                 self._fill()
+                self._watch_reloads()
         self._close()
         return 0
 
@@ -193,10 +201,12 @@ class Supervisor:
             self._start(0)
 
     def _reap(self) -> None:
-        while self._members:
+        while self._members or self._watcher:
             pid, code = os.waitpid(-1, os.WNOHANG)
             if not pid:
                 return
+            if pid == self._watcher:
+                self._watcher = 0
             for row in [row for row, member in self._members.items() if member.pid == pid]:
                 self._bury(row, os.waitstatus_to_exitcode(code))
 
@@ -226,8 +236,33 @@ class Supervisor:
         self._members[row] = Member(pid)
         self._births[row] = time.monotonic()
 
-    def _become_worker(self, row: int, parent: int) -> None:
-        """Turn this process, a copy of the supervisor, into a worker; it ends with the supervisor, what is in hand finished."""
+    def _watch_reloads(self) -> None:
+        """Have a process that hears of reloads of the firewall; one that ended is followed by another after a while."""
+        now = time.monotonic()
+        if not self._options.repair or self._watcher or now < self._watching:
+            return
+        self._watching, parent = now + WATCHING, os.getpid()
+        try:
+            self._watcher = os.fork()
+        except OSError as refused:
+            self._log.say(f"cannot listen for reloads of the firewall: {refused.strerror}; a later look tries again")
+            return
+        if self._watcher == 0:
+            self._become_watcher(parent)
+
+    def _become_watcher(self, parent: int) -> None:
+        """Turn this process, a copy of the supervisor, into the one that listens for reloads; it ends with the supervisor."""
+        try:
+            self._be_born(parent)
+            self._listener.socket.close()
+            reloads.watch(reloads.command(), zones.bus_of(self._environ), self._log.say)
+        except BaseException as defect:  # noqa: BLE001 - a copy of the supervisor must not go on as one
+            self._log.say(f"nobody listens for reloads of the firewall for {WATCHING:.0f} s: {defect!r}")
+        finally:
+            os._exit(1)
+
+    def _be_born(self, parent: int) -> None:
+        """Let go of what is the supervisor's, and end when it does."""
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM):
             signal.signal(number, signal.SIG_DFL)
@@ -239,6 +274,10 @@ class Supervisor:
         for descriptor in (self._wakeup[0], self._door.fileno()):
             os.close(descriptor)
         self._overflow.close_entry()
+
+    def _become_worker(self, row: int, parent: int) -> None:
+        """Turn this process, a copy of the supervisor, into a worker; it ends with the supervisor, what is in hand finished."""
+        self._be_born(parent)
         sources = Sources(self._listener.socket, self._overflow, self._wakeup[1])
         Worker(sources, self._table, row, self._build, self._siblings, growth=self._options.growth).run()
 
@@ -316,6 +355,9 @@ class Supervisor:
 
     def _close(self) -> None:
         """Let go of everything, or of the process itself: a successor listens on the same socket and misses nobody."""
+        if self._watcher:
+            os.kill(self._watcher, signal.SIGTERM)
+            os.waitpid(self._watcher, 0)
         self._door.close()
         self._overflow.close()
         status.place(self._options.path).unlink(missing_ok=True)

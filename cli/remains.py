@@ -60,7 +60,7 @@ def find(found: Survey, conflists: Collection[Conflist]) -> tuple[Remain, ...]:
         linked = _linked(kernel)
         reserved = tuple(_reserved(found))
         named = {each.mark: each for each in (*linked, *(trace.owner for trace in reserved))}
-        traces = (replace(one, owner=one.owner.among(known)) for one in (*reserved, *_ruled(named)))
+        traces = (replace(one, owner=one.owner.among(known)) for one in (*reserved, *ruled(named)))
         lost = [one for one in traces if not _alive(one.owner, linked)]
         remains = [_judged(one, wired, known, kernel) for one in lost]
     held = {trace.owner.alias for trace in reserved}
@@ -109,7 +109,7 @@ def _unreserved(found: Survey, held: Collection[str], wired: Collection[str]) ->
             )
 
 
-def _ruled(named: Mapping[str, Owner]) -> Iterator[Trace]:
+def ruled(named: Mapping[str, Owner]) -> Iterator[Trace]:
     """Yield the rules of both kinds that name an attachment; a comment that is cut is completed from those `named` by mark."""
     for family, table in TABLES if nft.installed() else ():
         for each in nft.listing(family, table):

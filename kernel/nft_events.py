@@ -4,8 +4,6 @@ nf_tables' own notifications (linux/netfilter/nf_tables.h), also for what iptabl
 where to look: events are lost when too many come at once. Blind spot: iptables of the variant legacy tells nobody.
 """
 
-import struct
-
 from kernel.frames import ATTRIBUTE, HEADER
 from kernel.listener import Listener
 from kernel.namespaces import Namespace
@@ -15,8 +13,13 @@ NETLINK_NETFILTER = 12
 NFNLGRP_NFTABLES = 1 << (7 - 1)
 SUBSYSTEM = 10  # NFNL_SUBSYS_NFTABLES, the upper byte of a message's type
 GENERATION = 15  # NFT_MSG_NEWGEN: ends every transaction and names no table
+DELETED_TABLE, DELETED_RULE = 2, 8  # NFT_MSG_DELTABLE, NFT_MSG_DELRULE
 BODY = HEADER.size + 4
-"""Behind struct nfgenmsg stand the attributes; in every kind of message number 1 is the table's name."""
+"""Behind struct nfgenmsg stand the attributes."""
+TABLE, CHAIN = 1, 2
+"""In every kind of message number 1 is the table's name; in those about rules 2 is the chain's (NFTA_RULE_CHAIN)."""
+ENTRANCES = frozenset({"PREROUTING", "FORWARD", "OUTPUT", "prerouting", "forward", "output"})
+"""Where the kernel hands packets to the chains of programs that publish ports or filter for containers."""
 
 ANY = ""
 """Stands for every table, when the kernel had to drop events."""
@@ -38,10 +41,37 @@ class NftEvents(Listener[str]):
         return table_of(event)
 
 
+class NftLosses(NftEvents):
+    """Hears of tables that somebody removed, and of rules that somebody took out of a chain of ENTRANCES; by the table's name.
+
+    That is what a flush does, in both tools, and what attaching and detaching a container does not: whose rules come and go in chains
+    of their own, and behind POSTROUTING.
+    """
+
+    __slots__ = ()
+
+    def meaning(self, event: Answer) -> str | None:
+        """Return the name of the table that lost something."""
+        kind = event.kind & 0xFF
+        entrance = kind == DELETED_RULE and name_of(event, CHAIN) in ENTRANCES
+        return table_of(event) if kind == DELETED_TABLE or entrance else None
+
+
 def table_of(event: Answer) -> str | None:
     """Give the table a message is about; None when it is about none."""
-    if event.kind >> 8 != SUBSYSTEM or event.kind & 0xFF == GENERATION or len(event.data) < BODY + ATTRIBUTE.size:
+    return name_of(event, TABLE)
+
+
+def name_of(event: Answer, attribute: int) -> str | None:
+    """Give the name in one of a message's first two attributes, TABLE or CHAIN; None when it has none there."""
+    if event.kind >> 8 != SUBSYSTEM or event.kind & 0xFF == GENERATION:
         return None
-    length, kind = ATTRIBUTE.unpack_from(event.data, BODY)
-    (name,) = struct.unpack_from(f"{max(0, length - ATTRIBUTE.size)}s", event.data, BODY + ATTRIBUTE.size)
-    return name.rstrip(b"\0").decode(errors="replace") if kind & 0x3FFF == 1 else None
+    at = BODY
+    for _ in (TABLE, CHAIN):
+        if len(event.data) < at + ATTRIBUTE.size:
+            return None
+        length, kind = ATTRIBUTE.unpack_from(event.data, at)
+        if kind & 0x3FFF == attribute:
+            return event.data[at + ATTRIBUTE.size : at + length].rstrip(b"\0").decode(errors="replace")
+        at += max(ATTRIBUTE.size, length + 3 & ~3)
+    return None

@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from cli import machine
+from cli import machine, remains
 from cli.repair import cache, host
 from cli.repair.mend import Part, Runner, State
 from cni.owner import Owner
 from driver import attachment
 from ipam import boot
+from kernel import tools
 from kernel.errors import KernelError
 from overlay.errors import Unavailable
 from overlay.isolating import Isolation
@@ -29,6 +30,8 @@ DIRECTORIES = tuple(dict.fromkeys([machine.CNI_PLUGINS, *machine.PODMAN_PLUGINS,
 EPILOG = """Exit codes: 0 every rule stands, repaired ones too; 1 something is left for a person (a part that is still missing, with
 --dry-run any missing part, a file of the cache that cannot be read, a container that is in no record); 2 wrong usage"""
 
+PATIENCE = 60.0
+"""Seconds Podman may take for one container."""
 FINISHED = (State.STANDS, State.REPAIRED)
 RELOAD = "is Podman's, through its network driver; after a firewall reload run: podman network reload {container}"
 RESTART = "start its container again (Podman: podman network reload), or, if there is none: ip link delete {link}"
@@ -57,6 +60,8 @@ class Report:
     unreadable: tuple[cache.Unreadable, ...]
     unrecorded: Mapping[Owner, str]
     driven: Mapping[Owner, str]
+    reloaded: Mapping[Owner, str]
+    """What `podman network reload` said of those of Podman's driver that lacked rules, where that was asked for: "" for nothing wrong."""
     isolation: Part
     """What keeps the networks of this host's daemons apart."""
 
@@ -64,7 +69,7 @@ class Report:
     def whole(self) -> bool:
         """Tell whether nothing is left for a person."""
         unfinished = self.unreadable or self.unrecorded or self.isolation.state not in FINISHED
-        return not unfinished and all(each.whole for each in self.attachments)
+        return not unfinished and not any(self.reloaded.values()) and all(each.whole for each in self.attachments)
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
@@ -73,6 +78,11 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "repair", help="make the rules of containers again that a firewall reload flushed", epilog=EPILOG
     )
     parser.add_argument("--dry-run", action="store_true", help="say what is missing and change nothing")
+    parser.add_argument(
+        "--podman",
+        action="store_true",
+        help="also run `podman network reload` for containers of Podman's network driver that no rule names",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
     parser.add_argument("--cache", default=CACHE, metavar="DIR", help="libcni's cache (default %(default)s)")
     parser.add_argument(
@@ -136,7 +146,25 @@ def _repair(options: argparse.Namespace, runner: Runner) -> Report:
     judged = tuple(_judged(record, runner, change=not options.dry_run) for record in wanted)
     driven = {owner: link for owner, link in strangers.items() if owner.network.startswith(attachment.PREFIX)}
     unrecorded = {owner: link for owner, link in strangers.items() if owner not in driven}
-    return Report(judged, unreadable, unrecorded, driven, isolation)
+    reloaded = _reloaded(driven) if options.podman and not options.dry_run else {}
+    return Report(judged, unreadable, unrecorded, driven, reloaded, isolation)
+
+
+def _reloaded(driven: Mapping[Owner, str]) -> dict[Owner, str]:
+    """Have Podman make the rules of its driver's containers again, where there is none; it alone knows their ports."""
+    named = {owner.mark: owner for owner in driven}
+    kept = {(one.network, one.container_id) for one in (trace.owner for trace in remains.ruled(named))}
+    lacking = [owner for owner in driven if (owner.network, owner.container_id) not in kept]
+    said = {identity: _reload(identity) for identity in {owner.container_id for owner in lacking}}
+    return {owner: said[owner.container_id] for owner in lacking}
+
+
+def _reload(container_id: str) -> str:
+    try:
+        done = tools.run(["podman", "network", "reload", container_id], within=PATIENCE)
+    except KernelError as refused:
+        return str(refused)
+    return "" if done.code == 0 else done.stderr.strip() or f"podman ended with {done.code}"
 
 
 def _judged(record: cache.Record, runner: Runner, *, change: bool) -> Attachment:
@@ -159,9 +187,17 @@ def _document(report: Report) -> dict[str, object]:
         ],
         "unreadable": [asdict(each) for each in report.unreadable],
         "unrecorded": [{**_names(owner), "link": link} for owner, link in report.unrecorded.items()],
-        "driven": [{**_names(owner), "link": link} for owner, link in report.driven.items()],
+        "driven": [
+            {**_names(owner), "link": link, "reload": _outcome(report.reloaded.get(owner))}
+            for owner, link in report.driven.items()
+        ],
         "isolation": asdict(report.isolation),
     }
+
+
+def _outcome(said: str | None) -> str:
+    """Put into words what became of a reload; "" when none was made."""
+    return "" if said is None else f"podman network reload failed: {said}" if said else "reloaded by Podman"
 
 
 def _names(owner: Owner) -> dict[str, str]:
@@ -186,6 +222,7 @@ def _lines(report: Report) -> Iterator[str]:
     for owner, link in report.unrecorded.items():
         yield f"{owner.alias}: is in no record of the cache, so nothing can be repaired\n    {RESTART.format(link=link)}"
     for owner in report.driven:
-        yield f"{owner.alias}: {RELOAD.format(container=owner.container_id[:12])}"
+        outcome = _outcome(report.reloaded.get(owner))
+        yield f"{owner.alias}: {outcome or RELOAD.format(container=owner.container_id[:12])}"
     if not (report.attachments or report.unreadable or report.unrecorded or report.driven):
         yield "no attachments"

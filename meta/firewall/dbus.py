@@ -57,6 +57,10 @@ class Bus:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the conversation; twice is fine."""
         self._socket.close()
 
     def is_owned(self, name: str) -> bool:
@@ -68,6 +72,33 @@ class Bus:
         name, path, interface = service
         address = DBusAddress(path, bus_name=name, interface=interface)
         return self._ask(new_method_call(address, method, "s" * len(words), words))
+
+    def listen(self, rule: str) -> None:
+        """Have signals sent here that a match rule of D-Bus describes. Raises RefusedError and OSError."""
+        self._ask(message_bus.AddMatch(rule))
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait on for signals."""
+        return int(self._socket.fileno())
+
+    def signals(self) -> list[tuple[str, tuple[Any, ...]]]:
+        """Return the signals that have come, each by its name and what it says, without waiting. Raises OSError when the bus is gone."""
+        self._socket.setblocking(False)
+        ended = False
+        while not ended:
+            try:
+                received = self._socket.recv(4096)
+            except BlockingIOError:
+                break
+            self._parser.add_data(received)
+            ended = not received
+        heard = []
+        while (message := self._parser.get_next_message()) is not None:
+            if message.header.message_type is MessageType.signal:
+                heard.append((str(message.header.fields[HeaderFields.member]), tuple(message.body)))
+        if ended and not heard:
+            raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+        return heard
 
     def _ask(self, question: Any) -> tuple[Any, ...]:
         deadline = time.monotonic() + SECONDS

@@ -42,6 +42,35 @@ def runs(address: str) -> bool:
     return False
 
 
+RELOADED = f"type='signal',sender='{NAME}',interface='{NAME}',member='Reloaded'"
+STARTED = f"type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',arg0='{NAME}'"
+"""What a bus is to send on: that firewalld has read its rules anew, and that it came or went (D-Bus specification, "Match Rules")."""
+
+
+def follow(address: str) -> Bus | None:
+    """Return a conversation in which `reloads` hears of firewalld, whether or not it runs yet; None where no bus answers."""
+    if not _may_answer(address):
+        return None
+    from meta.firewall import dbus  # noqa: PLC0415 - only where there is a bus
+
+    with suppress(OSError, dbus.RefusedError):
+        bus = dbus.Bus(address)
+        try:
+            for rule in (RELOADED, STARTED):
+                bus.listen(rule)
+        except (OSError, dbus.RefusedError):
+            bus.close()
+            return None
+        return bus
+    return None
+
+
+def reloads(bus: Bus) -> bool:
+    """Tell whether firewalld has loaded its rules anew since the last question; raises OSError when the bus is gone."""
+    # of one that came or went: name, owner before, owner now
+    return any(name == "Reloaded" or (len(said) == 3 and bool(said[2])) for name, said in bus.signals())
+
+
 def require(address: str) -> None:
     """Raise CniError 50 unless firewalld runs."""
     if not runs(address):

@@ -1,8 +1,8 @@
 """Claims about kernel.nft_events against the real kernel: what nft and iptables change is heard by table, what they list is not,
-nor what happens in another namespace.
+nor what happens in another namespace; a loss is a table that goes or a rule at an entrance, and nothing that is added or goes elsewhere.
 """
 
-from kernel.nft_events import NftEvents
+from kernel.nft_events import NftEvents, NftLosses
 from tests.netns.spaces import Space
 
 
@@ -27,3 +27,17 @@ def test_listing_and_other_namespaces_are_not_heard(host: Space, container: Spac
         host.run("nft", "list", "ruleset")
         container.run("nft", "add", "table", "ip", "theirs")
         assert events.read() == frozenset()
+
+
+def test_a_loss_is_what_a_flush_takes_and_not_what_a_container_takes_along(host: Space) -> None:
+    with NftLosses(host.namespace) as losses:
+        host.run("iptables-nft", "-t", "nat", "-N", "CNI-1")
+        for chain, target in (("PREROUTING", "CNI-1"), ("POSTROUTING", "CNI-1"), ("CNI-1", "RETURN")):
+            host.run("iptables-nft", "-t", "nat", "-A", chain, "-j", target)
+        host.run("iptables-nft", "-t", "nat", "-D", "CNI-1", "1")
+        host.run("iptables-nft", "-t", "nat", "-D", "POSTROUTING", "1")
+        assert losses.read() == frozenset()
+        host.run("iptables-nft", "-t", "nat", "-F", "PREROUTING")
+        assert losses.read() == {"nat"}
+        host.run("nft", "flush", "ruleset")
+        assert losses.read() == {"nat"}

@@ -2,6 +2,7 @@
 
 - as many workers live as were asked for, and one that is killed is replaced
 - told to end, it ends with all of them; killed, it takes them with it
+- who listens for reloads of the firewall is there when asked for, is replaced when it ends, and ends with the supervisor either way
 - it tells the service manager when it is ready and when it ends
 """
 
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from agent import listening, processes, status
+from agent import supervisor as supervising
 from agent.identity import Build
 from agent.supervisor import Options, Supervisor
 from tests.lab.waiting import until
@@ -25,14 +27,20 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def supervisor(path: Path, tmp_path: Path) -> Iterator[int]:
+def repair(request: pytest.FixtureRequest) -> bool:
+    return bool(getattr(request, "param", False))
+
+
+@pytest.fixture
+def supervisor(path: Path, tmp_path: Path, repair: bool) -> Iterator[int]:
     """Run a supervisor of two workers, and yield its number."""
     (tmp_path / "build-id").write_text("ab" * 32)
     environ = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
     child = os.fork()
     if child == 0:
         os.dup2(os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT), 2)
-        options = Options(workers=2, path=path, patience=60.0, growth=1 << 30, stall=60.0)
+        options = Options(workers=2, path=path, patience=60.0, growth=1 << 30, stall=60.0, repair=repair)
+        supervising.WATCHING = 0.1
         build = Build.read(tmp_path / "build-id")
         door, listener = listening.bind(status.place(path)), listening.listen(path, {})
         os._exit(Supervisor(options, build, listener, door, command=[], environ=environ).run())
@@ -89,3 +97,29 @@ def test_killed_it_takes_them_with_it(supervisor: int, path: Path) -> None:
     os.waitpid(supervisor, 0)
 
     until(lambda: alive(living) == [], "the workers have ended")
+
+
+def listeners(supervisor: int, path: Path) -> set[int]:
+    """Return the children of a supervisor that are no workers."""
+    named = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text(encoding="ascii").split()
+    return {int(pid) for pid in named if processes.memory(int(pid))} - set(workers(path))
+
+
+@pytest.mark.parametrize("repair", [True], indirect=True)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_who_listens_for_reloads_is_replaced_and_ends_with_it(
+    supervisor: int, path: Path, number: signal.Signals
+) -> None:
+    until(lambda: len(listeners(supervisor, path)) == 1, "it listens")
+    (first,) = listeners(supervisor, path)
+    os.kill(first, signal.SIGKILL)
+    until(lambda: listeners(supervisor, path) - {first}, "another one listens")
+    (second,) = listeners(supervisor, path)
+    assert len(workers(path)) == 2
+    os.kill(supervisor, number)
+    os.waitpid(supervisor, 0)
+    until(lambda: not alive([second]), "it has ended, too")
+
+
+def test_nobody_listens_unless_asked_for(supervisor: int, path: Path) -> None:
+    assert listeners(supervisor, path) == set()

@@ -1,4 +1,4 @@
-"""Claims: a message names its table; what ends a transaction, what is cut short and what is not nftables' names none."""
+"""Claims: a message names its table, and its chain where it is about a rule; what ends a transaction, what is cut short and what is not nftables' names none."""
 
 import struct
 
@@ -12,6 +12,14 @@ from kernel.transport import Answer
 def message(kind: int, attribute: int = 1, name: bytes = b"filter\0") -> Answer:
     body = struct.pack("=BBH", 2, 0, 0) + struct.pack("=HH", 4 + len(name), attribute) + name
     return Answer(kind, 0, 0, HEADER.pack(HEADER.size + len(body), kind, 0, 0, 0) + body)
+
+
+def test_a_rule_names_its_chain() -> None:
+    both = struct.pack("=HH", 8, 1) + b"nat\0" + struct.pack("=HH", 15, 2) + b"PREROUTING\0" + b"\0"
+    body = HEADER.pack(HEADER.size + 4 + len(both), 0xA08, 0, 0, 0) + struct.pack("=BBH", 2, 0, 0) + both
+    event = Answer(0xA08, 0, 0, body)
+    assert [nft_events.name_of(event, one) for one in (nft_events.TABLE, nft_events.CHAIN)] == ["nat", "PREROUTING"]
+    assert nft_events.name_of(message(0xA08), nft_events.CHAIN) is None
 
 
 @pytest.mark.parametrize("kind", [0xA00, 0xA03, 0xA08, 0xA0C])
