@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cli import daemon, holders, machine, remains, runtimes, survey, ways
+from cli import daemon, holders, machine, plain, remains, runtimes, survey, ways
 from cli.checks import Check, Evidence, Finding, InapplicableError, agreed, host, leftovers, tunnel
 from cli.claims import Subnet
 from cli.machine import Machine
@@ -125,7 +125,8 @@ def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     if options.json:
         print(json.dumps({name: [asdict(one) for one in verdicts] for name, verdicts in told.items()}))
     else:
-        print("\n\n".join(report(name, told[name], agreed.headline(found)) for name, found in seen.items()))
+        text = "\n\n".join(report(name, told[name], agreed.headline(found)) for name, found in seen.items())
+        print(plain.fitted(text, plain.columns()))
     return int(any(one.ok is False for verdicts in told.values() for one in verdicts))
 
 

@@ -5,7 +5,10 @@ as another. What cannot be encoded is written as an escape, too, instead of endi
 """
 
 import contextlib
+import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator
 from typing import Any, TextIO
 
@@ -15,6 +18,32 @@ def plain(text: str) -> str:
     if text.isascii() and text.replace("\n", "").isprintable():
         return text
     return "".join(one if one.isprintable() or one in "\n\t" else one.encode("unicode_escape").decode() for one in text)
+
+
+def fitted(text: str, width: int) -> str:
+    """Return a text whose lines are at most `width` wide where they can be broken, each going on below where its text began."""
+    return "\n".join(part for line in text.split("\n") for part in _broken(line, width))
+
+
+def _broken(line: str, width: int) -> list[str]:
+    if len(line) <= width:
+        return [line]
+    found = re.match(r"\s*(?:\S+ {2,}){0,2}(?:\w+: +)?", line)
+    indent = found.end() if found and found.end() <= width * 2 // 3 else 4
+    return textwrap.wrap(
+        line,
+        width,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=True,
+    )
+
+
+def columns() -> int:
+    """Return how wide the terminal is that is printed to; without one, nothing is broken."""
+    out = sys.stdout  # noqa: TID251 - asks for its width
+    return shutil.get_terminal_size().columns if out.isatty() else sys.maxsize
 
 
 class Plain:

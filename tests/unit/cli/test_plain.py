@@ -34,3 +34,18 @@ def test_what_an_encoding_lacks_is_written_as_an_escape() -> None:
     plain.Plain(out).write("├ x\n")
     out.flush()
     assert out.buffer.getvalue() == b"\\u251c x\n"
+
+
+def test_a_long_line_goes_on_below_where_its_text_began() -> None:
+    text = (
+        "ok       store            whether the store answers, and each of its entries\n"
+        "         saw: nothing comes back through the tunnel from there"
+    )
+    assert plain.fitted(text, 50).splitlines() == [
+        "ok       store            whether the store",
+        "                          answers, and each of its",
+        "                          entries",
+        "         saw: nothing comes back through the",
+        "              tunnel from there",
+    ]
+    assert plain.fitted(text, 200) == text
