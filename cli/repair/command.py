@@ -74,9 +74,7 @@ class Report:
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
     """Add the command to the command line of `tulle`, and return its parser."""
-    parser = commands.add_parser(
-        "repair", help="make the rules of containers again that a firewall reload flushed", epilog=EPILOG
-    )
+    parser = commands.add_parser("repair", help="restore container rules after a firewall reload", epilog=EPILOG)
     parser.add_argument("--dry-run", action="store_true", help="say what is missing and change nothing")
     parser.add_argument(
         "--podman",
@@ -105,12 +103,24 @@ def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     path = options.cni_path or environ.get("CNI_PATH") or ":".join(DIRECTORIES)
     inherited = {name: value for name, value in environ.items() if not name.startswith("CNI_")}
     try:
+        if options.cache != CACHE and not Path(options.cache).is_dir():
+            raise NotADirectoryError(f"there is no directory {options.cache}; leave --cache out for {CACHE}")
         report = _repair(options, Runner(inherited, path))
     except (OSError, KernelError) as refused:
         print(f"tulle repair: {refused}", file=sys.stderr)
         return 1
     print(json.dumps(_document(report))) if options.json else _print(report)
+    if absent := _absent(options, report):
+        print(f"tulle repair: no attachment here is of container {absent}: name it by its id", file=sys.stderr)
+        return 1
     return 0 if report.whole else 1
+
+
+def _absent(options: argparse.Namespace, report: Report) -> str:
+    """Return the containers that were asked for and of which there is nothing; a network may well have none."""
+    owners = [*(each.owner for each in report.attachments), *report.unrecorded, *report.driven]
+    starts = options.container or ()
+    return ", ".join(start for start in starts if not any(one.container_id.startswith(start) for one in owners))
 
 
 def chosen(owner: Owner, networks: Sequence[str] | None, containers: Sequence[str] | None) -> bool:

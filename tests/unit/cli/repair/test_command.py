@@ -26,6 +26,24 @@ def test_no_record_is_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert (ask(tmp_path), capsys.readouterr().out) == (0, "no attachments\n")
 
 
+def test_a_cache_and_a_container_that_are_not_there_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (ask(tmp_path / "none"), ask(tmp_path, "--container", "c9")) == (1, 1)
+    said = capsys.readouterr().err
+    assert f"there is no directory {tmp_path / 'none'}; leave --cache out for /var/lib/cni" in said
+    assert "no attachment here is of container c9: name it by its id" in said
+
+
+def test_what_a_record_says_reaches_no_terminal_as_a_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keep(tmp_path, "net-\x1b[2J-eth0", samples.record(containerId="\x1b]0;title\x07"))
+    assert ask(tmp_path) == 1
+    said = capsys.readouterr()
+    assert "\x1b" not in said.out + said.err
+
+
 def test_the_dead_are_named_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     keep(tmp_path, "net-c1-eth0", samples.record(netns="/run/netns/no-such"))
     assert ask(tmp_path) == 0
