@@ -17,9 +17,9 @@ from kernel.errors import KernelError
 from kernel.events import Events
 from kernel.network import Network
 from kernel.nft_events import NftEvents
-from overlay import carriers, claims, documents, identity, interfaces, network, reconcile
+from overlay import carriers, claims, documents, drift, identity, interfaces, network, ranges, reconcile
 from overlay.attributes import compact
-from overlay.backends import IPNetwork, Underlay, catalogue, udp, wireguard
+from overlay.backends import Direct, IPNetwork, Underlay, catalogue, udp, wireguard
 from overlay.claims import Register
 from overlay.daemon import Daemon, Listener, Outside
 from overlay.enforcing import Enforcer
@@ -78,11 +78,18 @@ async def assemble(chosen: Settings, stack: ExitStack, shared: Shared, listener:
     stack.callback(file.release)
     kernel = stack.enter_context(Network())
     events = stack.enter_context(Events())
+    record = Record(chosen.subnet_file, shared.clock.boot)
+    vet = partial(
+        _vet, chosen, kernel, (*record.subnets(), *(previous.networks if (previous := file.previous()) else ())), log
+    )
+    if chosen.store_kind == "sqlite" and (founding := founding_config(chosen)):
+        vet(network.parse(founding, chosen.store))  # before it is stored
     store = open_store(chosen, kernel, shared.clock, stack, log)
     wait = partial(_patiently, listener, log)
     text = await wait("the network config", store.read_config, partial(asyncio.sleep, CONFIG_RETRY))
     config = network.parse(text, f"network config in {chosen.store}")
     catalogue.require_known(config)
+    vet(config)
     shared.register.enter(chosen.name, claims.claim(config))
     stack.callback(shared.register.leave, chosen.name)
     key = identity.private_key(chosen.wireguard_key_file) if config.backend_type == wireguard.TYPE else ""
@@ -92,11 +99,33 @@ async def assemble(chosen: Settings, stack: ExitStack, shared: Shared, listener:
     log.info("interface chosen", interface=underlay.interface, public_ip=underlay.public_ip, mtu=underlay.mtu)
     _retire_forwarder(config, str(file.path), log)
     ground = Ground(first, build, wish, kernel, shared.chance.now, dual=config.ipv6 is not None)
-    record = Record(chosen.subnet_file, shared.clock.boot)
     upkeep = Upkeep(kernel, ground.stand.backend, file, _duties(chosen, config, key), Leftovers(kernel, record), log)
     outside = Outside(store, ground, events, listener, shared.chance, log, shared.keeper, chosen.name)
-    state = Tenancy(ground.stand.terms, previous=file.previous())
+    state = Tenancy(ground.stand.terms, previous=previous)
     return Daemon(outside, state, upkeep)
+
+
+def _vet(chosen: Settings, kernel: Network, held: tuple[IPNetwork, ...], log: Log, config: NetworkConfig) -> None:
+    """Raise Refused for a range no network can have, Unavailable while this host has an address or a route in it; log doubts.
+
+    `held` are the subnets this host has had: a network it is in already goes on, whatever came into its way.
+    """
+    seen = ranges.Seen(kernel.links(), kernel.addresses(), kernel.routes()).outside(held)
+    for one in config.networks:
+        if why := ranges.forbidden(one):
+            raise Refused(why, where=chosen.store, remedy="give a private range, like 10.42.0.0/16")
+        if doubt := ranges.doubtful(one):
+            log.change(f"range {one}", "warning", "the network's range is doubtful", reason=doubt)
+        joined = any(one.version == subnet.version and subnet.network_address in one for subnet in held)
+        peers = Direct(frozenset(), (one,) if joined else ())
+        routes = [route for route in seen.routes if not drift.by_host(route, peers)]
+        taken = list(ranges.overlaps(one, seen.links, seen.addresses, routes, (chosen.bridge,)))
+        what = f"{one} overlaps {' and '.join(taken)} on this host"
+        if taken and not joined and not chosen.allow_overlap:
+            remedy = "give the network another range (--network, or its config in the store), take that away here, or give --allow-overlap"
+            raise Unavailable(f"{what}; {remedy}")
+        if taken:
+            log.change(f"overlap {one}", "warning", "the network's range is taken on this host", reason=what)
 
 
 async def _settle(

@@ -111,7 +111,8 @@ class Daemon:
         missing += [f"underlay: {self._outside.ground.problem}"] if self._outside.ground.problem else []
         if not progress.written:
             missing.append("lease file: not written yet")
-        facts: dict[str, object] = {"subnet": str(own.subnet) if own else None, "peers": progress.peers}
+        facts: dict[str, object] = {"network": self.network, "backend": self._upkeep.backend_type}
+        facts |= {"subnet": str(own.subnet) if own else None, "peers": progress.peers}
         facts |= {"repairs": progress.repairs, "passes": progress.passes}
         return Health(tuple(missing), facts, alive=alive)
 

@@ -14,6 +14,9 @@ from kernel.entries import FdbEntry, Link, LinkAddress, Neighbour, RouteEntry
 from overlay.backends import Device, Direct, IPAddress, IPInterface, IPNetwork, Pipe, Tunnel
 from overlay.backends.vxlan import DEFAULT_PORT
 
+HOST = 32
+"""Length of the address a host has on a device of its own, in IPv4."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entries:
@@ -102,9 +105,9 @@ def pipe_requests(pipe: Pipe, link: Link, found: Entries) -> tuple[requests.Requ
 
 
 def _surplus(address: IPInterface, pipe: Pipe) -> bool:
-    return address not in pipe.addresses and any(
-        address.version == net.version and address.ip in net for net in pipe.networks
-    )
+    inside = any(address.version == net.version and address.ip in net for net in pipe.networks)
+    alone = address.version == 4 and address.network.prefixlen == HOST  # an earlier range's
+    return address not in pipe.addresses and (inside or alone)
 
 
 def direct_requests(
@@ -112,7 +115,7 @@ def direct_requests(
 ) -> tuple[requests.Request, ...]:
     """Give what brings the routes by other hosts in line; `links` has the index of every link wanted, `found` all routes."""
     wanted = {(dst, gateway, links[name]) for dst, gateway, name in direct.routes}
-    there = {(one.dst, one.gateway, one.link): one for one in found if _direct(one, direct)}
+    there = {(one.dst, one.gateway, one.link): one for one in found if by_host(one, direct)}
     return (
         *(
             requests.DeleteRoute(one.dst, gateway=one.gateway, link=one.link, priority=one.priority)
@@ -128,7 +131,7 @@ def direct_requests(
     )
 
 
-def _direct(route: RouteEntry, direct: Direct) -> bool:
+def by_host(route: RouteEntry, direct: Direct) -> bool:
     """Tell whether a route is of the kind a backend sets: ours, by a gateway, to a part of the network."""
     if route.protocol != requests.PROTO_BOOT or route.gateway is None or route.onlink:
         return False
@@ -205,4 +208,4 @@ def _foreign(held: LinkAddress, tunnel: Tunnel) -> bool:
         return False
     if isinstance(held.address.ip, IPv6Address):
         return not held.address.ip.is_link_local
-    return held.address.ip in tunnel.network
+    return held.address.ip in tunnel.network or held.address.network.prefixlen == HOST  # the latter: an earlier range's

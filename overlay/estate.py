@@ -65,8 +65,12 @@ class Record:
         try:
             members = json.loads(Path(self.path).read_text(encoding="utf-8"))
             return _decoded(members) if members["boot"] == self._boot else Estate()
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return Estate()
+
+    def subnets(self) -> tuple[IPNetwork, ...]:
+        """Give the subnets this host has had in this boot, as far as firewall rules tell."""
+        return tuple(sorted({subnet for _, subnet, _ in self.read().rules}, key=str))
 
     def write(self, estate: Estate) -> None:
         """Remember; raises OSError."""

@@ -7,17 +7,21 @@ link has then ends here, instead of going round in circles. Must not judge what 
 from dataclasses import replace
 
 from kernel import nft, requests
+from kernel.entries import Link
 from kernel.errors import KernelError
 from kernel.network import Network
 from lease import tunnel
 from lease.tunnel import Tunnel
-from overlay import drift, guard
+from overlay import drift, guard, ranges
 from overlay.backends import Desired, Direct, IPNetwork
 from overlay.estate import Estate, Record, wanted
 from overlay.firewall import Rules
 
 BLACKHOLE_PRIORITY = 1024
 """The metric of a blackhole: a bridge's own route, which has a lower one, goes before; IPv6 routes have it anyhow."""
+
+KINDS = ("vxlan", "wireguard", "tun")
+"""What our devices are to the kernel; wireguard-go's and the forwarder's are of the last kind."""
 
 
 class Leftovers:
@@ -27,6 +31,8 @@ class Leftovers:
         self._network, self._record = network, record
         self._recorded = record.read()
         self._cleared = False
+        self.earlier = tuple({network for network, _, _ in self._recorded.rules})
+        """The networks of earlier starts in this boot."""
 
     def clear(self, desired: Desired, blackholes: tuple[IPNetwork, ...], failed: list[str]) -> tuple[str, ...]:
         """Remove what an earlier start left and set the blackholes; say what was changed, `failed` gets what could not be."""
@@ -64,9 +70,8 @@ class Leftovers:
     def _removals(self, left: Estate) -> list[requests.Request]:
         """Give what removes links that are still the recorded ones, and routes of the recorded kinds."""
         found = self._network.routes() if left.gateways or left.blackholes else ()
-        links = [
-            link for name, index in sorted(left.links) if (link := self._network.link(name)) and link.index == index
-        ]
+        named = ((self._network.link(name), index) for name, index in sorted(left.links))
+        links = [link for link, index in named if link is not None and link.index == index and _is_ours(link)]
         holes = [one for one in found if one.kind == "blackhole" and one.dst in left.blackholes]
         return [
             *(requests.DeleteLink(link.index) for link in links),
@@ -80,6 +85,11 @@ class Leftovers:
                 changed.append(request.what())
             elif not problem.gone:
                 failed.append(str(problem))
+
+
+def _is_ours(link: Link) -> bool:
+    """Tell whether a link is of a kind and a name that only we and flannel give: a record that says otherwise is not to be believed."""
+    return link.kind in KINDS and link.name.startswith(ranges.OWN)
 
 
 def _blackhole(network: IPNetwork) -> requests.AddRoute:

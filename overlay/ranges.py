@@ -5,6 +5,7 @@ network itself made on this host is told by the caller. Blind spot: routes of ot
 """
 
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from ipaddress import ip_network
 
 from kernel.entries import Link, LinkAddress, RouteEntry
@@ -38,6 +39,27 @@ def overlaps(
         if not known and _meet(network, route.dst):
             via = f" via {route.gateway}" if route.gateway else ""
             yield f"the route {route.dst}{via} dev {names.get(link, '?')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the kernel lists of a host."""
+
+    links: tuple[Link, ...]
+    addresses: tuple[LinkAddress, ...]
+    routes: tuple[RouteEntry, ...]
+
+    def outside(self, held: Collection[IPNetwork]) -> "Seen":
+        """Leave out what is in a subnet that the host has had of a network: its bridge, whatever it is called, and routes to containers."""
+        return replace(
+            self,
+            addresses=tuple(one for one in self.addresses if not _in_any(one.address.network, held)),
+            routes=tuple(one for one in self.routes if not _in_any(one.dst, held)),
+        )
+
+
+def _in_any(network: IPNetwork, held: Collection[IPNetwork]) -> bool:
+    return any(_within(network, one) for one in held)
 
 
 def forbidden(network: IPNetwork) -> str:

@@ -69,6 +69,7 @@ class Settings:
     iptables_forward_rules: bool
     ip_blackhole_route: bool
     bridge: str
+    allow_overlap: bool
     healthz_ip: str
     healthz_port: int
     log_format: str
@@ -185,6 +186,7 @@ OPTIONS = (
     Option("iptables-forward-rules",        readers.boolean,                True,         "",        "accept the network's traffic in the forward chain"),
     Option("ip-blackhole-route",            readers.boolean,                False,        "",        "discard what goes to addresses of our subnet that no link has"),
     Option("bridge",                        readers.link_name,              "",           "NAME",    "keep this bridge up with the gateway address, so that services can bind before the first container"),
+    Option("allow-overlap",                 readers.boolean,                False,        "",        "start though this host has an address or a route in the network's range; what is there is out of reach then, here or for containers"),
     Option("healthz-ip",                    readers.address(),              "0.0.0.0",    "IP",      "address the health server listens on"),  # noqa: S104 - flannel's default
     Option("healthz-port",                  readers.number(0, 65535),       0,            "N",       "port of /healthz and /readyz; 0 is off"),
     Option("log-format",                    readers.choice("text", "json"), "text",     "FORMAT",  "text (key=value) or json, one line an event, on stderr"),

@@ -152,6 +152,11 @@ class Upkeep:
         return "isolation" in self.progress.failed and self._stands is None
 
     @property
+    def backend_type(self) -> str:
+        """What the network config calls the backend."""
+        return self._duties.config.backend_type
+
+    @property
     def messages(self) -> int:
         """How many messages went to the kernel."""
         return self._network.sent
@@ -210,7 +215,9 @@ class Upkeep:
             return
         said = leasefile.content(self._duties.config, own.subnet, mtu=mtu, ipmasq=self._duties.masquerade)
         addresses = tuple(one for one in (said.subnet, said.ipv6_subnet) if one is not None)
-        wanted = gateway.Gateway(self._duties.bridge, mtu, addresses, self._duties.config.networks)
+        wanted = gateway.Gateway(
+            self._duties.bridge, mtu, addresses, (*self._duties.config.networks, *self._leftovers.earlier)
+        )
         try:
             self._say_changes(gateway.keep(self._network, wanted))
         except (KernelError, Unavailable) as problem:

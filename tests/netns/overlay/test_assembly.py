@@ -3,6 +3,8 @@
 - an interface, its address, a route, by each of the options that name them, or a host of the hosts file: an address that is late
 - an IPv6 address for a dual-stack network; an MTU with room for the tunnel
 - the address that health is to be asked for at, without the network waiting for it
+- a range this host has an address or a route in is refused with both named, unless that is the network's own or allowed; one that no
+  network can have is refused for good, a public one warned of
 - nothing is changed in the kernel while it waits, and a signal ends it as ever
 """
 
@@ -125,3 +127,64 @@ def test_a_signal_ends_a_start_that_waits(hosts: tuple[Space, Space], start: Sta
     daemon = begin(start, hosts[0], tmp_path, NETWORK)
     daemon.status("waiting for the interface")
     assert daemon.end() == 0
+
+
+TAKEN = {
+    "ip address add 10.42.7.1/24 dev eth0": "10.42.0.0/16 overlaps the address 10.42.7.1/24 of eth0",
+    "ip route add 10.42.9.0/24 via 192.0.2.2": "10.42.0.0/16 overlaps the route 10.42.9.0/24 via 192.0.2.2 dev eth0",
+    "ip route add 10.0.0.0/8 dev eth0": "10.42.0.0/16 overlaps the route 10.0.0.0/8 dev eth0",
+}
+
+
+@pytest.mark.parametrize("command", TAKEN)
+def test_a_range_this_host_has_already_is_refused_with_both_named(
+    hosts: tuple[Space, Space], start: Start, tmp_path: Path, command: str
+) -> None:
+    hosts[0].run(*command.split())
+    daemon = begin(start, hosts[0], tmp_path, NETWORK, "--iface", "eth0")
+    assert daemon.finished() == 1  # whatever takes it away heals it
+    assert TAKEN[command] in daemon.log.read_text()
+    assert hosts[0].network.link(DEVICE) is None
+    fresh = {**NETWORK, "Network": "10.99.0.0/16"}  # the refused one was not stored
+    hosts[0].run(*command.replace(" add ", " del ").split())
+    begin(start, hosts[0], tmp_path, fresh, "--iface", "eth0").ready()
+
+
+def test_an_overlap_may_be_allowed(hosts: tuple[Space, Space], start: Start, tmp_path: Path) -> None:
+    hosts[0].run("ip", "route", "add", "10.0.0.0/8", "via", "192.0.2.2")
+    daemon = begin(start, hosts[0], tmp_path, NETWORK, "--iface", "eth0", "--allow-overlap").ready()
+    assert "10.42.0.0/16 overlaps the route 10.0.0.0/8" in daemon.log.read_text()
+
+
+@pytest.mark.parametrize("kind", ["vxlan", "host-gw"])
+def test_what_the_network_itself_made_is_not_in_its_way(
+    hosts: tuple[Space, Space], start: Start, tmp_path: Path, kind: str
+) -> None:
+    network = {**NETWORK, "Backend": {"Type": kind}}
+    peer = begin(start, hosts[1], tmp_path, network, "--iface", "eth0").ready()
+    flags = ("--iface", "eth0", "--bridge", "tulle0", "--ip-blackhole-route")
+    daemon = begin(start, hosts[0], tmp_path, network, *flags).ready()
+    waiting.until(lambda: str(peer.subnet) in hosts[0].run("ip", "route"), "the way to the peer")
+    hosts[0].run("ip", "link", "add", "cni9", "type", "bridge")
+    hosts[0].run("ip", "address", "add", str(daemon.gateway).rpartition(".")[0] + ".9/24", "dev", "cni9")
+    assert daemon.end() == 0
+    daemon.lease_file.unlink()
+    again = begin(start, hosts[0], tmp_path, network, *flags[:2]).ready()
+    assert "overlaps" not in again.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("cidr", "code", "sentence"),
+    [("127.0.0.0/16", 2, "127.0.0.0/16 is loopback range"), ("239.0.0.0/16", 2, "239.0.0.0/16 is multicast range")],
+)
+def test_a_range_no_network_can_have_is_refused(
+    hosts: tuple[Space, Space], start: Start, tmp_path: Path, cidr: str, code: int, sentence: str
+) -> None:
+    daemon = begin(start, hosts[0], tmp_path, {**NETWORK, "Network": cidr}, "--iface", "eth0")
+    assert daemon.finished() == code
+    assert sentence in daemon.log.read_text()
+
+
+def test_a_public_range_is_warned_of(hosts: tuple[Space, Space], start: Start, tmp_path: Path) -> None:
+    daemon = begin(start, hosts[0], tmp_path, {**NETWORK, "Network": "11.42.0.0/16"}, "--iface", "eth0").ready()
+    assert "11.42.0.0/16 is public range" in daemon.log.read_text()

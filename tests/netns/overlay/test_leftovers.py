@@ -1,6 +1,7 @@
 """Claims, with real daemons that start again with another network config on the same host: the device, guard, rules, routes and blackholes of the
 earlier one are gone, whichever backend it was; a device somebody else made under the recorded name stays, and so does what no
-record names; blackholes come with their option, for both families, beside a bridge, and go with it.
+record names; a record that was tampered with removes nothing of somebody else's; after a change of range neither the device nor the
+bridge has an address of the earlier one; blackholes come with their option, for both families, beside a bridge, and go with it.
 """
 
 import json
@@ -95,6 +96,39 @@ def test_what_somebody_else_made_under_the_name_stays(hosts: tuple[Space, Space]
         space.run("ip", "link", "add", name, "type", "vxlan", "id", vni, "dstport", "8472", "local", "192.0.2.1")
     once(start, space, tmp_path, net="10.43", Type="alloc")
     assert links(space) == {"flannel.1", "flannel.9"}
+
+
+def test_a_record_that_was_tampered_with_removes_nothing_of_somebody_elses(
+    hosts: tuple[Space, Space], start: Start, tmp_path: Path
+) -> None:
+    space = hosts[0]
+    daemon = once(start, space, tmp_path, **VXLAN)
+    space.run("ip", "link", "add", "vxlan9", "type", "vxlan", "id", "9", "dstport", "4789", "local", "192.0.2.1")
+    space.run("ip", "link", "add", "flannel.br", "type", "bridge")
+    record = Path(f"{daemon.lease_file}.made")
+    names = ("lo", "eth0", "vxlan9", "flannel.br")
+    members = json.loads(record.read_text()) | {"links": [[name, space.index(name)] for name in names]}
+    record.write_text(json.dumps(members))
+    once(start, space, tmp_path, net="10.43", Type="alloc")
+    assert all(space.network.link(name) for name in names)
+
+
+def test_a_record_nested_deeply_counts_as_none(hosts: tuple[Space, Space], start: Start, tmp_path: Path) -> None:
+    daemon = once(start, hosts[0], tmp_path, **VXLAN)
+    Path(f"{daemon.lease_file}.made").write_text('{"boot":' * 100_000)
+    once(start, hosts[0], tmp_path, **VXLAN)
+
+
+@pytest.mark.parametrize("kind", ["vxlan", "udp", "host-gw"])
+def test_after_a_change_of_range_nothing_has_an_address_of_the_earlier_one(
+    hosts: tuple[Space, Space], start: Start, tmp_path: Path, kind: str
+) -> None:
+    space = hosts[0]
+    once(start, space, tmp_path, "--bridge", "tulle0", Type=kind)
+    once(start, space, tmp_path, "--bridge", "tulle0", net="10.43", Type=kind)
+    said = space.run("ip", "address") + space.run("ip", "route")
+    assert ("10.43.1.1/24" in said, "10.42." in said) == (True, False)
+    space.network.attempt([DeleteLink(name) for name in CARRIED])
 
 
 @pytest.mark.parametrize("bridge", [(), ("--bridge", "tulle0")], ids=["alone", "beside a bridge"])

@@ -27,7 +27,11 @@ class Around:
             ground=SimpleNamespace(problem=""),
             log=None,
         )
-        return Daemon(cast("Any", outside), cast("Any", None), cast("Any", SimpleNamespace(progress=Progress())))
+        return Daemon(
+            cast("Any", outside),
+            cast("Any", None),
+            cast("Any", SimpleNamespace(progress=Progress(), cidr="10.42.0.0/16", backend_type="vxlan")),
+        )
 
 
 def test_no_comparison_for_long_is_not_alive() -> None:

@@ -149,6 +149,16 @@ def test_an_address_of_an_earlier_subnet_is_deleted() -> None:
     assert drift.entry_requests(WANTED, 7, found) == (requests.DeleteAddress(7, old.address),)
 
 
+@pytest.mark.parametrize(("text", "deleted"), [("10.99.1.0/32", True), ("198.51.100.1/24", False)])
+def test_the_address_of_an_earlier_range_is_deleted_and_anothers_network_stays(text: str, deleted: bool) -> None:
+    other = LinkAddress(7, ip_interface(text))
+    needed = drift.entry_requests(WANTED, 7, replace(FOUND, addresses=(*FOUND.addresses, other)))
+    assert (requests.DeleteAddress(7, other.address) in needed) is deleted
+    piped = LinkAddress(9, other.address)
+    needed = drift.pipe_requests(PIPE, TUN, replace(NOTHING, addresses=(HELD, piped)))
+    assert (requests.DeleteAddress(9, other.address) in needed) is deleted
+
+
 @pytest.mark.parametrize(
     ("text", "deleted"), [("fd99::1/128", True), ("fe80::1/64", False), ("fd00:42:0:1::/128", False)]
 )

@@ -37,7 +37,15 @@ def test_a_record_of_an_earlier_boot_is_void(record: Record, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", "[]", "null", "\x00", '{"boot": "this boot"}', '{"boot": "this boot", "links": 3}']
+    "text",
+    [
+        *("", "{}", "[]", "null", "\x00", '{"boot": "this boot"}', '{"boot": "this boot", "links": 3}'),
+        *("[" * 100_000, '{"boot":' * 100_000, "9" * 10_000, '{"boot": "this boot", "links": [["x", 1e999]]}'),
+        *(
+            '{"boot": "this boot", "links": [["x", NaN]]}',
+            '{"boot": "this boot", "links": [["x", ' + "9" * 5000 + "]]}",
+        ),
+    ],
 )
 def test_anything_else_counts_as_nothing(record: Record, text: str) -> None:
     Path(record.path).write_text(text)
@@ -46,6 +54,12 @@ def test_anything_else_counts_as_nothing(record: Record, text: str) -> None:
 
 def test_nothing_is_recorded_before_the_first_time(record: Record) -> None:
     assert record.read() == Estate()
+
+
+def test_the_subnets_of_the_boot_are_remembered(record: Record) -> None:
+    assert record.subnets() == ()
+    record.write(FULL)
+    assert record.subnets() == (OWN,)
 
 
 def test_what_is_not_wanted_any_more_is_left_over() -> None:

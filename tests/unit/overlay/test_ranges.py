@@ -2,6 +2,7 @@
 
 - every address and route of the host that overlaps it is named, in either direction, but for the default route
 - what is the network's own, a daemon's device or the named bridge, is not in its way
+- what is in a subnet the host has had is left out
 - loopback, multicast and link-local ranges are no network's; a public one is doubtful
 """
 
@@ -38,6 +39,14 @@ def test_what_overlaps_is_named(
     addresses: tuple[tuple[str, int], ...], routes: tuple[tuple[str, int], ...], found: list[str]
 ) -> None:
     assert overlaps(addresses, routes) == found
+
+
+def test_what_is_in_a_subnet_the_host_has_had_is_left_out() -> None:
+    bridge = LinkAddress(2, ip_interface("10.42.1.1/24"))
+    other = LinkAddress(2, ip_interface("10.42.2.1/24"))
+    within, wider = (RouteEntry(ip_network(text), link=2) for text in ("10.42.1.7/32", "10.42.0.0/16"))
+    seen = ranges.Seen(LINKS, (bridge, other), (within, wider))
+    assert seen.outside([ip_network("10.42.1.0/24")]) == ranges.Seen(LINKS, (other,), (wider,))
 
 
 @pytest.mark.parametrize(
