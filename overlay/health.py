@@ -5,8 +5,9 @@ Speaks just enough HTTP/1.x for probes: one request a connection, any method, th
 """
 
 import asyncio
-import contextlib
 import json
+import socket
+import struct
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ PATIENCE = 5.0
 """Seconds a client has for its request."""
 LARGEST = 8192
 """Bytes of a request's head."""
+CROWD = 32
+"""Connections that are served at a time; a probe needs one for a moment, others are closed at once."""
 
 Measure = Callable[[], Awaitable[tuple[str, bytes]]]
 
@@ -42,12 +45,25 @@ def answer(path: str, health: Health) -> tuple[int, dict[str, object]]:
 
 async def serve(address: str, port: int, look: Callable[[], Health], measure: Measure) -> asyncio.Server:
     """Start answering; raises OSError when the address cannot be had. `measure` gives the type and body of /metrics."""
+    crowd = 0
 
     async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        nonlocal crowd
+        crowd += 1
+        try:
             async with asyncio.timeout(PATIENCE):
-                await _exchange(reader, writer, look, measure)
-        writer.close()
+                if crowd <= CROWD:
+                    await _exchange(reader, writer, look, measure)
+                writer.close()
+                await writer.wait_closed()
+        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            if (
+                writer.transport.get_write_buffer_size()
+            ):  # what a client does not read is not kept for it, in the kernel neither
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+        finally:
+            crowd -= 1
 
     return await asyncio.start_server(meet, address, port, limit=LARGEST)
 

@@ -187,7 +187,7 @@ OPTIONS = (
     Option("ip-blackhole-route",            readers.boolean,                False,        "",        "discard what goes to addresses of our subnet that no link has"),
     Option("bridge",                        readers.link_name,              "",           "NAME",    "keep this bridge up with the gateway address, so that services can bind before the first container"),
     Option("allow-overlap",                 readers.boolean,                False,        "",        "start though this host has an address or a route in the network's range; what is there is out of reach then, here or for containers"),
-    Option("healthz-ip",                    readers.address(),              "0.0.0.0",    "IP",      "address the health server listens on"),  # noqa: S104 - flannel's default
+    Option("healthz-ip",                    readers.address(),              "127.0.0.1",  "IP",      "address the health server listens on; 0.0.0.0 is all of this host's, for everybody who reaches one"),
     Option("healthz-port",                  readers.number(0, 65535),       0,            "N",       "port of /healthz and /readyz; 0 is off"),
     Option("log-format",                    readers.choice("text", "json"), "text",     "FORMAT",  "text (key=value) or json, one line an event, on stderr"),
     Option("v",                             readers.number(0, 9),           0,            "LEVEL",   "1 or more also logs what changes nothing"),

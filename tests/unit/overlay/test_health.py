@@ -1,9 +1,12 @@
 """Claims: /healthz is 200, /readyz 503 with what is missing until nothing is, all else 404; over a real socket, with any method,
-a HEAD without body, and what is not HTTP answered 400; a loop that hangs is 503 on both paths; /metrics is what it is handed.
+a HEAD without body, and what is not HTTP answered 400; a loop that hangs is 503 on both paths; /metrics is what it is handed; who
+says nothing or reads nothing is let go in time, and a crowd holds nobody up for longer.
 """
 
 import asyncio
 import json
+import select
+import socket
 from typing import Any
 
 import pytest
@@ -43,6 +46,47 @@ async def ask(request: bytes) -> tuple[bytes, bytes]:
         head, _, body = (await reader.read()).partition(b"\r\n\r\n")
         writer.close()
     return head, body
+
+
+def test_who_says_nothing_is_let_go_and_a_crowd_holds_nobody_up_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "PATIENCE", 0.5)
+    monkeypatch.setattr(health, "CROWD", 3)
+
+    async def crowd() -> list[bytes]:
+        server = await health.serve("127.0.0.1", 0, lambda: READY, measure)
+        async with server:
+            where = server.sockets[0].getsockname()
+            idle = [await asyncio.open_connection(*where) for _ in range(3)]
+            late, _ = (other := await asyncio.open_connection(*where))
+            said = [await late.read()]  # one too many: closed at once
+            said += [await reader.read() for reader, _ in idle]
+            reader, writer = await asyncio.open_connection(*where)
+            writer.write(b"GET /readyz HTTP/1.1\r\n\r\n")
+            said.append((await reader.read())[:15])
+            for _, open_one in (*idle, other, (reader, writer)):
+                open_one.close()
+        return said
+
+    assert asyncio.run(asyncio.wait_for(crowd(), 10)) == [b"", b"", b"", b"", b"HTTP/1.1 200 OK"]
+
+
+def test_who_reads_nothing_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "PATIENCE", 0.5)
+
+    async def large() -> tuple[str, bytes]:
+        return "text/plain", b"x" * (64 << 20)
+
+    async def deaf() -> int:
+        server = await health.serve("127.0.0.1", 0, lambda: READY, large)
+        async with server:
+            with socket.create_connection(server.sockets[0].getsockname()) as client:
+                client.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+                poll = select.poll()
+                poll.register(client, select.POLLHUP)
+                ((_, event),) = await asyncio.to_thread(poll.poll, 5000)
+        return event
+
+    assert asyncio.run(deaf()) & select.POLLERR
 
 
 @pytest.mark.parametrize("method", [b"GET", b"POST"])

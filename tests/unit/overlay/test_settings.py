@@ -16,7 +16,7 @@ def parse(*argv: str, **environ: str) -> Settings:
     return settings.parse(argv, environ, io.StringIO())
 
 
-def test_defaults_are_flannels_where_it_has_them() -> None:
+def test_defaults_are_flannels_but_for_the_health_server_that_only_this_host_reaches() -> None:
     chosen = parse()
     assert (chosen.subnet_file, chosen.subnet_lease_renew_margin, chosen.iptables_resync) == (
         "/run/flannel/subnet.env",
@@ -26,7 +26,7 @@ def test_defaults_are_flannels_where_it_has_them() -> None:
     assert (chosen.ip_masq, chosen.iptables_forward_rules, chosen.healthz_ip, chosen.healthz_port) == (
         False,
         True,
-        "0.0.0.0",
+        "127.0.0.1",
         0,
     )
     assert (chosen.store_kind, chosen.store_path) == ("sqlite", "/var/lib/tulle/network.db")
