@@ -267,7 +267,8 @@ def _wish(chosen: Settings, store: Store, kernel: Network) -> Wish:
         remedy = (
             'give this host one of them, or add it to "Hosts" on every host; behind NAT, give --iface and --public-ip'
         )
-        raise Unavailable(store.stranger("an address of this host as its PublicIP", remedy))
+        what = store.stranger("an address of this host as its PublicIP")
+        raise Unavailable(f"{chosen.store_path}: {what}; {remedy}")
     return replace(wish, public_ip=str(listed[0]))
 
 

@@ -29,6 +29,10 @@ class Refused(Exception):  # noqa: N818 - the word the operator reads; "error" w
         return f"{located}; {self.remedy}" if self.remedy else located
 
 
+class Unlisted(Refused):
+    """The hosts file does not have this host: a daemon waits for a changed file or address, and one that had a lease has it no more."""
+
+
 class Unavailable(Exception):  # noqa: N818 - it says what is true of the host or store, now
     """Something outside is not there yet (an interface, a lock, the store); the same start may succeed later."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from overlay import tenancy
-from overlay.errors import Refused, StoreError
+from overlay.errors import Refused, StoreError, Unlisted
 from overlay.leases import Lease
 from overlay.logs import Log
 from overlay.stores import Store
@@ -89,7 +89,7 @@ class Tenant:
         except StoreError as problem:
             return tenancy.Failed(str(problem))
         except Refused as problem:
-            if not self._settled:
+            if not self._settled and not isinstance(problem, Unlisted):
                 raise
             return tenancy.Denied(str(problem))
 

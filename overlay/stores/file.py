@@ -21,7 +21,7 @@ from pathlib import Path
 from overlay import documents, network
 from overlay.attributes import Attributes
 from overlay.documents import Section
-from overlay.errors import Refused, StoreError, unusable
+from overlay.errors import Refused, StoreError, Unlisted, unusable
 from overlay.leases import Lease
 from overlay.network import NetworkConfig
 from overlay.stores import Snapshot, Update
@@ -142,17 +142,17 @@ class FileStore:
         return self._snapshot()
 
     async def create(self, subnet: Subnet, attributes: Attributes) -> Lease | None:
-        """Raise StoreError: a host takes what stands in the file, and this one does not stand in it, or not with this address yet."""
+        """Raise Unlisted: a host takes what stands in the file, and this one does not stand in it, or not with this address yet."""
         own = str(attributes.public_ip)
         entry = f'{{"PublicIP": "{own}", "Subnet": "{subnet.ipv4}"}}'
         remedy = f'add {entry} to "Hosts" on every host, or choose another address with --iface or --public-ip'
-        raise StoreError(self.stranger(f"the PublicIP {own}", remedy))
+        raise Unlisted(self.stranger(f"the PublicIP {own}"), where=self._path, remedy=remedy)
 
-    def stranger(self, wanted: str, remedy: str) -> str:
+    def stranger(self, wanted: str) -> str:
         """Return the sentence that no host of the file has what is `wanted`, with what is listed and what this host has."""
         listed = ", ".join(map(str, self.known)) or "none"
         here = ", ".join(self._addresses()) or "none"
-        return f"{self._path}: no host has {wanted} (listed: {listed}; this host has: {here}); {remedy}"
+        return f"no host has {wanted} (listed: {listed}; this host has: {here})"
 
     async def replace(self, lease: Lease, attributes: Attributes) -> Lease | None:
         """Confirm a lease that stands in the file as given; None when it does not, or would have to change."""

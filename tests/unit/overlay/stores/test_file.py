@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import pytest
 
 from overlay.attributes import Attributes
-from overlay.errors import Refused, StoreError
+from overlay.errors import Refused, StoreError, Unlisted
 from overlay.leases import Lease
 from overlay.network import NetworkConfig
 from overlay.stores import Snapshot
@@ -102,7 +102,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_host_that_is_not_listed_is_told_its_own_addresses(path: Path) -> None:
-    with pytest.raises(StoreError) as refused:
+    with pytest.raises(Unlisted) as refused:
         run(opened(path).create(A, Attributes(IPv4Address("192.0.2.9"))))
     assert "no host has the PublicIP 192.0.2.9 (listed: 192.0.2.1, 192.0.2.2; this host has: 192.0.2.9 (eth0))" in str(
         refused.value
