@@ -8,7 +8,7 @@ BARE_TESTS := tests/unit --ignore=tests/unit/build tests/e2e/test_pages.py tests
 CACHES := .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-clean test soak test-guest test-bare fuzz check fmt build install uninstall deb bench bench-leases bench-datapath clean ready-run ready-deb ready-test ready-guest ready-newer ready-reference
+.PHONY: help setup demo demo-clean test soak test-guest test-bare fuzz attack check fmt build install uninstall deb bench bench-leases bench-datapath clean ready-run ready-deb ready-test ready-guest ready-newer ready-reference
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ test-bare: ready-test ready-reference ## the pages, installing and the packages 
 
 fuzz: ready-test ## throw bad input at the launcher, under sanitizers (SECONDS=60 SEED=from the clock)
 	@$(PYTHON) -m tests.fuzz '$(or $(SECONDS),60)' '$(SEED)'
+
+attack: ready-test build ## campaigns against the built programs, each with its figures (SECONDS=300 SEED=1 ARGS=NAME); root
+	@$(PYTHON) -m tests.attack --seconds '$(or $(SECONDS),300)' --seed '$(or $(SEED),1)' $(ARGS)
 
 check: ready-test ## formatting, lint rules, types, import contracts
 	@.venv/bin/ruff check $(CODE)

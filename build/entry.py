@@ -44,6 +44,8 @@ HELPERS = {"tulle-forwarder": "overlay.forwarder.process"}
 
 LIBRARIES = "LD_LIBRARY_PATH"
 
+NOTHING = "no installed file of tulle can be read: install it again"
+
 
 def restore(environ: MutableMapping[str, str]) -> None:
     """Take back what PyInstaller's bootloader put into the environment: programs we start get what our caller gave us.
@@ -92,14 +94,17 @@ def start(name: str, *, siblings: bool) -> NoReturn:
 
 def _give_up(name: str, failure: Exception, *, is_driver: bool) -> NoReturn:
     """Say that the program cannot be loaded, as whoever called it expects to hear it, and end the process."""
-    from cni import installed  # noqa: PLC0415 - only here
+    sys.path_importer_cache.clear()  # a directory that could not be read a moment ago is not looked at again else
+    try:
+        from cni import installed  # noqa: PLC0415 - only here
 
-    told = f"{installed.message(failure)}: {installed.REMEDY}"
+        told, document = installed.message(failure), installed.document(failure)
+        error = installed.plain(told)
+    except Exception as worse:  # noqa: BLE001 - nothing can be loaded any more
+        told, error, document = f"no installed file can be read: {worse}", NOTHING, f'{{"code": 5, "msg": "{NOTHING}"}}'
     sys.stderr.write(f"{name}: {told}\n")
-    if name in CNI:
-        sys.stdout.write(installed.document(failure))  # noqa: TID251 - cni.skel may be what is missing
-    elif is_driver:
-        sys.stdout.write(f'{{"error": "{installed.plain(told)}"}}\n')  # noqa: TID251 - the same of driver.main
+    if name in CNI or is_driver:
+        sys.stdout.write(document if name in CNI else f'{{"error": "{error}"}}\n')  # noqa: TID251 - cni.skel's, or driver.main's
     raise SystemExit(1)
 
 

@@ -33,6 +33,7 @@ iptables iptables
 dbus-daemon dbus-daemon
 dbus-send dbus-bin
 firewalld firewalld
+strace strace
 wg wireguard-tools
 wireguard-go wireguard-go
 etcd etcd-server

@@ -93,7 +93,7 @@ def refusal(failure: Exception) -> CniError:
     if installed.unreadable(failure):
         number = getattr(failure, "errno", None)
         remedy = SYSTEM_REMEDIES[number] if number in SCARCE else installed.REMEDY
-        return CniError(Code.IO_FAILURE, installed.message(failure), remedy)
+        return CniError(Code.IO_FAILURE, installed.what(failure), remedy)
     if isinstance(failure, OSError):
         return _system_refusal(failure)
     kind = type(failure).__name__

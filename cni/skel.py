@@ -40,13 +40,24 @@ def main(program: Program, siblings: Siblings | None = None) -> NoReturn:
 
     Delegates among `siblings` are served here as well, every other one by a process of its own.
     """
-    _hold_descriptors()
-    with (
-        open(0, "rb", closefd=False) as stdin,
-        open(1, "w", encoding="ascii", closefd=False) as stdout,
-    ):
-        status = run(program, environ=dict(os.environ), stdin=stdin, stdout=stdout, stderr=_Stderr(), siblings=siblings)
-        os._exit(status)  # what is not flushed by now cannot be; tearing the interpreter down takes longer than VERSION
+    stderr = _Stderr()
+    try:
+        _hold_descriptors()
+        with (
+            open(0, "rb", closefd=False) as stdin,
+            open(1, "w", encoding="ascii", closefd=False) as stdout,
+        ):
+            environ = dict(os.environ)
+            status = run(program, environ=environ, stdin=stdin, stdout=stdout, stderr=stderr, siblings=siblings)
+            os._exit(
+                status
+            )  # what is not flushed by now cannot be; tearing the interpreter down takes longer than VERSION
+    except Exception as failure:  # noqa: BLE001 - there is no stream yet to say it on
+        stderr.write(f"{program.name}: {installed.message(failure)}\n")
+        try:
+            os.write(1, installed.document(failure).encode())
+        finally:
+            os._exit(1)
 
 
 def run(  # noqa: PLR0913 - what a process is given, each named
@@ -81,12 +92,13 @@ def run(  # noqa: PLR0913 - what a process is given, each named
         return 0 if _delivered(version_document(program), stdout, log) else 1
     try:
         from cni import dispatch  # noqa: PLC0415 - VERSION must not pay for JSON and dataclasses
-    except Exception as failure:  # noqa: BLE001 - a module that cannot be had may fail in any way
-        log(f"{program.name}: {installed.message(failure)}: {installed.REMEDY}")
+
+        kept = Kept(stdin)
+        status, document = dispatch.answer(program, environ, kept, log, own_netns, siblings, is_wanted)
+    except Exception as failure:  # noqa: BLE001 - what a verb raises is answered: this is a module that is not whole
+        log(f"{program.name}: {installed.message(failure)}")
         _delivered(installed.document(failure), stdout, log)
         return 1
-    kept = Kept(stdin)
-    status, document = dispatch.answer(program, environ, kept, log, own_netns, siblings, is_wanted)
     if _delivered(document, stdout, log):
         return status
     if status == 0 and environ.get("CNI_COMMAND") == "ADD":
@@ -150,6 +162,8 @@ def _delivered(document: str, stdout: Paper, log: Callable[[str], None]) -> bool
 
 def _hold_descriptors() -> None:
     """Fill standard descriptors the caller left closed, lest a lock file or a socket become stdout."""
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
-        pass
-    os.close(descriptor)
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # it takes this number, the lowest that is free

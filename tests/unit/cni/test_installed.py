@@ -71,3 +71,22 @@ def test_the_document_is_json_whatever_the_reason_holds() -> None:
     document = json.loads(installed.document(broken))
     assert (document["code"], document["remedy"]) == (5, installed.REMEDY)
     assert document["msg"] == "an installed file cannot be read: /lib//x: no ?x? in gr??e??"
+
+
+def test_a_package_without_its_first_module_is_named(folder: Path) -> None:
+    (folder / "bare").mkdir()
+    bare = importlib.import_module("bare")
+    with pytest.raises(AttributeError) as caught:
+        bare.dumps  # noqa: B018
+    assert installed.unreadable(caught.value) == "module bare.__init__"
+
+
+def test_an_encoding_that_cannot_be_loaded_is_named() -> None:
+    with pytest.raises(LookupError) as caught:
+        "".encode("absent")
+    assert installed.unreadable(caught.value) == "module encodings.absent"
+
+
+def test_what_else_keeps_a_program_from_starting_has_a_remedy_of_its_own() -> None:
+    document = json.loads(installed.document(OSError(24, "Too many open files")))
+    assert (document["msg"], document["remedy"]) == ("the program cannot start: Too many open files", installed.LIMITS)
