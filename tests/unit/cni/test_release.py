@@ -39,10 +39,19 @@ def test_the_version_of_an_installed_tree_is_that_of_its_metadata(tmp_path: Path
     assert said == "7.8.9\n"
 
 
-def test_the_changelogs_top_release_is_the_version() -> None:
-    headings = [line for line in (ROOT / "CHANGELOG.md").read_text().splitlines() if line.startswith("## ")]
+def headings() -> list[str]:
+    return [line for line in (ROOT / "CHANGELOG.md").read_text().splitlines() if line.startswith("## ")]
 
-    releases = [match[0] for heading in headings if (match := SEMVER.search(heading))]
+
+def test_a_heading_of_the_changelog_stands_once_whatever_was_merged() -> None:
+    versions = [SEMVER.search(heading) for heading in headings()]
+
+    assert len(set(headings())) == len(headings())
+    assert [version is None for version in versions] == sorted((version is None for version in versions), reverse=True)
+
+
+def test_the_changelogs_top_release_is_the_version() -> None:
+    releases = [match[0] for heading in headings() if (match := SEMVER.search(heading))]
 
     assert releases[0] == declared()
 
