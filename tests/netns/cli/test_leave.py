@@ -59,7 +59,7 @@ def test_a_host_that_left_is_as_it_was(
     assert [line.removeprefix("would remove ") for line in told[:-1]] == [
         f"the lease file {daemon.lease_file}",
         f"the bridge {BRIDGE}",
-        "flannel.1, the guard of VNI 1",
+        "flannel.1, the guard of the tunnel 1",
         "tulled's rules in the firewall",
         f"the lease of {subnet} in {store[1]}",
     ]
@@ -147,4 +147,4 @@ def test_what_carries_the_packets_outside_of_the_kernel_ends(
     assert run(daemon, store) == 0
 
     assert kernel(space)["links"] == before
-    assert f"removed {device}\n" in capsys.readouterr().out
+    assert f"removed {device}" in capsys.readouterr().out
