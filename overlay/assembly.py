@@ -21,6 +21,7 @@ from overlay import carriers, claims, documents, drift, identity, interfaces, ne
 from overlay.attributes import compact
 from overlay.backends import Direct, IPNetwork, Underlay, catalogue, udp, wireguard
 from overlay.claims import Register
+from overlay.complaints import Complaints
 from overlay.daemon import Daemon, Listener, Outside
 from overlay.enforcing import Enforcer
 from overlay.errors import Refused, Unavailable, unusable
@@ -206,7 +207,7 @@ async def _change(events: Events) -> None:
 
 def open_store(chosen: Settings, kernel: Network, clock: Clock, stack: ExitStack, log: Log) -> "Store":
     """Open the store of these settings, to be closed with `stack`; raises Refused. It founds the network they describe, if any."""
-    report = partial(_report, log)
+    report = Complaints(log).report
     if chosen.store_kind == "etcd":
         return _open_etcd(chosen, stack, log)
     if chosen.store_kind == "file":
@@ -234,7 +235,7 @@ def _open_etcd(chosen: Settings, stack: ExitStack, log: Log) -> Store:
         log.warning("etcd without encryption, though files for TLS are given", endpoints=", ".join(plain))
     prefix = chosen.prefix
     log.info("store opened", store="etcd", prefix=prefix, endpoints=", ".join(map(str, endpoints)))
-    store = EtcdStore(Client(endpoints, credentials), prefix, report=partial(_report, log))
+    store = EtcdStore(Client(endpoints, credentials), prefix, report=Complaints(log).report)
     stack.callback(store.close)
     return store
 
@@ -311,8 +312,3 @@ def _duties(chosen: Settings, config: NetworkConfig, private_key: str) -> Duties
         private_key=private_key,
         blackhole=chosen.ip_blackhole_route,
     )
-
-
-def _report(log: Log, problem: Refused) -> None:
-    """Log a store's bad entry once, until it says something else."""
-    log.change(f"entry {problem.where}", "warning", "entry left out", problem=problem)

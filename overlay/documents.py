@@ -5,12 +5,15 @@ are ignored, a duplicate's last wins, null is absent. Must not know what the mem
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Any
+from typing import Any, NoReturn
 
 from overlay.errors import Refused
+
+DEEPEST = 100
+"""How many objects and lists may lie in each other; flannel's own are four."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +122,35 @@ def parse(text: str | bytes, where: str) -> Section:
     Raises Refused when the text is not UTF-8, not JSON, too deep, or not an object.
     """
     try:
-        document = json.loads(text)
+        document = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as problem:
         reason = "nested too deeply" if isinstance(problem, RecursionError) else str(problem)
         raise Refused(
             f"not JSON: {reason}", where=where, remedy="see that the file is whole and has no comments"
         ) from None
+    if _is_deep(document):
+        raise Refused("not JSON: nested too deeply", where=where, remedy=f"{DEEPEST} levels are enough for anything")
     if not isinstance(document, dict):
         raise Refused("not a JSON object", where=where, remedy='write {"Network": "10.42.0.0/16", ...}')
     return Section(document, where)
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no number of JSON")
+
+
+def _is_deep(document: Any) -> bool:
+    """Tell whether a document is nested deeper than DEEPEST: json reads more, from Python 3.12 on, than it and others can write."""
+    layer = [document]
+    for _ in range(DEEPEST):
+        layer = [one for each in layer for one in _inside(each)]
+        if not layer:
+            return False
+    return True
+
+
+def _inside(document: Any) -> Iterable[Any]:
+    return document.values() if isinstance(document, dict) else document if isinstance(document, list) else ()
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:

@@ -13,6 +13,9 @@ from system.stderr import Stderr
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.,:/@%+&-]+")
 
+LONGEST = 16_384
+"""Characters of one value: a trace fits, and a store's entry of a megabyte does not fill the disk."""
+
 
 class Out(Protocol):
     """What lines are written to."""
@@ -81,7 +84,10 @@ def _values(fields: dict[str, object]) -> dict[str, Any]:
 
 
 def _value(value: object) -> Any:
-    return value if isinstance(value, bool | int | float) else str(value)
+    if isinstance(value, bool | int | float):
+        return value
+    text = str(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text)} characters)"
 
 
 def _text(line: dict[str, Any]) -> str:

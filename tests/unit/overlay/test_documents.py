@@ -15,6 +15,24 @@ from overlay.documents import Section
 from overlay.errors import Refused
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *('{"a":' * 100_000, '{"a":' * 500 + "1" + "}" * 500, '{"a":' + "[" * 150 + "]" * 150 + "}"),
+        *('{"a": NaN}', '{"a": -Infinity}', '{"a": ' + "9" * 10_000 + "}"),
+    ],
+)
+def test_what_is_nested_deeply_or_no_number_is_refused(text: str) -> None:
+    with pytest.raises(Refused, match="x: not JSON: "):
+        documents.parse(text, "x")
+
+
+def test_a_number_of_any_size_is_only_out_of_range() -> None:
+    for text in ('{"a": 1e999}', '{"a": -1e999}', '{"a": ' + "9" * 4000 + "}"):
+        with pytest.raises(Refused, match="not a number in range"):
+            documents.parse(text, "x").number("a", 0, lowest=0, highest=9)
+
+
 def test_member_names_match_whatever_their_case() -> None:
     assert Section({"network": "10.0.0.0/8"}).text("Network") == "10.0.0.0/8"
 
