@@ -239,7 +239,7 @@ BROKEN: dict[str, tuple[set[str], str, Break]] = {
     ),
     "no forwarding entry": (
         {"entries", "tunnel"},
-        "adding forwarding entry",
+        "missing in the kernel: forwarding entry",
         commands(
             (
                 f"bridge fdb show dev {DEVICE} | grep dst > /run/kept; set -- $(cat /run/kept); bridge fdb delete $1 dev {DEVICE} dst $3",
@@ -325,7 +325,7 @@ def directions(verdicts: list[dict[str, Any]]) -> dict[int, str]:
     found = failed(verdicts)
     assert list(found) == ["tunnel"], found
     lines = found["tunnel"].splitlines()
-    return {6 if ":" in line.partition(" at ")[0] else 4: line.rpartition(", ")[2] for line in lines}
+    return {6 if ":" in line.partition(" at ")[0] else 4: line.rpartition("; ")[2] for line in lines}
 
 
 def test_where_neither_direction_can_be_proved_alone_that_is_told(still: Lab) -> None:
