@@ -31,6 +31,9 @@ from overlay.notify import Notifier
 TICK = 1.0
 """Seconds between two looks at what tells no event; also how soon a worker that died young is replaced."""
 
+ROUND = 0.05
+"""Seconds of taking after which everything else has its turn: strangers who connect without end do not keep the status from being told."""
+
 TAKING = 0.3
 """Seconds after which a signal interrupts the taking of one request: a socket that lingers (socket(7)), left by a stranger, is waited for by
 whoever lets go of it last. Receiving gives up sooner."""
@@ -176,7 +179,8 @@ class Supervisor:
         return all(begun) and time.monotonic_ns() - max(begun) > self._options.stall * 1e9
 
     def _take_ahead(self) -> None:
-        while self._is_crowded():
+        until = time.monotonic() + ROUND
+        while self._is_crowded() and time.monotonic() < until:
             try:
                 connection, _ = self._listener.socket.accept()
                 signal.setitimer(signal.ITIMER_REAL, TAKING)

@@ -1,6 +1,7 @@
 """Claims about who may not ask the built agent, and means harm; or may, and holds it up:
 
 - strangers who connect by the hundred and say nothing hold up neither a worker nor the supervisor
+- strangers who connect without end keep nobody from the status
 - a stranger who sends a descriptor that never answers holds nobody up: nothing of his is received
 - a caller with all rights who sends one is declined, and the worker that cannot get rid of it is replaced
 - the last of a socket that lingers, left in a connection, does not hold the supervisor
@@ -13,6 +14,7 @@ import select
 import signal
 import socket
 import struct
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,6 +80,29 @@ def test_strangers_who_say_nothing_hold_nobody_up(agent: Agent, tmp_path: Path) 
     with stranger(crowd):
         until(lambda: agent.status().declined == {Reason.RIGHTS.value: 300}, "all of them are declined", within=5)
         assert serves(agent, tmp_path)
+
+
+def test_a_flood_of_strangers_keeps_nobody_from_the_status(agent: Agent) -> None:
+    flooding, stop = os.pipe()
+
+    def flood() -> None:
+        if os.fork() == 0:
+            while not select.select([flooding], [], [], 0)[0]:
+                with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK) as door:
+                    door.connect_ex(str(agent.path))
+            os._exit(0)
+
+    try:
+        with stranger(flood):
+            until(lambda: sum(agent.status().declined.values()) > 1000, "they are coming", within=20)
+            for _ in range(5):
+                began = time.monotonic()
+                assert agent.status().workers
+                assert time.monotonic() - began < 2
+    finally:
+        os.write(stop, b"!")
+        os.close(flooding)
+        os.close(stop)
 
 
 def test_a_descriptor_of_a_stranger_is_not_touched(agent: Agent, tmp_path: Path) -> None:
