@@ -49,6 +49,8 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
     log = Log(sys.stderr, clock=_time_of_day, form=chosen.log_format, verbose=chosen.v > 0)
     if chosen.ignored:
         log.warning("without effect here, see tulled --help", flags=", ".join(chosen.ignored))
+    for name, remedy in settings.strangers(variables).items():
+        log.warning("a variable that tulled does not know", variable=name, remedy=remedy)
     return _run(chosen, variables, log)
 
 

@@ -23,8 +23,8 @@ KEY_PATH = "/var/lib/tulle/wireguard.key"
 STORES = ("sqlite", "file")
 DEFAULT_STORE = "sqlite:/var/lib/tulle/network.db"
 
-_USER = re.compile("//[^/]*@")
-"""A user and password in a URL, which no error may repeat."""
+_USER = re.compile(".*@", re.DOTALL)
+"""What stands before a host in a URL: a user and a password, which no error may repeat, whatever characters they have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,10 +231,26 @@ def _refuse_unknown(words: Sequence[str]) -> None:
     flag = next((word.partition("=")[0] for word in words if word.startswith("--")), "")
     if not flag:
         raise Refused("a word that belongs to no flag", remedy="see tulled --help")
+    for secret in (f"--{one.flag}" for one in OPTIONS if one.secret):
+        if flag.startswith(secret):  # the word itself may follow without a blank
+            raise Refused(f"there is no flag that begins with {secret} and goes on", remedy=f"write {secret}=WORD")
+    near = _near(flag, [f"--{one.flag}" for one in OPTIONS])
+    raise Refused(f"there is no {flag}", remedy=f"did you mean {near}?" if near else "see tulled --help")
+
+
+def strangers(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that are called like ours and that nothing reads, each with what to do; no value is in it."""
+    flags = (*(one.field for one in OPTIONS), *(flag.replace("-", "_") for flag in UNUSED))
+    known, own = [flag.upper() for flag in flags], PREFIXES[0]
+    unread = [name for name in sorted(environ) if name.upper().startswith(own) and name.removeprefix(own) not in known]
+    near = {name: _near(name.upper().removeprefix(own), known) for name in unread}
+    return {name: f"did you mean {own}{one}?" if one else "see tulled --help" for name, one in near.items()}
+
+
+def _near(word: str, known: Sequence[str]) -> str:
     from difflib import get_close_matches  # noqa: PLC0415 - only who mistyped pays for it
 
-    near = get_close_matches(flag, [f"--{one.flag}" for one in OPTIONS], 1, 0.7)
-    raise Refused(f"there is no {flag}", remedy=f"did you mean {near[0]}?" if near else "see tulled --help")
+    return next(iter(get_close_matches(word[:100], known, 1, 0.7)), "")
 
 
 def _unused(flag: str, given: Mapping[str, Any], environ: Mapping[str, str]) -> str | None:
@@ -259,7 +275,7 @@ def _read(option: Option, word: str, source: str) -> Any:
     try:
         return option.read(word)
     except ValueError as problem:
-        shown = "its value" if option.secret else repr(_USER.sub("//***@", word))
+        shown = "its value" if option.secret else repr(_USER.sub("***@", word))
         raise Refused(f"{shown} cannot be used", where=source, remedy=str(problem)) from None
 
 

@@ -81,3 +81,10 @@ def test_a_hostile_store_does_not_stop_a_daemon(hosts: tuple[Space, Space], star
     hosts[0].network.apply(DeleteLink(DEVICE))
     waiting.until(lambda: hosts[0].network.link(DEVICE), "still repairing", namespace=hosts[0].namespace)
     assert hosts[0].run("ip", "route", "show", "dev", DEVICE) == ""
+
+
+def test_a_variable_that_nothing_reads_is_warned_of_without_its_value(hosts: tuple[Space, Space], start: Start) -> None:
+    daemon = start(hosts[0], within=("env", "TULLED_ETCD_PASWORD=hunter2")).ready()
+    said = daemon.log.read_text()
+    assert 'variable=TULLED_ETCD_PASWORD remedy="did you mean TULLED_ETCD_PASSWORD?"' in said
+    assert "hunter2" not in said

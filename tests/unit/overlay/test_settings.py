@@ -89,7 +89,10 @@ def test_a_variable_gives_a_repeated_flag_one_element() -> None:
         (["--network", "10.0.0.0/8", "--net-config", "x"], "both describe the network"),
         (["--etcd-endpoints", "ftp://x"], "write URLs like http://192.0.2.1:2379"),
         (["--etcd-endpoints", "http://a:0"], "write URLs like"),
-        (["--etcd-endpoints", "http://me:pst@a"], "'http://***@a' cannot be used"),
+        (["--etcd-endpoints", "http://me:pst@a"], "'***@a' cannot be used"),
+        (["--etcd-endpoints", "https://me:p/st@pst@a/x"], "'***@a/x' cannot be used"),
+        (["--etcd-endpoints", "me:pst@a"], "'***@a' cannot be used"),
+        (["--store", "etcd://me:pst@a"], "'***@a' cannot be used"),
         (["--etcd-prefix", "/.."], "write a path like /coreos.com/network"),
         (["--etcd-prefix", "/a\nb"], "write a path like"),
         (["--etcd-prefix", "/=/run/a.env"], "write a path like"),
@@ -226,6 +229,15 @@ def test_a_single_network_is_what_it_was() -> None:
     ("words", "said"),
     [
         (["--etcd-pass", "hunter2"], "there is no --etcd-pass; did you mean --etcd-password?"),
+        (
+            ["--etcd-passwordhunter2"],
+            "there is no flag that begins with --etcd-password and goes on; write --etcd-password=WORD",
+        ),
+        (
+            ["-etcd-password-hunter2"],
+            "there is no flag that begins with --etcd-password and goes on; write --etcd-password=WORD",
+        ),
+        (["-etcd-pasword=hunter2"], "there is no --etcd-pasword; did you mean --etcd-password?"),
         (["--etcd-pass=hunter2"], "there is no --etcd-pass; did you mean --etcd-password?"),
         (["-stroe", "sqlite:hunter2"], "there is no --stroe; did you mean --store?"),
         (["--frobnicate", "hunter2"], "there is no --frobnicate; see tulled --help"),
@@ -236,3 +248,20 @@ def test_an_unknown_flag_is_named_without_its_value(words: list[str], said: str)
     with pytest.raises(Refused) as refused:
         settings.parse(words, {}, io.StringIO())
     assert str(refused.value) == said
+
+
+def test_variables_that_nothing_reads_are_told_with_the_nearest_and_without_their_value() -> None:
+    environ = {
+        "TULLED_ETCD_PASWORD": "hunter2",
+        "tulled_ip_masq": "true",
+        "TULLED_COLOUR": "red",
+        "TULLED_IFACE": "eth0",
+        "TULLED_KUBE_SUBNET_MGR": "false",
+        "FLANNELD_WHATEVER": "x",
+        "PATH": "/bin",
+    }
+    assert settings.strangers(environ) == {
+        "TULLED_COLOUR": "see tulled --help",
+        "TULLED_ETCD_PASWORD": "did you mean TULLED_ETCD_PASSWORD?",
+        "tulled_ip_masq": "did you mean TULLED_IP_MASQ?",
+    }
