@@ -4,13 +4,13 @@ What a port may send is written down under /run as well: whoever finds the table
 still there, and DEL need not search the sets. That memory may be lost, and refuses nothing.
 """
 # pathlib costs milliseconds that every container's start would pay:
-# ruff: noqa: PTH106, PTH108, PTH118, PTH208
+# ruff: noqa: PTH102, PTH106, PTH108, PTH118, PTH208
 
 import errno
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from bridge import ports, spoofing
@@ -20,7 +20,7 @@ from cni.errors import CniError, Code
 from cni.owner import ID_BYTES, Owner, shortened
 from kernel.errors import KernelError
 from kernel.network import Network
-from kernel.nf_tables import Tables, elements
+from kernel.nf_tables import Message, Tables, elements
 from system import folders
 
 MEMORY = "/run/tulle/spoofchk"
@@ -34,11 +34,28 @@ WHAT = "changing the rules against spoofing"
 
 
 def admit(owner: Owner, port: Port) -> None:
-    """Have the port judged from its first frame on. Raises CniError 100 where the kernel cannot, KernelError for what it refuses."""
-    _remember(owner, port)
+    """Have the port judged from its first frame on. Raises CniError 100 where the kernel cannot, KernelError for what it refuses.
+
+    That the way into the rules stands is looked at; `mend` looks at each.
+    """
+    others = _remember(owner, port)
+    with _tables() as tables:
+        _admit(tables, owner, port, others, lambda: tables.holds(WHAT, spoofing.entrance()) or _is_whole(tables))
+
+
+def mend(owner: Owner, port: Port) -> None:
+    """Have the port judged again, by every rule, whatever was flushed. Raises what `admit` raises."""
+    others = _remember(owner, port)
+    with _tables() as tables:
+        _admit(tables, owner, port, others, lambda: _is_whole(tables))
+
+
+@contextmanager
+def _tables() -> Iterator[Tables]:
+    """Open the tables; whatever says that the kernel has no such rules is told with the way out."""
     try:
         with Tables() as tables:
-            _admit(tables, owner, port)
+            yield tables
     except KernelError as refused:
         if refused.unsupported:
             raise _unsupported() from refused
@@ -117,17 +134,16 @@ def _losses(port: Port, others: Iterable[Port]) -> list[tuple[str, bytes]]:
     return [key for key in before if key not in after]
 
 
-def _admit(tables: Tables, owner: Owner, port: Port) -> None:
+def _admit(tables: Tables, owner: Owner, port: Port, others: Sequence[Port], is_whole: Callable[[], bool]) -> None:
     """Add to the table that stands; one that is not whole is made anew with every port that is known."""
-    known = {**_recall(owner), owner.mark: port}
-    own = [(each, owner.comment) for each in ports.together(list(known.values())) if each.name == port.name]
-    others = [each for each in ports.together(list(known.values())) if each.name != port.name]
-    further = [TABLE.add(into, key) for each in others for into, key in each.keys if into != "ports"]
+    judged = ports.together([port, *others])
+    own = spoofing.admission([(judged[0], owner.comment)])
+    further = [TABLE.add(into, key) for each in judged[1:] for into, key in each.keys if into != "ports"]
     for _ in range(ATTEMPTS):
-        whole = _is_whole(tables)
-        wanted = [*spoofing.admission(own), *further]
-        if not whole:
-            wanted = [*spoofing.frame(), *spoofing.admission([*_standing(), *own])]
+        whole = is_whole()
+        wanted = (
+            [*own, *further] if whole else [*spoofing.frame(), *_left(tables), *spoofing.admission(_standing()), *own]
+        )
         refused = tables.refusals(WHAT, wanted)
         if not refused:
             return
@@ -141,6 +157,16 @@ def _admit(tables: Tables, owner: Owner, port: Port) -> None:
         elif not whole:  # what a table is made of is there, unless the kernel has no such chains or expressions
             raise KernelError(errno.EOPNOTSUPP, WHAT)
     raise CniError(Code.TRY_AGAIN_LATER, f"{WHAT}: another program changes them at the same time", "try again")
+
+
+def _left(tables: Tables) -> list[Message]:
+    """Return what puts the elements of a table that is made anew back, also those that nothing remembers."""
+    return [
+        TABLE.add(name, each.key, each.comment)
+        for name in SETS
+        for data in tables.all(WHAT, TABLE.get_all(name))
+        for each in elements(data)
+    ]
 
 
 def _is_whole(tables: Tables) -> bool:
@@ -204,14 +230,26 @@ def _folder(owner: Owner) -> str:
     return os.path.join(MEMORY, shortened(owner.container_id, ID_BYTES))
 
 
-def _remember(owner: Owner, port: Port) -> None:
+def _remember(owner: Owner, port: Port) -> list[Port]:
+    """Write the port down, and return the container's other ones, which a container that was not known has not."""
     folder = _folder(owner)
     with suppress(OSError):
-        try:
+        if _makes(folder):
             _write(folder, owner.mark, port.text)
-        except FileNotFoundError:
-            folders.make(folder, 0o700)
-            _write(folder, owner.mark, port.text)
+            return []
+        _write(folder, owner.mark, port.text)
+    return [each for mark, each in _recall(owner).items() if mark != owner.mark]
+
+
+def _makes(folder: str) -> bool:
+    """Make a container's folder and tell whether there was none. Raises OSError."""
+    try:
+        os.mkdir(folder, 0o700)
+    except FileExistsError:
+        return False
+    except FileNotFoundError:
+        folders.make(folder, 0o700)
+    return True
 
 
 def _write(folder: str, mark: str, text: str) -> None:

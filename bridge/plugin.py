@@ -58,7 +58,7 @@ def restore(request: Request) -> None:
         if plan.mac_check and not guard.stands(plan.owner, port.name):
             guard.watch(plan.owner, port.name, end.mac)
         if plan.spoof_check and not fence.stands(plan.port(port.name, end.mac)):
-            fence.admit(plan.owner, plan.port(port.name, end.mac))
+            fence.mend(plan.owner, plan.port(port.name, end.mac))
         if lease := _lease_if_readable(settings):
             tunnel.keep_out(settings.subnet_file, lease, plan.gateway_link, host)
 

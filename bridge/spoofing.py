@@ -74,6 +74,11 @@ def frame() -> list[Message]:
     ]
 
 
+def entrance() -> Message:
+    """Ask for the rule that leads to all others; the kernel numbers what a transaction makes in a table from 1, in its order."""
+    return TABLE.get_rule("prerouting", 1 + len(CHAINS) + len(SETS) + 1)
+
+
 def _own(
     address: Expression, *, kind: str, absent: bool = False, mac: Expression | None = None
 ) -> tuple[Expression, ...]:
@@ -184,4 +189,4 @@ RULES: tuple[Rule, ...] = (
     ("port_udp6", (*_field(2, _number(546), DIFFERENT), verdict(ACCEPT))),
     ("port_udp6", (verdict(DROP),)),
 )
-"""Chain and expressions of every rule, in their order."""
+"""Chain and expressions of every rule, in their order; the first one is the way in."""

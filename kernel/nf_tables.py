@@ -102,6 +102,10 @@ class Table:
         listed = b"".join(_nest(1, each) for each in expressions)
         return self._write(NEW_RULE, CREATE | NLM_F_APPEND, text(2, chain), _nest(4, listed))
 
+    def get_rule(self, chain: str, handle: int) -> Message:
+        """Ask for one rule by the number the kernel gave it."""
+        return self._write(GET_RULE, 0, text(2, chain), attribute(3, struct.pack(">Q", handle)))
+
     def get_rules(self) -> Message:
         """Ask for all rules of the table."""
         return self._write(GET_RULE, NLM_F_DUMP)

@@ -305,6 +305,18 @@ def test_through_each_of_its_ports_a_container_may_send_from_all_its_addresses(
     assert elements(runtime) == {"ports": 1, "macs": 1, "own4": 1, "own6": 2, "about6": 2}
 
 
+def test_elements_that_nothing_remembers_outlive_a_flush_of_the_rules(
+    runtime: Runtime, container: Space, neighbour: Space, make_space: Callable[[str], Space]
+) -> None:
+    attach(runtime, container, neighbour, spoofchk=True)
+    shutil.rmtree(fence.MEMORY)
+    runtime.host.run("nft", "flush table bridge tulle-spoofchk")
+    runtime.ipam_answers({"address": "10.42.7.9/24", "gateway": GATEWAY})
+    assert "code" not in runtime.call("ADD", make_space("third").path, container="c3", spoofchk=True)
+    assert elements(runtime)["ports"] == 2
+    assert arriving(container, neighbour, FORGED) == []
+
+
 def test_without_a_place_to_remember_everything_works(
     runtime: Runtime, container: Space, monkeypatch: pytest.MonkeyPatch
 ) -> None:
