@@ -21,6 +21,5 @@ def make(path: str, mode: int = 0o755) -> None:
         if above in ("", path):
             raise
         make(above)
-        make(path, mode)
-        return
+        os.mkdir(path, mode)  # noqa: PTH102 - once: /proc says again that there is nothing to make it in
     os.chmod(path, mode)  # noqa: PTH101

@@ -35,3 +35,8 @@ def test_a_file_in_its_place_is_an_error(tmp_path: Path) -> None:
         folders.make(str(tmp_path / "file"))
     with pytest.raises(NotADirectoryError):
         folders.make(str(tmp_path / "file" / "below"))
+
+
+def test_where_no_folder_can_be_made_that_is_an_error() -> None:
+    with pytest.raises(FileNotFoundError):
+        folders.make("/proc/nowhere/below")
