@@ -14,12 +14,13 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from cli import daemon, survey
 from cli.homes import BRIDGE
 from cli.survey import Survey
 from ipam import boot
-from kernel import requests
+from kernel import nft, requests
 from kernel.entries import Link
 from kernel.errors import KernelError
 from kernel.network import Network
@@ -37,6 +38,10 @@ from overlay.roster import Roster
 
 PATIENCE = 10.0
 """Seconds the store has to take the lease back."""
+
+
+SPOOFING = "tulle-spoofchk"
+"""The table by which bridge's ports speak for themselves alone: it stays for the next container, and goes with the host's last network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +180,17 @@ def steps(found: Survey, file: LeaseFile, kernel: Network) -> Iterator[Step]:
         said: list[IPNetwork] = [*found.lease.networks, *found.lease.ipv6_networks] if found.lease else []
         networks = frozenset([*said, *(network for network, _, _ in made.rules)])
         yield Step("tulled's rules in the firewall", partial(_unfilter, networks, file.path))
+    if _idle(nft.listing("bridge", SPOOFING)):
+        gone_table = {"delete": {"table": {"family": "bridge", "name": SPOOFING}}}
+        yield Step(f"table bridge {SPOOFING}", partial(_attempt, partial(nft.run, [gone_table])))
     if (own := _own(found)) is not None and own.ttl is not None:
         yield Step(f"the lease of {own.subnet} in {found.settings.store}", partial(_give_back, found, own, kernel))
+
+
+def _idle(table: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether a table is there and judges no port: its set of ports has none."""
+    sets = [each["set"] for each in table if "set" in each]
+    return bool(table) and not any(one.get("elem") for one in sets if one.get("name") == "ports")
 
 
 def _made(made: Estate) -> Iterator[str]:

@@ -5,6 +5,7 @@
 - --dry-run names everything and removes nothing; a second time there is nothing to do
 - a process that carries packets outside of the kernel ends with its device
 - the lease of a host that is gone for good is given back by its address; this host's own, and a line of a hosts file, are not
+- the table that keeps ports from spoofing goes once it judges none
 - the store is not asked to forget what a person wrote into it
 """
 
@@ -92,6 +93,19 @@ def test_the_lease_of_a_host_that_is_gone_is_given_back(
     assert (run(here, store, host=public, dry=True), run(here, store, host=public)) == (0, 0)
     assert f"removed the lease of {gone.subnet} at {public}" in capsys.readouterr().out
     here.status(", 0 peers")
+
+
+def test_the_table_against_spoofing_goes_with_its_last_port(
+    hosts: tuple[Space, Space], start: Start, tmp_path: Path
+) -> None:
+    space, store = hosts[0], ("--store", f"sqlite:{tmp_path / 'net.db'}")
+    daemon = start(space).ready()
+    daemon.end()
+    space.run("nft", "add table bridge tulle-spoofchk; add set bridge tulle-spoofchk ports { type ifname; }")
+    space.run("nft", "add element bridge tulle-spoofchk ports { veth9 }")
+    assert (run(daemon, store), "spoofchk" in space.run("nft", "list", "tables")) == (0, True)
+    space.run("nft", "delete element bridge tulle-spoofchk ports { veth9 }")
+    assert (run(daemon, store), "spoofchk" in space.run("nft", "list", "tables")) == (0, False)
 
 
 def test_attached_containers_keep_everything(
