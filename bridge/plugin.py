@@ -76,7 +76,10 @@ def delete(request: Request) -> None:
         """Return the addresses whose rules go alone, when another interface of the container stays."""
         return {*_recorded_addresses(request), *removal.addresses} if unwire.siblings(owner) else None
 
-    with unwire.Removal(owner, request.netns, remember=left.may_masquerade) as removal:
+    removal = unwire.Removal(
+        owner, request.netns, remember=left.may_masquerade, recorded=lambda: _recorded_ports(request)
+    )
+    with removal:
         steps: list[Callable[[], object]] = [removal.begin]
         if left.may_masquerade:
             steps.append(lambda: translation.forget_modern(owner))
@@ -150,6 +153,14 @@ def _recorded_addresses(request: Request) -> set[IPAddress]:
     with suppress(CniError):
         if request.prev_result is not None:
             return {entry.address.ip for entry in _of_container(request.prev_result, request).ips}
+    return set()
+
+
+def _recorded_ports(request: Request) -> set[str]:
+    """Return the links of the host ADD answered with, as far as the runtime hands them back."""
+    with suppress(CniError):
+        if request.prev_result is not None:
+            return {entry.name for entry in request.prev_result.interfaces if entry.name and not entry.sandbox}
     return set()
 
 

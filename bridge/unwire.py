@@ -26,8 +26,11 @@ class Removal:
     one; only then does it answer. Nobody can see or use them any more meanwhile, so that wait is left to a thread.
     """
 
-    def __init__(self, owner: Owner, netns: str, *, remember: bool = True) -> None:
-        self._owner, self._netns, self._remember = owner, netns, remember
+    def __init__(
+        self, owner: Owner, netns: str, *, remember: bool = True, recorded: Callable[[], Collection[str]] = tuple
+    ) -> None:
+        """Take from `recorded` which links of the host ADD answered with: ports of the reference's making carry no alias."""
+        self._owner, self._netns, self._remember, self._recorded = owner, netns, remember, recorded
         self._doors = ExitStack()
         self._deletion: Background | None = None
         self._is_gone: Callable[[], bool] | None = None
@@ -54,8 +57,8 @@ class Removal:
             door = Network()
             self._deletion = Background(lambda: self._unplug(door, port), door.fileno())
         else:
-            named = container if link and not (port and _is_foreign(port, self._owner)) else None
-            self._deletion = Background(lambda: self._search(host, named, link))
+            doomed = link if link and not (port and _is_foreign(port, self._owner)) else None
+            self._deletion = Background(lambda: self._search(host, container, doomed))
 
     def finish(self) -> None:
         """Return when nothing is left that can be seen; KernelError for what the kernel refused."""
@@ -66,9 +69,9 @@ class Removal:
     def _interface(self) -> tuple[Network | None, Link | None]:
         """Return what has the interface's name in the container, and the network it is in; the host end is found without."""
         try:
-            with namespaces.open_other(self._netns) as namespace:
-                container = self._doors.enter_context(Network(namespace))
-                return container, container.link(self._owner.ifname)
+            namespace = self._doors.enter_context(namespaces.open_other(self._netns))
+            container = self._doors.enter_context(Network(namespace))
+            return container, container.link(self._owner.ifname)
         except KernelError:
             return None, None
 
@@ -79,6 +82,9 @@ class Removal:
     def _search(self, host: Network, container: Network | None, link: Link | None) -> None:
         """Delete what bears the attachment's alias on the host, then what bears its name in the container."""
         _delete_by_alias(host, {self._owner.alias})
+        for port in filter(None, map(host.link, self._recorded())):
+            if container is not None and _leads_to(port, container, host):
+                _delete_if_there(host, port.index)
         if container is not None and link is not None:
             _delete_if_there(container, link.index)
 
@@ -111,6 +117,12 @@ def _host_end(link: Link, host: Network) -> Link | None:
     """Return the other end of `link`'s cable when it is on the host."""
     host_end = host.link(link.peer) if link.peer else None
     return host_end if host_end is not None and host_end.peer == link.index else None
+
+
+def _leads_to(port: Link, container: Network, host: Network) -> bool:
+    """Tell whether a link of the host without a name of ours is one end of a cable into the container."""
+    nameless = port.kind == "veth" and Owner.signed(port.alias) is None and port.peer_space is not None
+    return nameless and container.namespace is not None and port.peer_space == host.number_of(container.namespace)
 
 
 def _is_foreign(host_end: Link, owner: Owner) -> bool:

@@ -5,6 +5,7 @@ In a folder that is writable for all anybody could put a file of his own in the 
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 
@@ -21,5 +22,6 @@ def make(path: str, mode: int = 0o755) -> None:
         if above in ("", path):
             raise
         make(above)
-        os.mkdir(path, mode)  # noqa: PTH102 - once: /proc says again that there is nothing to make it in
+        with contextlib.suppress(FileExistsError):  # somebody else was faster
+            os.mkdir(path, mode)  # noqa: PTH102 - once: /proc says again that there is nothing to make it in
     os.chmod(path, mode)  # noqa: PTH101

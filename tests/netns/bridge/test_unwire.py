@@ -15,6 +15,7 @@ import pytest
 from bridge import unwire
 from kernel.errors import KernelError
 from kernel.network import Network
+from kernel.requests import AddVeth
 from tests.netns.bridge.conftest import Runtime, add
 from tests.netns.spaces import Space
 
@@ -126,6 +127,22 @@ def test_del_takes_the_port_whatever_the_container_made_of_its_end(
     assert runtime.call("DEL", container.path, ipMasq=True, prevResult=result) == {}
     assert (runtime.veths(), runtime.masquerade(), runtime.ipam_calls()[-1]) == ([], [], "DEL c1")
     assert {link.name for link in nested.network.links()} == {"lo"}
+
+
+@pytest.mark.parametrize("trick", [rename, rename_and_put_a_bridge_in_its_place, rename_and_put_a_cable_in_its_place])
+def test_a_port_without_our_name_is_taken_by_what_add_answered_and_where_it_leads(
+    runtime: Runtime, container: Space, make_space: Callable[[str], Space], trick: Trick
+) -> None:
+    """The reference gives its ports no alias; a link that leads elsewhere stays, whatever the answer said."""
+    result = add(runtime, container)
+    port = result["interfaces"][1]["name"]
+    runtime.host.run("ip", "link", "set", port, "alias", "")
+    other = make_space("other")
+    runtime.host.network.apply(AddVeth("veth9", "eth9", other.namespace))
+    result["interfaces"].append({"name": "veth9"})
+    trick(container, other, port, result["interfaces"][2]["mac"])
+    assert runtime.call("DEL", container.path, prevResult=result) == {}
+    assert {link.name for link in runtime.host.network.links() if link.kind == "veth"} == {"veth9"}
 
 
 def test_a_cable_with_a_neighbours_numbers_does_not_take_the_neighbours_port(
