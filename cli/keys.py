@@ -39,7 +39,7 @@ HOST = ("PublicIP", "PublicIPv6", "Subnet", "IPv6Subnet", "Name")
 def of_plugin(document: Mapping[str, Any], kind: str) -> Iterator[Mistake]:
     """Yield the near misses of a program's configuration, `kind` the program it is meant for; keys as schemas.spelled writes them."""
     file = f"{kind}.json"
-    known = schemas.keys(file) if (schemas.FOLDER / file).is_file() else Keys({})
+    known = schemas.keys(file) if file in schemas.files() else Keys({})
     named = Keys({**{name: Keys({}) for name in ANYBODY}, **known.inside})
     if known.inside:
         yield from _inside(document, named, ())

@@ -87,6 +87,12 @@ class Keys:
 
 
 @cache
+def files() -> frozenset[str]:
+    """Return the names of all schemas: what a document names is looked up here, never on the disk."""
+    return frozenset(path.name for path in FOLDER.glob("*.json"))
+
+
+@cache
 def keys(schema: str) -> Keys:
     """Return the keys that the schema in the file `schema` names, wherever it names them."""
     return _merged(list(_parts({"$ref": schema}, schema)))
@@ -228,8 +234,10 @@ def _wanted(error: Broken) -> Iterator[str]:
     """Yield the rule that was broken, where it can be said without the schema's own words."""
     value = error.validator_value
     if error.validator == "type":
-        known = [value] if isinstance(value, str) else [name for name in value if name != "null"]
-        yield f"Expected {' or '.join(TYPES[name] for name in known)}."
+        known = [name for name in ([value] if isinstance(value, str) else value) if name != "null"]
+        yield from (
+            [f"Expected {' or '.join(TYPES[name] for name in known)}."] if known else []
+        )  # the words say what is in the way
     elif error.validator in ("enum", "const"):
         allowed = value if error.validator == "enum" else [value]
         yield f"Expected {', '.join(json.dumps(each) for each in allowed if each not in ('', None))}."

@@ -9,10 +9,10 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 
-from tests.attack import inject
+from tests.attack import inject, parsers
 from tests.attack.figures import Budget, Campaign
 
-CAMPAIGNS: Mapping[str, Campaign] = {"inject": inject.campaign}
+CAMPAIGNS: Mapping[str, Campaign] = {"inject": inject.campaign, "parsers": parsers.campaign}
 SECONDS = 300.0
 
 

@@ -126,6 +126,23 @@ JSON = st.recursive(
 )
 
 
+LONG = "x" * 300
+
+
+@pytest.mark.parametrize(
+    ("keys", "place", "fragment"),
+    [
+        ({"type": "portmap", "markMasqBit": 5, "externalSetMarkChain": "X"}, ("markMasqBit",), "Keep one of"),
+        ({"type": LONG}, None, ""),
+        ({"type": "../../conf/schema/bridge"}, ("type",), "a file in the directories of CNI_PATH"),
+    ],
+)
+def test_what_the_fuzzer_found_is_judged(keys: dict[str, Any], place: tuple[str, ...] | None, fragment: str) -> None:
+    found = lint.mistakes_of(json.dumps({"cniVersion": "1.0.0", "name": "net", **keys}).encode())
+
+    assert place is None or [fragment in one.remedy for one in found if one.place == place] == [True]
+
+
 @given(JSON)
 def test_any_document_is_judged_without_a_traceback(document: Any) -> None:
     assert isinstance(paths(document), list)
