@@ -31,6 +31,9 @@ from overlay.notify import Notifier
 TICK = 1.0
 """Seconds between two looks at what tells no event; also how soon a worker that died young is replaced."""
 
+INSTALLING = 30.0
+"""Seconds to wait for an executable that is being replaced."""
+
 ROUND = 0.05
 """Seconds of taking after which everything else has its turn: strangers who connect without end do not keep the status from being told."""
 
@@ -368,6 +371,20 @@ class Supervisor:
         if self._again:
             environ = {**self._environ, **self._listener.handed_on()}
             signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)  # what comes now waits until the successor hears it
-            os.execve(sys.executable, self._command, environ)  # noqa: S606 - ourselves
+            self._become_successor(environ)
         self._notifier.stopping()
         self._listener.close()
+
+    def _become_successor(self, environ: Mapping[str, str]) -> None:
+        """Execute ourselves anew; in the middle of an installation there is nothing to execute for a moment. OSError when that lasts."""
+        deadline = time.monotonic() + INSTALLING
+        while True:
+            try:
+                os.execve(sys.executable, self._command, environ)  # noqa: S606 - ourselves
+            except OSError as absent:
+                if time.monotonic() > deadline:
+                    raise
+                self._log.say(f"cannot start anew: {absent}; trying again")
+            if self._notifier.heartbeat:
+                self._notifier.alive()
+            time.sleep(TICK)  # noqa: TID251 - no event tells that an executable is whole

@@ -7,6 +7,7 @@
 - 5,000 requests leave its memory as it was, 4 workers take less than 150 MiB together, and one that has grown is replaced
 - a stuck worker is ended, the time it waits for another program not counted
 - it finishes what is in hand when it is told to end, and starts anew when its files are replaced, on the same socket
+- told to start anew while its files are being replaced, it waits for them
 - a second agent refuses the socket of the first; a socket nobody listens on is taken over
 """
 
@@ -294,6 +295,20 @@ def test_replaced_files_start_it_anew_without_losing_a_request(tmp_path: Path) -
 
         until(served_anew, "the new build serves")
         assert all(reply.status == 0 or not reply.taken for reply in replies)
+        assert agent.process.poll() is None
+
+
+def test_it_waits_for_its_files_to_start_anew(tmp_path: Path) -> None:
+    lib = tmp_path / "lib"
+    shutil.copytree(DIST / "lib", lib, symlinks=True)
+    with warm.agent(tmp_path, "--workers", "1", program=lib / "tulle") as agent:
+        before = agent.status().workers
+        (lib / "tulle").rename(lib / "away")
+        agent.process.send_signal(signal.SIGHUP)
+        until(lambda: "cannot start anew" in agent.log.read_text(), "it has tried")
+        (lib / "away").rename(lib / "tulle")
+        until(agent.listens, "it has started anew", within=60)
+        assert agent.status().workers != before
         assert agent.process.poll() is None
 
 

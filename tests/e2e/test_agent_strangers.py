@@ -134,12 +134,19 @@ def test_a_worker_that_is_held_is_replaced(agent: Agent, tmp_path: Path) -> None
         assert serves(agent, tmp_path)
 
 
-def test_who_takes_no_lines_holds_up_nobody_else(agent: Agent, tmp_path: Path) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door:
+def test_who_takes_no_lines_holds_up_nobody_else(tmp_path: Path) -> None:
+    script(tmp_path, "talkative", "head -c 3000000 /dev/zero | tr '\\0' x >&2; echo '{}'")
+    given = Question("flannel", environment("ADD", CNI_PATH=f"{tmp_path}:{os.defpath}"), relay(tmp_path, "talkative"))
+    with (
+        warm.agent(tmp_path, "--workers", "1") as agent,
+        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door,
+    ):
         door.connect(str(agent.path))
-        asking.send(door, agent.build, Question("host-local", environment("ADD", "x" * 300), b"{" * 30_000))
+        asking.send(door, agent.build, given)
         until(lambda: agent.status().warm == 1, "it is served")
+        assert agent.status().lost_lines > 0
         assert serves(agent, tmp_path)
+        assert agent.status().restarts == {}
 
 
 def test_what_a_stranger_leaves_behind_does_not_hold_the_supervisor(tmp_path: Path) -> None:

@@ -2,9 +2,13 @@
 
 - a stdout nobody reads is told on stderr, with exit code 1, for VERSION and for a worker's answer
 - a stdout that does not block is waited for
+- a stderr that takes nothing, a full disk, a pipe that is full or has no reader, neither ends the launcher nor holds it up for long
 """
 
+import fcntl
 import os
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -52,3 +56,32 @@ def test_a_stdout_that_does_not_block_is_waited_for(launcher: Launcher, play: Pl
         process.stdin = None
         assert len(stdout.read()) == 300_000
         assert launcher.finish(process).status == 0
+
+
+def talkative(meeting: Meeting) -> None:
+    assert meeting.take()
+    meeting.say(b"T")
+    for _ in range(40):
+        meeting.say(b"E\0" + b"x" * 4000 + b"\n")
+    meeting.answer(b"{}")
+
+
+@pytest.mark.parametrize("kind", ["full disk", "no reader", "full pipe"])
+def test_a_stderr_that_takes_nothing_holds_nobody_up(kind: str, launcher: Launcher, play: Play) -> None:
+    reading, writing = os.pipe()
+    if kind == "full disk":
+        writing = os.open("/dev/full", os.O_WRONLY)
+    elif kind == "no reader":
+        os.close(reading)
+    else:
+        os.write(writing, b"x" * fcntl.fcntl(writing, fcntl.F_GETPIPE_SZ))
+    with play(talkative) as agent:
+        environ = launcher.environ("ADD", TULLE_AGENT=agent)
+        started = time.monotonic()
+        done = subprocess.run(
+            [launcher.bridge], env=environ, input=CONFIG, stdout=subprocess.PIPE, stderr=writing, check=False
+        )
+    os.close(writing)
+
+    assert (done.returncode, done.stdout) == (0, b"{}")
+    assert time.monotonic() - started < 10
