@@ -107,6 +107,7 @@ def _cable(plan: Attachment, host: Network, container: Network, bridge: Link, un
             port = links.present(host, name, after=_cable_requests(plan, container, bridge, name, mac))
         except KernelError as refused:
             _explain_clash(refused, plan, host, container, name)
+            _fence_no_more(plan)
             continue
         undo.callback(_unplug, host, name)
         links.ignore_router_advertisements(port)
@@ -123,8 +124,9 @@ def _fence(plan: Attachment, name: str, mac: str, undo: ExitStack) -> None:
 
 
 def _fence_no_more(plan: Attachment) -> None:
+    """Take back what this ADD remembered; an attachment that stands already, by another ADD, stays judged."""
     with suppress(KernelError):
-        fence.dismiss(plan.owner, search=True)
+        fence.dismiss(plan.owner, search=False)
 
 
 def _cable_requests(plan: Attachment, container: Network, bridge: Link, name: str, mac: str) -> tuple[Request, ...]:

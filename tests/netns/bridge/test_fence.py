@@ -214,6 +214,16 @@ def test_a_refused_add_leaves_no_element(runtime: Runtime, container: Space) -> 
     assert (elements(runtime), runtime.veths()) == (EMPTY, [])
 
 
+def test_a_second_add_of_an_attachment_that_stands_leaves_its_port_judged(
+    runtime: Runtime, container: Space, neighbour: Space
+) -> None:
+    attach(runtime, container, neighbour, spoofchk=True)
+    assert runtime.call("ADD", container.path, args=f"MAC={MAC}", spoofchk=True)["code"] == 103
+    assert arriving(container, neighbour, FORGED) == []
+    assert runtime.call("DEL", container.path, spoofchk=True) == {}
+    assert elements(runtime) == EMPTY
+
+
 def test_gc_takes_the_elements_of_ports_that_are_gone(
     runtime: Runtime, container: Space, neighbour: Space, monkeypatch: pytest.MonkeyPatch
 ) -> None:
