@@ -136,17 +136,17 @@ class SetLink:
 
     def what(self) -> str:
         """Say it in words, for errors."""
-        wanted = {
-            "up": self.up,
-            "arp": self.arp,
-            "alias": self.alias,
-            "master": self.master,
-            "promiscuous": self.promiscuous,
-        }
-        wanted |= {"hairpin": self.hairpin, "isolated": self.isolated, "mtu": self.mtu or None, "mac": self.mac or None}
-        wanted |= {"vlan_filtering": self.vlan_filtering, "all_multicast": self.all_multicast, "queue": self.queue}
-        changes = ", ".join(f"{key} {value}" for key, value in wanted.items() if value is not None)
+        wanted: dict[str, object] = {"state": None if self.up is None else "up" if self.up else "down", "arp": self.arp}
+        wanted |= {"alias": self.alias, "master": "none" if self.master == 0 else self.master}
+        wanted |= {"promiscuous": self.promiscuous, "hairpin": self.hairpin, "isolated": self.isolated}
+        wanted |= {"mtu": self.mtu or None, "mac": self.mac or None, "vlan filtering": self.vlan_filtering}
+        wanted |= {"all multicast": self.all_multicast, "queue": self.queue}
+        changes = ", ".join(f"{key} {_word(value)}" for key, value in wanted.items() if value is not None)
         return f"setting {changes or 'nothing'} on {_link(self.link)}"
+
+
+def _word(value: object) -> object:
+    return ("off", "on")[value] if isinstance(value, bool) else value
 
 
 @dataclass(frozen=True, slots=True)

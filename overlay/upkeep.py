@@ -5,6 +5,7 @@ Each pass compares and repairs; a failure of one part is kept until a later pass
 devices and firewall stand: whoever reads it may start containers at once. Must not wait; the daemon decides when to pass.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
@@ -24,8 +25,12 @@ from overlay.leftovers import Leftovers
 from overlay.logs import Log
 from overlay.network import NetworkConfig
 
+_LINK = re.compile(r"\blink ([0-9]{1,9})\b")
 _MANY = 5
 """How many of a kind one log line or health answer lists."""
+
+UNTYPED = ("udp", "alloc")
+"""Backends whose leases say no type (flannel-contract.md 2.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,9 @@ class Upkeep:
     def plan(self, own: Lease, peers: Sequence[Lease]) -> Desired:
         """Decide what the kernel should have for these peers, and say which of them had to be left out."""
         desired = self._backend.desired(own, peers, reconcile.reach(self._network))
-        self.progress.peers, self.progress.refused = len(peers) - len(desired.unusable), len(desired.unusable)
+        kinds = {"", self.backend_type} if self.backend_type in UNTYPED else {self.backend_type}
+        ours = sum(peer.attributes.backend_type in kinds for peer in peers)  # another backend's cannot be reached
+        self.progress.peers, self.progress.refused = max(0, ours - len(desired.unusable)), len(desired.unusable)
         self._judge("peers", "; ".join(desired.unusable[:_MANY]), fatal=False)
         return desired
 
@@ -252,8 +259,20 @@ class Upkeep:
     def _say_changes(self, changed: Sequence[str]) -> None:
         if changed:
             self.progress.repairs += len(changed)
-            shown = "; ".join(changed[:_MANY]) + ("; ..." if len(changed) > _MANY else "")
+            shown = "; ".join(map(self._named, changed[:_MANY])) + ("; ..." if len(changed) > _MANY else "")
             self._log.info("kernel brought in line", changes=len(changed), what=shown)
+
+    def _named(self, request: str) -> str:
+        """Put names where a request's words have numbers of links; one that is gone by now keeps its number."""
+
+        def name(found: re.Match[str]) -> str:
+            try:
+                link = self._network.link(int(found[1]))
+            except KernelError:
+                link = None
+            return link.name if link is not None else found[0]
+
+        return _LINK.sub(name, request)
 
     def _judge(self, part: str, problem: str, *, fatal: bool = True) -> None:
         """Keep or clear a part's failure; each is logged once, and once more when it is over."""

@@ -432,7 +432,7 @@ def test_an_attempt_gives_each_request_its_own_answer(host: Space, bridge: int) 
 def test_a_request_of_two_messages_gives_one_answer(host: Space, bridge: int) -> None:
     joining = SetLink("absent", master=bridge, hairpin=True)
     errors = host.network.attempt([joining, AddBridge("br1")])
-    assert [error and error.what for error in errors] == ["setting master 2, hairpin True on absent" + _in(host), None]
+    assert [error and error.what for error in errors] == ["setting master 2, hairpin on on absent" + _in(host), None]
 
 
 def _in(space: Space) -> str:

@@ -289,3 +289,26 @@ def test_nothing_is_written_while_nothing_changes(two: tuple[Tulled, Tulled]) ->
     lines, passes = len(one.log.read_text().splitlines()), one.health("/healthz")[1]["passes"]
     waiting.until(lambda: one.health("/healthz")[1]["passes"] >= passes + 3, "three more passes", within=20)
     assert len(one.log.read_text().splitlines()) == lines
+
+
+def test_the_log_names_links_and_says_states_in_words(hosts: tuple[Space, Space], start: Start) -> None:
+    daemon = start(hosts[0], "--bridge", "tulle0").ready()
+    hosts[0].run("ip", "link", "set", "tulle0", "down")
+    waiting.until(lambda: "setting state up on tulle0" in daemon.log.read_text(), "the bridge is up again")
+    said = daemon.log.read_text()
+    assert f"adding address {daemon.base}/32 to flannel.1" in said
+    assert not any(word in said for word in (" True", " False", " None", "to link ", "on link "))
+
+
+@pytest.mark.parametrize("kind", ["host-gw", "vxlan"])
+def test_peers_that_are_left_out_do_not_count(
+    hosts: tuple[Space, Space], start: Start, tmp_path: Path, kind: str
+) -> None:
+    addresses = {"10.42.2.0/24": "192.0.2.2", "10.42.3.0/24": "198.51.100.3"}
+    listed = [{"PublicIP": "192.0.2.1", "Subnet": "10.42.1.0/24"}]
+    listed += [{"PublicIP": public, "Subnet": subnet} for subnet, public in addresses.items()]
+    network = {"Network": "10.42.0.0/16", "Backend": {"Type": kind}}
+    (tmp_path / "hosts.json").write_text(json.dumps({"Network": network, "Hosts": listed}))
+    daemon = start(hosts[0], "--store", f"file:{tmp_path / 'hosts.json'}", "--healthz-port", "8471").ready()
+    peers = daemon.health("/readyz")[1]["peers"]
+    assert peers == (1 if kind == "host-gw" else 2)  # host-gw needs one wire
