@@ -363,8 +363,7 @@ class Supervisor:
     def _close(self) -> None:
         """Let go of everything, or of the process itself: a successor listens on the same socket and misses nobody."""
         if self._watcher:
-            os.kill(self._watcher, signal.SIGTERM)
-            os.waitpid(self._watcher, 0)
+            os.kill(self._watcher, signal.SIGKILL)  # also one that is stopped; nobody waits for it
         self._door.close()
         self._overflow.close()
         status.place(self._options.path).unlink(missing_ok=True)

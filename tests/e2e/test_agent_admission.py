@@ -4,6 +4,7 @@
   declined with the reason, and nothing is started for it
 - who is uid 0 in a user namespace of its own is such a process
 - the same process without any of that is served
+- on a kernel that tells the caller's number alone, the launcher proves who it is, also when every worker is busy
 """
 
 import os
@@ -15,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from agent.protocol import Reason
-from tests.e2e.test_agent import environment, host_local
+from tests.e2e.test_agent import PROGRAMS, environment, host_local, relay, script
 from tests.lab import asking, warm
+from tests.lab.waiting import until
 from tests.lab.warm import Agent
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,3 +81,53 @@ def test_the_same_directory_as_root_over_another_mount_is_declined(agent: Agent,
 
 def test_a_process_like_the_agent_is_served(agent: Agent, tmp_path: Path) -> None:
     assert asked_by([], agent, tmp_path) == "answered: 0"
+
+
+OLD = """
+import argparse, os, sys
+import agent.peer
+agent.peer.SO_PEERPIDFD = 9999  # unheard of, as before Linux 6.5
+from agent import main
+parser = argparse.ArgumentParser()
+main.declare(parser)
+sys.exit(main.run(parser.parse_args(sys.argv[1:]), dict(os.environ)))
+"""
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Iterator[Agent]:
+    """Run the agent from the checkout as if on an older kernel, with the number of the built launcher."""
+    path = tmp_path / "agent.sock"
+    command = [sys.executable, "-c", OLD, "--socket", str(path), "--workers", "1", "--stall", "60"]
+    process = subprocess.Popen(command, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, stdin=subprocess.DEVNULL)
+    agent = Agent(path, process, tmp_path / "log", bytes.fromhex(warm.BUILD_ID.read_text()))
+    try:
+        until(agent.listens, "the agent listens", within=60)
+        yield agent
+    finally:
+        agent.stop()
+
+
+def test_on_an_older_kernel_the_launcher_proves_who_it_is(old: Agent, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    script(tmp_path, "slow", f'read line <{gate}; echo "{{}}"')
+
+    def launch(program: str, container: str, config: bytes, **more: str) -> "subprocess.Popen[bytes]":
+        environ = environment("ADD", container, TULLE_AGENT=str(old.path), **more)
+        process = subprocess.Popen([PROGRAMS / program], env=environ, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        assert process.stdin is not None
+        process.stdin.write(config)
+        process.stdin.close()
+        return process
+
+    assert launch("host-local", "a", host_local(tmp_path / "book")).wait() == 0
+    assert old.status().warm == 1
+    slow = launch("flannel", "b", relay(tmp_path, "slow"), CNI_PATH=str(tmp_path))
+    until(lambda: old.status().workers[0].busy_seconds is not None, "the only worker is busy")
+    ahead = launch("host-local", "c", host_local(tmp_path / "book"))
+    old.status()
+    gate.write_text("go\n")
+    assert [slow.wait(), ahead.wait()] == [0, 0]
+    assert (old.status().cold, old.status().declined) == (0, {})
+    assert asked_by(["setpriv", "--bounding-set=-sys_admin"], old, tmp_path) == f"declined: {Reason.RIGHTS.value}"
