@@ -98,12 +98,13 @@ def links(plugin: Mapping[str, Any]) -> Iterator[Mistake]:
 
 
 def deaf(plugin: Mapping[str, Any]) -> Iterator[Mistake]:
-    """Yield what a program is never told, so that it does nothing."""
+    """Yield, as warnings, what a program is never told, so that it does nothing."""
     if plugin.get("type") == "portmap" and not _told(plugin, "portMappings"):
         yield Mistake(
             ("capabilities",),
             "the runtime tells portmap of no port, so none is published",
             'add "capabilities": {"portMappings": true}',
+            warning=True,
         )
 
 

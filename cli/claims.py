@@ -4,6 +4,7 @@ A conflist that goes by the lease file, a network of Podman's netavark inside th
 Only looks. Must not judge (cli.books does). Blind spot: netavark's and Docker's networks are known only where the lease is.
 """
 
+import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_interface, ip_network
@@ -84,7 +85,7 @@ def _documents(root: Path, folder: str, suffixes: Collection[str]) -> Iterator[t
     """Yield the JSON objects of a folder by their path on the machine, in the order containerd reads; what is none is nobody's claim."""
     place = root / folder.lstrip("/")
     names = [one.name for one in place.iterdir() if one.suffix in suffixes] if place.is_dir() else []
-    for name in sorted(names, key=str.encode):
+    for name in sorted(names, key=os.fsencode):
         try:
             document = foreign.document(place / name)
         except (OSError, foreign.Unfit):

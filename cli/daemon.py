@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from cli import foreign
 from overlay import settings
 from overlay.errors import Refused
 from overlay.settings import Settings
@@ -50,7 +51,7 @@ def lease_files(environ: Mapping[str, str], path: str | Path = FILE) -> tuple[st
 def variables(path: str | Path) -> dict[str, str]:
     """Return the assignments of an EnvironmentFile (systemd.exec(5)); a file that is absent has none. Raises Refused."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = foreign.text(Path(path))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as problem:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from cli import daemon, joined, machine, membership, starting, trial, walls
+from cli import daemon, foreign, joined, machine, membership, starting, trial, walls
 from cli.homes import BRIDGE
 from cli.machine import Machine, under
 from cli.membership import Wanted
@@ -181,9 +181,11 @@ def _endpoints(text: str) -> str:
 
 def _text(root: Path, path: str) -> str:
     try:
-        return under(root, path).read_text(encoding="utf-8")
+        return foreign.text(under(root, path))
     except FileNotFoundError:
         return ""
+    except foreign.Unfit as problem:
+        raise Refused(str(problem), where=path, remedy="move it away") from None
 
 
 def _write(files: Mapping[str, str], root: Path, *, dry: bool) -> set[str]:

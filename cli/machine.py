@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cli import claims
+from cli import claims, foreign
 from cli.claims import SUFFIXES, Claim, Subnet
 from kernel import tools
 from kernel.errors import KernelError
@@ -146,7 +146,7 @@ def _found(root: Path, program: str) -> bool:
 def _names(root: Path, folder: str) -> tuple[str, ...]:
     found = under(root, folder)
     names = [one.name for one in found.iterdir() if one.suffix in SUFFIXES] if found.is_dir() else []
-    return tuple(sorted(names, key=str.encode))
+    return tuple(sorted(names, key=os.fsencode))
 
 
 def _bridge(root: Path, folder: str) -> bool | None:
@@ -195,8 +195,8 @@ def podman_version() -> tuple[int, ...]:
 def _chosen(root: Path) -> str:
     """Give the backend Podman has chosen, or would."""
     try:
-        return under(root, STORAGE).read_text().strip()
-    except OSError:
+        return foreign.text(under(root, STORAGE)).strip()
+    except (OSError, foreign.Unfit):
         return "netavark" if any(under(root, one).is_file() for one in NETAVARK) else "cni"
 
 
@@ -207,11 +207,11 @@ def _containerd(root: Path) -> dict[str, Any]:
 
 def _docker(root: Path) -> Docker:
     try:
-        text = under(root, DOCKER_SETTINGS).read_text()
+        text = foreign.text(under(root, DOCKER_SETTINGS))
         settings = json.loads(text) if text.strip() else {}
     except FileNotFoundError:
         return Docker(_command(root), _options(root))
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, RecursionError) as problem:
         raise Unreadable(f"{DOCKER_SETTINGS} cannot be read: {problem}") from None
     return Docker(_command(root), _options(root), settings if isinstance(settings, dict) else {}, settled=True)
 
@@ -220,7 +220,7 @@ def _command(root: Path) -> str:
     """Return how docker.service starts Docker, by the last one of its files that says so; ours does not count."""
     command = ""
     for file in _unit_files(root, "docker.service"):
-        for line in re.sub(r"\s*\\\n\s*", " ", file.read_text()).splitlines():
+        for line in re.sub(r"\s*\\\n\s*", " ", _unit_text(file)).splitlines():
             key, _, value = line.partition("=")
             command = value.strip() if key.strip() == "ExecStart" else command
     return command
@@ -234,20 +234,29 @@ def _unit_files(root: Path, name: str) -> list[Path]:
     return [unit, *(found[each] for each in sorted(found) if each != Path(DOCKER_DROP_IN).name)] if unit else []
 
 
+def _unit_text(file: Path) -> str:
+    try:
+        return foreign.text(file)
+    except (OSError, foreign.Unfit) as problem:
+        raise Unreadable(f"{file} cannot be read: {problem}") from None
+
+
 def _options(root: Path) -> str:
     try:
-        lines = under(root, DOCKER_DEFAULTS).read_text().splitlines()
+        lines = foreign.text(under(root, DOCKER_DEFAULTS)).splitlines()
     except FileNotFoundError:
         return ""
+    except (OSError, foreign.Unfit) as problem:
+        raise Unreadable(f"{DOCKER_DEFAULTS} cannot be read: {problem}") from None
     return " ".join(line.strip() for line in lines if line.strip().startswith("DOCKER_OPTS"))
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text())
+        return tomllib.loads(foreign.text(path))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, RecursionError) as problem:
         raise Unreadable(f"{path} cannot be read: {problem}") from None
 
 

@@ -119,4 +119,12 @@ def _types(plugin: dict[str, Any]) -> list[str]:
 
 
 def _found(kind: str, directories: Sequence[str]) -> str:
-    return next((f"{one}/{kind}" for one in directories if "/" not in kind and Path(one, kind).is_file()), "")
+    return next((path for one in directories if "/" not in kind and _is_file(path := f"{one}/{kind}")), "")
+
+
+def _is_file(path: str) -> bool:
+    """Tell whether a file is there; a name that can be none is not."""
+    try:
+        return Path(path).is_file()
+    except OSError:  # too long
+        return False

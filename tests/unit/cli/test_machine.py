@@ -4,14 +4,18 @@
 - containerd's folders from its settings of either version; folders' configurations in containerd's order
 - tulle's driver counts from Podman 4.5 on
 - Docker's command is what the last of docker.service's files says, its drop-ins in the order of names, without ours
-- our bridge is told from another's; settings that cannot be read are named
+- our bridge is told from another's; settings that cannot be read are named, and none holds anybody up
+- who gives out addresses of the subnet is found in CNI's folders, Podman's networks and Docker's settings, whoever wrote that
 """
 
+import os
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
 
 from cli import machine
+from cli.claims import Claim, Subnet
 from cli.machine import PACKAGED, PODMAN_PLUGINS, Unreadable
 
 
@@ -113,3 +117,61 @@ def test_settings_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     put(tmp_path, machine.CONTAINERD, "no = toml = file")
     with pytest.raises(Unreadable, match=r"config\.toml cannot be read"):
         machine.look(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        machine.CONTAINERD,
+        machine.DOCKER_SETTINGS,
+        "/etc/containers/containers.conf",
+        "/etc/systemd/system/docker.service.d/o.conf",
+        machine.DOCKER_DEFAULTS,
+    ],
+)
+@pytest.mark.parametrize("kind", ["fifo", "deep", "bytes"])
+def test_settings_that_are_no_text_hold_nobody_up(tmp_path: Path, path: str, kind: str) -> None:
+    put(tmp_path, "/lib/systemd/system/docker.service", "[Service]\nExecStart=/bin/dockerd\n")
+    place = put(tmp_path, path, "[" * 100_000)
+    if kind == "fifo":
+        place.unlink()
+        os.mkfifo(place)
+    elif kind == "bytes":
+        place.write_bytes(b"\xff\xfe")
+    if kind == "deep" and path.endswith(("o.conf", "docker")):
+        assert machine.look(tmp_path).docker.command == "/bin/dockerd"
+    else:
+        with pytest.raises(Unreadable, match="cannot be read"):
+            machine.look(tmp_path)
+
+
+def test_configurations_that_are_none_claim_nothing_and_hold_nobody_up(tmp_path: Path) -> None:
+    folder = put(tmp_path, "/etc/cni/net.d/1.conflist", '{"name": "web", "plugins": [{"subnetFile": "/l"}, 5]}').parent
+    os.mkfifo(folder / "2.conflist")
+    (folder / "3.json").symlink_to("/dev/zero")
+    (folder / "4.conf").write_text("[" * 100_000)
+    (folder / "5.conf").write_text('{"plugins": {"subnetFile": "/l"}}')
+    Path(os.fsdecode(bytes(folder) + b"/6\xff.conf")).write_text('["subnetFile"]')
+    networks = put(
+        tmp_path, "/etc/containers/networks/a.json", '{"driver": "bridge", "subnets": [{"subnet": "nowhere"}]}'
+    )
+    networks.with_name("b.json").write_text(
+        '{"name": "b", "driver": "bridge", "subnets": [5, {"subnet": "10.99.0.0/24"}]}'
+    )
+    networks.with_name("c.json").write_text('{"driver": "tulle", "subnets": [{"subnet": "10.42.7.0/24"}]}')
+    found = machine.look(tmp_path, wanted=Subnet("/l", (IPv4Network("10.42.7.0/24"),))).claims
+    assert found == (Claim("/etc/cni/net.d/1.conflist", "cni", "web"),)
+
+
+def test_a_network_of_netavark_and_dockers_bridge_in_the_subnet_are_claims(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        "/etc/containers/networks/web.json",
+        '{"name": "web", "driver": "bridge", "subnets": [{"subnet": "10.42.7.0/24"}]}',
+    )
+    put(tmp_path, machine.DOCKER_SETTINGS, '{"bip": "10.42.7.1/24"}')
+    found = machine.look(tmp_path, wanted=Subnet("/l", (IPv4Network("10.42.7.0/24"),))).claims
+    assert [(one.path, one.book) for one in found] == [
+        ("/etc/containers/networks/web.json", "netavark"),
+        (machine.DOCKER_SETTINGS, "docker"),
+    ]

@@ -1,6 +1,7 @@
 """Claims about what runtimes find: configurations in the order of their names, the programs of ours with those they run."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,16 @@ def test_a_network_driver_is_seen_where_the_runtime_looks_for_it(tmp_path: Path)
     (tmp_path / "tulle").touch()
     seen = runtimes.look(Runtime("x", "/no/such/directory", (), ("/no/such", str(tmp_path))))
     assert seen.driver == str(tmp_path / "tulle")
+
+
+def test_whatever_lies_in_the_directory_ends_in_a_problem_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "1.conf")
+    (tmp_path / "2.json").symlink_to("/dev/zero")
+    (tmp_path / "3.json").symlink_to(tmp_path)
+    (tmp_path / "4.json").symlink_to(tmp_path / "4.json")
+    (tmp_path / "5.json").write_text("[" * 100_000)
+    (tmp_path / "6.json").write_bytes(b"\xff")
+    (tmp_path / "7.json").write_text('{"plugins": [{"type": "' + "x" * 300 + '", "subnetFile": "/l"}]}')
+    seen = runtimes.look(Runtime("x", str(tmp_path), (str(tmp_path),)))
+    assert [bool(one.problem) for one in seen.conflists] == [True] * 6 + [False]
+    assert seen.programs == {"x" * 300: ""}

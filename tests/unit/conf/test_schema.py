@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 RELATIONS = re.compile(
     "not in network|overlap|mixed address families|another address family|more than 1 address per family"
-    "|no IP ranges specified|minID is greater than maxID|cannot read|-specific options|must also be set|kernel can count"
+    "|no IP ranges specified|minID is greater than maxID|cannot read|-specific options|must also be set|kernel can count|lets nothing pass"
 )
 
 VALUES: list[Any] = [
@@ -211,12 +211,12 @@ def test_schema_and_parsers_agree(config: dict[str, Any]) -> None:
 @given(configurations())
 @settings(max_examples=100, deadline=None)
 def test_lint_tells_of_every_configuration_that_is_refused(config: dict[str, Any]) -> None:
-    assert bool(lint.of_one(config)) == bool(refusal(config))
+    assert any(not one.warning for one in lint.of_one(config)) == bool(refusal(config))
 
 
 @pytest.mark.parametrize("config", [FULL, STATIC, PORTMAP, EXTERNAL, FIREWALL, BANDWIDTH, TUNING])
 def test_the_full_configurations_are_good_ones(config: dict[str, Any]) -> None:
-    assert lint.of_one(config) == []
+    assert [one for one in lint.of_one(config) if not one.warning] == []
 
 
 def written() -> list[tuple[str, Any]]:
