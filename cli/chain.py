@@ -5,6 +5,7 @@ Given what lies in the plugin directories, or, where there are none, the names t
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from cli.mistakes import Mistake, Place, is_object
@@ -84,6 +85,13 @@ def order(plugins: Sequence[Any]) -> Iterator[Mistake]:
                 f"{kind} works on the interface that {kinds[making]} makes, and stands before it",
                 f"put {kind} behind {kinds[making]}",
             )
+    for place, kind in list(enumerate(kinds))[making + 1 :]:
+        if kind in MAKING and "loopback" not in (kind, kinds[making]):
+            yield Mistake(
+                ("plugins", place),
+                f"{kind} would make the interface that {kinds[making]} has made already",
+                "a list is one interface: put it into a list of its own, with a name of its own",
+            )
 
 
 def links(plugin: Mapping[str, Any]) -> Iterator[Mistake]:
@@ -95,6 +103,32 @@ def links(plugin: Mapping[str, Any]) -> Iterator[Mistake]:
                 readers.link_name(name)
             except ValueError as wrong:
                 yield Mistake((key,), "no name that a link can have", str(wrong))
+
+
+def gateways(plugin: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Yield, as warnings, the gateways of host-local that lie outside their subnet."""
+    ipam = plugin.get("ipam")
+    if not is_object(ipam) or ipam.get("type") != "host-local":
+        return
+    entries: list[tuple[Place, Any]] = [(("ipam",), ipam)]
+    ranges = ipam.get("ranges")
+    for number, each in enumerate(ranges if isinstance(ranges, list) else ()):
+        entries += [
+            (("ipam", "ranges", number, place), one) for place, one in enumerate(each if isinstance(each, list) else ())
+        ]
+    for place, entry in entries:
+        try:
+            subnet = ip_network(str(entry["subnet"]), strict=False)
+            gateway = ip_address(str(entry["gateway"]))
+        except (LookupError, TypeError, ValueError):
+            continue
+        if gateway.version != subnet.version or gateway not in subnet:
+            yield Mistake(
+                (*place, "gateway"),
+                f"{gateway} lies outside {subnet}, so containers do not reach it by themselves",
+                "give an address of the subnet, or leave it out for the first one",
+                warning=True,
+            )
 
 
 def deaf(plugin: Mapping[str, Any]) -> Iterator[Mistake]:

@@ -79,7 +79,7 @@ def mistakes_of(text: bytes | OSError | foreign.Unfit, installed: Installed = In
     try:
         document = config.load(text)
     except CniError as refused:
-        return [Mistake((), refused.msg, refused.details or refused.remedy or "write one JSON object")]
+        return [Mistake((), refused.msg, _mended(refused, text))]
     if _depth(document) > DEEPEST:
         return [Mistake((), f"nested deeper than {DEEPEST} levels", "no configuration is")]
     if not is_object(document):
@@ -96,6 +96,31 @@ def _of_text(text: bytes) -> list[Mistake] | None:
     if daemon_files.is_lease(words):
         return [*daemon_files.of_lease(words)]
     return [*daemon_files.of_environment(words)] if daemon_files.is_environment(words) else None
+
+
+def _mended(refused: CniError, text: bytes) -> str:
+    """Return what to do about a text that is no JSON, by what stands where it stops being that."""
+    wrong = refused.__cause__
+    if not isinstance(wrong, json.JSONDecodeError):
+        return refused.details or refused.remedy or "write one JSON object"
+    rest, before = wrong.doc[wrong.pos :], wrong.doc[: wrong.pos].rstrip()
+    if not text.strip():
+        return "the file is empty: write one JSON object"
+    if rest.startswith(("//", "#", "/*")) or rest.lstrip().startswith(("//", "#", "/*")):
+        return "JSON has no comments: take it out"
+    if rest.startswith("'"):
+        return 'write "double quotes"'
+    if before.endswith(",") and rest.lstrip().startswith(("}", "]")):
+        return "take the comma before it out: none stands behind the last element"
+    if "',' delimiter" in wrong.msg:
+        return (
+            "put a comma before it, or close what was opened"
+            if rest.strip()
+            else "the file ends too early: close every { and ["
+        )
+    if not rest.strip():
+        return "the file ends too early: close every { and ["
+    return f"see line {wrong.lineno}: {wrong.doc.splitlines()[wrong.lineno - 1].strip()[:60]!r}"
 
 
 def _of_document(document: dict[str, Any], installed: Installed) -> list[Mistake]:
@@ -148,6 +173,7 @@ def _of_itself(plugin: dict[str, Any], installed: Installed) -> Iterator[Mistake
     """Yield what neither schema nor parser says of one program: that it is not there, what nobody reads, what it is never told."""
     yield from chain.absent(plugin, installed)
     yield from chain.links(plugin)
+    yield from chain.gateways(plugin)
     yield from chain.elsewhere(plugin, addresses)
     kind = plugin.get("type")
     if isinstance(kind, str):

@@ -23,7 +23,7 @@ BRIDGE: dict[str, Any] = {
     "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.1.0.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]},
 }
 PORTMAP: dict[str, Any] = {"type": "portmap", "capabilities": {"portMappings": True}}
-HERE = Installed(("/opt/cni/bin",), frozenset(("bridge", "host-local", "portmap", "firewall", "my-own")))
+HERE = Installed(("/opt/cni/bin",), frozenset(("bridge", "ptp", "host-local", "portmap", "firewall", "my-own")))
 
 
 def found(document: Any, installed: Installed = HERE) -> list[tuple[str, str]]:
@@ -76,6 +76,12 @@ CONFLISTS: list[tuple[Any, str, str]] = [
     (listed({"type": "firewall"}, BRIDGE), "$.plugins[0]", "put firewall behind bridge"),
     (listed(BRIDGE, {"type": "portmap"}), "$.plugins[1].capabilities", 'add "capabilities": {"portMappings": true}'),
     (bridge(bridge="a-name-of-sixteen"), "$.plugins[0].bridge", "15"),
+    (listed(BRIDGE, {**BRIDGE, "type": "ptp"}), "$.plugins[1]", "a list of its own"),
+    (
+        ipam(ranges=[[{"subnet": "10.1.0.0/24", "gateway": "10.2.0.1"}]]),
+        "$.plugins[0].ipam.ranges[0][0].gateway",
+        "outside",
+    ),
     (bridge(mtu="1450"), "$.plugins[0].mtu", "a whole number"),
     (bridge(isGateway="true"), "$.plugins[0].isGateway", "true or false without quotes"),
     (bridge(vlan=5000), "$.plugins[0].vlan", "between"),
@@ -234,6 +240,26 @@ def test_a_lease_file_is_judged_as_one() -> None:
     assert found(good) == []
     ((path, said),) = found(good.replace("FLANNEL_MTU=1450\n", ""))
     assert (path, "FLANNEL_MTU" in said) == ("$", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("", "the file is empty"),
+        ('{"name": "web",}', "take the comma before it out"),
+        ('{"plugins": [1,\n]}', "take the comma before it out"),
+        ("{'name': 'web'}", 'write "double quotes"'),
+        ('{"name": "web" "type": "bridge"}', "put a comma before it"),
+        ('// mine\n{"name": "web"}', "JSON has no comments"),
+        ('{"name": "web", // mine\n "type": "bridge"}', "JSON has no comments"),
+        ('{"name": "web"', "the file ends too early"),
+        ('{"name": ', "the file ends too early"),
+        ('{"name": web}', "see line 1: '{\"name\": web}'"),
+    ],
+)
+def test_what_is_no_json_is_told_by_what_stands_there(text: str, remedy: str) -> None:
+    ((path, said),) = found(text)
+    assert (path, remedy in said) == ("$", True), said
 
 
 @pytest.mark.parametrize("depth", [65, 900, 5000, 100_000])
