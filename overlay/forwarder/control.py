@@ -186,6 +186,8 @@ def ask(device: str, order: bytes = b"") -> State | None:
             answer = decode(_answer(line, order)) if trusted(line) else None
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
         return None
+    except KernelError:
+        raise
     except (OSError, ValueError) as problem:
         number = problem.errno if isinstance(problem, OSError) and problem.errno else errno.EIO
         raise KernelError(number, what, f"{problem}; end that process by hand") from problem

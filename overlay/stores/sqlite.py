@@ -98,8 +98,9 @@ class SqliteStore:
             self._base.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as problem:
             remedy = "name a writable path on a local disk; a damaged file may be removed, hosts then take new leases"
-            what = f"cannot be opened as the store: {problem}"
-            raise unusable(_cause(problem, path), what, where=path, remedy=remedy) from problem
+            cause = _cause(problem, path)
+            said = cause.strerror if isinstance(cause, OSError) else cause
+            raise unusable(cause, f"cannot be opened as the store: {said}", where=path, remedy=remedy) from problem
 
     def close(self) -> None:
         """Close the file."""

@@ -7,6 +7,7 @@
 - with a hosts file no store is shared and the MACs are the derived ones; a host that is taken out withdraws its lease file
 - a changed MTU reaches the existing device; a peer that moves on or off our wire changes between direct route and tunnel
 - dual stack carries both families
+- the log names links, and says states in words; peers that a backend leaves out do not count
 """
 
 import json

@@ -1,9 +1,12 @@
 """Claims: how a start that cannot work ends, with exit code and sentence: 2 for what a person must correct, 1 for what may pass; nothing
-in the kernel is changed by it. A hostile store does not stop a daemon.
+in the kernel is changed by it. A hostile store does not stop a daemon; no free file descriptor ends a start with 1; files have the modes
+that are meant whatever the umask, and no secret is where others read; a variable that nothing reads is warned of without its value.
 """
 
+import json
 import signal
 import sqlite3
+import stat
 from pathlib import Path
 
 import pytest
@@ -88,3 +91,35 @@ def test_a_variable_that_nothing_reads_is_warned_of_without_its_value(hosts: tup
     said = daemon.log.read_text()
     assert 'variable=TULLED_ETCD_PASWORD remedy="did you mean TULLED_ETCD_PASSWORD?"' in said
     assert "hunter2" not in said
+
+
+@pytest.mark.parametrize("files", [8, 10, 11, 12])
+def test_a_start_without_a_free_file_descriptor_may_be_tried_again(
+    hosts: tuple[Space, Space], start: Start, files: int
+) -> None:
+    daemon = start(hosts[0], within=("prlimit", f"--nofile={files}:{files}"))
+    assert daemon.finished() == 1
+    said = daemon.log.read_text()
+    assert ("open files" in said or "unable to open database file" in said, "Traceback" in said) == (True, False)
+
+
+@pytest.mark.parametrize("umask", ["0000", "0077"])
+def test_files_have_the_modes_that_are_meant_whatever_the_umask(
+    hosts: tuple[Space, Space], start: Start, tmp_path: Path, umask: str
+) -> None:
+    key = tmp_path / "keys" / "wireguard.key"
+    network = {"Network": "10.42.0.0/16", "Backend": {"Type": "wireguard", "PSK": f"{'A' * 43}="}}
+    (tmp_path / "net.json").write_text(json.dumps(network))
+    place = tmp_path / "new" / "net.db"
+    flags = ("--store", f"sqlite:{place}", "--net-config", str(tmp_path / "net.json"), "--iface", "eth0")
+    within = ("sh", "-c", f'umask {umask}; exec "$@"', "sh")
+    daemon = start(hosts[0], *flags, "--wireguard-key-file", str(key), within=within).ready()
+    record = Path(f"{daemon.lease_file}.made")
+    waiting.until(record.exists, "the record")
+    modes = {
+        one.name: stat.S_IMODE(one.stat().st_mode) for one in (key, daemon.lease_file, record, *place.parent.iterdir())
+    }
+    public = {daemon.lease_file.name: 0o644, record.name: 0o644}
+    assert modes == {**dict.fromkeys(modes, 0o600), key.name: 0o400, **public}
+    assert not any("A" * 43 in one.read_text() for one in (daemon.lease_file, record, daemon.log))
+    hosts[0].network.attempt([DeleteLink("flannel-wg")])
