@@ -99,6 +99,8 @@ def _init(options: argparse.Namespace, root: Path, ours: Written) -> int:
     ours.refuse(file for each in wanted for file in each.files)
     _write(wanted, ours, dry=options.dry_run)
     _tell(wanted)
+    if wanted and options.subnet_file and not Path(lease).exists():
+        print(f"\nnote: there is no lease file {lease} yet; containers start once tulled has written it")
     if choice.said:
         print(choice.said if not wanted else f"\n{choice.said}")
     print("" if options.runtimes else _docker(here), end="")

@@ -78,6 +78,11 @@ def test_a_missing_lease_is_told_before_anything_is_written(root: Path, capsys: 
     assert files(root) == set()
 
 
+def test_a_lease_file_that_is_named_and_not_there_is_said(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(root, "nerdctl", lease="/no/lease") == 0
+    assert "note: there is no lease file /no/lease yet; containers start once tulled" in capsys.readouterr().out
+
+
 def test_a_machine_without_runtimes_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path) == 1
     assert "none of podman, containerd, nerdctl is installed" in capsys.readouterr().err
