@@ -64,7 +64,7 @@ class Shared:
 
 def share(chosen: Settings, stack: ExitStack, chance: Chance, clock: Clock) -> Shared:
     """Make what the networks of these settings have in common."""
-    apart = Isolation(Roster(clock.boot))
+    apart = Isolation(Roster(clock.boot), holding=True)
     keeper = Keeper(Enforcer(), _firewall_events(stack), chosen.iptables_resync, apart)
     return Shared(chance, clock, keeper, Register())
 

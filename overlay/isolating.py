@@ -1,28 +1,38 @@
 """Keeps the networks of this host apart, as overlay.isolation says: compares what the tool lists, and changes what differs.
 
-In nftables; in iptables only where nft cannot be used, and with neither a second network is refused. Starts programs, so it runs
-beside the event loop. Must not decide what is kept apart.
+In nftables; in iptables only where nft cannot be used, and with neither a second network is refused. A daemon holds the table where the
+kernel lets it, so that no flush takes it away: then only that daemon can change it, and is asked to by whoever else has to. Starts programs,
+so it runs beside the event loop. Must not decide what is kept apart.
 """
 
+import errno
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 
-from kernel import iptables, nft
+from kernel import iptables, nft, nft_owner
 from kernel.errors import KernelError
 from kernel.iptables import Chain
+from kernel.nft_owner import TableOwner
 from overlay import isolation
 from overlay.backends import IPNetwork
 from overlay.errors import Unavailable
 from overlay.roster import Kept, Roster
 
+ASKING, PATIENCE = 0.1, 5.0
+"""Seconds between two looks whether the daemon that holds the table has done what it was asked for, and until that is given up."""
 REMEDY = "install nft: without nft and iptables a host can keep one network only"
 
 
 class Isolation:
-    """What keeps apart the networks of a roster, and remembers between two looks what this host can do."""
+    """What keeps apart the networks of a roster, and remembers between two looks what this host can do.
 
-    def __init__(self, roster: Roster) -> None:
-        self._roster = roster
+    `holding` says that the table is to be held against others' changes from now to the end of this process.
+    """
+
+    def __init__(self, roster: Roster, *, holding: bool = False) -> None:
+        self._roster, self._holding = roster, holding
+        self._owner = TableOwner(isolation.FAMILY, isolation.TABLE)
         self._cleaned = False
         self._native: bool | None = None
 
@@ -31,20 +41,24 @@ class Isolation:
 
         Raises Unavailable with the networks that are not, and why.
         """
-        own, known = tuple(own), tuple[Kept, ...]()
+        own = tuple(own)
         if not own and self._roster.fresh:
             return ()  # no daemon has ever run here
-        try:
-            with self._roster.turn():
-                for one in own:
-                    self._roster.enter(one)
-                known = self._roster.read()
-                apart = isolation.zones(net for one in known for net in one.networks)
-                return self._settle(apart, " and ".join(map(str, known)), change=change)
-        except OSError as problem:
-            names = " and ".join(map(str, known)) or "networks"
-            hint = f"; {problem.hint}" if isinstance(problem, KernelError) and problem.hint else ""
-            raise Unavailable(f"{names} are not kept apart: {problem}{hint}") from problem
+        known: tuple[Kept, ...] = ()
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                with self._roster.turn():
+                    for one in own:
+                        self._roster.enter(one)
+                    known = self._roster.read()
+                    return self._settle(known, change=change)
+            except OSError as problem:
+                if not (_is_anothers(problem) and time.monotonic() < end and _poked()):
+                    names = " and ".join(map(str, known)) or "networks"
+                    hint = f"; {problem.hint}" if isinstance(problem, KernelError) and problem.hint else ""
+                    raise Unavailable(f"{names} are not kept apart: {problem}{hint}") from problem
+            time.sleep(ASKING)  # noqa: TID251 - another process has the table, and tells nobody when it is done
 
     def complain(self, text: str) -> None:
         """Leave word for `tulle doctor` that rules are changed in a loop, or with "" that they no longer are; it only makes things clearer."""
@@ -60,10 +74,12 @@ class Isolation:
             raise Unavailable(f"{lease_file} stays in the roster of networks: {problem}") from problem
         return self.keep()
 
-    def _settle(self, apart: tuple[IPNetwork, ...], names: str, *, change: bool) -> tuple[str, ...]:
+    def _settle(self, known: tuple[Kept, ...], *, change: bool) -> tuple[str, ...]:
+        apart = isolation.zones(net for one in known for net in one.networks)
+        names = " and ".join(map(str, known))
         if self._native is None or (apart and not self._native):
             self._native = nft.usable()
-        done = _in_nftables(apart, names, change=change) if self._native else ()
+        done = self._in_nftables(apart, names, change=change) if self._native else ()
         if self._native and self._cleaned:
             return done
         here = [version for version in (4, 6) if iptables.usable(version)]
@@ -74,15 +90,37 @@ class Isolation:
         self._cleaned = self._native and change
         return (*done, *moved)
 
+    def _in_nftables(self, apart: tuple[IPNetwork, ...], names: str, *, change: bool) -> tuple[str, ...]:
+        listing = nft.listing(isolation.FAMILY, isolation.TABLE)
+        off = isolation.dormant(listing)
+        place = f"table {isolation.FAMILY} {isolation.TABLE}"
+        done: tuple[str, ...] = ()
+        if off or isolation.changes(apart, listing):
+            done = (f"keeping {names} apart by {place}",) if apart else (f"removing {place}",)
+        if change and done:
+            self._owner.release()
+            if off:
+                nft.run(isolation.removal())
+                listing = []
+            if apart and not listing and not nft_owner.make(isolation.FAMILY, isolation.TABLE):
+                nft.run(isolation.creation())
+            nft.run(isolation.changes(apart, listing))
+        if change and apart and self._holding:
+            self._owner.hold()
+        return done
 
-def _in_nftables(apart: tuple[IPNetwork, ...], names: str, *, change: bool) -> tuple[str, ...]:
-    commands = isolation.changes(apart, nft.listing(isolation.FAMILY, isolation.TABLE))
-    if not commands:
-        return ()
-    if change:
-        nft.run(commands)
-    place = f"table {isolation.FAMILY} {isolation.TABLE}"
-    return (f"keeping {names} apart by {place}",) if apart else (f"removing {place}",)
+
+def _is_anothers(problem: OSError) -> bool:
+    return problem.errno == errno.EPERM
+
+
+def _poked() -> bool:
+    """Have the daemon that holds the table look at the roster; tell whether it was told."""
+    try:
+        nft.run(isolation.poke())
+    except KernelError:
+        return False
+    return True
 
 
 def _in_iptables(apart: tuple[IPNetwork, ...], version: int, *, change: bool) -> tuple[str, ...]:

@@ -54,18 +54,37 @@ def table(apart: Sequence[IPNetwork]) -> list[Json]:
 
 
 def changes(apart: Sequence[IPNetwork], listing: Sequence[Json]) -> list[Json]:
-    """Return the commands, one transaction, that make a listing what is wanted; [] when it is.
+    """Return the commands, one transaction, that make the listing of a table that exists what is wanted; [] when it is.
 
-    The table itself stays, so that nobody who holds it loses it; only one that was made dormant, or is not wanted, is deleted.
+    The table itself stays, with whatever flags it was made; only one that is not wanted is deleted.
     """
     wanted, found = table(apart), [one for one in listing if "table" not in one]
-    dormant = any("dormant" in one["table"].get("flags", ()) for one in listing if "table" in one)
     if not wanted:
-        return [{"delete": _HEAD}] if listing else []
-    if not dormant and list(map(_comparable, wanted)) == list(map(_comparable, found)):
+        return removal() if listing else []
+    if list(map(_comparable, wanted)) == list(map(_comparable, found)):
         return []
-    emptied: list[Json] = [{"delete": _HEAD}, {"add": _HEAD}] if dormant else [{"flush": _HEAD}, *_deletions(found)]
-    return [{"add": _HEAD}, *emptied, *({"add": one} for one in wanted)]
+    return [*([{"flush": _HEAD}] if found else []), *_deletions(found), *({"add": one} for one in wanted)]
+
+
+def dormant(listing: Sequence[Json]) -> bool:
+    """Tell whether somebody switched a table off."""
+    return any("dormant" in one["table"].get("flags", ()) for one in listing if "table" in one)
+
+
+def creation() -> list[Json]:
+    """Return the command that makes the table, unless there is one."""
+    return [{"add": _HEAD}]
+
+
+def removal() -> list[Json]:
+    """Return the command that deletes the table."""
+    return [{"delete": _HEAD}]
+
+
+def poke() -> list[Json]:
+    """Return the commands that make whoever holds the table hear of it; they change nothing."""
+    other: Json = {"table": {"family": FAMILY, "name": f"{TABLE}-asked"}}
+    return [{"add": other}, {"delete": other}]
 
 
 def words(apart: Sequence[IPNetwork], version: int) -> tuple[tuple[str, ...], ...]:

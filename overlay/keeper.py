@@ -29,6 +29,8 @@ OURS = ("flannel-ipv", "tulle-guard-", "filter", "nat", "mangle")
 
 AT_ONCE = 0.02
 """Seconds between two looks at what keeps networks apart, while it is changed, unless that is a loop."""
+LOOPED = 1.0
+"""The same in a loop: seldom enough for the processor, and no longer open than need be."""
 
 Report = Callable[[Outcome], None]
 
@@ -113,11 +115,11 @@ class Keeper:
         names = self._events.read() if self._events is not None else frozenset()
         if any(name.startswith(OURS) or name == ANY for name in names):
             self._heard.set()
-        if names & {isolation.TABLE, ANY}:
+        if any(name.startswith(isolation.TABLE) or name == ANY for name in names):
             self._struck.set()
 
     async def _hold_apart(self) -> None:
-        """Look at what keeps networks apart as soon as it was changed, and every interval while somebody goes on changing it."""
+        """Look at what keeps networks apart as soon as it was changed, and every LOOPED seconds while somebody goes on changing it."""
         while True:
             await self._struck.wait()
             self._struck.clear()
@@ -128,7 +130,7 @@ class Keeper:
                     self._report(network, ward, replace(self._told.get(network, Outcome((), "")), changed=changed))
                     changed = ()  # said once
             # our own change is heard, too: that look finds nothing to do
-            await asyncio.sleep(self._interval if self._contested else AT_ONCE)
+            await asyncio.sleep(min(self._interval, LOOPED) if self._contested else AT_ONCE)
 
     async def _separate(self) -> tuple[str, ...]:
         """Have all networks kept apart, and say what was changed; what could not be is told to every network."""

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import IPv6Interface
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from kernel import namespaces
+from kernel import namespaces, nft_owner
 from kernel.requests import AddBridge, AddVeth, SetLink
 from lease import file
 from tests.lab import waiting
@@ -222,6 +223,7 @@ def isolated(host: Space) -> bool:
 
 def _repair(host: Space, place: Path, *words: str) -> dict[str, str]:
     """Run `tulle repair` on a host without containers of its own, and give what it says of the networks."""
+    (place / "cache").mkdir(exist_ok=True)
     start = "import sys; from cli.main import main; main(sys.argv[1:]); sys.exit(0)"
     said = host.run(sys.executable, "-c", start, "repair", "--json", "--cache", str(place / "cache"), *words)
     isolation: dict[str, str] = json.loads(said)["isolation"]
@@ -317,11 +319,60 @@ def test_without_nft_and_iptables_a_second_network_gets_no_device(make_world: Ca
     assert (host.network.link("flannel.2"), world.lease_file(host, "blue").exists()) == (None, False)
 
 
+@pytest.fixture
+def holds(host: Space) -> bool:
+    """Tell whether this kernel lets a table be held (Linux 6.9)."""
+    return nft_owner.make("inet", "trial", host.namespace)
+
+
+def test_a_flush_does_not_take_the_table_where_the_kernel_can_hold_it(
+    make_world: Callable[[str], World], holds: bool
+) -> None:
+    world = make_world("etcd")
+    host = world.hosts[0]
+    world.begin(host, *RANGES)[0].ready()
+    host.run("nft", "flush", "ruleset")
+    there = isolated(host)  # at once: no time for a repair
+    assert there == holds
+    assert waiting.until(lambda: isolated(host), "the table is there", within=2) < 2
+
+
+def test_a_daemon_that_comes_later_has_who_holds_the_table_take_its_network_in(
+    make_world: Callable[[str], World],
+) -> None:
+    world = make_world("etcd")
+    host = world.hosts[0]
+    world.begin(host, *RANGES)[0].ready()
+    place = world.place / "green"
+    place.mkdir()
+    store = ("--store", f"sqlite:{place / 'net.db'}", "--network", "10.70.0.0/16", "--vni", "3", "--iface", "eth0")
+    green = world.start(host, *store, "--subnet-file", str(place / "subnet.env"))
+    world.daemons.append(green)
+    green.ready()
+    assert "10.70.0.0/16 . 10.70.0.0/16" in host.run("nft", *TABLE)
+    assert host.network.link("flannel.3")
+
+
+def test_after_its_death_the_table_is_anothers_to_hold_and_change(make_world: Callable[[str], World]) -> None:
+    world = make_world("sqlite")
+    host = world.hosts[0]
+    first, second = (world.begin(host, each)[0].ready() for each in RANGES)
+    for daemon in (first, second):
+        daemon.process.kill()
+        daemon.process.wait(15)
+    assert isolated(host)
+    host.run("nft", "delete", "table", "inet", "tulle-networks")
+    (again,) = world.begin(host, "red")
+    again.ready()
+    assert isolated(host)
+
+
 def test_a_flush_is_repaired_at_once(make_world: Callable[[str], World]) -> None:
     world = make_world("sqlite")
     host = world.hosts[0]
     for daemon in world.begin(host, *RANGES):
         daemon.ready()
     waiting.until(lambda: isolated(host), "the table")
-    host.run("nft", "delete", "table", "inet", "tulle-networks")
+    with suppress(subprocess.CalledProcessError):  # refused where a daemon holds it
+        host.run("nft", "delete", "table", "inet", "tulle-networks")
     assert waiting.until(lambda: isolated(host), "the table is back", within=2) < 2
