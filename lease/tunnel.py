@@ -37,6 +37,7 @@ FORGOTTEN = "1h"
 LAST = ("last4", "last6")
 """The sets that remember them."""
 
+_IP = {4: "ip", 6: "ip6"}
 _LARGEST = 1 << 20
 _NAME = re.compile(PREFIX + r"(-[A-Za-z0-9]{1,32})?")
 _INEXPRESSIBLE = re.compile(r'["*\\\x00-\x1f]')
@@ -105,8 +106,8 @@ def table(tunnel: Tunnel, networks: Sequence[IPNetwork], links: Sequence[str] = 
 
     `networks` are the containers' addresses, `links` names of links that lead to containers.
     """
-    received = hook("input", "input", BEFORE_FILTER, _met(tunnel, "between"))
-    body = (*shared(tunnel, networks, links), *received)
+    received = hook("input", "input", BEFORE_FILTER, met(tunnel, "received"))
+    body = (*shared(tunnel, networks, links), *chain("received", [judged(tunnel)]), *received)
     return f"create table {FAMILY} {tunnel.table}\n" + block(tunnel.table, body)
 
 
@@ -115,17 +116,20 @@ def block(name: str, lines: Iterable[str]) -> str:
     return f"table {FAMILY} {name} {{\n" + "".join(f"  {line}\n" for line in lines) + "}\n"
 
 
-def shared(tunnel: Tunnel, networks: Sequence[IPNetwork], links: Sequence[str] = ()) -> Iterator[str]:
+def shared(
+    tunnel: Tunnel, networks: Sequence[IPNetwork], links: Sequence[str] = (), also: Iterable[str] = ()
+) -> Iterator[str]:
     """Yield what every guard has: counter and senders, the chain `inside`, and `forward` before what leaves is masqueraded.
 
-    A packet of the tunnel that was not sent by another host ends in `inside`; what it lets pass came from elsewhere.
+    A packet of the tunnel that was not sent by another host ends in `inside`; what it lets pass came from elsewhere. Rules of `also` are
+    for all that is forwarded.
     """
     for name, version in zip(LAST, (4, 6), strict=True):
         yield f"set {name} {{ type ipv{version}_addr; size {SENDERS}; flags dynamic,timeout; timeout {FORGOTTEN}; }}"
     yield from refusal("inside")
     yield from chain("inside", _inside(tunnel, networks, links))
-    yield from chain("between", [*_others(tunnel), "jump inside"])
-    yield from hook("forward", "forward", BEFORE_FILTER, _met(tunnel, "between"))
+    yield from chain("forwarded", [*_nested(tunnel, networks), judged(tunnel)])
+    yield from hook("forward", "forward", BEFORE_FILTER, [*met(tunnel, "forwarded"), *also])
 
 
 def chain(name: str, rules: Iterable[str]) -> Iterator[str]:
@@ -155,22 +159,34 @@ def listed(values: Iterable[object]) -> str:
     return "{ " + ", ".join(map(str, values)) + " }"
 
 
-def _met(tunnel: Tunnel, target: str) -> Iterator[str]:
+def met(tunnel: Tunnel, target: str) -> Iterator[str]:
     """Yield the rules that send the tunnel's packets to a chain; a VXLAN packet's VNI is not looked at yet.
 
     In the forward path and, with IPv6, on the way in packets may come in fragments. The first one always has the whole UDP
     header (8 bytes are the least there is); without it the others are of no use to the receiver.
     """
-    if tunnel.ports:
-        yield f"udp dport {listed(tunnel.ports)} jump {target}"
+    yield from (f"udp dport {port} jump {target}" for port in tunnel.ports)
     if tunnel.protocols:
         yield f"meta l4proto {listed(tunnel.protocols)} jump {target}"
 
 
-def _others(tunnel: Tunnel) -> Iterator[str]:
-    """Yield the rule that lets other VNIs alone; a fragment too short to have one is treated as ours."""
+def _nested(tunnel: Tunnel, networks: Sequence[IPNetwork]) -> Iterator[str]:
+    """Yield the rules that let containers have a VXLAN of their own among themselves, with another VNI.
+
+    Not towards anybody else: one packet may be many datagrams to the kernel (UDP_SEGMENT), and only the first one's VNI is seen here.
+    Where these are taken apart, at a container's address, no tunnel of a host listens.
+    """
     if tunnel.vni is not None:
-        yield f"{VNI} != {tunnel.vni} return"
+        yield from (f"{_IP[one.version]} daddr {one} {VNI} != {tunnel.vni} return" for one in networks)
+
+
+def judged(tunnel: Tunnel) -> str:
+    """Return the rule that sends a packet of the tunnel to `inside`, unless it comes by the underlay."""
+    return f'iifname != "{tunnel.underlay}" jump inside' if _known(tunnel) else "jump inside"
+
+
+def _known(tunnel: Tunnel) -> bool:
+    return bool(tunnel.underlay) and not _INEXPRESSIBLE.search(tunnel.underlay)
 
 
 def _inside(tunnel: Tunnel, networks: Sequence[IPNetwork], links: Sequence[str]) -> Iterator[str]:
@@ -178,12 +194,8 @@ def _inside(tunnel: Tunnel, networks: Sequence[IPNetwork], links: Sequence[str])
 
     Whatever address it claims: containers are behind a bridge or a veth, whoever made it, Docker's too; the underlay may be one itself.
     """
-    if tunnel.underlay and not _INEXPRESSIBLE.search(tunnel.underlay):
-        yield f'iifname "{tunnel.underlay}" return'
+    if _known(tunnel):
         yield from (f'meta iifkind "{kind}" goto refuse_inside' for kind in ("bridge", "veth"))
     yield 'iifname "flannel*" goto refuse_inside'
     yield from (f'iifname "{name}" goto refuse_inside' for name in links if not _INEXPRESSIBLE.search(name))
-    for version, ip in ((4, "ip"), (6, "ip6")):
-        own = [str(network) for network in networks if network.version == version]
-        if own:
-            yield f"{ip} saddr {listed(own)} goto refuse_inside"
+    yield from (f"{_IP[network.version]} saddr {network} goto refuse_inside" for network in networks)

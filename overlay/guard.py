@@ -19,9 +19,6 @@ from overlay.backends import Guard, IPAddress, IPNetwork
 from overlay.nftables import Json
 
 FAMILY = tunnel.FAMILY
-BEFORE_TRACKING = -290
-"""Priority of the chain that sees what comes out of the tunnel: before connection tracking and any translation."""
-
 Source = tuple[IPAddress, IPNetwork]
 Shape = tuple[Guard, frozenset[tuple[int, int]]]
 """A tunnel without its peers, and how long addresses and networks behind them are."""
@@ -31,16 +28,17 @@ Elements = dict[str, dict[str, Json | str]]
 
 @dataclass(frozen=True, slots=True)
 class Inner:
-    """Where the inner packet's source address stands behind the start of the UDP header, in bits, and what says that it is there."""
+    """Where the inner packet's addresses begin behind the start of the UDP header, in bits, and what says that they are there."""
 
     source: int
+    target: int
     proof: str
 
 
 INNER = {
-    ("vxlan", 4): Inner(336, "@th,224,16 0x0800"),
-    ("vxlan", 6): Inner(304, "@th,224,16 0x86dd"),
-    ("bare", 4): Inner(160, "@th,64,4 4"),
+    ("vxlan", 4): Inner(336, 368, "@th,224,16 0x0800"),
+    ("vxlan", 6): Inner(304, 432, "@th,224,16 0x86dd"),
+    ("bare", 4): Inner(160, 192, "@th,64,4 4"),
 }
 """By form and IP version: 8 bytes of UDP, for VXLAN also 8 of its own and 14 of Ethernet, the type in the last two."""
 IP = {4: "ip", 6: "ip6"}
@@ -146,52 +144,62 @@ def _pair(found: Elements, public: IPAddress, inner: IPAddress, length: int) -> 
 def _lines(wish: Wish, held: Elements) -> Iterator[str]:
     guard = wish.tunnel
     outside = Tunnel(wish.table, guard.ports, guard.vni, underlay=guard.underlay)
-    yield from tunnel.shared(outside, guard.networks)
+    out = (f'iifname "{device}" oifname "{guard.underlay}" goto refuse_astray' for device in guard.devices)
+    yield from tunnel.refusal("astray")
+    yield from tunnel.shared(outside, guard.networks, also=out)
     for key in sorted(held):
         written = ", ".join(map(_written, held[key].values()))
         yield f"set {key} {{ {_declared(wish, key)}" + (f" elements = {{ {written} }}" if written else "") + " }"
-    yield from (line for reason in ("stranger", "forged", "astray") for line in tunnel.refusal(reason))
+    yield from (line for reason in ("stranger", "forged") for line in tunnel.refusal(reason))
     yield from tunnel.chain("received", _received(wish, held))
-    yield from tunnel.chain("inner", _inner(wish, held))
-    met = [f"udp dport {tunnel.listed(guard.ports)} jump received"]
-    yield from tunnel.hook("input", "input", tunnel.BEFORE_FILTER, met)
-    devices = tunnel.listed(f'"{one}"' for one in guard.devices)
-    yield from tunnel.hook("prerouting", "prerouting", BEFORE_TRACKING, [f"iifname {devices} jump inner"])
+    yield from tunnel.hook("input", "input", tunnel.BEFORE_FILTER, [*tunnel.met(outside, "received"), *_come(guard)])
 
 
 def _received(wish: Wish, held: Elements) -> Iterator[str]:
-    """Yield the rules for a packet of ours on its way in: only what is proved in it passes, so nothing is gained by cutting it short."""
+    """Yield the rules for a packet of ours on its way in: only what is proved in it passes, so nothing is gained by cutting it short.
+
+    Every packet of the network comes through here: those that pass are judged first, and by as little as will do.
+    """
     guard = wish.tunnel
+    yield tunnel.judged(Tunnel(wish.table, guard.ports, guard.vni, underlay=guard.underlay))
     if guard.vni is not None:
         yield f"{tunnel.VNI} != {guard.vni} return"
-    yield "jump inside"
     if guard.form == "sealed":
         return
     for version in _versions(guard):
         inner, ip = INNER[guard.form, version], IP[version]
-        for key in sorted(held):
-            if key.startswith(f"inner{version}_"):
-                yield f"{inner.proof} {ip} saddr . {_part(inner, key)} @{key} return"
-        yield f"{inner.proof} {ip} saddr @allowed{version} return"
+        own, network = (next(one for one in each if one.version == version) for each in (guard.own, guard.networks))
+        here = _starts(inner.target, own)
+        pairs = [
+            f"{inner.proof} {ip} saddr . {_part(inner, key)} @{key}"
+            for key in sorted(held)
+            if key.startswith(f"inner{version}_")
+        ]
+        yield from (f"{here} {pair} return" for pair in pairs)
+        if held[f"allowed{version}"]:
+            yield f"{ip} saddr @allowed{version} {_starts(inner.source, own)} goto refuse_forged"
+            yield f"{inner.proof} {ip} saddr @allowed{version} {_starts(inner.source, network)} {here} return"
+        yield from (f"{pair} goto refuse_astray" for pair in pairs)
     yield from (f"{IP[version]} saddr @peers{version} goto refuse_forged" for version in _versions(guard))
     yield "goto refuse_stranger"
 
 
-def _inner(wish: Wish, held: Elements) -> Iterator[str]:
-    """Yield the rules for what came out of the tunnel: from the network, or a peer itself, to our subnet; nothing about neighbours.
+def _come(guard: Guard) -> Iterator[str]:
+    """Yield the rules for what came out of the tunnel to this host itself, one packet at a time: to our subnet, not about neighbours.
 
-    A neighbour is what the daemon sets: who is asked for one, or told, in a packet of IPv6 is not the wire's other end.
+    ARP the devices do not have; IPv6 asks in packets.
     """
-    for own in wish.tunnel.own:
-        ip = IP[own.version]
-        if own.version == 6:
-            kinds = ("router-solicit", "router-advert", "neighbor-solicit", "neighbor-advert", "redirect")
-            yield f"icmpv6 type {tunnel.listed(f'nd-{kind}' for kind in kinds)} goto refuse_astray"
-        network = next(one for one in wish.tunnel.networks if one.version == own.version)
-        yield f"{ip} daddr {own} {ip} saddr {network} {ip} saddr != {own} return"
-        if f"peers{own.version}" in held:
-            yield f"{ip} daddr {own} {ip} saddr @peers{own.version} return"
-    yield "goto refuse_astray"
+    kinds = ("router-solicit", "router-advert", "neighbor-solicit", "neighbor-advert", "redirect")
+    for device in guard.devices:
+        yield from (f'iifname "{device}" {IP[own.version]} daddr != {own} goto refuse_astray' for own in guard.own)
+        if any(own.version == 6 for own in guard.own):
+            asked = tunnel.listed(f"nd-{kind}" for kind in kinds)
+            yield f'iifname "{device}" icmpv6 type {asked} goto refuse_astray'
+
+
+def _starts(place: int, network: IPNetwork) -> str:
+    """Give the condition that an address at `place` lies in a network; the start of it, as many bits as the network has."""
+    return f"@th,{place},{network.prefixlen} {int(network.network_address) >> (network.max_prefixlen - network.prefixlen):#x}"
 
 
 def _versions(guard: Guard) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from tests.netns.spaces import Space
 ARP, IPV4, IPV6 = 0x0806, 0x0800, 0x86DD
 UDP, ICMPV6, FRAGMENT = 17, 58, 44
 MORE = 0x2000
+UDP_SEGMENT = 103  # linux/udp.h
 
 
 def checksum(data: bytes) -> int:
@@ -86,11 +87,13 @@ def fragments(source: str, target: str, payload: bytes, cut: int) -> Iterator[by
             yield ip(source, target, UDP, part, fragment=offset // 8 | (MORE if more else 0))
 
 
-def send(space: Space, target: str, port: int, data: bytes) -> None:
-    """Send a datagram as anybody may."""
+def send(space: Space, target: str, port: int, data: bytes, *, segment: int = 0) -> None:
+    """Send a datagram as anybody may, or several of `segment` bytes in one packet as the kernel takes it."""
     with namespaces.inside(space.namespace):
         out = socket.socket(socket.AF_INET6 if ":" in target else socket.AF_INET, socket.SOCK_DGRAM)
     with out:
+        if segment:
+            out.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, segment)
         out.sendto(data, (target, port))
 
 

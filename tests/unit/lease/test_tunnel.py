@@ -1,5 +1,5 @@
 """Claims: a record tells the tunnels that were written into it; where nobody wrote one, or somebody else did, it tells nothing, and no
-entry of it becomes nft's language; the table counts and drops what is the tunnel's from whoever is inside, wherever that came in, and is not made twice; a
+entry of it becomes nft's language; the table counts and drops what is the tunnel's from whoever is inside, wherever that came in, and is not made twice; among containers another VNI is let alone; a
 link whose name nft cannot hold is left to the other rules.
 """
 
@@ -59,13 +59,21 @@ def test_a_record_that_is_none_tells_nothing(tmp_path: Path, text: str) -> None:
 def test_the_table_drops_what_is_the_tunnels_in_both_paths() -> None:
     text = tunnel.table(ONE, NETWORKS)
     assert text.startswith("create table inet tulle-guard-7\n")
-    assert text.count("udp dport { 8472 } jump between") == 2
-    assert "@th,96,24 != 7 return" in text
-    assert tunnel.table(ALL, NETWORKS).count("meta l4proto { 4, 50 } jump between") == 2
+    assert ("udp dport 8472 jump forwarded" in text, "udp dport 8472 jump received" in text) == (True, True)
+    every = tunnel.table(ALL, NETWORKS)
+    assert ("meta l4proto { 4, 50 } jump forwarded" in every, "meta l4proto { 4, 50 } jump received" in every) == (
+        True,
+        True,
+    )
+
+
+def test_only_among_containers_another_vni_is_none_of_ours() -> None:
+    lines = [line.strip() for line in tunnel.table(ONE, NETWORKS).splitlines() if "@th,96,24" in line]
+    assert lines == ["ip daddr 10.42.0.0/16 @th,96,24 != 7 return", "ip6 daddr fd00:42::/48 @th,96,24 != 7 return"]
 
 
 @pytest.mark.parametrize("name", ['a"b', "eth*", "back\\slash", "new\nline"])
 def test_a_name_nft_cannot_hold_is_left_out(name: str) -> None:
     text = tunnel.table(Tunnel("tulle-guard", (8472,), underlay=name), NETWORKS, (name, "tulle0"))
     assert (name in text, 'iifname "tulle0" goto refuse_inside' in text) == (False, True)
-    assert "ip saddr { 10.42.0.0/16 } goto refuse_inside" in text
+    assert "ip saddr 10.42.0.0/16 goto refuse_inside" in text

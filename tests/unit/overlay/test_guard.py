@@ -56,12 +56,12 @@ def test_the_script_replaces_the_table_and_only_takes_it_away_when_off() -> None
 @pytest.mark.parametrize(
     ("wish", "rule"),
     [
-        (WISH, "@th,224,16 0x0800 ip saddr . @th,336,24 @inner4_24 return"),
-        (WISH, "@th,224,16 0x86dd ip6 saddr . @th,304,64 @inner6_64 return"),
-        (BARE, "@th,64,4 4 ip saddr . @th,160,24 @inner4_24 return"),
+        (WISH, "@th,368,24 0xa2a01 @th,224,16 0x0800 ip saddr . @th,336,24 @inner4_24 return"),
+        (WISH, "@th,432,64 0xfd00004200000001 @th,224,16 0x86dd ip6 saddr . @th,304,64 @inner6_64 return"),
+        (BARE, "@th,192,24 0xa2a01 @th,64,4 4 ip saddr . @th,160,24 @inner4_24 return"),
     ],
 )
-def test_a_packet_passes_by_its_sender_and_what_is_in_it(wish: Wish, rule: str) -> None:
+def test_a_packet_passes_by_its_sender_and_the_addresses_in_it(wish: Wish, rule: str) -> None:
     lines = [line.strip() for line in guard.script(wish).splitlines()]
     assert rule in lines[lines.index("chain received {") : lines.index("goto refuse_stranger")]
 
@@ -69,7 +69,7 @@ def test_a_packet_passes_by_its_sender_and_what_is_in_it(wish: Wish, rule: str) 
 def test_a_sealed_tunnel_has_no_peers_and_is_closed_to_containers() -> None:
     text = guard.script(SEALED)
     assert ("@peers" in text, "stranger" in text.split("chain received {")[1].split("}")[0]) == (False, False)
-    assert "udp dport { 51820 } jump received" in text
+    assert ("udp dport 51820 jump received" in text, "udp dport 51820 jump forwarded" in text) == (True, True)
 
 
 LISTED: list[dict[str, Any]] = [
