@@ -23,7 +23,7 @@ def ask(program: Callable[[str], Path], tmp_path: Path) -> Callable[..., tuple[i
     """Return a function that runs one verb and returns the exit code and the document on stdout."""
 
     def run(verb: str, ipam: Any, container: str = "abc", version: str = "1.1.0") -> tuple[int, Any]:
-        document = {
+        config = {
             "cniVersion": version,
             "name": "blue",
             "type": "bridge",
@@ -38,15 +38,18 @@ def ask(program: Callable[[str], Path], tmp_path: Path) -> Callable[..., tuple[i
         }
         done = subprocess.run(
             [program("host-local")],
-            input=json.dumps(document).encode(),
+            input=json.dumps(config).encode(),
             capture_output=True,
             env=environ,
             cwd="/",
             check=False,
             timeout=30,
         )
-        assert done.stderr == b""
-        return done.returncode, json.loads(done.stdout) if done.stdout else None
+        document: Any = json.loads(done.stdout) if done.stdout else None
+        remedy = document.get("remedy", "") if done.returncode else ""
+        assert done.stderr.decode().count("\n") == bool(remedy)  # a refusal's remedy, and nothing else
+        assert remedy in done.stderr.decode()
+        return done.returncode, document
 
     return run
 
