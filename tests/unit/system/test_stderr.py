@@ -1,12 +1,13 @@
 """Claims about stderr, each shown by a process of its own:
 
-- a full disk, a broken pipe, a full pipe that nobody reads and a closed descriptor end nobody and hold nobody up; what was lost is counted
+- a full disk, a broken pipe, a full pipe or socket that nobody reads, and a closed descriptor end nobody and hold nobody up; what was lost is counted
 - what was lost is told once, when lines are written again
 - a file that others write to as well keeps their lines and ours, and the open file stays as it was
 - text that is no text is escaped
 """
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +69,20 @@ def test_a_full_pipe_holds_nobody_up(tmp_path: Path) -> None:
     assert os.get_blocking(writing)
     os.close(reading)
     os.close(writing)
+
+
+def test_a_full_socket_holds_nobody_up() -> None:
+    """The journal's, when it is stopped."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.setblocking(False)
+        while True:
+            try:
+                theirs.send(b"x" * 4096)
+            except BlockingIOError:
+                break
+        theirs.setblocking(True)
+        assert spoken(theirs.fileno()) == "200\n"
 
 
 def spoken(stderr: int) -> str:
