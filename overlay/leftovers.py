@@ -23,6 +23,9 @@ BLACKHOLE_PRIORITY = 1024
 KINDS = ("vxlan", "wireguard", "tun")
 """What our devices are to the kernel; wireguard-go's and the forwarder's are of the last kind."""
 
+SHORTEST = 8
+"""Length of the largest network there can be; a record that names a larger one would take all routes by gateways away."""
+
 
 class Leftovers:
     """The estate of one daemon on its host."""
@@ -70,12 +73,13 @@ class Leftovers:
     def _removals(self, left: Estate) -> list[requests.Request]:
         """Give what removes links that are still the recorded ones, and routes of the recorded kinds."""
         found = self._network.routes() if left.gateways or left.blackholes else ()
+        ranges_of_ours = tuple(one for one in left.gateways if one.prefixlen >= SHORTEST)
         named = ((self._network.link(name), index) for name, index in sorted(left.links))
         links = [link for link, index in named if link is not None and link.index == index and _is_ours(link)]
         holes = [one for one in found if one.kind == "blackhole" and one.dst in left.blackholes]
         return [
             *(requests.DeleteLink(link.index) for link in links),
-            *drift.direct_requests(Direct(frozenset(), tuple(left.gateways)), {}, found),
+            *drift.direct_requests(Direct(frozenset(), ranges_of_ours), {}, found),
             *(requests.DeleteRoute(one.dst, priority=BLACKHOLE_PRIORITY, blackhole=True) for one in holes),
         ]
 

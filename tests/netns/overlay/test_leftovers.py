@@ -108,9 +108,12 @@ def test_a_record_that_was_tampered_with_removes_nothing_of_somebody_elses(
     record = Path(f"{daemon.lease_file}.made")
     names = ("lo", "eth0", "vxlan9", "flannel.br")
     members = json.loads(record.read_text()) | {"links": [[name, space.index(name)] for name in names]}
+    members |= {"gateways": ["0.0.0.0/0", "128.0.0.0/1", "::/0"], "blackholes": ["198.51.100.0/24"]}
+    space.run("ip", "route", "add", "198.51.100.0/24", "via", "192.0.2.2")
     record.write_text(json.dumps(members))
     once(start, space, tmp_path, net="10.43", Type="alloc")
     assert all(space.network.link(name) for name in names)
+    assert "198.51.100.0/24 via 192.0.2.2" in space.run("ip", "route")
 
 
 def test_a_record_nested_deeply_counts_as_none(hosts: tuple[Space, Space], start: Start, tmp_path: Path) -> None:
