@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Self
 
 from tests.attack.figures import Budget, Figures
 from tests.lab.daemon import DIST
@@ -123,13 +123,30 @@ find /var/lib/cni /run/cni /run/tulle /var/lib/tulle -type f 2>/dev/null |
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """A request whose calls are failed: a program, a verb, a backend, and what it reads."""
+class Request:
+    """What a program is asked: the backend it is to use, the container's namespace, and the keys of its configuration."""
 
     program: str
-    verb: str
     backend: str
+    netns: str
+    keys: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A request whose calls are failed: a program, a backend, the container's namespace, what it reads, and the verb."""
+
+    program: str
+    backend: str
+    netns: str
     config: str
+    verb: str
+
+    @classmethod
+    def of(cls, request: Request, verb: str, network: str = "injnet") -> Self:
+        """Return the subject that asks `request` with `verb`."""
+        document = {"cniVersion": "1.0.0", "name": network, "type": request.program, **request.keys}
+        return cls(request.program, request.backend, request.netns, json.dumps(document), verb)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +174,9 @@ class Host:
 
     def call(self, subject: Subject, verb: str, *within: str) -> "subprocess.CompletedProcess[str]":
         """Run a request as a runtime does, `within` put before its command line."""
-        netns = f"/run/netns/{'c1' if subject.program == 'bridge' else 'c2'}"
-        environ = {"CNI_COMMAND": verb, "CNI_CONTAINERID": "inj", "CNI_NETNS": netns, "CNI_IFNAME": "eth0"}
+        ifname = "lo" if subject.program == "loopback" else "eth0"
+        environ = {"CNI_COMMAND": verb, "CNI_CONTAINERID": "inj", "CNI_IFNAME": ifname}
+        environ |= {"CNI_NETNS": f"/run/netns/{subject.netns}"}
         environ |= {"CNI_PATH": str(PROGRAMS), "TULLE_AGENT": "/none", "PATH": PATH}
         command = (*within, str(PROGRAMS / subject.program))
         return self.place.attempt(*command, stdin=subject.config, env=environ, within=PATIENCE)
@@ -174,20 +192,36 @@ class Host:
         return self.trace.read_text(errors="replace").splitlines()
 
 
-def requests(prev_result: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Yield each program with either backend, and what it reads; those that are chained get the result of a bridge."""
+LEASE = "FLANNEL_NETWORK=10.42.0.0/16\nFLANNEL_SUBNET=10.42.7.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n"
+SUBNET_FILE = "/run/flannel/subnet.env"
+
+
+def bridge(name: str, backend: str, number: int) -> dict[str, Any]:
+    """Return the configuration of a network with both families on a bridge of its own."""
+    ipam = {"type": "host-local", "ranges": [[{"subnet": f"10.{number}.0.0/24"}], [{"subnet": f"fd0{number}::/64"}]]}
+    return {"bridge": name, "isGateway": True, "ipMasq": True, "ipMasqBackend": backend, "ipam": ipam}
+
+
+def requests(prev_result: dict[str, Any]) -> Iterator[Request]:
+    """Yield a request of every program, those that filter with either backend; what is chained gets the result of a bridge.
+
+    But for bandwidth: like the reference's its DEL leaves the limit to the link it is on, which goes with the bridge's DEL.
+    """
+    ports = {"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]}
+    chained: dict[str, Any] = {"prevResult": prev_result}
     for backend in ("iptables", "nftables"):
-        bridge: dict[str, Any] = {"bridge": "br0", "isGateway": True, "ipMasq": True, "ipMasqBackend": backend}
-        ipam = {"type": "host-local", "ranges": [[{"subnet": "10.9.0.0/24"}], [{"subnet": "fd09::/64"}]]}
-        ports = {"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]}
-        chained: dict[str, Any] = {"backend": backend, "prevResult": prev_result}
-        programs = {
-            "bridge": {**bridge, "ipam": ipam},
-            "portmap": {**chained, "runtimeConfig": ports},
-            "firewall": chained,
-        }
-        for program, keys in programs.items():
-            yield program, backend, json.dumps({"cniVersion": "1.1.0", "name": "injnet", "type": program, **keys})
+        yield Request("bridge", backend, "c1", bridge("br0", backend, 9))
+        yield Request("portmap", backend, "c2", {**chained, "backend": backend, "runtimeConfig": ports})
+        yield Request("firewall", backend, "c2", {**chained, "backend": backend})
+    yield Request(
+        "tuning", "", "c2", {**chained, "sysctl": {"net.ipv4.conf.eth0.arp_filter": "1"}, "mtu": 1400, "promisc": True}
+    )
+    yield Request(
+        "flannel", "", "c1", {"subnetFile": SUBNET_FILE, "delegate": {"bridge": "br2", "isDefaultGateway": True}}
+    )
+    yield Request("host-local", "", "c1", {"ipam": {"type": "host-local", "subnetFile": SUBNET_FILE}})
+    yield Request("static", "", "c1", {"ipam": {"type": "static", "addresses": [{"address": "10.7.0.2/24"}]}})
+    yield Request("loopback", "", "c1", {})
 
 
 def faults(host: Host, subject: Subject) -> Iterator[Fault]:
@@ -208,15 +242,14 @@ def faults(host: Host, subject: Subject) -> Iterator[Fault]:
 
 @contextmanager
 def pretended() -> Iterator[tuple[Host, list[Subject]]]:
-    """Make a host with a container whose bridge the chained programs are told of, and yield it with all that can be asked of it."""
+    """Make a host with a lease and an attached container for what is chained, and yield it with all that can be asked of it."""
     with World() as world, TemporaryDirectory(prefix="attack-") as folder:
         host = Host(world.add_host("host"), Path(folder) / "trace")
         host.place.ip("netns add c1", "netns add c2")
-        _, backend, config = next(requests({}))
-        made = host.call(Subject("bridge", "ADD", backend, config), "ADD")
-        result = json.loads(made.stdout.replace("/run/netns/c1", "/run/netns/c2"))
-        host.call(Subject("bridge", "DEL", backend, config), "DEL")
-        yield host, [Subject(name, verb, *rest) for name, *rest in requests(result) for verb in ("ADD", "DEL")]
+        host.place.run("sh", "-c", f"mkdir -p /run/flannel && cat >{SUBNET_FILE}", stdin=LEASE)
+        kept = Subject.of(Request("bridge", "nftables", "c2", bridge("br1", "nftables", 8)), "ADD", "keptnet")
+        result = json.loads(host.call(kept, "ADD").stdout)
+        yield host, [Subject.of(request, verb) for request in requests(result) for verb in ("ADD", "DEL")]
 
 
 def flaw(fault: Fault, done: "subprocess.CompletedProcess[str]") -> str:
@@ -236,7 +269,7 @@ def flaw(fault: Fault, done: "subprocess.CompletedProcess[str]") -> str:
     except ValueError:
         return f"no document but {done.stdout[:200]}"
     if done.returncode == 0:
-        return "" if "ips" in document else f"no result but {done.stdout[:200]}"
+        return "" if "cniVersion" in document and "code" not in document else f"no result but {done.stdout[:200]}"
     if document.get("code", 999) == 999 or not document.get("msg"):
         return f"a bug of ours: {done.stdout[:300]}"
     if INSTALLED.search(fault.about) and "an installed file cannot be read" not in document["msg"]:
