@@ -1,8 +1,8 @@
 """Puts passages into iptables words and finds an attachment's rules again (contract 4.2, "iptables").
 
-Chains and rules are the reference's. Beyond it, the rules of an address carry a comment that says whose they are, so that
-they are found without prevResult and nobody else's are taken; and what the host itself translated to a container
-(a published port) passes the policies. Pure: reads and builds rules as words; must not run iptables.
+Chains and rules are the reference's, so that either program checks and removes what the other made. Beyond it, a chain that no packet
+passes says whose each address is, so that the rules are found without prevResult and nobody else's are taken; and what the host itself
+translated to a container (a published port) passes the policies. Pure: reads and builds rules as words; must not run iptables.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ Rule = tuple[str, ...]
 TABLE = "filter"
 HOOK = "FORWARD"
 OWN = "CNI-FORWARD"
+OWNERS = "CNI-FORWARD-OWNERS"
+"""Nothing jumps there: a rule for each address, whose comment is its owner's."""
+
 FIRST, SECOND = "CNI-ISOLATION-STAGE-1", "CNI-ISOLATION-STAGE-2"
 FRAME = "CNI firewall plugin rules"
 ADMIN = "CNI firewall plugin admin overrides"
@@ -39,10 +42,9 @@ def addition(plan: Passage, family: int, existing: Sequence[Rule]) -> list[Rule]
     """Return what has the rules of one family stand; pure additions unless the attachment has others there."""
     present = {_meaning(rule) for rule in existing}
     own = own_rules(plan, family)
-    wanted = {_meaning(rule) for rule in own}
-    stale = [rule for rule in _marked(existing, plan.owner.mark.__eq__) if _meaning(rule) not in wanted]
+    stale = [rule for rule in _of(existing, plan.owner.mark.__eq__) if rule not in own]
     return [
-        *map(_deletion, stale),
+        *_deletions(stale, (), existing),
         *(_isolation(plan, existing) if plan.bridge else ()),
         *_frame(plan, existing),
         *(rule for rule in own if _meaning(rule) not in present),
@@ -54,39 +56,60 @@ def missing(plan: Passage, family: int, existing: Sequence[Rule]) -> list[Rule]:
 
     An attachment whose rules the reference made is whole with those: what we do beyond it is not looked for.
     """
-    present = {_meaning(rule) for rule in existing}
-    own = own_rules(plan, family)
+    told = _of(existing, plan.owner.mark.__eq__)
+    present = {
+        _meaning(rule) for rule in (*existing, *map(_without_remark, told))
+    }  # an earlier version put it in each rule
     policy = _policy_rules(plan) if plan.bridge else []
-    bare = [rule for address in plan.of_family(family) for rule in _pair(address, ())]
-    if not _marked(existing, plan.owner.mark.__eq__) and any(_meaning(rule) in present for rule in bare):
-        own, policy = bare, [rule for rule in policy if PUBLISHED not in rule]
+    if not told:
+        policy = [rule for rule in policy if PUBLISHED not in rule]
         # until it had the policy isolated (1.2), the reference named the other in every comment
         present |= {_meaning(word.replace(SAME, EITHER) for word in rule) for rule in existing if rule[-1] != "ACCEPT"}
+    own = [rule for rule in own_rules(plan, family) if rule[1] == OWN]
     return [rule for rule in (*_entries(plan), *own, *policy) if _meaning(rule) not in present]
 
 
 def removal(owner: Owner, family: int, known: Collection[IPAddress], existing: Sequence[Rule]) -> list[Rule]:
     """Return what removes the attachment's rules, also those the reference made for the `known` addresses."""
-    bare = {_meaning(rule) for address in known if address.version == family for rule in _pair(address, ())}
-    own = _marked(existing, owner.mark.__eq__)
-    return [_deletion(rule) for rule in existing if rule in own or _meaning(rule) in bare]
+    hosts = [_host(address) for address in known if address.version == family]
+    return _deletions(_of(existing, owner.mark.__eq__), hosts, existing)
 
 
 def strangers(network: str, known: Collection[Owner], existing: Sequence[Rule]) -> list[Rule]:
     """Return what removes the rules of every attachment of `network` that is none of the `known`."""
     start, keep = f"{network_mark(network)}-", {owner.mark for owner in known}
-    return [_deletion(rule) for rule in _marked(existing, lambda mark: mark.startswith(start) and mark not in keep)]
+    return _deletions(_of(existing, lambda mark: mark.startswith(start) and mark not in keep), (), existing)
 
 
 def own_rules(plan: Passage, family: int) -> list[Rule]:
-    """Return the rules of the attachment's addresses."""
-    return [rule for address in plan.of_family(family) for rule in _pair(address, _remark(plan.owner.comment))]
+    """Return the rules of the attachment's addresses, and what says that these are its."""
+    hosts = [_host(address) for address in plan.of_family(family)]
+    return [
+        *(("-A", OWNERS, "-s", host, *_remark(plan.owner.comment)) for host in hosts),
+        *(rule for host in hosts for rule in _pair(host)),
+    ]
 
 
-def _pair(address: IPAddress, remark: Rule) -> tuple[Rule, Rule]:
-    host = f"{address}/{address.max_prefixlen}"
+def _deletions(told: Sequence[Rule], hosts: Iterable[str], existing: Sequence[Rule]) -> list[Rule]:
+    """Delete what is `told` of owners, and the rules of their addresses and of `hosts`: not of one that somebody else has, too."""
+    doomed = frozenset(told)
+    shared = {_source(rule) for rule in _of(existing, lambda _: True) if rule not in doomed}
+    hosts = {*hosts, *map(_source, told)} - shared
+    bare = {_meaning(rule) for host in hosts for rule in _pair(host)}
+    return [_deletion(rule) for rule in existing if rule in doomed or _meaning(rule) in bare]
+
+
+def _source(rule: Rule) -> str:
+    return rule[rule.index("-s") + 1] if "-s" in rule[:-1] else ""
+
+
+def _host(address: IPAddress) -> str:
+    return f"{address}/{address.max_prefixlen}"
+
+
+def _pair(host: str) -> tuple[Rule, Rule]:
     answers = ("-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED")
-    return ("-A", OWN, "-d", host, *remark, *answers, "-j", "ACCEPT"), ("-A", OWN, "-s", host, *remark, "-j", "ACCEPT")
+    return ("-A", OWN, "-d", host, *answers, "-j", "ACCEPT"), ("-A", OWN, "-s", host, "-j", "ACCEPT")
 
 
 def _entries(plan: Passage) -> tuple[Rule, Rule]:
@@ -96,7 +119,7 @@ def _entries(plan: Passage) -> tuple[Rule, Rule]:
 def _frame(plan: Passage, existing: Sequence[Rule]) -> list[Rule]:
     """Return what all containers share, as far as it is not there; never in front of the policies."""
     hook, admin = _entries(plan)
-    rules: list[Rule] = [("-N", chain) for chain in (OWN, plan.admin_chain) if ("-N", chain) not in existing]
+    rules: list[Rule] = [("-N", chain) for chain in (OWN, OWNERS, plan.admin_chain) if ("-N", chain) not in existing]
     present = {_meaning(rule) for rule in existing}
     if _meaning(hook) not in present:
         jumps = [rule for rule in existing if rule[:2] == ("-A", HOOK)]
@@ -150,15 +173,20 @@ def _link(name: str) -> str:
     return name
 
 
-def _marked(existing: Sequence[Rule], is_meant: Callable[[str], bool]) -> list[Rule]:
-    """Return the rules of addresses whose mark is meant."""
-    rules = [rule for rule in existing if rule[:2] == ("-A", OWN) and "--comment" in rule[:-1]]
+def _of(existing: Sequence[Rule], is_meant: Callable[[str], bool]) -> list[Rule]:
+    """Return the rules whose comment's mark is meant: what says whose an address is, and what an earlier version let through."""
+    rules = [rule for rule in existing if rule[0] == "-A" and rule[1] in (OWNERS, OWN) and "--comment" in rule[:-1]]
     found = ((rule, MARK.match(rule[rule.index("--comment") + 1])) for rule in rules)
     return [rule for rule, mark in found if mark and is_meant(mark.group())]
 
 
 def _remark(text: str) -> Rule:
     return ("-m", "comment", "--comment", text)
+
+
+def _without_remark(rule: Rule) -> Rule:
+    at = rule.index("--comment")
+    return *rule[: at - 2], *rule[at + 2 :]
 
 
 def _inserted(rule: Rule, place: int) -> Rule:

@@ -147,8 +147,9 @@ class Runtime:
         return self.host.run("nft", "list", "table", "inet", "cni_firewall")
 
     def left(self) -> list[str]:
-        """Every rule that lets a container through, of both backends."""
-        legacy = [line for family in (4, 6) for line in self.legacy(family) if "-j ACCEPT" in line]
+        """Every rule that lets a container through or names it, of both backends."""
+        lines = [line for family in (4, 6) for line in self.legacy(family)]
+        legacy = [line for line in lines if "-j ACCEPT" in line or line.startswith("-A CNI-FORWARD-OWNERS")]
         return legacy + [item["rule"]["comment"] for item in self.modern() if "comment" in item.get("rule", {})]
 
 

@@ -43,8 +43,8 @@ def test_iptables_shape(runtime: Runtime) -> None:
     container = runtime.container()
     runtime.add(container, backend="iptables", iptablesAdminChainName="MY-ADMIN")
     assert {"-N CNI-FORWARD", "-N MY-ADMIN", f"{ADMIN} MY-ADMIN"} < set(runtime.legacy(6))
-    assert runtime.legacy(4)[2] == '-A FORWARD -m comment --comment "CNI firewall plugin rules" -j CNI-FORWARD'
-    to, by = runtime.legacy(4)[-2:]
+    assert runtime.legacy(4)[3] == '-A FORWARD -m comment --comment "CNI firewall plugin rules" -j CNI-FORWARD'
+    to, by = [line for line in runtime.legacy(4) if line.startswith("-A CNI-FORWARD ")][1:]
     assert to.startswith("-A CNI-FORWARD -d 10.1.0.5/32 ")
     assert to.endswith("-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT")
     assert (by.startswith("-A CNI-FORWARD -s 10.1.0.5/32 "), by.endswith(" -j ACCEPT")) == (True, True)

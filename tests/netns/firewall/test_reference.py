@@ -1,12 +1,12 @@
 """Claims beside the reference's own firewall: after the same ADD, and after DEL, the rules of both are the same (contract 4.2).
 
-* iptables: rule by rule, in the same order, for every policy, in both families; but for the comment that says whose the
-  rules of an address are, and the one rule that lets published ports pass.
+* iptables: rule by rule, in the same order, for every policy, in both families; but for the chain that says whose the addresses are, which
+  no packet passes, and the one rule that lets published ports pass.
 * What the reference added before ours is found: ours adds only its own, and DEL takes the reference's rules too.
+* What ours let through, the reference's CHECK finds and its DEL closes again.
 """
 
 import json
-import re
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from tests.lab.reference import program
 from tests.netns.firewall.conftest import Container, Runtime
 
 POLICIES = ("open", "same-bridge", "isolated")
-OWN = re.compile(r' -m comment --comment "[^"]*, net: net, if: eth0, id: c[0-9]+"')
+OURS_ONLY = ("published ports pass", "CNI-FORWARD-OWNERS")
 
 
 def reference(runtime: Runtime, verb: str, container: Container, **keys: Any) -> None:
@@ -38,7 +38,7 @@ def ours(runtime: Runtime, verb: str, container: Container, **keys: Any) -> None
 def dump(runtime: Runtime) -> list[str]:
     """Everything that stands, without what ours has on purpose."""
     lines = [*runtime.legacy(4), *runtime.legacy(6)]
-    return [OWN.sub("", line) for line in lines if "published ports pass" not in line]
+    return [line for line in lines if not any(words in line for words in OURS_ONLY)]
 
 
 @pytest.mark.parametrize("policies", [(first, second) for first in POLICIES for second in POLICIES], ids="+".join)
@@ -65,4 +65,17 @@ def test_ours_takes_over_from_the_reference(runtime: Runtime) -> None:
     ours(runtime, "ADD", container, ingressPolicy="isolated")
     assert runtime.call("CHECK", container, ingressPolicy="isolated") == {}
     ours(runtime, "DEL", container)
+    assert runtime.left() == []
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_the_reference_takes_over_from_ours(runtime: Runtime, policy: str) -> None:
+    program("firewall")
+    runtime.config["backend"] = "iptables"
+    container = runtime.container()
+    ours(runtime, "ADD", container, ingressPolicy=policy)
+    reference(runtime, "CHECK", container, ingressPolicy=policy)
+    reference(runtime, "DEL", container, ingressPolicy=policy)
+    assert [line for line in runtime.left() if line.endswith("-j ACCEPT")] == []
+    ours(runtime, "DEL", container, ingressPolicy=policy)
     assert runtime.left() == []

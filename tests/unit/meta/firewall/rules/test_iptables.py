@@ -5,6 +5,7 @@
 * DEL takes the attachment's rules and, of the reference's, those for its addresses; GC those of its network alone.
 """
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -80,8 +81,30 @@ def test_bare_rules_of_the_reference_go_with_their_address() -> None:
 
 def test_strangers_are_of_the_network_alone() -> None:
     table: list[Rule] = []
-    for plan in (passage(), passage("c2"), passage("c3", network="other")):
-        table = after(rules.addition(plan, 4, table), table)
+    addresses = [ip_address(f"10.1.0.{last}") for last in (5, 6, 7)]
+    plans = [passage(), passage("c2"), passage("c3", network="other")]
+    for plan, address in zip(plans, addresses, strict=True):
+        table = after(rules.addition(replace(plan, addresses=(address,)), 4, table), table)
     gone = rules.strangers("net", [Owner("net", "c1", "eth0")], table)
-    assert len(gone) == 2
-    assert all("id: c2" in " ".join(rule) for rule in gone)
+    assert len(gone) == 3
+    assert all("10.1.0.6/32" in rule for rule in gone)
+
+
+def test_an_address_that_another_attachment_has_too_stays_let_through() -> None:
+    table = after(rules.addition(passage(), 4, ()))
+    both = after(rules.addition(passage("c2"), 4, table), table)
+    (gone,) = rules.strangers("net", [Owner("net", "c1", "eth0")], both)
+    assert gone[1] == rules.OWNERS
+
+
+def test_what_an_earlier_version_let_through_is_whole_and_goes() -> None:
+    plan = passage()
+    table = after(rules.addition(plan, 4, ()))
+    earlier = [rule for rule in table if rule[1] != rules.OWNERS and ADDRESS.exploded not in " ".join(rule)]
+    remark = ("-m", "comment", "--comment", plan.owner.comment)
+    own = [rule for rule in table if rule[1] == rules.OWN and ADDRESS.exploded in " ".join(rule)]
+    earlier += [(*rule[:4], *remark, *rule[4:]) for rule in own]
+    assert rules.missing(plan, 4, earlier) == []
+    assert [rule[0] for rule in rules.removal(plan.owner, 4, (), earlier)] == ["-D", "-D"]
+    again = after(rules.addition(plan, 4, earlier), earlier)
+    assert sorted(again) == sorted(table)
