@@ -6,7 +6,7 @@ Must not send anything itself. Blind spot: what is found is seen from this host;
 from collections.abc import Iterator
 
 from cli import ways
-from cli.checks import Evidence, Finding, InapplicableError
+from cli.checks import Evidence, Finding, InapplicableError, agreed
 from cli.ways import Way
 from overlay import guard
 
@@ -136,7 +136,8 @@ def widths(seen: Evidence) -> Iterator[Finding]:
                 f"{name} carries {links[name].mtu} bytes, the lease file allows {found.lease.mtu}",
                 f"restart tulled, or: ip link set {name} mtu {found.lease.mtu}",
             )
-    for way in _asked(seen) if seen.answers.ways and not seen.answers.problem else ():
+    can_tell = seen.answers.ways and not seen.answers.problem and not agreed.headline(found)
+    for way in _asked(seen) if can_tell else ():
         if way in seen.answers.tunnel and way not in seen.answers.wide:
             yield Finding(
                 f"small packets come back from {way.name}, those of {found.lease.mtu} bytes do not",
@@ -156,6 +157,8 @@ def checksums(seen: Evidence) -> Iterator[Finding]:
 
 
 def _asked(seen: Evidence) -> tuple[Way, ...]:
+    if headline := agreed.headline(seen.survey):  # silence has that reason, and no firewall
+        raise InapplicableError(headline)
     if seen.answers.problem:
         raise InapplicableError(seen.answers.problem)
     if not seen.answers.ways:

@@ -6,6 +6,7 @@ import pytest
 
 from cli.checks import Evidence, InapplicableError, tunnel
 from cli.ways import Answers
+from overlay import network
 from overlay.drops import Drops
 
 ALL = (tunnel.entries, tunnel.macs, tunnel.reachable, tunnel.widths, tunnel.checksums)
@@ -101,3 +102,14 @@ def test_a_host_behind_a_router_needs_another_backend_than_host_gw(well: Evidenc
     (found,) = tunnel.entries(replace(well, survey=replace(well.survey, plan=left)))
     assert "need the backend vxlan" in found.remedy
     assert '"DirectRouting"' in found.remedy
+
+
+def test_no_firewall_is_blamed_where_tulled_runs_with_another_config(well: Evidence) -> None:
+    moved = network.parse('{"Network": "10.99.0.0/16", "Backend": {"Type": "vxlan"}}', "test")
+    silent = replace(well.answers, tunnel=frozenset(), beside=frozenset())
+    seen = replace(well, survey=replace(well.survey, config=moved), answers=silent)
+    for check in (tunnel.reachable, tunnel.checksums):
+        with pytest.raises(
+            InapplicableError, match=r"the store's network is 10.99.0.0/16, tulled runs with 10.42.0.0/16"
+        ):
+            list(check(seen))
