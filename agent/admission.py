@@ -33,7 +33,10 @@ class Root:
 
 
 def refusal(own: Spaces, caller: Spaces, capabilities: int) -> Reason | None:
-    """Return why the caller may not ask, from what costs no file system a look; None when nothing speaks against it so far."""
+    """Return why the caller may not ask, from what costs no file system a look.
+
+    None when nothing speaks against it so far.
+    """
     if caller.user != own.user:
         return Reason.USERS
     if caller.mnt != own.mnt:

@@ -26,7 +26,9 @@ def own() -> Place:
 
 
 def judged(connection: socket.socket, here: Place) -> Caller:
-    """Return the process at the other end, which may ask who stands `here`, once it has passed Caller.check(); whoever calls closes it.
+    """Return the process at the other end, which may ask who stands `here` once it has passed Caller.check().
+
+    Whoever calls closes it.
 
     Raises DeclinedError with the reason why it may not.
     """

@@ -83,7 +83,10 @@ def bind(path: Path, *, over_orphans: bool = False) -> socket.socket:
 
 
 def _guard(folder: Path) -> None:
-    """Let nobody else put a socket in the place of ours: our own folder loses what an earlier umask gave to others; another is refused."""
+    """Let nobody else put a socket in the place of ours: our own folder loses what an earlier umask gave to others.
+
+    Another is refused.
+    """
     about = folder.stat()
     if about.st_uid not in (0, os.geteuid()):
         raise UnusableError(

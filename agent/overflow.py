@@ -1,8 +1,9 @@
 """Holds requests that came while every worker was busy: taken by the supervisor, begun by the next worker that is free.
 
-A launcher waits 200 ms for a word and then starts a process of its own, which makes a busy machine busier; with the word it waits.
-What lies here is the kernel's: connection and descriptors of each request in one datagram of a socket pair whose reading end all
-workers share, so it outlives any of them, and ends with the last. Who may not ask is declined before anything is received of it.
+A launcher waits 200 ms for a word and then starts a process of its own, which makes a busy machine busier; with the
+word it waits. What lies here is the kernel's: connection and descriptors of each request in one datagram of a socket
+pair whose reading end all workers share, so it outlives any of them, and ends with the last. Who may not ask is
+declined before anything is received of it.
 """
 
 import array
@@ -27,7 +28,10 @@ LONGEST = 10.0
 """Seconds a request waits here when no worker gets free at all; then its launcher is sent on to the cold program."""
 
 SPACE = 1 << 22
-"""Bytes of send buffer; the kernel doubles it, and a quarter counts as room (unix_writable of Linux): 400 requests of 3 KiB."""
+"""Bytes of send buffer.
+
+The kernel doubles it, and a quarter counts as room (unix_writable of Linux): 400 requests of 3 KiB.
+"""
 
 SO_SNDBUFFORCE = 32  # asm-generic/socket.h: beyond net.core.wmem_max, for who has CAP_NET_ADMIN
 
@@ -177,7 +181,10 @@ def pass_commit_point(arrival: Arrival, row: Row) -> bool:
 
 
 def take_token(token: int) -> bool:
-    """Take the one byte that is in the pipe; False when the launcher has taken it. DeclinedError for what is no pipe: it may never answer."""
+    """Take the one byte that is in the pipe; False when the launcher has taken it.
+
+    DeclinedError for what is no pipe: it may never answer.
+    """
     try:
         fcntl.fcntl(token, fcntl.F_GETPIPE_SZ)
     except OSError as other:

@@ -1,9 +1,9 @@
 """Asks the kernel who is at the other end of a connection. Must not decide anything.
 
-The process is held by a descriptor while it is asked about and used. SO_PEERPIDFD (Linux 6.5) gives that of the process which connected. Older
-kernels know its number alone, which may be another process's by now, so there it also has to prove, after it is held, that it is the
-one at the other end: it repeats a number just drawn, and the kernel attaches its own number to that. Nothing of what the caller
-sent is touched, and no file system is asked but the kernel's own.
+The process is held by a descriptor while it is asked about and used. SO_PEERPIDFD (Linux 6.5) gives that of the process
+which connected. Older kernels know its number alone, which may be another process's by now, so there it also has to
+prove, after it is held, that it is the one at the other end: it repeats a number just drawn, and the kernel attaches
+its own number to that. Nothing of what the caller sent is touched, and no file system is asked but the kernel's own.
 """
 
 import errno
@@ -20,7 +20,10 @@ OWN = "/proc/self"
 
 
 class Caller:
-    """The process at the other end, held until `close`. Every method raises OSError or DeclinedError when it is not to be seen, or gone."""
+    """The process at the other end, held until `close`.
+
+    Every method raises OSError or DeclinedError when it is not to be seen, or gone.
+    """
 
     __slots__ = ("_certain", "_connection", "_pid", "_pidfd", "_process")
 
@@ -66,7 +69,10 @@ class Caller:
         return os.open(f"{self._process}/cwd", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def check(self) -> None:
-        """Return when all that was told was told of the process that connected; DeclinedError when that is not certain."""
+        """Return when all that was told was told of the process that connected.
+
+        DeclinedError when that is not certain.
+        """
         if not self._certain and protocol.prover(self._connection) != self._pid:
             raise DeclinedError(Reason.GONE)
         try:

@@ -1,7 +1,8 @@
 """What launcher and worker say to each other: one datagram, then short answers (docs/agent.md).
 
-No descriptor of the caller's is among what is sent, so whatever lies unread in a socket keeps nobody waiting: neither who reads the caller's stderr to
-its end, nor who removes a namespace. Pure but for the sending and receiving. Must not judge who asks or what is asked.
+No descriptor of the caller's is among what is sent, so whatever lies unread in a socket keeps nobody waiting: neither
+who reads the caller's stderr to its end, nor who removes a namespace. Pure but for the sending and receiving. Must not
+judge who asks or what is asked.
 """
 
 import array
@@ -73,7 +74,10 @@ ROOM = socket.CMSG_SPACE((MOST + 1) * array.array("i").itemsize)
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """The datagram's text: which build sent it, under which umask and name; environment and stdin unless they come as files."""
+    """The datagram's text: which build sent it, under which umask and name.
+
+    Environment and stdin unless they come as files.
+    """
 
     build: bytes
     argument: str
@@ -148,7 +152,10 @@ def take(connection: socket.socket) -> bool:
 
 
 def tell(connection: socket.socket, lines: bytes) -> None:
-    """Send what the program writes to stderr, for the launcher to write there; OSError when there is no room for it, or nobody."""
+    """Send what the program writes to stderr, for the launcher to write there.
+
+    OSError when there is no room for it, or nobody.
+    """
     for start in range(0, len(lines), INLINE_BYTES):
         connection.send(LINES + lines[start : start + INLINE_BYTES], socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
 

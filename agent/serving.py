@@ -22,7 +22,10 @@ SEALS = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A request that may be served: `cwd` is the caller's, so is `umask`; `net` is None when it is ours; `tell` takes stderr's bytes."""
+    """A request that may be served: `cwd` is the caller's, so is `umask`; `net` is None when it is ours.
+
+    `tell` takes stderr's bytes.
+    """
 
     program: Program
     environ: Mapping[str, str]

@@ -35,17 +35,21 @@ INSTALLING = 30.0
 """Seconds to wait for an executable that is being replaced."""
 
 ROUND = 0.05
-"""Seconds of taking after which everything else has its turn: strangers who connect without end do not keep the status from being told."""
+"""Seconds of taking after which everything else has its turn: strangers who connect without end do not keep the status
+from being told."""
 
 TAKING = 0.3
-"""Seconds after which a signal interrupts the taking of one request: a socket that lingers (socket(7)), left by a stranger, is waited for by
-whoever lets go of it last. Receiving gives up sooner."""
+"""Seconds after which a signal interrupts the taking of one request.
+
+A socket that lingers (socket(7)), left by a stranger, is waited for by whoever lets go of it last. Receiving gives up sooner.
+"""
 
 JUDGING = 2.0
 """Seconds a worker may take to judge and receive a request: longer holds it only what was meant to."""
 
 GIVEN_UP = 2.0
-"""Seconds after which a worker that was killed, and cannot end, is replaced all the same: it waits for a file system that does not answer."""
+"""Seconds after which a worker that was killed, and cannot end, is replaced all the same: it waits for a file system
+that does not answer."""
 
 WATCHING = 10.0
 """Seconds until the process that listens for reloads of the firewall is started again."""
@@ -81,7 +85,10 @@ class Member:
 
 
 class Supervisor:
-    """Runs until a signal; it tells its status at `door`; `command` and `environ` are what it starts itself anew with."""
+    """Runs until a signal; it tells its status at `door`.
+
+    `command` and `environ` are what it starts itself anew with.
+    """
 
     def __init__(
         self,
@@ -154,7 +161,10 @@ class Supervisor:
         self._leaving = True
 
     def _wait(self) -> None:
-        """Sleep until a signal, a question for the status, a request no worker is free for, or the next look; see to it."""
+        """Sleep until a signal, a question for the status, a request no worker is free for, or the next look.
+
+        See to it.
+        """
         watch = select.poll()
         watch.register(self._wakeup[0], select.POLLIN)
         watch.register(self._door, select.POLLIN)
@@ -172,12 +182,12 @@ class Supervisor:
             self._notifier.alive()
 
     def _is_crowded(self) -> bool:
-        """Tell whether requests that come now are to be taken here: workers there are, none is free, and some get free all the time."""
+        """Tell whether requests that come now are to be taken here: no worker is free, and some get free all the time."""
         ready = bool(self._members) and not self._leaving
         return ready and self._table.all_busy() and not self._is_stalled() and self._overflow.has_room()
 
     def _is_stalled(self) -> bool:
-        """Tell whether no worker has got free for a while: they all wait for something, and who is taken would wait for it as well."""
+        """Tell whether no worker has got free for a while: they all wait for something, and who is taken would wait too."""
         begun = [row.busy_since for row in self._table.rows]
         return all(begun) and time.monotonic_ns() - max(begun) > self._options.stall * 1e9
 
@@ -258,7 +268,10 @@ class Supervisor:
             self._become_watcher(parent)
 
     def _become_watcher(self, parent: int) -> None:
-        """Turn this process, a copy of the supervisor, into the one that listens for reloads; it ends with the supervisor."""
+        """Turn this process, a copy of the supervisor, into the one that listens for reloads.
+
+        It ends with the supervisor.
+        """
         try:
             self._be_born(parent)
             self._listener.socket.close()
@@ -283,7 +296,10 @@ class Supervisor:
         self._overflow.close_entry()
 
     def _become_worker(self, row: int, parent: int) -> None:
-        """Turn this process, a copy of the supervisor, into a worker; it ends with the supervisor, what is in hand finished."""
+        """Turn this process, a copy of the supervisor, into a worker.
+
+        It ends with the supervisor, what is in hand finished.
+        """
         self._be_born(parent)
         sources = Sources(self._listener.socket, self._overflow, self._wakeup[1])
         Worker(sources, self._table, row, self._build, self._siblings, growth=self._options.growth).run()
@@ -375,7 +391,10 @@ class Supervisor:
         self._listener.close()
 
     def _become_successor(self, environ: Mapping[str, str]) -> None:
-        """Execute ourselves anew; in the middle of an installation there is nothing to execute for a moment. OSError when that lasts."""
+        """Execute ourselves anew; in the middle of an installation there is nothing to execute for a moment.
+
+        OSError when that lasts.
+        """
         deadline = time.monotonic() + INSTALLING
         while True:
             try:

@@ -38,10 +38,14 @@ UNSETTLED = 3
 """Links that the kernel may still be taking down, 15 to 40 ms each, while the next request is served."""
 
 LOOK_EVERY = 32
-"""Requests between two looks at the memory, and between two searches for garbage; none of them has to wait for those."""
+"""Requests between two looks at the memory, and between two searches for garbage.
+
+None of them has to wait for those.
+"""
 
 RUBBISH = 100_000
-"""Objects more than there were after which garbage is searched for all the same (gc.set_threshold): no usual request makes as many."""
+"""Objects more than there were after which garbage is searched for all the same (gc.set_threshold): no usual request
+makes as many."""
 
 
 SOURCES = 2
@@ -64,7 +68,10 @@ class _Stop(BaseException):
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where requests come from: the shared socket, and what was taken already. A byte in `bell` tells the supervisor that all are busy."""
+    """Where requests come from: the shared socket, and what was taken already.
+
+    A byte in `bell` tells the supervisor that all are busy.
+    """
 
     listener: socket.socket
     overflow: Overflow
@@ -139,7 +146,10 @@ class Worker:
                 continue  # another worker was faster
 
     def _ready(self) -> list[tuple[int, int]]:
-        """Wait until there may be a request, and tell where; a wish to end is heard here alone, so that no request gets lost to it."""
+        """Wait until there may be a request, and tell where.
+
+        A wish to end is heard here alone, so that no request gets lost to it.
+        """
         ready: list[tuple[int, int]] = []
         try:
             self._idle = True
@@ -167,7 +177,10 @@ class Worker:
             arrival.close()
 
     def _admitted(self, arrival: Arrival) -> Wanted:
-        """Return what is asked; DeclinedError when it may not be asked, or not here. Who asks is judged before anything is received."""
+        """Return what is asked; DeclinedError when it may not be asked, or not here.
+
+        Who asks is judged before anything is received.
+        """
         connection, received = arrival.connection, arrival.received
         caller = arrival.caller = arrival.caller or judged(connection, self._place)
         if not arrival.data:
@@ -192,7 +205,10 @@ class Worker:
         return Wanted(_program(message), environ, stdin, entered, cwd, self._teller(connection), message.umask)
 
     def _teller(self, connection: socket.socket) -> Callable[[bytes], None]:
-        """Return what sends a request's stderr to its launcher; what that has no room for is counted, and nobody waits for it."""
+        """Return what sends a request's stderr to its launcher.
+
+        What that has no room for is counted, and nobody waits for it.
+        """
 
         def tell(lines: bytes) -> None:
             try:

@@ -1,7 +1,7 @@
 """The daemon's keeper of the lease file: one daemon a file, written last and only when it says something new.
 
-The file's form is lease.file's. Withdrawing is deleting: the CNI programs then answer "try again later" instead of handing
-out addresses that another host may have. Must not decide when.
+The file's form is lease.file's. Withdrawing is deleting: the CNI programs then answer "try again later" instead of
+handing out addresses that another host may have. Must not decide when.
 """
 
 import re
@@ -22,7 +22,10 @@ _SECRET = re.compile(rb"(-etcd-password[=\0])[^\0]*")
 
 
 class LeaseFile:
-    """The lease file at `path`, ours while its lock is held: a byte of a file in `folder`, because who may open a file may lock it."""
+    """The lease file at `path`, ours while its lock is held.
+
+    The lock is a byte of a file in `folder`, because who may open a file may lock it.
+    """
 
     def __init__(self, path: str, *, folder: str = locks.FOLDER) -> None:
         self.path = path

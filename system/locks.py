@@ -1,8 +1,8 @@
 """Locks that nobody but root can hold: each is a byte of a file in a folder of mode 0700, so no files pile up.
 
-A lock on what others may open, a namespace, a public folder, is theirs to take and to keep: whoever may open a file may lock it (flock(2)).
-Nobody waits here without an end, and who waited in vain learns which process has the lock. It belongs to the open file (fcntl(2), "Open
-file description locks") and ends with it, also when the process is killed.
+A lock on what others may open, a namespace, a public folder, is theirs to take and to keep: whoever may open a file may
+lock it (flock(2)). Nobody waits here without an end, and who waited in vain learns which process has the lock. It
+belongs to the open file (fcntl(2), "Open file description locks") and ends with it, also when the process is killed.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ HELD = (errno.EAGAIN, errno.EACCES)
 class Lock:
     """Holds one byte of `file` in FOLDER for the time of a `with` block.
 
-    Entering raises TimeoutError, with who holds it, after `patience` seconds, and OSError when there can be no such file,
-    or another user may have it open.
+    Entering raises TimeoutError, with who holds it, after `patience` seconds, and OSError when there can be no such
+    file, or another user may have it open.
     """
 
     __slots__ = ("_fd", "_offset", "_path", "_patience")
@@ -70,7 +70,10 @@ class Lock:
 
 
 def is_held(file: str, offset: int, *, folder: str = FOLDER) -> bool:
-    """Tell whether somebody holds a byte of `file`, without taking it from who may want it now; OSError when there is no such file."""
+    """Tell whether somebody holds a byte of `file`, without taking it from who may want it now.
+
+    OSError when there is no such file.
+    """
     descriptor = os.open(f"{folder}/{file}", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         asked = FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0)
@@ -80,7 +83,10 @@ def is_held(file: str, offset: int, *, folder: str = FOLDER) -> bool:
 
 
 def lock_file(descriptor: int, path: str, *, patience: float = PATIENCE) -> None:
-    """Take the lock of an open file that other programs agree on, by flock(2); TimeoutError, with who holds it, after `patience` seconds."""
+    """Take the lock of an open file that other programs agree on, by flock(2).
+
+    TimeoutError, with who holds it, after `patience` seconds.
+    """
     wait(
         lambda: fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB),
         patience,
@@ -112,7 +118,10 @@ def place(*names: str) -> int:
 
 
 def opened(path: str) -> int:
-    """Return a descriptor of a file that is ours alone, made with its folder if it has to be; OSError when that cannot be."""
+    """Return a descriptor of a file that is ours alone, made with its folder if it has to be.
+
+    OSError when that cannot be.
+    """
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         descriptor = os.open(path, flags, 0o600)
@@ -128,15 +137,19 @@ def opened(path: str) -> int:
 
 def holder(path: str, offset: int | None = None) -> str:
     """Say who has a lock on the file at `path`, on the byte at `offset` if that is given: `process 1234 (bridge)`."""
+    pid = holder_pid(path, offset)
     try:
-        with open(f"/proc/{(pid := holder_pid(path, offset))}/comm", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
             return f"process {pid} ({file.read().strip()})"
     except OSError:
         return "a process that cannot be seen from here"
 
 
 def holder_pid(path: str, offset: int | None = None) -> str:
-    """Return the number of the process that has a lock, empty when none is seen; the kernel's own table names no holder of such locks."""
+    """Return the number of the process that has a lock, empty when none is seen.
+
+    The kernel's own table names no holder of such locks.
+    """
     path = os.path.realpath(path)
     for pid in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208 - names only
         try:
@@ -148,9 +161,12 @@ def holder_pid(path: str, offset: int | None = None) -> str:
 
 
 def _locks(pid: str, number: str, path: str, offset: int | None) -> bool:
-    """Tell whether an open file is that at `path` and has the lock (proc_pid_fdinfo(5)): `lock: 1: OFDLCK ADVISORY WRITE -1 00:1a:5 7 7`."""
+    """Tell whether an open file is that at `path` and has the lock.
+
+    As in `lock: 1: OFDLCK ADVISORY WRITE -1 00:1a:5 7 7` (proc_pid_fdinfo(5)). A look at the file itself might never end.
+    """
     try:
-        if os.readlink(f"/proc/{pid}/fd/{number}") != path:  # noqa: PTH115 - names only: a look at the file itself may never end
+        if os.readlink(f"/proc/{pid}/fd/{number}") != path:  # noqa: PTH115 - as above
             return False
         with open(f"/proc/{pid}/fdinfo/{number}", encoding="ascii") as file:  # noqa: PTH123
             found = [line.split() for line in file if line.startswith("lock:")]

@@ -1,7 +1,7 @@
-"""A stderr that ends nobody and holds nobody up: on a full disk, a pipe that nobody reads, a terminal that was stopped, or closed.
+"""A stderr that ends nobody and holds nobody up: full disk, pipe that nobody reads, stopped terminal, or closed.
 
-What cannot be written within a moment is lost, and counted. The open file of descriptor 2 is not ours alone, so it is never made
-non-blocking; where waiting is possible it is opened anew for each line.
+What cannot be written within a moment is lost, and counted. The open file of descriptor 2 is not ours alone, so it is
+never made non-blocking; where waiting is possible it is opened anew for each line.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ class Stderr(io.TextIOBase):
         self._begun = ""
 
     def write(self, text: str, /) -> int:
-        """Write whole lines, or count them, and keep the rest for the next; return how many characters were taken. Never raises."""
+        """Write whole lines, or count them, and keep the rest for the next; return how many characters were taken.
+
+        Never raises.
+        """
         lines, end, rest = (self._begun + text).rpartition("\n")
         self._begun = rest
         if end:
@@ -57,7 +60,10 @@ class Stderr(io.TextIOBase):
             self.lost += max(1, text.count("\n"))
 
     def regained(self) -> int:
-        """Return how many lines were lost before the last one, which was written; 0 while they still are. Each is told once."""
+        """Return how many lines were lost before the last one, which was written; 0 while they still are.
+
+        Each is told once.
+        """
         told = self.lost if self._written else 0
         self.lost -= told
         return told
