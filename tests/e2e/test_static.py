@@ -28,8 +28,11 @@ def ask(executable: Path, verb: str, version: str, addresses: Any, cwd: Path) ->
         check=False,
         timeout=30,
     )
-    assert done.stderr == b""
-    return done.returncode, json.loads(done.stdout) if done.stdout else None
+    answer: Any = json.loads(done.stdout) if done.stdout else None
+    remedy = answer.get("remedy", "") if done.returncode else ""
+    assert done.stderr.decode().count("\n") == bool(remedy)  # a refusal's remedy, and nothing else
+    assert remedy in done.stderr.decode()
+    return done.returncode, answer
 
 
 @pytest.mark.parametrize("version", SUPPORTED)
