@@ -80,17 +80,19 @@ async def assemble(chosen: Settings, stack: ExitStack, shared: Shared, listener:
     kernel = stack.enter_context(Network())
     events = stack.enter_context(Events())
     record = Record(chosen.subnet_file, shared.clock.boot)
-    vet = partial(
-        _vet, chosen, kernel, (*record.subnets(), *(previous.networks if (previous := file.previous()) else ())), log
-    )
-    if chosen.store_kind == "sqlite" and (founding := founding_config(chosen)):
-        vet(network.parse(founding, chosen.store))  # before it is stored
+    previous = file.previous()
+    vet = partial(_vet, chosen, kernel, (*record.subnets(), *(previous.networks if previous else ())), log)
+    if text := _to_be_stored(chosen):
+        vet(network.parse(text, chosen.store))
     store = open_store(chosen, kernel, shared.clock, stack, log)
     wait = partial(_patiently, listener, log)
     text = await wait("the network config", store.read_config, partial(asyncio.sleep, CONFIG_RETRY))
     config = network.parse(text, f"network config in {chosen.store}")
     catalogue.require_known(config)
-    vet(config)
+    try:
+        vet(config)
+    except Unavailable:
+        vet(config, await _listed(chosen, store, kernel))
     shared.register.enter(chosen.name, claims.claim(config))
     stack.callback(shared.register.leave, chosen.name)
     key = identity.private_key(chosen.wireguard_key_file) if config.backend_type == wireguard.TYPE else ""
@@ -106,12 +108,26 @@ async def assemble(chosen: Settings, stack: ExitStack, shared: Shared, listener:
     return Daemon(outside, state, upkeep)
 
 
-def _vet(chosen: Settings, kernel: Network, held: tuple[IPNetwork, ...], log: Log, config: NetworkConfig) -> None:
+def _to_be_stored(chosen: Settings) -> str:
+    """Return the network config that a store which is not there yet will begin with; empty for any other."""
+    new = chosen.store_kind == "sqlite" and not Path(chosen.store_path).exists()
+    return founding_config(chosen) if new else ""
+
+
+def _vet(
+    chosen: Settings,
+    kernel: Network,
+    held: tuple[IPNetwork, ...],
+    log: Log,
+    config: NetworkConfig,
+    listed: tuple[IPNetwork, ...] = (),
+) -> None:
     """Raise Refused for a range no network can have, Unavailable while this host has an address or a route in it; log doubts.
 
-    `held` are the subnets this host has had: a network it is in already goes on, whatever came into its way.
+    `held` are the subnets this host has had in this boot: a network it is in already goes on, whatever came into its way. `listed` are
+    those the store has for it: a bridge with such an address may have been set up before us.
     """
-    seen = ranges.Seen(kernel.links(), kernel.addresses(), kernel.routes()).outside(held)
+    seen = ranges.Seen(kernel.links(), kernel.addresses(), kernel.routes()).outside((*held, *listed))
     for one in config.networks:
         if why := ranges.forbidden(one):
             raise Refused(why, where=chosen.store, remedy="give a private range, like 10.42.0.0/16")
@@ -127,6 +143,16 @@ def _vet(chosen: Settings, kernel: Network, held: tuple[IPNetwork, ...], log: Lo
             raise Unavailable(f"{what}; {remedy}")
         if taken:
             log.change(f"overlap {one}", "warning", "the network's range is taken on this host", reason=what)
+
+
+async def _listed(chosen: Settings, store: Store, kernel: Network) -> tuple[IPNetwork, ...]:
+    """Return the subnets that the store has for this host, as far as it answers."""
+    try:
+        leases = (await store.leases()).leases
+    except (Refused, Unavailable):
+        return ()
+    here = {str(held.address.ip) for held in kernel.addresses()} | {chosen.public_ip}
+    return tuple(one for lease in leases if str(lease.attributes.public_ip) in here for one in lease.subnet.networks)
 
 
 async def _settle(

@@ -173,6 +173,21 @@ def test_what_the_network_itself_made_is_not_in_its_way(
     assert "overlaps" not in again.log.read_text()
 
 
+def test_a_bridge_that_was_set_up_before_with_the_subnet_of_the_hosts_file_is_not_in_its_way(
+    hosts: tuple[Space, Space], start: Start, tmp_path: Path
+) -> None:
+    listed = [{"PublicIP": f"192.0.2.{one}", "Subnet": f"10.42.{one}.0/24"} for one in (1, 2)]
+    (tmp_path / "hosts.json").write_text(json.dumps({"Network": NETWORK, "Hosts": listed}))
+    hosts[0].run("ip", "link", "add", "docker0", "type", "bridge")
+    hosts[0].run("ip", "address", "add", "10.42.1.1/24", "dev", "docker0")
+    daemon = start(hosts[0], "--store", f"file:{tmp_path / 'hosts.json'}", "--iface", "eth0").ready()
+    assert daemon.end() == 0
+    daemon.lease_file.unlink()
+    Path(f"{daemon.lease_file}.made").unlink()
+    hosts[0].run("ip", "route", "add", "10.42.9.0/24", "via", "192.0.2.2")
+    assert start(hosts[0], "--store", f"file:{tmp_path / 'hosts.json'}", "--iface", "eth0").finished() == 1
+
+
 @pytest.mark.parametrize(
     ("cidr", "code", "sentence"),
     [("127.0.0.0/16", 2, "127.0.0.0/16 is loopback range"), ("239.0.0.0/16", 2, "239.0.0.0/16 is multicast range")],
