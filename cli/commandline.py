@@ -6,6 +6,7 @@ the command too. Must not know what a command does.
 
 import argparse
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
@@ -95,6 +96,9 @@ class Parser(argparse.ArgumentParser):
 
 def parse(parser: Parser, words: Sequence[str]) -> argparse.Namespace:
     """Parse the words of a command line; ends the process as argparse does, 0 after help, 2 for a mistake."""
+    if not words:
+        parser.print_help(sys.stderr)
+        parser.exit(2)
     leading = next((place for place, word in enumerate(words) if not _is_option(word)), len(words))
     early, rest = list(words[:leading]), list(words[leading:])
     if set(early) & set(parser.options) or not rest:
@@ -147,5 +151,6 @@ def _is_option(word: str) -> bool:
 def _plainer(message: str) -> str:
     """Return argparse's message without the values it repeats."""
     message = re.sub(r"ignored explicit argument .*", "takes no value", message, flags=re.DOTALL)
+    message = re.sub(r"invalid choice: .* \(choose from (.*)\)", r"has to be one of \1", message, flags=re.DOTALL)
     message = re.sub(r"invalid (\w+ )?value: .*", "has a value that cannot be used", message, flags=re.DOTALL)
     return message.replace("the following arguments are required", "missing")

@@ -78,11 +78,13 @@ def of_lease(text: str) -> Iterator[Mistake]:
 
 
 def is_environment(text: str) -> bool:
-    """Tell whether a text looks like the daemon's environment file."""
+    """Tell whether a text looks like the daemon's environment file: one of its names is a variable of it, or near one."""
     names = [
         found[1] for line in text.splitlines() if (found := re.match(r"\s*(?:export\s+)?#?\s*([A-Z_0-9]+)\s*=", line))
     ]
-    return bool(names) and not is_lease(text) and not text.lstrip().startswith(("{", "["))
+    known = _variables()
+    ours = any(name.startswith(PREFIXES) or nearest(name, known) for name in names[:200])
+    return ours and not is_lease(text) and not text.lstrip().startswith(("{", "["))
 
 
 def is_lease(text: str) -> bool:

@@ -31,12 +31,13 @@ def content(path: Path, largest: int = LARGEST) -> bytes:
         descriptor = os.open(path, OPENING)
     except ValueError as wrong:
         raise Unfit(f"no path: {wrong}") from wrong
-    with open(descriptor, "rb") as file:  # noqa: PTH123 - the descriptor is open already
-        status = os.fstat(descriptor)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
         if status.st_rdev == NULL and stat.S_ISCHR(status.st_mode):
             return b""
-        if not stat.S_ISREG(status.st_mode):
-            raise Unfit("it is no regular file")
+        raise Unfit("it is a directory" if stat.S_ISDIR(status.st_mode) else "it is no regular file")
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - the descriptor is open already
         data = file.read(largest + 1)
     if len(data) > largest:
         raise Unfit(f"it is larger than {largest >> 20} MiB")

@@ -149,7 +149,8 @@ def _hosts(options: argparse.Namespace, root: Path, here: Sequence[IPv4Address],
     named = membership.addresses(options.hosts, _resolved)
     own = next((one for one in here if not one.is_loopback), None)
     if not options.offline and not {one.address for one in named} & set(here):
-        remedy = f"name it too, by the address the others reach it at: tulle join {' '.join(map(str, (*options.hosts, own)))} (behind NAT: docs/daemon.md)"
+        shown = (*options.hosts, *([own] if own else ()))
+        remedy = f"name it too, by the address the others reach it at: tulle join {' '.join(map(str, shown))} (behind NAT: docs/daemon.md)"
         raise Refused(
             f"this host ({own}) is not in the list" if own else "this host has no address but loopback", remedy=remedy
         )

@@ -48,7 +48,7 @@ def answer(words: str, capsys: pytest.CaptureFixture[str]) -> str:
         ("lease web", "tulle lease: a word too many"),
         ("lease --subnet-file", "tulle lease: argument --subnet-file: expected one argument"),
         ("lint", "tulle lint: missing: FILE"),
-        ("", "tulle: missing: COMMAND"),
+        ("agent statsu", "tulle agent: argument status: has to be one of 'status'"),
     ],
 )
 def test_what_was_meant_is_said(words: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,3 +111,9 @@ def test_help_lists_every_command_by_what_a_person_wants(capsys: pytest.CaptureF
     said = capsys.readouterr().out
     assert [line for line in said.splitlines() if line.removesuffix(":") in GROUPS] == [f"{group}:" for group in GROUPS]
     assert all(f"\n  {name} " in said for name in listed)
+
+
+def test_without_a_word_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert (ended.value.code, "begin:" in capsys.readouterr().err) == (2, True)

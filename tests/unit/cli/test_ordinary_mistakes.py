@@ -235,6 +235,11 @@ def test_the_sample_of_the_environment_file_has_none() -> None:
     assert found((ROOT / "build" / "systemd" / "tulled.default").read_text()) == []
 
 
+def test_assignments_of_another_program_are_not_taken_for_tulleds() -> None:
+    ((path, said),) = found("# adduser\nDSHELL=/bin/bash\nFIRST_UID=1000\n")
+    assert (path, said.startswith("error decoding JSON")) == ("$", True)
+
+
 def test_a_lease_file_is_judged_as_one() -> None:
     good = "FLANNEL_NETWORK=10.42.0.0/16\nFLANNEL_SUBNET=10.42.7.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n"
     assert found(good) == []
