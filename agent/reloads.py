@@ -35,7 +35,9 @@ PATIENCE = 300.0
 """Seconds a repair may take; a host has hundreds of containers at most."""
 SOURCE = "import sys; sys.path[:] = {paths!r}; from cli.main import main; raise SystemExit(main())"
 
-TABLES = frozenset({"filter", "nat", "raw", "cni_hostport", "cni_plugins_masquerade", "cni_firewall", ANY})
+TABLES = frozenset(
+    {"filter", "nat", "raw", "cni_hostport", "cni_plugins_masquerade", "cni_firewall", "tulle-spoofchk", ANY}
+)
 """Where programs of containers have rules, in both tools; what goes from others' tables concerns nobody here."""
 
 Say = Callable[[str], None]

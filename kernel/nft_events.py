@@ -14,6 +14,7 @@ NFNLGRP_NFTABLES = 1 << (7 - 1)
 SUBSYSTEM = 10  # NFNL_SUBSYS_NFTABLES, the upper byte of a message's type
 GENERATION = 15  # NFT_MSG_NEWGEN: ends every transaction and names no table
 DELETED_TABLE, DELETED_RULE = 2, 8  # NFT_MSG_DELTABLE, NFT_MSG_DELRULE
+BRIDGE = 7  # NFPROTO_BRIDGE, the first byte of struct nfgenmsg
 BODY = HEADER.size + 4
 """Behind struct nfgenmsg stand the attributes."""
 TABLE, CHAIN = 1, 2
@@ -45,7 +46,7 @@ class NftLosses(NftEvents):
     """Hears of tables that somebody removed, and of rules that somebody took out of a chain of ENTRANCES; by the table's name.
 
     That is what a flush does, in both tools, and what attaching and detaching a container does not: whose rules come and go in chains
-    of their own, and behind POSTROUTING.
+    of their own, behind POSTROUTING, and on bridges.
     """
 
     __slots__ = ()
@@ -53,7 +54,7 @@ class NftLosses(NftEvents):
     def meaning(self, event: Answer) -> str | None:
         """Return the name of the table that lost something."""
         kind = event.kind & 0xFF
-        entrance = kind == DELETED_RULE and name_of(event, CHAIN) in ENTRANCES
+        entrance = kind == DELETED_RULE and name_of(event, CHAIN) in ENTRANCES and event.data[HEADER.size] != BRIDGE
         return table_of(event) if kind == DELETED_TABLE or entrance else None
 
 

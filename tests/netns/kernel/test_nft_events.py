@@ -36,6 +36,8 @@ def test_a_loss_is_what_a_flush_takes_and_not_what_a_container_takes_along(host:
             host.run("iptables-nft", "-t", "nat", "-A", chain, "-j", target)
         host.run("iptables-nft", "-t", "nat", "-D", "CNI-1", "1")
         host.run("iptables-nft", "-t", "nat", "-D", "POSTROUTING", "1")
+        host.run("nft", "add table bridge nat; add chain bridge nat PREROUTING; add rule bridge nat PREROUTING accept")
+        host.run("nft", "flush chain bridge nat PREROUTING")
         assert losses.read() == frozenset()
         host.run("iptables-nft", "-t", "nat", "-F", "PREROUTING")
         assert losses.read() == {"nat"}
