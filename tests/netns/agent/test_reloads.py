@@ -3,6 +3,7 @@
 - after `nft flush ruleset`, and after iptables was emptied, a published port and the firewall program's rules are back, unasked
 - after firewalld's reload its zone has the container again, and the port is published
 - containers that come and go start no repair; what the repair itself changes starts no second round
+- the loss of bridge's rules against spoofing is heard as well, and no element of them that comes or goes
 - somebody who goes on taking the rules away is answered less and less often, and said
 """
 
@@ -11,15 +12,22 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
-from kernel import namespaces
+from agent import reloads
+from bridge import fence
+from bridge.ports import Port
+from cni.owner import Owner
+from kernel import background, namespaces
+from kernel.nft_events import NftLosses
 from meta.firewall import zones
 from tests.lab.waiting import until
 from tests.netns.firewall.conftest import Container, Runtime, runtime
 from tests.netns.firewall.test_firewalld import firewalld
+from tests.netns.spaces import Space
 from tests.unit.cli.repair import samples
 
 __all__ = ["firewalld", "runtime"]
@@ -179,3 +187,14 @@ def test_who_goes_on_taking_rules_away_is_answered_less_often_and_said(runtime: 
             runtime.host.run("nft", "flush", "ruleset")
             until(lambda: host.log.read_text().count("portmap repaired") == number, "it is repaired", within=30)  # noqa: B023
         until(host.said("somebody takes rules of containers away again and again"), "the loop is said")
+
+
+def test_the_loss_of_the_rules_against_spoofing_is_heard_and_ports_that_come_and_go_are_not(host: Space) -> None:
+    owner, port = Owner("net", "c1", "eth0"), Port("veth1", "02:00:00:00:00:05", (ip_address("10.1.0.5"),))
+    with namespaces.inside(host.namespace), NftLosses() as losses:
+        fence.admit(owner, port)
+        fence.dismiss(owner, search=True)
+        assert losses.read() & reloads.TABLES == set()
+        host.run("nft", "flush", "ruleset")
+        assert losses.read() & reloads.TABLES == {"tulle-spoofchk"}
+    background.settle()
