@@ -4,6 +4,7 @@
 * DEL finishes without namespace, interface, prevResult and a good configuration, twice, and always removes the file.
 * A second ADD does not forget what was there at first; a refused ADD leaves everything as it was, the file too.
 * The allow-list decides before anything is touched; CHECK names what differs; GC takes only files.
+* Parameters alone need no interface; DEL goes by container and interface; what the kernel refuses has a remedy that fits.
 """
 
 from pathlib import Path
@@ -168,3 +169,18 @@ def test_gc_takes_only_files_that_are_not_listed(runtime: Runtime) -> None:
     nobody: Keys = {"cni.dev/valid-attachments": None}
     assert runtime.call("GC", **nobody) == {}
     assert (runtime.files, runtime.state) == ([], changed)
+
+
+@pytest.mark.parametrize(
+    ("wished", "remedy"),
+    [
+        ({"mtu": 10}, "minmtu"),
+        ({"mtu": 2**31 - 1}, "minmtu"),
+        ({"mac": "01:00:5e:00:00:01"}, "of a group"),
+        ({"sysctl": {"net.ipv4.nope": "1"}}, "no such parameter"),
+        ({"sysctl": {"net.ipv4.conf.IFNAME.log_martians": "much"}}, "takes no such value"),
+    ],
+)
+def test_what_the_kernel_refuses_has_a_remedy_that_fits(runtime: Runtime, wished: Keys, remedy: str) -> None:
+    refused = runtime.call("ADD", **wished)
+    assert (refused["code"], remedy in refused.get("remedy", "")) == (100, True), refused
