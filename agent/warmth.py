@@ -12,6 +12,7 @@ from agent.catalogue import PROGRAMS
 LAZY = (
     "cni.dispatch",
     "ctypes",
+    "kernel.remedies",
     "meta.firewall.dbus",
     "traceback",
 )

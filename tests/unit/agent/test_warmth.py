@@ -1,4 +1,4 @@
-"""Claim: after everything was imported, loading any program again loads no module; what requests need is tested end to end."""
+"""Claim: after everything was imported, loading any program again loads no module, nor does a refusal; what requests need is tested end to end."""
 
 import subprocess
 import sys
@@ -13,6 +13,8 @@ before = set(sys.modules)
 for program in PROGRAMS.values():
     program.load()
 import cni.dispatch, cni.invoke, traceback, ctypes
+from kernel.errors import KernelError
+assert cni.dispatch.refusal(KernelError(1, "creating bridge br0")).remedy
 print(sorted(set(sys.modules) - before), "asyncio" in sys.modules)
 """
 
