@@ -24,7 +24,7 @@ from build.install import (
 )
 from build.programs import BuildError
 from cli import init
-from cli.written import Written
+from cli.written import Foreign, Written
 
 STATE = ("/var/lib/tulle", "/run/tulle", "/etc/tulle")
 """What daemon, agent and people keep, which is not the installation's to remove."""
@@ -105,7 +105,7 @@ def main() -> int:
     try:
         target, _ = parse(sys.argv[1:], "make uninstall", __doc__)
         whole = uninstall(target)
-    except (BuildError, OSError) as error:
+    except (BuildError, Foreign, OSError) as error:
         print(f"uninstall: {error}", file=sys.stderr)
         return 1
     for path in (one for one in STATE if target.staged(Path(one)).exists()):

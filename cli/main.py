@@ -17,7 +17,7 @@ from agent import main as agent
 from cli import collect, commandline, daemon, docker_opts, doctor, init, join, leave, lint, plain, status
 from cli.commandline import Parser
 from cli.repair import command as repair
-from cli.written import Written
+from cli.written import Foreign, Written
 from cni import release
 from lease import file as lease_file
 from overlay.errors import Refused
@@ -148,7 +148,7 @@ def _leave(options: argparse.Namespace) -> int:
 
 
 def _next_step() -> str:
-    with contextlib.suppress(PermissionError):  # the record is root's
+    with contextlib.suppress(OSError, Foreign):  # the record is root's
         if Written().paths():
             return "start a container on the network tulle, like: podman run --rm -it --network tulle IMAGE"
     return "tulle init, which makes the network known to this host's container runtimes"

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from cli import foreign
 from cli.machine import under
 from lease import durable
 from system import folders
@@ -37,7 +38,7 @@ class Written:
     def __init__(self, root: Path = Path("/")) -> None:
         self._root = root
         self._record = under(root, RECORD)
-        self._sums: dict[str, str] = json.loads(self._record.read_text()) if self._record.exists() else {}
+        self._sums = _sums(self._record)
 
     def recorded(self) -> tuple[str, ...]:
         """Return every recorded path, whether or not its file is still there."""
@@ -92,6 +93,16 @@ class Written:
         folders.make(str(self._record.parent), 0o700)
         text = json.dumps(sums, indent=1, sort_keys=True).encode()
         durable.replace(str(self._record), text, 0o600, pending=f"{self._record}.new")
+
+
+def _sums(record: Path) -> dict[str, str]:
+    """Return the sums by path that a record has; raises Foreign for one that cannot be read, OSError where that is not allowed."""
+    try:
+        return {str(path): str(each) for path, each in foreign.document(record).items()}
+    except FileNotFoundError:
+        return {}
+    except (foreign.Unfit, AttributeError) as wrong:
+        raise Foreign(f"{record} cannot be read ({wrong}): move it away, and remove by hand what init wrote") from None
 
 
 def _sum(content: bytes) -> str:

@@ -2,7 +2,7 @@
 
 - what is written is ours, may be written again and is removed without a trace, but for folders that stand
 - a file of others, an edited one and a link are refused before anything is written, and are not removed
-- what a crash leaves between record and file does no harm
+- what a crash leaves between record and file does no harm; a record that cannot be read is said
 """
 
 import json
@@ -59,3 +59,12 @@ def test_a_record_without_its_file_does_no_harm(tmp_path: Path) -> None:
     assert ours.paths() == ()
     assert ours.remove(FILE.path)
     assert not under(tmp_path, RECORD).exists()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000])
+def test_a_record_that_is_none_is_said_and_nothing_is_taken_for_ours(tmp_path: Path, text: str) -> None:
+    record = tmp_path / "var/lib/tulle/init.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(text)
+    with pytest.raises(Foreign, match=r"init\.json cannot be read .*: move it away"):
+        Written(tmp_path)
