@@ -1,10 +1,11 @@
 """Finds, starts, tells and ends aardvark-dns, which answers for names on Podman's own networks; the only place that starts it.
 
 It reads a folder of files, serves in the background, writes its pid beside the files and reads them again on SIGHUP. Ours is one of our
-folder in this network namespace; a pid is believed only after a look at the process. Must not know what the files say.
+folder in this network namespace that runs as this user: whose pid stands beside the files, which this user alone may write, or that runs the
+very program we would start. Anybody can have that name and that command line. Must not know what the files say.
 """
 # pathlib costs milliseconds that every container's start would pay:
-# ruff: noqa: PTH108, PTH112, PTH115, PTH118, PTH120, PTH123, PTH208
+# ruff: noqa: PTH108, PTH112, PTH115, PTH116, PTH118, PTH120, PTH123, PTH208
 
 from __future__ import annotations
 
@@ -113,10 +114,10 @@ class NameServer:
 
     @contextmanager
     def _processes(self) -> Iterator[list[int]]:
-        """Yield descriptors of our servers: of the one that wrote its pid, else of whatever process is one."""
+        """Yield descriptors of our servers: of the one that wrote its pid, else of whatever process runs our program as one."""
         with ExitStack() as opened:
             found = self._ours(self._written(), opened)
-            yield found or self._ours(filter(str.isdecimal, os.listdir("/proc")), opened)
+            yield found or self._ours(self._running(), opened)
 
     def _ours(self, pids: Iterator[str], opened: ExitStack) -> list[int]:
         found = []
@@ -135,9 +136,22 @@ class NameServer:
             if text.isascii() and text.isdecimal():
                 yield text
 
+    def _running(self) -> Iterator[str]:
+        """Yield the pids of processes that run the program that we would start."""
+        with suppress(OSError):
+            program = os.stat(self.find())
+            for pid in filter(str.isdecimal, os.listdir("/proc")):
+                with suppress(OSError):
+                    if os.path.samestat(os.stat(f"/proc/{pid}/exe"), program):
+                        yield pid
+
     def _serves(self, pid: str) -> bool:
         words = _words(int(pid))
-        return ("--config", self.folder) in itertools.pairwise(words) and _network(pid) == _network("thread-self")
+        return (
+            ("--config", self.folder) in itertools.pairwise(words)
+            and _network(pid) == _network("thread-self")
+            and _users(pid) == {os.geteuid()}
+        )
 
 
 def _words(pid: int) -> list[str]:
@@ -149,6 +163,12 @@ def _words(pid: int) -> list[str]:
 
 def _network(pid: str) -> str:
     return os.readlink(f"/proc/{pid}/ns/net")
+
+
+def _users(pid: str) -> set[int]:
+    """Return the real, effective, saved and file system user of a process; the owner of its folder in /proc would not tell them."""
+    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+        return next(({int(user) for user in line.split()[1:]} for line in file if line.startswith("Uid:")), set())
 
 
 def _run(words: list[str], environ: Mapping[str, str]) -> str:
