@@ -8,7 +8,7 @@ after a flush, and what was dropped is counted by its reason with its sender.
 
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from kernel import namespaces
-from kernel.requests import AddVeth, SetLink
+from kernel.requests import AddVeth, DeleteLink, SetLink
 from overlay import drops
 from tests.lab import waiting
 from tests.netns.overlay import packets
-from tests.netns.overlay.conftest import Start
+from tests.netns.overlay.conftest import CARRIED, Start
 from tests.netns.overlay.daemons import DEVICE, Tulled, segment
 from tests.netns.spaces import Space
 
@@ -65,7 +65,7 @@ Act = Callable[..., Stage]
 
 
 @pytest.fixture
-def act(make_space: Callable[[str], Space], start: Start, tmp_path: Path) -> Act:
+def act(make_space: Callable[[str], Space], start: Start, tmp_path: Path) -> Iterator[Act]:
     spaces = tuple(make_space(name) for name in ("one", "two", "three"))
     segment(make_space("wire"), *spaces)
     for number, space in enumerate(spaces, start=1):
@@ -87,7 +87,9 @@ def act(make_space: Callable[[str], Space], start: Start, tmp_path: Path) -> Act
         waiting.until(known, "peers known", namespace=spaces[0].namespace)
         return Stage(one, two, spaces[2], _container(make_space, one, "c5"))
 
-    return begin
+    yield begin
+    for space in spaces:  # a userspace carrier ends with its device
+        space.network.attempt(DeleteLink(name) for name in CARRIED)
 
 
 def _container(make_space: Callable[[str], Space], daemon: Tulled, name: str) -> Space:
