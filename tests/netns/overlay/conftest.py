@@ -1,5 +1,6 @@
 """Daemons for the tests of this directory, ended whatever happened."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +16,12 @@ FLAGS = ("--network", "10.42.0.0/16", "--iface", "eth0")
 Start = Callable[..., Tulled]
 
 
+def _end_carriers(space: Space) -> None:
+    """Delete the devices whose carriers are processes: those end with them, and would else keep their namespace for ever."""
+    with contextlib.suppress(OSError):  # a space that is closed already
+        space.network.attempt(DeleteLink(name) for name in CARRIED)
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     """Start daemons that share one sqlite store unless told otherwise."""
@@ -23,6 +30,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         def begin(space: Space, *flags: str, within: tuple[str, ...] = ()) -> Tulled:
             chosen = flags if "--store" in flags else ("--store", f"sqlite:{tmp_path / 'net.db'}", *FLAGS, *flags)
             daemon = Tulled(space, tmp_path, *chosen, within=within)
+            stack.callback(_end_carriers, space)
             stack.callback(daemon.close)
             return daemon
 

@@ -47,11 +47,13 @@ class Tulled:
 
     def ready(self) -> "Tulled":
         """Return when the daemon said READY=1; fail with its log when it does not."""
-        try:
-            while b"READY=1" not in self._ready.recv(4096).splitlines():
-                pass
-        except TimeoutError:
-            raise AssertionError(f"{self.space.name} is not ready:\n{self.log.read_text()}") from None
+        heard, end = b"", time.monotonic() + 30
+        while b"READY=1" not in heard.splitlines():
+            try:
+                heard = self._ready.recv(4096)
+            except TimeoutError:
+                end = 0
+            assert time.monotonic() < end, f"{self.space.name} is not ready:\n{self.log.read_text()}"
         return self
 
     def heard(self) -> str:
