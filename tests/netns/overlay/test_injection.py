@@ -8,7 +8,7 @@ after a flush, and what was dropped is counted by its reason with its sender.
 
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 
 from kernel import namespaces
-from kernel.requests import AddVeth, DeleteLink, SetLink
+from kernel.requests import AddVeth, SetLink
 from overlay import drops
 from tests.lab import waiting
 from tests.netns.overlay import packets
-from tests.netns.overlay.conftest import CARRIED, Start
-from tests.netns.overlay.daemons import DEVICE, Tulled, segment
+from tests.netns.overlay.conftest import Start
+from tests.netns.overlay.daemons import DEVICE, Tulled
 from tests.netns.spaces import Space
 
 PORT = 4242
@@ -65,10 +65,8 @@ Act = Callable[..., Stage]
 
 
 @pytest.fixture
-def act(make_space: Callable[[str], Space], start: Start, tmp_path: Path) -> Iterator[Act]:
-    spaces = tuple(make_space(name) for name in ("one", "two", "three"))
-    segment(make_space("wire"), *spaces)
-    for number, space in enumerate(spaces, start=1):
+def act(three: tuple[Space, ...], make_space: Callable[[str], Space], start: Start, tmp_path: Path) -> Act:
+    for number, space in enumerate(three, start=1):
         space.run("ip", "address", "add", f"2001:db8::{number}/64", "dev", "eth0", "nodad")
 
     def begin(*flags: str, config: dict[str, Any] = VXLAN, guarded: bool = True, far: bool = True) -> Stage:
@@ -78,18 +76,16 @@ def act(make_space: Callable[[str], Space], start: Start, tmp_path: Path) -> Ite
         common += [] if any(one.startswith("--ip-masq") for one in flags) else ["--ip-masq"]
         one, two = (
             start(space, *common, f"--tunnel-guard={str(guard).lower()}")
-            for space, guard in zip(spaces, (guarded, guarded and far), strict=False)
+            for space, guard in zip(three, (guarded, guarded and far), strict=False)
         )
         one.ready()
         two.ready()
         device = config["Backend"]["Type"] == "vxlan"
         known = (lambda: one.knows(two) and two.knows(one)) if device else (lambda: one.reaches(two))
-        waiting.until(known, "peers known", namespace=spaces[0].namespace)
-        return Stage(one, two, spaces[2], _container(make_space, one, "c5"))
+        waiting.until(known, "peers known", namespace=three[0].namespace)
+        return Stage(one, two, three[2], _container(make_space, one, "c5"))
 
-    yield begin
-    for space in spaces:  # a userspace carrier ends with its device
-        space.network.attempt(DeleteLink(name) for name in CARRIED)
+    return begin
 
 
 def _container(make_space: Callable[[str], Space], daemon: Tulled, name: str) -> Space:
