@@ -17,15 +17,16 @@ from kernel.requests import AddAddress, AddVeth, SetLink
 
 
 class Space:
-    """A network namespace of the test's own, with its loopback up, and the network in it."""
+    """A network namespace of the test's own, with its loopback up, and the network in it; or `namespace`, as it stands."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, namespace: Namespace | None = None) -> None:
         self.name = name
         with ThreadPoolExecutor(max_workers=1) as maker:
-            self.namespace = maker.submit(_unshare).result()
+            self.namespace = namespace or maker.submit(_unshare).result()
         self.path = f"/proc/{os.getpid()}/fd/{self.namespace.fd}"
         self.network = Network(self.namespace)
-        self.network.apply(SetLink("lo", up=True))
+        if namespace is None:
+            self.network.apply(SetLink("lo", up=True))
 
     def close(self) -> None:
         """Let go of it: the kernel takes the namespace down with every link, route and rule in it."""
