@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import stat
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
@@ -61,9 +62,10 @@ def test_routes_and_source_may_change_in_one_process_nothing_else() -> None:
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(control, "FOLDER", tmp_path / "tulle" / "forwarder")
-    return control.FOLDER
+def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:  # a socket's path has 107 bytes at most
+        monkeypatch.setattr(control, "FOLDER", Path(short, "tulle", "forwarder"))
+        yield control.FOLDER
 
 
 def test_nobody_listening_is_no_forwarder() -> None:
