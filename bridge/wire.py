@@ -51,7 +51,7 @@ def wire(plan: Attachment, host: Network, container: Network) -> Result:
 
 
 def _ready_bridge(plan: Attachment, host: Network) -> Link:
-    """Return the bridge, made if absent; its MAC is set from the start, else the kernel follows the lowest port."""
+    """Return the bridge, made if absent; its MAC is set before it is up, else the kernel follows the lowest port."""
     link = host.link(plan.bridge)
     if link is None:
         gateway.refuse_second_bridge(plan, host)
@@ -62,7 +62,7 @@ def _ready_bridge(plan: Attachment, host: Network) -> Link:
     if plan.promiscuous and not link.promiscuous:
         host.apply(SetLink(link.index, promiscuous=True))
     if not link.up:
-        host.apply(SetLink(link.index, up=True))
+        host.apply(SetLink(link.index, mac=link.mac, up=True))
     return link
 
 
@@ -86,7 +86,8 @@ def _insist_on_bridge(link: Link, code: Code) -> None:
 
 
 def _new_bridge(plan: Attachment, host: Network) -> Link:
-    wanted = AddBridge(plan.bridge, mtu=plan.mtu, mac=links.random_mac(), up=False, vlan_filtering=plan.vlan_filtering)
+    # the MAC is the kernel's: one that is not takes the carrier away, and with it the link-local address of a bridge without ports
+    wanted = AddBridge(plan.bridge, mtu=plan.mtu, up=False, vlan_filtering=plan.vlan_filtering)
     try:
         host.apply(wanted)
     except KernelError as refused:

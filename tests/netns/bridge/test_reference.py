@@ -3,7 +3,7 @@
 * ADD makes what the suite asserts: links, MACs, gateway addresses, exact numbers of addresses, default routes.
 * 0.1.0 and 0.2.0 refuse what they cannot say, in the reference's words; DEL works afterwards.
 * Contradicting gateway addresses are refused or replaced, disjoint IPv6 prefixes live together.
-* The bridge keeps its index and MAC; a late failure gives the address back; complaints of contract 6 stay solved.
+* The bridge keeps its index and MAC, and has the link-local address of that MAC before a port is live; a late failure gives the address back; complaints of contract 6 stay solved.
 Left out: VLANs, which this kernel may lack (tests/guest/bridge).
 """
 
@@ -201,6 +201,15 @@ def test_the_bridge_keeps_its_mac_whatever_ports_come_and_go(real: Runtime, cont
         assert real.call("DEL", container.path, **keys) == {}
         macs.add(link(real.host, "br0").mac)
     assert len(macs) == 1
+
+
+def test_a_bridge_without_a_live_port_has_the_link_local_address_of_its_mac(real: Runtime, container: Space) -> None:
+    add(real, container, ipam=None, isDefaultGateway=False, disableContainerInterface=True)
+    bridge = link(real.host, "br0")
+    (address,) = real.host.network.addresses(bridge.index)
+    first, *_, last = bytes.fromhex(bridge.mac.replace(":", ""))
+    assert address.address.ip.is_link_local
+    assert (address.address.ip.packed[8], address.address.ip.packed[15]) == (first ^ 2, last)
 
 
 def test_a_promiscuous_bridge_is_made_so_and_stays_so(real: Runtime, container: Space) -> None:
