@@ -9,10 +9,14 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 
-from tests.attack import inject, parsers
+from tests.attack import inject, overlay, parsers
 from tests.attack.figures import Budget, Campaign
 
-CAMPAIGNS: Mapping[str, Campaign] = {"inject": inject.campaign, "parsers": parsers.campaign}
+CAMPAIGNS: Mapping[str, Campaign] = {
+    "inject": inject.campaign,
+    "overlay": overlay.campaign,
+    "parsers": parsers.campaign,
+}
 SECONDS = 300.0
 
 

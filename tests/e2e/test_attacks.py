@@ -1,0 +1,32 @@
+"""Claims: of what tests/attack/overlay.py tries on a network of built programs nothing gets through, and without the guards some of each kind does.
+
+A sample, the same every time. `make attack` tries more.
+"""
+
+import os
+
+import pytest
+
+from tests.attack import overlay
+from tests.attack.figures import Budget
+
+CASES = 120
+KINDS = ("bridge: ", "vxlan IPv4: ", "vxlan IPv6: ")
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0 and "CI" not in os.environ, reason="only root enters the namespaces of the lab in this process"
+)
+
+
+def test_no_attack_on_the_overlay_gets_through() -> None:
+    figures = overlay.campaign(Budget(seconds=120, seed=1, cases=CASES))
+
+    assert figures.broken == []
+    assert figures.tried == CASES
+
+
+def test_some_of_each_kind_gets_through_without_the_guards() -> None:
+    with overlay.staged("vxlan", guarded=False) as stage:
+        cases = overlay.drawn(stage, 1)
+        for kind in KINDS:
+            assert any(case.gets_through() for case in cases if case.words.startswith(kind)), kind
