@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from system import locks
 
@@ -31,3 +33,32 @@ def no_lock_file_left() -> Iterator[None]:
             for file in each.iterdir() if each == folder else ():
                 file.unlink(missing_ok=True)
             each.rmdir()
+
+
+CARRIERS = (
+    "tests/netns/cli/test_leave.py",
+    "tests/netns/overlay/datapath/test_l3_device.py",
+    "tests/netns/overlay/test_backends.py",
+    "tests/netns/overlay/test_main.py",
+    "tests/netns/overlay/test_wireguard.py",
+    "tests/netns/kernel/test_wireguard.py",
+)
+"""Files whose tests start wireguard-go or our forwarder: those have one place for their sockets, so two of these do not go side by side."""
+
+
+class Together(LoadFileScheduling):
+    """Gives a file's tests to one process, and those of CARRIERS to the same."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "carriers" if file in CARRIERS else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
+    """Have pytest-xdist distribute by Together."""
+    return Together(config, log)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Say what the marks mean."""
+    config.addinivalue_line("markers", "alone: it measures, or changes what every process of the machine sees; runs after the others")
