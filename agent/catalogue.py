@@ -6,14 +6,14 @@ from pathlib import Path
 import bridge.program
 import ipam.host_local
 import ipam.static
-import loopback.program
+import main.loopback.program
 import meta.bandwidth.program
 import meta.firewall.program
 import meta.flannel.program
 import meta.portmap.program
 import meta.tuning.program
+from cni.in_process import InProcessPrograms
 from cni.program import Program
-from cni.siblings import Siblings
 
 PROGRAMS: Mapping[str, Program] = {
     program.name: program
@@ -23,7 +23,7 @@ PROGRAMS: Mapping[str, Program] = {
         meta.firewall.program.PROGRAM,
         meta.flannel.program.PROGRAM,
         ipam.host_local.PROGRAM,
-        loopback.program.PROGRAM,
+        main.loopback.program.PROGRAM,
         meta.portmap.program.PROGRAM,
         ipam.static.PROGRAM,
         meta.tuning.program.PROGRAM,
@@ -34,9 +34,9 @@ EXECUTABLES = ("tulle", "launcher")
 """What starts these programs, beside the file that holds the build's number: links in the plugin directory lead to one of them."""
 
 
-def siblings(folder: Path) -> Siblings:
+def siblings(folder: Path) -> InProcessPrograms:
     """Return the programs that need no process of their own when one of them delegates to another; made before a request comes."""
-    return Siblings(
+    return InProcessPrograms(
         {name: _loader(program) for name, program in PROGRAMS.items()},
         [str(folder / name) for name in EXECUTABLES],
     )

@@ -6,9 +6,9 @@ A descriptor of a file system that never answers holds whoever looks at it, read
 import socket
 from dataclasses import dataclass
 
-from agent import admission, peer
+from agent import admission, peercred
 from agent.admission import Root, Spaces
-from agent.peer import Caller
+from agent.peercred import Caller
 from agent.protocol import DeclinedError, Reason
 
 
@@ -22,7 +22,7 @@ class Place:
 
 def own() -> Place:
     """Return where this process stands."""
-    return Place(peer.spaces(), peer.root())
+    return Place(peercred.spaces(), peercred.root())
 
 
 def judged(connection: socket.socket, here: Place) -> Caller:

@@ -1,6 +1,6 @@
 """Writes the agent's log: a line that cannot be written ends nobody, and the status counts it."""
 
-from agent.table import Row
+from agent.worker_table import Row
 from system.stderr import Stderr
 
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from agent import identity, listening, protocol, status
+from agent import build_id, listening, protocol, status
 
 WORKERS = 16
 PATIENCE = 60.0
@@ -81,19 +81,19 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    from agent import warmth  # noqa: PLC0415 - the status must not pay for all programs
+    from agent import preload  # noqa: PLC0415 - the status must not pay for all programs
     from agent.supervisor import Options, Supervisor  # noqa: PLC0415
 
     chosen = Options(
         options.workers, options.socket, options.patience, options.growth << 20, options.stall, not options.no_repair
     )
     try:
-        build = identity.Build.read(identity.build_file())
+        build = build_id.Build.read(build_id.build_file())
         door = listening.bind(status.place(chosen.path))  # first: nobody but a living supervisor answers there
         listener = listening.listen(chosen.path, environ)
-        warmth.import_everything()
-        keeper = Supervisor(chosen, build, listener, door, command=identity.command(), environ=environ)
-    except (identity.NoBuildError, listening.UnusableError) as unusable:
+        preload.import_everything()
+        keeper = Supervisor(chosen, build, listener, door, command=build_id.command(), environ=environ)
+    except (build_id.NoBuildError, listening.UnusableError) as unusable:
         print(f"tulle agent: {unusable}", file=sys.stderr)
         return 1
     return keeper.run()

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernel import tools
+from kernel import spawn
 from kernel.errors import KernelError
-from kernel.nft_events import ANY, NftLosses
+from kernel.firewall.nft_monitor import ANY, NftLosses
 from meta.firewall import zones
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _settle(ears: Ears) -> set[str]:
 def _repair(repair: Sequence[str], say: Say) -> bool:
     """Run a repair, say what was not as it should be, and tell whether that was anything."""
     try:
-        done = tools.run(repair, within=PATIENCE)
+        done = spawn.run(repair, within=PATIENCE)
         told = list(_told(json.loads(done.stdout)))
     except (KernelError, ValueError, LookupError, TypeError) as wrong:
         say(f"rules of containers may be missing, and `tulle repair` does not make them again: {wrong}")

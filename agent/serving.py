@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_WRITE, fcntl
 
-from agent.home import UMASK
+from agent.pristine import UMASK
 from cni import skel
+from cni.in_process import InProcessPrograms
 from cni.program import Program
-from cni.siblings import Siblings
-from kernel import namespaces
-from kernel.namespaces import Namespace
+from kernel import netns
+from kernel.netns import Namespace
 
 SEALS = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL
 
@@ -53,7 +53,7 @@ class Stderr:
 
 
 def serve(
-    wanted: Wanted, siblings: Siblings, is_wanted: Callable[[], bool], answer: Callable[[int, bytes], object]
+    wanted: Wanted, siblings: InProcessPrograms, is_wanted: Callable[[], bool], answer: Callable[[int, bytes], object]
 ) -> None:
     """Run one request and `answer` with its exit status and what goes to stdout, before going home: the caller waits for it.
 
@@ -90,7 +90,7 @@ def sealed(name: str, content: bytes) -> int:
 
 @contextmanager
 def _at_the_callers(wanted: Wanted) -> Iterator[None]:
-    with namespaces.inside(wanted.net):
+    with netns.inside(wanted.net):
         os.fchdir(wanted.cwd)
         os.umask(wanted.umask)
         try:

@@ -1,7 +1,7 @@
 """Keeps the workers: starts them from one warm image, replaces them, ends a stuck one, and starts anew when its files change.
 
 Workers accept from the shared socket themselves. Only while all of them are busy the supervisor takes requests for them
-(agent.overflow), unread and unjudged. Must not import what a program imports by name.
+(agent.backlog), unread and unjudged. Must not import what a program imports by name.
 """
 
 import ctypes
@@ -17,16 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent import catalogue, judging, processes, protocol, reloads, status
-from agent.identity import Build
+from agent.backlog import Overflow, take_ahead
+from agent.build_id import Build
 from agent.listening import Listener
 from agent.log import Log
-from agent.overflow import Overflow, take_ahead
 from agent.protocol import Reason
 from agent.status import Status, WorkerStatus
-from agent.table import Table
 from agent.worker import End, Sources, Worker
+from agent.worker_table import Table
 from meta.firewall import zones
-from overlay.notify import Notifier
+from system.sd_notify import Notifier
 
 TICK = 1.0
 """Seconds between two looks at what tells no event; also how soon a worker that died young is replaced."""

@@ -17,19 +17,20 @@ from fcntl import F_GET_SEALS, fcntl
 from typing import NoReturn
 
 from agent import admission, judging, protocol, serving
+from agent.backlog import ARRIVAL, Arrival, Overflow, pass_commit_point
+from agent.build_id import Build
 from agent.catalogue import PROGRAMS
-from agent.home import Home
-from agent.identity import Build
 from agent.judging import judged
 from agent.log import Log
-from agent.overflow import ARRIVAL, Arrival, Overflow, pass_commit_point
+from agent.pristine import Home
 from agent.protocol import INLINE_BYTES, DeclinedError, Message, Reason
 from agent.serving import Wanted
-from agent.table import Table
+from agent.worker_table import Table
+from cni.in_process import InProcessPrograms
 from cni.program import Program
-from cni.siblings import Siblings
-from kernel import background, nf_tables
-from kernel.namespaces import Namespace
+from kernel import deferred
+from kernel.netlink import nf_tables
+from kernel.netns import Namespace
 
 FILE_BYTES = 16 << 20
 """More than execve(2) lets any environment have, and than a program reads of a configuration (cni.dispatch)."""
@@ -82,7 +83,7 @@ class Worker:
     """Serves until there is a reason not to."""
 
     def __init__(
-        self, sources: Sources, table: Table, row: int, build: Build, siblings: Siblings, *, growth: int
+        self, sources: Sources, table: Table, row: int, build: Build, siblings: InProcessPrograms, *, growth: int
     ) -> None:
         self._sources = sources
         self._table = table
@@ -106,7 +107,7 @@ class Worker:
         try:
             signal.signal(signal.SIGTERM, self._asked)
             end = self._serve_all()
-            background.settle()
+            deferred.drain()
         except BaseException:  # noqa: BLE001 - whatever happens, this process never runs the supervisor's code
             self._log.say(traceback.format_exc())
             end = End.FAILED
@@ -124,7 +125,7 @@ class Worker:
             if self._table.all_busy():
                 self._ring()
             self._serve(arrival)
-            background.settle(leave=UNSETTLED)
+            deferred.drain(leave=UNSETTLED)
             if end := self._flaw():
                 return end
             self._row.end()

@@ -170,11 +170,11 @@ def _figures(told: list[Told]) -> str:
 def _serve(checkout: Path, plugins: str) -> int:
     """Serve requests with the code of `checkout`, everything imported."""
     sys.path[0] = str(checkout)
-    from agent import catalogue, warmth  # noqa: PLC0415 - whose they are is known only now
+    from agent import catalogue, preload  # noqa: PLC0415 - whose they are is known only now
     from cni import skel  # noqa: PLC0415 - as above
-    from kernel import background  # noqa: PLC0415 - as above
+    from kernel import deferred  # noqa: PLC0415 - as above
 
-    warmth.import_everything()
+    preload.import_everything()
     siblings = catalogue.siblings(Path(plugins).parent / "lib")
     for line in sys.stdin:
         verb, container, config = json.loads(line)
@@ -192,7 +192,7 @@ def _serve(checkout: Path, plugins: str) -> int:
             siblings=siblings,
         )
         wall, processor = time.perf_counter() - began, time.process_time() - spent
-        background.settle()
+        deferred.drain()
         if status:
             sys.stderr.write(printed.getvalue().decode())
             return 1

@@ -28,16 +28,15 @@ from tempfile import TemporaryDirectory
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from kernel.events import Events  # noqa: E402 - found by the line above
-from kernel.network import Network  # noqa: E402 - the same
-from overlay import attributes  # noqa: E402 - the same
-from overlay.attributes import Attributes  # noqa: E402 - the same
-from overlay.backends import vxlan  # noqa: E402 - the same
-from overlay.stores import etcd_messages as messages  # noqa: E402 - the same
-from overlay.stores import etcd_names  # noqa: E402 - the same
-from overlay.stores.etcd_client import Client, Credentials  # noqa: E402 - the same
-from overlay.subnets import Subnet  # noqa: E402 - the same
-from tests.lab.etcd import Etcd  # noqa: E402 - the same
+from kernel.netlink.handle import Handle
+from kernel.netlink.monitor import Events
+from overlay.backends import vxlan
+from overlay.stores.etcd import keys, messages
+from overlay.stores.etcd.client import Client, Credentials
+from overlay.subnet import attributes
+from overlay.subnet.allocation import Subnet
+from overlay.subnet.attributes import Attributes
+from tests.lab.etcd import Etcd
 
 INSIDE = "TULLE_BENCH_INSIDE"
 SIZES = (1, 100, 1_000, 5_000)
@@ -45,7 +44,7 @@ PUTS = 7
 HEALTH = 8471
 DEVICE = "flannel.1"
 CONFIG = '{"Network":"10.0.0.0/8","SubnetLen":24,"Backend":{"Type":"vxlan"}}'
-KEYS = etcd_names.Keys.below(etcd_names.DEFAULT_PREFIX)
+KEYS = keys.Keys.below(keys.DEFAULT_PREFIX)
 PATIENCE = 120.0
 """Seconds for the daemon to become ready, and for a route to appear."""
 
@@ -111,7 +110,7 @@ def _watch_daemon(peers: int, url: str, place: Path) -> Result:
             while b"READY=1" not in notify.recv(4096).splitlines():
                 pass
             seconds = time.perf_counter() - began
-            with Network() as kernel:
+            with Handle() as kernel:
                 return _result(kernel, daemon.pid, peers, seconds) | {"put_to_route_ms": _puts(kernel, peers, url)}
         except TimeoutError:
             raise SystemExit(f"not ready after {PATIENCE:.0f} s: {(place / 'log').read_text()[-2000:]}") from None
@@ -120,7 +119,7 @@ def _watch_daemon(peers: int, url: str, place: Path) -> Result:
             daemon.wait()
 
 
-def _result(kernel: Network, pid: int, peers: int, seconds: float) -> Result:
+def _result(kernel: Handle, pid: int, peers: int, seconds: float) -> Result:
     device = kernel.link(DEVICE)
     routes = len(kernel.routes(family=socket.AF_INET, link=device.index)) if device else 0
     if routes != peers:
@@ -138,12 +137,12 @@ def _messages() -> int:
     return int(float(found[1])) if found else 0
 
 
-def _puts(kernel: Network, peers: int, url: str) -> float:
+def _puts(kernel: Handle, peers: int, url: str) -> float:
     """Put lease after lease and give the median of the milliseconds until each one's route is there."""
     return round(statistics.median(asyncio.run(_timed(kernel, url, range(peers + 1, peers + 1 + PUTS)))) * 1000, 1)
 
 
-async def _timed(kernel: Network, url: str, numbers: range) -> list[float]:
+async def _timed(kernel: Handle, url: str, numbers: range) -> list[float]:
     taken = []
     with Events(kinds=["route"]) as events, _client(url) as client:
         for number in numbers:
@@ -163,7 +162,7 @@ def _until(true: Callable[[], bool], events: Events) -> None:
         events.wait(1.0)
 
 
-def _routed(kernel: Network, number: int) -> bool:
+def _routed(kernel: Handle, number: int) -> bool:
     way = kernel.route_to(_subnet(number)[1])
     return way is not None and way.gateway == _subnet(number)[0]
 
@@ -183,7 +182,7 @@ class _client:  # noqa: N801 - used like a function
     """A client of the etcd for one `with` block."""
 
     def __init__(self, url: str) -> None:
-        self._client = Client(etcd_names.endpoints(url), Credentials())
+        self._client = Client(keys.endpoints(url), Credentials())
 
     def __enter__(self) -> Client:
         return self._client

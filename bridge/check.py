@@ -3,18 +3,20 @@
 Reads only. What other programs added later (more addresses, more routes) is none of its business.
 """
 
-from bridge import fence, guard, translation
+from bridge import spoof_filter, spoofchk
+from bridge.masquerade import apply
 from bridge.plan import CONTAINER, Attachment
+from cni.attachment_id import AttachmentID
 from cni.errors import CniError, Code
-from cni.owner import Owner
 from cni.types import Interface, Result, Route
-from kernel.network import Link, Network, RouteEntry
+from kernel.netlink.handle import Handle, Link
+from kernel.netlink.handle import Route as RouteEntry
 
 MAIN_TABLE = 254
 FLUSHED = "a firewall reload may have flushed them: `tulle repair` makes them again"
 
 
-def check(plan: Attachment, earlier: Result, host: Network, container: Network) -> None:
+def check(plan: Attachment, earlier: Result, host: Handle, container: Handle) -> None:
     """Raise CniError 102 naming what differs from `earlier`, which ADD answered for `plan`."""
     port, end = cable(plan, earlier, host, container)
     if not plan.container_down:
@@ -24,7 +26,7 @@ def check(plan: Attachment, earlier: Result, host: Network, container: Network) 
     _rules(plan, port, end)
 
 
-def cable(plan: Attachment, earlier: Result, host: Network, container: Network) -> tuple[Link, Link]:
+def cable(plan: Attachment, earlier: Result, host: Handle, container: Handle) -> tuple[Link, Link]:
     """Return the attachment's port of the bridge and its end in the container; CniError 102 unless both are as ADD left them."""
     bridge = _bridge(plan, earlier, host)
     end = _container_end(plan, earlier, container)
@@ -40,7 +42,7 @@ def _differs(what: str, remedy: str = "delete the attachment and add it again") 
     return CniError(Code.CHECK_FAILED, what, remedy)
 
 
-def _bridge(plan: Attachment, earlier: Result, host: Network) -> Link:
+def _bridge(plan: Attachment, earlier: Result, host: Handle) -> Link:
     recorded = _recorded(earlier, plan.bridge, "")
     link = host.link(plan.bridge)
     if link is None or link.kind != "bridge":
@@ -53,7 +55,7 @@ def _bridge(plan: Attachment, earlier: Result, host: Network) -> Link:
     return link
 
 
-def _container_end(plan: Attachment, earlier: Result, container: Network) -> Link:
+def _container_end(plan: Attachment, earlier: Result, container: Handle) -> Link:
     recorded = _recorded(earlier, plan.owner.ifname, plan.sandbox)
     link = container.link(plan.owner.ifname)
     if link is None:
@@ -64,11 +66,11 @@ def _container_end(plan: Attachment, earlier: Result, container: Network) -> Lin
     return link
 
 
-def _host_end(plan: Attachment, earlier: Result, host: Network, bridge: Link, end: Link) -> Link:
+def _host_end(plan: Attachment, earlier: Result, host: Handle, bridge: Link, end: Link) -> Link:
     """Insist that the cable is whole: the recorded host end is the container end's peer and a port of the bridge."""
     link = host.link(end.peer) if end.peer else None
     names = {entry.name for entry in earlier.interfaces if not entry.sandbox}
-    signed = Owner.signed(link.alias) if link else None
+    signed = AttachmentID.signed(link.alias) if link else None
     if link is None or link.name not in names or link.peer != end.index or (signed and link.alias != plan.owner.alias):
         raise _differs(f'the host end of "{plan.owner.ifname}" is not the one ADD made')
     _same_mac(link, _recorded(earlier, link.name, ""))
@@ -91,14 +93,14 @@ def _same_mac(link: Link, recorded: Interface) -> None:
         raise _differs(f'"{link.name}" has MAC {link.mac}, ADD recorded {recorded.mac}')
 
 
-def _addresses(plan: Attachment, container: Network, end: Link) -> None:
+def _addresses(plan: Attachment, container: Handle, end: Link) -> None:
     present = {entry.address for entry in container.addresses(end.index)}
     for entry in plan.addresses:
         if entry.interface == CONTAINER and entry.address not in present:
             raise _differs(f'address {entry.address} is missing on "{end.name}"')
 
 
-def _routes(plan: Attachment, container: Network, end: Link) -> None:
+def _routes(plan: Attachment, container: Handle, end: Link) -> None:
     """Every recorded route stands, in its own table and among several next hops too (contract 6, row 24)."""
     tables = {MAIN_TABLE, *(route.table for route in plan.routes if route.table is not None)}
     present = {table: container.routes(table=table) for table in tables}
@@ -120,7 +122,7 @@ def _is(wanted: Route, present: RouteEntry) -> bool:
     return by_destination or wanted.gw == present.gateway or any(hop.gateway == wanted.gw for hop in present.hops)
 
 
-def _gateways(plan: Attachment, host: Network) -> None:
+def _gateways(plan: Attachment, host: Handle) -> None:
     carrier = host.link(plan.gateway_link) if plan.gateways else None
     present = {entry.address for entry in host.addresses(carrier.index)} if carrier else set()
     for address in plan.gateways:
@@ -132,9 +134,9 @@ def _gateways(plan: Attachment, host: Network) -> None:
 
 
 def _rules(plan: Attachment, port: Link, end: Link) -> None:
-    if translation.missing(plan):
+    if apply.missing(plan):
         raise _differs(f"masquerade rules of {plan.owner.alias} are missing", FLUSHED)
-    if plan.mac_check and not guard.stands(plan.owner, port.name):
+    if plan.mac_check and not spoof_filter.stands(plan.owner, port.name):
         raise _differs(f'the rules against forged MACs on "{port.name}" are missing', FLUSHED)
-    if plan.spoof_check and not fence.stands(plan.port(port.name, end.mac)):
+    if plan.spoof_check and not spoofchk.stands(plan.port(port.name, end.mac)):
         raise _differs(f'the rules against spoofing on "{port.name}" are missing or incomplete', FLUSHED)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from bridge import vlans
 from cni import addresses, args
-from cni.config import Section
 from cni.errors import CniError, Code, quoted
+from cni.json_object import JsonObject
 from cni.request import Request
 from cni.results import parse_dns
 from cni.types import Dns
@@ -107,7 +107,7 @@ def parse(request: Request) -> Settings:
     return settings
 
 
-def _follows(ipam: Section | None, subnet_file: str) -> bool:
+def _follows(ipam: JsonObject | None, subnet_file: str) -> bool:
     """Tell whether IPAM takes its ranges from the same lease file: it has none of its own and names no other file."""
     if ipam is None or not subnet_file:
         return False
@@ -119,7 +119,7 @@ def _mac(request: Request) -> str:
     """Return the wished MAC, weakest source first: CNI_ARGS, args.cni.mac, runtimeConfig.mac (contract 1.9)."""
     wished = args.parse(request.args, {"MAC"}).get("MAC", "")
     for path in (("args", "cni"), ("runtimeConfig",)):
-        section: Section | None = request.config
+        section: JsonObject | None = request.config
         for key in path:
             section = section.section(key) if section else None
         wished = (section.text("mac", "") if section else "") or wished
@@ -133,7 +133,7 @@ def _colons(mac: str) -> str:
         raise CniError(Code.INVALID_CONFIG, f'invalid MAC address "{mac}"', f"expected {addresses.MAC}") from wrong
 
 
-def _dns(root: Section) -> Dns | None:
+def _dns(root: JsonObject) -> Dns | None:
     """Return the configured resolver settings; any list that is present, even an empty one, replaces IPAM's wholly."""
     section = root.section("dns")
     if section is None:
@@ -142,7 +142,7 @@ def _dns(root: Section) -> Dns | None:
     return parse_dns(section) if given else None
 
 
-def _masq_backend(root: Section) -> str:
+def _masq_backend(root: JsonObject) -> str:
     backend = root.text("ipMasqBackend", "")
     if backend not in BACKENDS:
         raise CniError(

@@ -10,14 +10,14 @@ from cni.errors import CniError, Code
 from cni.types import IPInterface
 from kernel import sysctl
 from kernel.errors import KernelError
-from kernel.network import Link, LinkAddress, Network
-from kernel.requests import AddAddress, DeleteAddress, Request, SetLink
+from kernel.netlink.handle import Address, Handle, Link
+from kernel.netlink.requests import AddAddress, DeleteAddress, Request, SetLink
 from kernel.sysctl import Parameter
 
 FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
 
 
-def ensure(plan: Attachment, host: Network, bridge: Link, carrier: Link) -> None:
+def ensure(plan: Attachment, host: Handle, bridge: Link, carrier: Link) -> None:
     """Put every gateway address of the plan on `carrier`, which is the bridge or a port's other end; let the host forward.
 
     IPv6 is switched on there where an address of it is wanted, and a strict filter of reverse paths made loose.
@@ -52,11 +52,11 @@ def _requests(carrier: Link, in_the_way: list[IPInterface], missing: list[IPInte
     ]
 
 
-def _in_the_way(plan: Attachment, missing: list[IPInterface], present: tuple[LinkAddress, ...]) -> list[IPInterface]:
+def _in_the_way(plan: Attachment, missing: list[IPInterface], present: tuple[Address, ...]) -> list[IPInterface]:
     return [entry.address for entry in present if any(_contradict(plan, entry.address, wanted) for wanted in missing)]
 
 
-def _in_use(host: Network, bridge: Link, carrier: Link) -> bool:
+def _in_use(host: Handle, bridge: Link, carrier: Link) -> bool:
     """Tell whether containers are on the bridge: it has ports, not counting the one behind its gateway link."""
     return any(link.master == bridge.index and link.index != carrier.peer for link in host.links())
 
@@ -100,7 +100,7 @@ def _subnets(addresses: list[IPInterface]) -> str:
     return ", ".join(str(address.network) for address in addresses)
 
 
-def refuse_second_bridge(plan: Attachment, host: Network) -> None:
+def refuse_second_bridge(plan: Attachment, host: Handle) -> None:
     """One lease, one bridge: refuse when another bridge already carries an address of a leased subnet."""
     other = _other_bridge(plan, host)
     if other is not None:
@@ -111,7 +111,7 @@ def refuse_second_bridge(plan: Attachment, host: Network) -> None:
         )
 
 
-def _other_bridge(plan: Attachment, host: Network) -> str | None:
+def _other_bridge(plan: Attachment, host: Handle) -> str | None:
     if not plan.leased:
         return None
     carriers = {entry.link for entry in host.addresses() if any(entry.address.ip in subnet for subnet in plan.leased)}
@@ -119,7 +119,7 @@ def _other_bridge(plan: Attachment, host: Network) -> str | None:
     return next((link.name for link in bridges if link.name != plan.bridge), None)
 
 
-def _yield_to_faster(plan: Attachment, host: Network, carrier: Link, added: list[IPInterface]) -> None:
+def _yield_to_faster(plan: Attachment, host: Handle, carrier: Link, added: list[IPInterface]) -> None:
     """Look again: two first ADDs with different bridge names may have passed each other unseen."""
     try:
         refuse_second_bridge(plan, host)

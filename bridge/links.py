@@ -10,8 +10,8 @@ from os import urandom
 from cni.errors import CniError, Code
 from kernel import sysctl
 from kernel.errors import KernelError
-from kernel.network import Link, Network
-from kernel.requests import Request
+from kernel.netlink.handle import Handle, Link
+from kernel.netlink.requests import Request
 from kernel.sysctl import Parameter
 
 DIGITS = 11
@@ -47,7 +47,7 @@ def loose(name: str) -> Parameter:
     return Parameter(own, "2", optional=True, only_if=((own, "1"), ("net/ipv4/conf/all/rp_filter", "1")))
 
 
-def present(network: Network, name: str | int, after: Sequence[Request] = ()) -> Link:
+def present(network: Handle, name: str | int, after: Sequence[Request] = ()) -> Link:
     """Return a link that was just made, or that the requests of `after` make; CniError 11 when another program has removed it."""
     (link,) = network.look(name, after=after)
     return insist(link, name)

@@ -8,9 +8,9 @@ from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, co
 
 from bridge import vlans
 from bridge.config import Settings
-from bridge.ports import Port
+from bridge.spoofchk_ports import Port
+from cni.attachment_id import AttachmentID
 from cni.errors import CniError, Code
-from cni.owner import Owner
 from cni.types import Address, IPAddress, IPInterface, Result, Route
 from lease.file import Lease
 
@@ -38,7 +38,7 @@ class Attachment:
     gateway link is needed, 0 for none; an empty `masquerade_backend` is chosen by what works.
     """
 
-    owner: Owner
+    owner: AttachmentID
     sandbox: str
     bridge: str
     mtu: int
@@ -77,7 +77,9 @@ class Attachment:
         return tuple(sorted({entry.address.version for entry in self.addresses}))
 
 
-def attachment(settings: Settings, owner: Owner, lease: Lease | None, given: Result, *, sandbox: str) -> Attachment:
+def attachment(
+    settings: Settings, owner: AttachmentID, lease: Lease | None, given: Result, *, sandbox: str
+) -> Attachment:
     """Return the plan for `given`, which is IPAM's answer (ADD) or an earlier result (CHECK); `sandbox` is CNI_NETNS."""
     addresses = tuple(_with_gateway(entry, settings) for entry in given.ips)
     gateways = _gateways(settings, addresses)

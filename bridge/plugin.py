@@ -8,16 +8,17 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
-from bridge import check, config, fence, guard, translation, tunnel, unwire, wire
+from bridge import check, config, spoof_filter, spoofchk, tunnel_filter, unwire, wire
+from bridge.masquerade import apply
 from bridge.plan import Attachment, attachment, same_reading
 from cni import invoke
+from cni.attachment_id import AttachmentID
 from cni.errors import CniError, Code
-from cni.owner import Owner
 from cni.request import Request, allows_own_netns
 from cni.types import IPAddress, Result
-from kernel import namespaces
+from kernel import netns
 from kernel.errors import KernelError, NamespaceGone
-from kernel.network import Network
+from kernel.netlink.handle import Handle
 from lease import file as lease_file
 
 
@@ -28,9 +29,9 @@ def add(request: Request) -> Result:
     with ExitStack() as undo, _doors(request) as (host, container):
         given = _addresses(request, settings, undo)
         same_reading(settings, lease, given)
-        plan = attachment(settings, Owner.of(request), lease, given, sandbox=request.netns)
+        plan = attachment(settings, AttachmentID.of(request), lease, given, sandbox=request.netns)
         if lease is not None:
-            tunnel.keep_out(settings.subnet_file, lease, plan.gateway_link, host)
+            tunnel_filter.keep_out(settings.subnet_file, lease, plan.gateway_link, host)
         built = wire.wire(plan, host, container)
         undo.pop_all()
     return replace(built, dns=settings.dns or given.dns, extra=given.extra)
@@ -53,14 +54,14 @@ def restore(request: Request) -> None:
     settings = config.parse(request)
     with _as_added(request, settings) as (plan, earlier, host, container):
         port, end = check.cable(plan, earlier, host, container)
-        if translation.missing(plan):
-            translation.add(plan)
-        if plan.mac_check and not guard.stands(plan.owner, port.name):
-            guard.watch(plan.owner, port.name, end.mac)
-        if plan.spoof_check and not fence.stands(plan.port(port.name, end.mac)):
-            fence.mend(plan.owner, plan.port(port.name, end.mac))
+        if apply.missing(plan):
+            apply.add(plan)
+        if plan.mac_check and not spoof_filter.stands(plan.owner, port.name):
+            spoof_filter.watch(plan.owner, port.name, end.mac)
+        if plan.spoof_check and not spoofchk.stands(plan.port(port.name, end.mac)):
+            spoofchk.mend(plan.owner, plan.port(port.name, end.mac))
         if lease := _lease_if_readable(settings):
-            tunnel.keep_out(settings.subnet_file, lease, plan.gateway_link, host)
+            tunnel_filter.keep_out(settings.subnet_file, lease, plan.gateway_link, host)
 
 
 def delete(request: Request) -> None:
@@ -70,7 +71,7 @@ def delete(request: Request) -> None:
     nobody else's while a port of ours can send under it.
     """
     left = config.parse_leftovers(request)
-    owner = Owner.of(request)
+    owner = AttachmentID.of(request)
 
     def shared() -> set[IPAddress] | None:
         """Return the addresses whose rules go alone, when another interface of the container stays."""
@@ -82,20 +83,20 @@ def delete(request: Request) -> None:
     with removal:
         steps: list[Callable[[], object]] = [removal.begin]
         if left.may_masquerade:
-            steps.append(lambda: translation.forget_modern(owner))
-            steps.append(lambda: translation.forget_legacy(owner, shared))
+            steps.append(lambda: apply.forget_modern(owner))
+            steps.append(lambda: apply.forget_legacy(owner, shared))
         steps.append(removal.finish)
         if left.ipam_type:
             steps.append(lambda: invoke.delegate(request, left.ipam_type, "DEL") if removal.finished else None)
         if left.mac_check:
             steps.append(lambda: _unguard(request, owner))
-        steps.append(lambda: fence.dismiss(owner, search=left.spoof_check) if removal.finished else None)
+        steps.append(lambda: spoofchk.dismiss(owner, search=left.spoof_check) if removal.finished else None)
         _attempt_all(steps)
 
 
 def collect(request: Request) -> None:
     """Remove what belongs to attachments the runtime no longer knows; without a list nothing is removed."""
-    owners = Owner.known_to(request)
+    owners = AttachmentID.known_to(request)
     left = config.parse_leftovers(request)
     steps: list[Callable[[], object]] = []
 
@@ -108,10 +109,10 @@ def collect(request: Request) -> None:
 
     steps.append(free_addresses)
     if owners is not None:
-        steps.append(lambda: translation.forget_modern_strangers(request.name, owners))
-        steps.append(lambda: translation.forget_legacy_strangers(request.name, owners))
-        steps.append(guard.forget_orphans)
-        steps.append(fence.dismiss_orphans)
+        steps.append(lambda: apply.forget_modern_strangers(request.name, owners))
+        steps.append(lambda: apply.forget_legacy_strangers(request.name, owners))
+        steps.append(spoof_filter.forget_orphans)
+        steps.append(spoofchk.dismiss_orphans)
     _attempt_all(steps)
 
 
@@ -120,19 +121,19 @@ def status(request: Request) -> None:
     settings = config.parse(request)
     lease = _lease(settings, Code.NOT_AVAILABLE)
     if not lease.ipmasq if settings.ip_masq is None and lease else settings.ip_masq:
-        translation.require(settings.masq_backend)
+        apply.require(settings.masq_backend)
     if settings.mac_check:
-        guard.require()
+        spoof_filter.require()
     if settings.spoof_check:
-        fence.require()
-    with Network() as host:
+        spoofchk.require()
+    with Handle() as host:
         wire.require_bridge(settings.bridge, host, filtering=settings.vlan_filtering)
     if settings.ipam_type:
         invoke.delegate(request, settings.ipam_type, "STATUS")
 
 
 @contextmanager
-def _as_added(request: Request, settings: config.Settings) -> Iterator[tuple[Attachment, Result, Network, Network]]:
+def _as_added(request: Request, settings: config.Settings) -> Iterator[tuple[Attachment, Result, Handle, Handle]]:
     """Yield the plan that the earlier result stands for, that result, and the doors to the host and the container."""
     earlier = request.prev_result
     if earlier is None:
@@ -144,7 +145,7 @@ def _as_added(request: Request, settings: config.Settings) -> Iterator[tuple[Att
     lease = _lease_if_readable(settings)
     with _doors(request) as (host, container):
         given = _of_container(earlier, request)
-        plan = attachment(settings, Owner.of(request), lease, given, sandbox=request.netns)
+        plan = attachment(settings, AttachmentID.of(request), lease, given, sandbox=request.netns)
         yield plan, earlier, host, container
 
 
@@ -164,10 +165,10 @@ def _recorded_ports(request: Request) -> set[str]:
     return set()
 
 
-def _unguard(request: Request, owner: Owner) -> None:
+def _unguard(request: Request, owner: AttachmentID) -> None:
     """Remove the rules against forged MACs; what stays of them guards nothing, so it is no reason to refuse DEL."""
     try:
-        guard.forget(owner)
+        spoof_filter.forget(owner)
     except KernelError as refused:
         request.log(f"bridge: rules against forged MACs of {owner.alias} stay: {refused}")
 
@@ -199,17 +200,17 @@ def _lease_if_readable(settings: config.Settings) -> lease_file.Lease | None:
 
 
 @contextmanager
-def _doors(request: Request) -> Iterator[tuple[Network, Network]]:
+def _doors(request: Request) -> Iterator[tuple[Handle, Handle]]:
     """Open one socket in the host's namespace and one in the container's; the process itself never moves."""
     try:
-        namespace = namespaces.open_other(request.netns, allow_own=allows_own_netns(request.environ))
+        namespace = netns.open_other(request.netns, allow_own=allows_own_netns(request.environ))
     except NamespaceGone as gone:
         raise CniError(
             Code.INVALID_NETNS,
             f'failed to open netns "{request.netns}": {gone}',
             "pass the path of a network namespace in CNI_NETNS",
         ) from gone
-    with namespace, Network() as host, Network(namespace, lazy=True) as container:
+    with namespace, Handle() as host, Handle(namespace, lazy=True) as container:
         yield host, container
 
 

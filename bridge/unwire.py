@@ -7,13 +7,13 @@ from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from typing import Self
 
-from cni.owner import Owner, spellings
+from cni.attachment_id import AttachmentID, spellings
 from cni.types import IPAddress
-from kernel import namespaces
-from kernel.background import Background
+from kernel import netns as namespaces
+from kernel.deferred import DeferredDelete
 from kernel.errors import KernelError
-from kernel.network import Link, Network
-from kernel.requests import DeleteLink
+from kernel.netlink.handle import Handle, Link
+from kernel.netlink.requests import DeleteLink
 
 SCOPE_UNIVERSE = 0  # linux/rtnetlink.h: a global address
 
@@ -27,12 +27,12 @@ class Removal:
     """
 
     def __init__(
-        self, owner: Owner, netns: str, *, remember: bool = True, recorded: Callable[[], Collection[str]] = tuple
+        self, owner: AttachmentID, netns: str, *, remember: bool = True, recorded: Callable[[], Collection[str]] = tuple
     ) -> None:
         """Take from `recorded` which links of the host ADD answered with: ports of the reference's making carry no alias."""
         self._owner, self._netns, self._remember, self._recorded = owner, netns, remember, recorded
         self._doors = ExitStack()
-        self._deletion: Background | None = None
+        self._deletion: DeferredDelete | None = None
         self._is_gone: Callable[[], bool] | None = None
         self.finished = False
         """Whether nothing of the attachment is left that can be seen."""
@@ -47,18 +47,18 @@ class Removal:
 
     def begin(self) -> None:
         """Find what is to be deleted and set the kernel to it. Raises KernelError."""
-        host = self._doors.enter_context(Network())
+        host = self._doors.enter_context(Handle())
         container, link = self._interface()
         port = _host_end(link, host) if link else None
         if self._remember and container and link:
             self.addresses = _global_addresses(container, link)
         if port is not None and port.alias == self._owner.alias:
             self._is_gone = lambda: host.link(port.index) is None
-            door = Network()
-            self._deletion = Background(lambda: self._unplug(door, port), door.fileno())
+            door = Handle()
+            self._deletion = DeferredDelete(lambda: self._unplug(door, port), door.fileno())
         else:
             doomed = link if link and not (port and _is_foreign(port, self._owner)) else None
-            self._deletion = Background(lambda: self._search(host, container, doomed))
+            self._deletion = DeferredDelete(lambda: self._search(host, container, doomed))
 
     def finish(self) -> None:
         """Return when nothing is left that can be seen; KernelError for what the kernel refused."""
@@ -66,20 +66,20 @@ class Removal:
             self._deletion.finish(self._is_gone)
             self.finished = True
 
-    def _interface(self) -> tuple[Network | None, Link | None]:
+    def _interface(self) -> tuple[Handle | None, Link | None]:
         """Return what has the interface's name in the container, and the network it is in; the host end is found without."""
         try:
             namespace = self._doors.enter_context(namespaces.open_other(self._netns))
-            container = self._doors.enter_context(Network(namespace))
+            container = self._doors.enter_context(Handle(namespace))
             return container, container.link(self._owner.ifname)
         except KernelError:
             return None, None
 
-    def _unplug(self, door: Network, port: Link) -> None:
+    def _unplug(self, door: Handle, port: Link) -> None:
         with door:
             _delete_if_there(door, port.index)
 
-    def _search(self, host: Network, container: Network | None, link: Link | None) -> None:
+    def _search(self, host: Handle, container: Handle | None, link: Link | None) -> None:
         """Delete what bears the attachment's alias on the host, then what bears its name in the container."""
         _delete_by_alias(host, {self._owner.alias})
         for port in filter(None, map(host.link, self._recorded())):
@@ -89,54 +89,54 @@ class Removal:
             _delete_if_there(container, link.index)
 
 
-def unplug_strangers(network: str, known: Collection[Owner]) -> None:
+def unplug_strangers(network: str, known: Collection[AttachmentID]) -> None:
     """Delete every host end of `network` that belongs to none of the `known` attachments."""
     keep = {owner.alias for owner in known}
-    with Network() as host:
+    with Handle() as host:
         ours = {link.alias for link in host.links() if link.kind == "veth" and _names(link.alias, network)}
         _delete_by_alias(host, ours - keep)
 
 
-def siblings(owner: Owner) -> bool:
+def siblings(owner: AttachmentID) -> bool:
     """Tell whether the same container still has another interface on the same network: they share an iptables chain."""
     start = owner.alias.removesuffix(owner.ifname)
-    with Network() as host:
+    with Handle() as host:
         return any(link.alias.startswith(start) and link.alias != owner.alias for link in host.links())
 
 
 def _names(alias: str, network: str) -> bool:
-    named = Owner.signed(alias)
+    named = AttachmentID.signed(alias)
     return named is not None and named.network in spellings(network)
 
 
-def _global_addresses(network: Network, link: Link) -> tuple[IPAddress, ...]:
+def _global_addresses(network: Handle, link: Link) -> tuple[IPAddress, ...]:
     return tuple(entry.address.ip for entry in network.addresses(link.index) if entry.scope == SCOPE_UNIVERSE)
 
 
-def _host_end(link: Link, host: Network) -> Link | None:
+def _host_end(link: Link, host: Handle) -> Link | None:
     """Return the other end of `link`'s cable when it is on the host."""
     host_end = host.link(link.peer) if link.peer else None
     return host_end if host_end is not None and host_end.peer == link.index else None
 
 
-def _leads_to(port: Link, container: Network, host: Network) -> bool:
+def _leads_to(port: Link, container: Handle, host: Handle) -> bool:
     """Tell whether a link of the host without a name of ours is one end of a cable into the container."""
-    nameless = port.kind == "veth" and Owner.signed(port.alias) is None and port.peer_space is not None
+    nameless = port.kind == "veth" and AttachmentID.signed(port.alias) is None and port.peer_space is not None
     return nameless and container.namespace is not None and port.peer_space == host.number_of(container.namespace)
 
 
-def _is_foreign(host_end: Link, owner: Owner) -> bool:
+def _is_foreign(host_end: Link, owner: AttachmentID) -> bool:
     """Tell whether the host end says that its cable is another attachment's; one without alias is taken by the interface's name."""
-    return Owner.signed(host_end.alias) is not None and host_end.alias != owner.alias
+    return AttachmentID.signed(host_end.alias) is not None and host_end.alias != owner.alias
 
 
-def _delete_by_alias(host: Network, aliases: Collection[str]) -> None:
+def _delete_by_alias(host: Handle, aliases: Collection[str]) -> None:
     for link in host.links():
         if link.alias in aliases and link.kind == "veth":
             _delete_if_there(host, link.index)
 
 
-def _delete_if_there(network: Network, index: int) -> None:
+def _delete_if_there(network: Handle, index: int) -> None:
     try:
         network.apply(DeleteLink(index))
     except KernelError as refused:

@@ -6,8 +6,8 @@ Pure; the lowest module of the package. Must not know that a kernel may lack VLA
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cni.config import Section
 from cni.errors import CniError, Code
+from cni.json_object import JsonObject
 
 HIGHEST = 4094
 NATIVE = 1
@@ -22,7 +22,7 @@ class Member:
     native: bool = False
 
 
-def identifier(root: Section) -> int:
+def identifier(root: JsonObject) -> int:
     """Return the key `vlan`, 0 for none; CniError 7 for what is no VLAN."""
     vid = root.number("vlan", 0)
     if not 0 <= vid <= HIGHEST:
@@ -34,7 +34,7 @@ def identifier(root: Section) -> int:
     return vid
 
 
-def trunk(root: Section) -> tuple[int, ...]:
+def trunk(root: JsonObject) -> tuple[int, ...]:
     """Return the VLANs of `vlanTrunk`, sorted, each once; CniError 7 for the first entry that is wrong."""
     found: set[int] = set()
     for entry in root.sections("vlanTrunk") or ():
@@ -45,7 +45,7 @@ def trunk(root: Section) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def _between(entry: Section, lowest: int | None, highest: int | None) -> range:
+def _between(entry: JsonObject, lowest: int | None, highest: int | None) -> range:
     if lowest is None and highest is None:
         return range(0)
     if lowest is None:
@@ -59,13 +59,13 @@ def _between(entry: Section, lowest: int | None, highest: int | None) -> range:
     return range(lowest, highest + 1)
 
 
-def _valid(entry: Section, key: str, vid: int, message: str) -> int:
+def _valid(entry: JsonObject, key: str, vid: int, message: str) -> int:
     if not 0 < vid <= HIGHEST:
         raise _refusal(entry, message, f"{entry.where(key)} is {vid}: expected 1 to {HIGHEST}")
     return vid
 
 
-def _refusal(entry: Section, message: str, remedy: str = "") -> CniError:
+def _refusal(entry: JsonObject, message: str, remedy: str = "") -> CniError:
     return CniError(Code.INVALID_CONFIG, message, remedy or f"in {entry.path}: give both ids of the range, lower first")
 
 

@@ -8,15 +8,15 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from errno import EEXIST
 
-from bridge import fence, gateway, guard, links, translation
-from bridge import filtering as vlan_ports
+from bridge import gateway, links, spoof_filter, spoofchk, vlan_ports
+from bridge.masquerade import apply
 from bridge.plan import Attachment
 from cni.errors import CniError, Code
 from cni.types import Interface, Result
-from kernel import events
 from kernel.errors import KernelError
-from kernel.network import Link, Network
-from kernel.requests import AddAddress, AddBridge, AddRoute, AddVeth, DeleteLink, Request, SetLink
+from kernel.netlink import monitor
+from kernel.netlink.handle import Handle, Link
+from kernel.netlink.requests import AddAddress, AddBridge, AddRoute, AddVeth, DeleteLink, Request, SetLink
 from kernel.sysctl import Parameter
 
 NAME_ATTEMPTS = 10
@@ -32,7 +32,7 @@ class Ends:
     mac: str
 
 
-def wire(plan: Attachment, host: Network, container: Network) -> Result:
+def wire(plan: Attachment, host: Handle, container: Handle) -> Result:
     """Build the attachment and return what was built; on any failure nothing of this attachment stays.
 
     Raises KernelError for what the kernel refuses and CniError for what stands in the way.
@@ -50,7 +50,7 @@ def wire(plan: Attachment, host: Network, container: Network) -> Result:
     return result
 
 
-def _ready_bridge(plan: Attachment, host: Network) -> Link:
+def _ready_bridge(plan: Attachment, host: Handle) -> Link:
     """Return the bridge, made if absent; its MAC is set before it is up, else the kernel follows the lowest port."""
     link = host.link(plan.bridge)
     if link is None:
@@ -66,7 +66,7 @@ def _ready_bridge(plan: Attachment, host: Network) -> Link:
     return link
 
 
-def require_bridge(name: str, host: Network, *, filtering: bool) -> None:
+def require_bridge(name: str, host: Handle, *, filtering: bool) -> None:
     """Raise CniError 50 when an existing link of the bridge's name is of another kind or cannot filter VLANs as asked."""
     link = host.link(name)
     if link is None:
@@ -85,7 +85,7 @@ def _insist_on_bridge(link: Link, code: Code) -> None:
         )
 
 
-def _new_bridge(plan: Attachment, host: Network) -> Link:
+def _new_bridge(plan: Attachment, host: Handle) -> Link:
     # the MAC is the kernel's: one that is not takes the carrier away, and with it the link-local address of a bridge without ports
     wanted = AddBridge(plan.bridge, mtu=plan.mtu, up=False, vlan_filtering=plan.vlan_filtering)
     try:
@@ -98,7 +98,7 @@ def _new_bridge(plan: Attachment, host: Network) -> Link:
     return links.present(host, plan.bridge)
 
 
-def _cable(plan: Attachment, host: Network, container: Network, bridge: Link, undo: ExitStack) -> Ends:
+def _cable(plan: Attachment, host: Handle, container: Handle, bridge: Link, undo: ExitStack) -> Ends:
     """Make both ends in one request, the peer in the container; the host end is attributed and a port in the same send."""
     mac = plan.mac or links.random_mac()  # as the kernel would draw one, but known without asking
     for _ in range(NAME_ATTEMPTS):
@@ -121,16 +121,16 @@ def _fence(plan: Attachment, name: str, mac: str, undo: ExitStack) -> None:
     """Have the port judged before there is one: it is up from its first moment."""
     if plan.spoof_check:
         undo.callback(_fence_no_more, plan)
-        fence.admit(plan.owner, plan.port(name, mac))
+        spoofchk.admit(plan.owner, plan.port(name, mac))
 
 
 def _fence_no_more(plan: Attachment) -> None:
     """Take back what this ADD remembered; an attachment that stands already, by another ADD, stays judged."""
     with suppress(KernelError):
-        fence.dismiss(plan.owner, search=False)
+        spoofchk.dismiss(plan.owner, search=False)
 
 
-def _cable_requests(plan: Attachment, container: Network, bridge: Link, name: str, mac: str) -> tuple[Request, ...]:
+def _cable_requests(plan: Attachment, container: Handle, bridge: Link, name: str, mac: str) -> tuple[Request, ...]:
     """Return the cable with `mac` at the container's end; a port that is to be in VLANs stays down until it is."""
     veth = AddVeth(
         name,
@@ -144,13 +144,13 @@ def _cable_requests(plan: Attachment, container: Network, bridge: Link, name: st
     return veth, SetLink(name, alias=plan.owner.alias, hairpin=plan.hairpin, isolated=plan.isolated)
 
 
-def _join(plan: Attachment, host: Network, bridge: Link, port: Link) -> None:
+def _join(plan: Attachment, host: Handle, bridge: Link, port: Link) -> None:
     if plan.members:
         host.apply(*vlan_ports.memberships(plan, bridge, port.index, plan.members))
         host.apply(SetLink(port.index, up=True))
 
 
-def _explain_clash(refused: KernelError, plan: Attachment, host: Network, container: Network, name: str) -> None:
+def _explain_clash(refused: KernelError, plan: Attachment, host: Handle, container: Handle, name: str) -> None:
     """Return only when another random name may help; what else is refused may have been refused half way."""
     if refused.errno != EEXIST:
         _unplug(host, name)
@@ -163,7 +163,7 @@ def _explain_clash(refused: KernelError, plan: Attachment, host: Network, contai
         ) from refused
 
 
-def _unplug(host: Network, name: str) -> None:
+def _unplug(host: Handle, name: str) -> None:
     with suppress(KernelError):
         host.apply(DeleteLink(name))
 
@@ -172,15 +172,15 @@ def _watch(plan: Attachment, ends: Ends, undo: ExitStack) -> None:
     """Guard the port before the container can send through it."""
     if plan.mac_check:
         undo.callback(_watch_no_more, plan)
-        guard.watch(plan.owner, ends.host_end.name, ends.mac)
+        spoof_filter.watch(plan.owner, ends.host_end.name, ends.mac)
 
 
 def _watch_no_more(plan: Attachment) -> None:
     with suppress(KernelError):
-        guard.forget(plan.owner)
+        spoof_filter.forget(plan.owner)
 
 
-def _configure(plan: Attachment, container: Network, end: int) -> None:
+def _configure(plan: Attachment, container: Handle, end: int) -> None:
     """Give the container end its addresses and routes, in one send."""
     if plan.container_down:
         return
@@ -233,17 +233,17 @@ def _translate(plan: Attachment, undo: ExitStack) -> None:
     """Add the masquerade rules in one transaction."""
     if plan.masquerade:
         undo.callback(_translate_no_more, plan)
-        translation.add(plan)
+        apply.add(plan)
 
 
 def _translate_no_more(plan: Attachment) -> None:
     with suppress(KernelError):
-        translation.forget_modern(plan.owner)
+        apply.forget_modern(plan.owner)
     with suppress(KernelError):
-        translation.forget_legacy(plan.owner, lambda: {rule.address for rule in plan.masquerade})
+        apply.forget_legacy(plan.owner, lambda: {rule.address for rule in plan.masquerade})
 
 
-def _await_traffic(plan: Attachment, host: Network, container: Network, ends: Ends) -> tuple[Link, Link]:
+def _await_traffic(plan: Attachment, host: Handle, container: Handle, ends: Ends) -> tuple[Link, Link]:
     """Return the port when it forwards, and with IPv6 its addresses are usable, and the bridge: its MAC may have followed a port."""
     seen = host.look(ends.host_end.index, plan.bridge)
     port, bridge = map(links.insist, seen, (ends.host_end.name, plan.bridge))
@@ -252,12 +252,12 @@ def _await_traffic(plan: Attachment, host: Network, container: Network, ends: En
     if not port.running:
         port = _running(plan, host, port)
     if 6 in plan.families:
-        events.wait_for_dad(container, ends.host_end.peer, DAD_SECONDS)
+        monitor.wait_for_dad(container, ends.host_end.peer, DAD_SECONDS)
     return port, bridge
 
 
-def _running(plan: Attachment, host: Network, port: Link) -> Link:
-    port = events.wait_for_link_up(host, port.index, PORT_UP_SECONDS)
+def _running(plan: Attachment, host: Handle, port: Link) -> Link:
+    port = monitor.wait_for_link_up(host, port.index, PORT_UP_SECONDS)
     if not port.running:
         raise CniError(
             Code.TRY_AGAIN_LATER,
@@ -267,7 +267,7 @@ def _running(plan: Attachment, host: Network, port: Link) -> Link:
     return port
 
 
-def _result(plan: Attachment, host: Network, ends: Ends, port: Link, bridge: Link) -> Result:
+def _result(plan: Attachment, host: Handle, ends: Ends, port: Link, bridge: Link) -> Result:
     """Return the reference's result: bridge, host end, container end, gateway link of a VLAN if there is one (contract 2.3).
 
     Addresses sit on the container end.

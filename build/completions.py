@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli import main as tulle
-from cli.homes import HOMES
-from overlay import settings as tulled
+from cli.setup.runtimes import HOMES
+from overlay.config import settings as tulled
 
 MARK = "Part of tulle:"
 FILES = frozenset({"FILE", "PATH"})

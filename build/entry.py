@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
     from typing import NoReturn
 
+    from cni.in_process import InProcessPrograms
     from cni.program import Program
-    from cni.siblings import Siblings
 
 CNI = {
     "bandwidth": "meta.bandwidth.program",
@@ -26,7 +26,7 @@ CNI = {
     "firewall": "meta.firewall.program",
     "flannel": "meta.flannel.program",
     "host-local": "ipam.host_local",
-    "loopback": "loopback.program",
+    "loopback": "main.loopback.program",
     "portmap": "meta.portmap.program",
     "static": "ipam.static",
     "tuning": "meta.tuning.program",
@@ -154,10 +154,10 @@ def _program(name: str) -> Program:
     return program
 
 
-def _siblings() -> Siblings:
-    from cni.siblings import Siblings  # noqa: PLC0415 - the checkout's programs need none
+def _siblings() -> InProcessPrograms:
+    from cni.in_process import InProcessPrograms  # noqa: PLC0415 - the checkout's programs need none
 
-    return Siblings({name: _loader(name) for name in CNI}, (sys.executable, f"{_folder()}/launcher"))
+    return InProcessPrograms({name: _loader(name) for name in CNI}, (sys.executable, f"{_folder()}/launcher"))
 
 
 def _folder() -> str:

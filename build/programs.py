@@ -31,7 +31,7 @@ PACKAGES = (
     "ipam",
     "kernel",
     "lease",
-    "loopback",
+    "main",
     "meta",
     "overlay",
     "system",

@@ -23,8 +23,8 @@ from build.install import (
     reload_units,
 )
 from build.programs import BuildError
-from cli import init
-from cli.written import Foreign, Written
+from cli.commands import init
+from cli.setup.managed_files import ManagedFiles, NotOurs
 
 STATE = ("/var/lib/tulle", "/run/tulle", "/etc/tulle")
 """What daemon, agent and people keep, which is not the installation's to remove."""
@@ -32,7 +32,7 @@ STATE = ("/var/lib/tulle", "/run/tulle", "/etc/tulle")
 
 def uninstall(target: Target) -> bool:
     """Remove everything of ours; False when something edited stays. A second run finds nothing to do."""
-    whole = init.undo(Written(target.destdir), dry=False) == 0
+    whole = init.undo(ManagedFiles(target.destdir), dry=False) == 0
     folders = _folders(target)
     for place in [*_links(target), *_completions(target), *_manual(target), *_units(target)]:
         target.staged(place).unlink()
@@ -105,7 +105,7 @@ def main() -> int:
     try:
         target, _ = parse(sys.argv[1:], "make uninstall", __doc__)
         whole = uninstall(target)
-    except (BuildError, Foreign, OSError) as error:
+    except (BuildError, NotOurs, OSError) as error:
         print(f"uninstall: {error}", file=sys.stderr)
         return 1
     for path in (one for one in STATE if target.staged(Path(one)).exists()):

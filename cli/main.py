@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from agent import main as agent
-from cli import collect, commandline, daemon, docker_opts, doctor, init, join, leave, lint, plain, status
+from cli import commandline, plain
 from cli.commandline import Parser
-from cli.repair import command as repair
-from cli.written import Foreign, Written
+from cli.commands import docker_opts, doctor, gc, init, join, leave, lint, repair, status
+from cli.inspect import daemon_settings
+from cli.setup.managed_files import ManagedFiles, NotOurs
 from cni import release
 from lease import file as lease_file
 from overlay.errors import Refused
@@ -84,7 +85,7 @@ def command_line() -> Parser:
     doctor.declare(asked)
     asked.set_defaults(show=_examine)
     swept = commands.add_parser("gc", help="clean up after containers that no longer exist")
-    collect.declare(swept)
+    gc.declare(swept)
     swept.set_defaults(show=_collect)
     warm = commands.add_parser(
         "agent", help="background workers that make container starts fast; agent status shows them"
@@ -102,7 +103,7 @@ def command_line() -> Parser:
 
 def _show_lease(options: argparse.Namespace) -> int:
     try:
-        paths = (options.subnet_file,) if options.subnet_file else daemon.lease_files(os.environ)  # noqa: TID251 - as below
+        paths = (options.subnet_file,) if options.subnet_file else daemon_settings.lease_files(os.environ)  # noqa: TID251 - as below
         found = [_rows(lease_file.read(path)) for path in paths]
     except (lease_file.Unavailable, Refused) as missing:
         print(f"tulle lease: {missing}", file=sys.stderr)
@@ -132,7 +133,7 @@ def _examine(options: argparse.Namespace) -> int:
 
 
 def _collect(options: argparse.Namespace) -> int:
-    return collect.run(options, os.environ)  # noqa: TID251 - the command's one reader of the environment
+    return gc.run(options, os.environ)  # noqa: TID251 - the command's one reader of the environment
 
 
 def _run_agent(options: argparse.Namespace) -> int:
@@ -148,8 +149,8 @@ def _leave(options: argparse.Namespace) -> int:
 
 
 def _next_step() -> str:
-    with contextlib.suppress(OSError, Foreign):  # the record is root's
-        if Written().paths():
+    with contextlib.suppress(OSError, NotOurs):  # the record is root's
+        if ManagedFiles().paths():
             return "start a container on the network tulle, like: podman run --rm -it --network tulle IMAGE"
     return "tulle init, which makes the network known to this host's container runtimes"
 

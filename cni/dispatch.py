@@ -12,7 +12,7 @@ import os
 from contextlib import nullcontext
 from dataclasses import replace
 
-from cni import installed, request, results, serial, versions
+from cni import attachment_lock, installed, request, results, versions
 from cni.errors import SYSTEM_REMEDIES, CniError, Code, RelayedError, quoted
 from cni.types import Result
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import Protocol
 
+    from cni.in_process import InProcessPrograms
     from cni.program import Program
-    from cni.siblings import Siblings
 
     class Source(Protocol):
         """What a configuration is read from."""
@@ -51,7 +51,7 @@ def answer(  # noqa: PLR0913, PLR0917 - what a process is given
     stdin: Source,
     log: Callable[[str], object],
     own_netns: str,
-    siblings: Siblings | None = None,
+    siblings: InProcessPrograms | None = None,
     is_wanted: Callable[[], bool] | None = None,
     caller: request.Request | None = None,
 ) -> tuple[int, str]:
@@ -177,7 +177,7 @@ def _turn(asked: request.Request) -> AbstractContextManager[None]:
     """Return what holds every other request of this attachment off; the program is named because its delegates are asked alike."""
     if asked.command not in request.ATTACHING:
         return nullcontext()
-    return serial.Turn(*asked.served)
+    return attachment_lock.AttachmentLock(*asked.served)
 
 
 def _call(program: Program, asked: request.Request) -> Result | None:

@@ -16,7 +16,7 @@ import stat
 import time
 from dataclasses import dataclass
 
-from cni import config, dispatch, results
+from cni import dispatch, json_object, results
 from cni.errors import SYSTEM_REMEDIES, CniError, Code, RelayedError, quoted
 from cni.types import Result
 
@@ -171,7 +171,7 @@ def _remedy(refused: OSError) -> str:
 
 def _result(plugin: str, stdout: bytes, version: str) -> Result:
     try:
-        return results.parse(config.load(stdout), version)
+        return results.parse(json_object.load(stdout), version)
     except CniError as wrong:
         raise CniError(
             Code.DECODING_FAILURE,
@@ -188,7 +188,7 @@ def _refusal(plugin: str, verb: str, outcome: Outcome) -> CniError:
         evidence = f"its stderr was {quoted(outcome.stderr[:QUOTED])}" if outcome.stderr else ""
         return CniError(Code.IO_FAILURE, f"{failed} and printed no error message", details=evidence)
     try:
-        document = config.decode(outcome.stdout)
+        document = json_object.decode(outcome.stdout)
         remedy = document.raw("remedy")  # ours: whatever another program means by it is no reason to lose the rest
         return RelayedError(
             _code(document),
@@ -204,11 +204,11 @@ def _refusal(plugin: str, verb: str, outcome: Outcome) -> CniError:
         )
 
 
-def _code(document: config.Section) -> int:
+def _code(document: json_object.JsonObject) -> int:
     return document.number("code", Code.INTERNAL, lowest=0)
 
 
-def _message(document: config.Section) -> str:
+def _message(document: json_object.JsonObject) -> str:
     """Return the text of an error; a document without any is no error document, and its refusal is CniError 7."""
     if not (document.has("code") or document.text("msg")):
         document.refuse("msg", document.raw("msg"), "an error message")

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from cni import config, results
+from cni import json_object as config
+from cni import results
 from cni.errors import CniError, Code
 from cni.versions import OLDEST
 
@@ -17,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from cni.siblings import Siblings
+    from cni.in_process import InProcessPrograms
     from cni.types import Result
 
 IFNAME_BYTES = 15
@@ -42,11 +43,11 @@ class Request:
     args: str
     path: str
     stdin: bytes
-    config: config.Section
+    config: config.JsonObject
     environ: Mapping[str, str]
     log: Callable[[str], object]
     own_netns: str = ""
-    siblings: Siblings | None = None
+    siblings: InProcessPrograms | None = None
     program: str = ""
     caller: Request | None = None
 
@@ -86,7 +87,7 @@ def compose(  # noqa: PLR0913 - what a process is given, and what is served in i
     stdin: bytes,
     log: Callable[[str], object],
     own_netns: str = "",
-    siblings: Siblings | None = None,
+    siblings: InProcessPrograms | None = None,
     *,
     program: str = "",
     caller: Request | None = None,
@@ -165,7 +166,7 @@ def _check_ifname(text: str) -> None:
     raise CniError(Code.INVALID_ENVIRONMENT, msg, remedy, details=details)
 
 
-def _check_name(section: config.Section) -> None:
+def _check_name(section: config.JsonObject) -> None:
     try:
         name = section.text("name")
     except CniError as wrong:

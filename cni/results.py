@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cni import versions
-from cni.config import Section
 from cni.errors import CniError, Code, quoted
+from cni.json_object import JsonObject
 from cni.types import NOTHING, Address, Dns, Interface, Result, Route
 
 TYPE_CHECKING = False
@@ -42,12 +42,12 @@ def parse(document: Any, version: str, path: str = "") -> Result:
         return Result()
     if not isinstance(document, dict):
         raise CniError(Code.INVALID_CONFIG, f"invalid result: expected a JSON object, got {type(document).__name__}")
-    root = Section(document, path)
+    root = JsonObject(document, path)
     shape = _family(_version(root, version))
     return _from_buckets(root) if shape is BUCKETS else _from_lists(root, shape)
 
 
-def previous(config: Section, version: str) -> Result | None:
+def previous(config: JsonObject, version: str) -> Result | None:
     """Return the prevResult of a configuration of `version`, None without one (contract 1.6).
 
     Raises CniError 7 when it is malformed or of another family than the configuration.
@@ -62,7 +62,7 @@ def previous(config: Section, version: str) -> Result | None:
         raise CniError(Code.INVALID_CONFIG, f"could not parse prevResult: {wrong.msg}", wrong.remedy) from wrong
 
 
-def parse_routes(section: Section) -> tuple[Route, ...]:
+def parse_routes(section: JsonObject) -> tuple[Route, ...]:
     """Return the list `routes` of a result, or of an IPAM configuration. Raises CniError 7."""
     return tuple(_route(entry) for entry in section.sections("routes") or ())
 
@@ -72,7 +72,7 @@ def dump_routes(routes: tuple[Route, ...]) -> list[dict[str, Any]]:
     return [_route_members(replace(route, extra=NOTHING)) for route in routes]
 
 
-def parse_dns(section: Section | None) -> Dns:
+def parse_dns(section: JsonObject | None) -> Dns:
     """Return the resolver settings an object `dns` holds, empty ones without it. Raises CniError 7."""
     if section is None:
         return Dns()
@@ -96,7 +96,7 @@ def dump(result: Result, version: str) -> dict[str, Any]:
     return {"cniVersion": version, **result.extra, **members}
 
 
-def _version(section: Section, default: str) -> str:
+def _version(section: JsonObject, default: str) -> str:
     return section.text("cniVersion") or default or versions.OLDEST
 
 
@@ -116,7 +116,7 @@ def _family(version: str) -> frozenset[str]:
         raise CniError(Code.INCOMPATIBLE_VERSION, f"no converter for results: {unknown}") from unknown
 
 
-def _from_buckets(root: Section) -> Result:
+def _from_buckets(root: JsonObject) -> Result:
     buckets = [bucket for bucket in (root.section("ip4"), root.section("ip6")) if bucket is not None]
     return Result(
         ips=tuple(Address(bucket.required_interface("ip"), bucket.address("gateway")) for bucket in buckets),
@@ -126,7 +126,7 @@ def _from_buckets(root: Section) -> Result:
     )
 
 
-def _from_lists(root: Section, shape: frozenset[str]) -> Result:
+def _from_lists(root: JsonObject, shape: frozenset[str]) -> Result:
     interface = _newest_interface if shape is NEWEST else _plain_interface
     return Result(
         interfaces=tuple(interface(entry) for entry in root.sections("interfaces") or ()),
@@ -137,7 +137,7 @@ def _from_lists(root: Section, shape: frozenset[str]) -> Result:
     )
 
 
-def _plain_interface(entry: Section) -> Interface:
+def _plain_interface(entry: JsonObject) -> Interface:
     """Read an interface as versions before 1.0.0 knew it."""
     return Interface(
         name=entry.text("name"),
@@ -147,7 +147,7 @@ def _plain_interface(entry: Section) -> Interface:
     )
 
 
-def _newest_interface(entry: Section) -> Interface:
+def _newest_interface(entry: JsonObject) -> Interface:
     return Interface(
         name=entry.text("name"),
         mac=entry.text("mac"),
@@ -159,7 +159,7 @@ def _newest_interface(entry: Section) -> Interface:
     )
 
 
-def _address(entry: Section) -> Address:
+def _address(entry: JsonObject) -> Address:
     return Address(
         address=entry.required_interface("address"),
         gateway=entry.address("gateway"),
@@ -168,7 +168,7 @@ def _address(entry: Section) -> Address:
     )
 
 
-def _route(entry: Section) -> Route:
+def _route(entry: JsonObject) -> Route:
     return Route(
         dst=entry.required_interface("dst"),
         gw=entry.address("gw"),

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from typing import NoReturn, Protocol
 
     from cni.dispatch import Source
+    from cni.in_process import InProcessPrograms
     from cni.program import Program
-    from cni.siblings import Siblings
 
     class Paper(Protocol):
         """What is written on; both may raise OSError, and ValueError once it is closed."""
@@ -35,7 +35,7 @@ OWN_NETNS = "/proc/thread-self/ns/net"
 """The network namespace of the calling thread (proc_pid_ns(5)); a thread may sit in another one than its process."""
 
 
-def main(program: Program, siblings: Siblings | None = None) -> NoReturn:
+def main(program: Program, siblings: InProcessPrograms | None = None) -> NoReturn:
     """Serve the one request this process was started for, and end the process: 0 for success, 1 for a refusal.
 
     Delegates among `siblings` are served here as well, every other one by a process of its own.
@@ -68,7 +68,7 @@ def run(  # noqa: PLR0913 - what a process is given, each named
     stdout: Paper,
     stderr: Paper,
     own_netns: str = OWN_NETNS,
-    siblings: Siblings | None = None,
+    siblings: InProcessPrograms | None = None,
     is_wanted: Callable[[], bool] | None = None,
 ) -> int:
     """Serve one request over the streams handed in and return the exit code; nothing global is touched.

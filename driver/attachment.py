@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cni.attachment_id import AttachmentID
 from cni.errors import CniError, Code
-from cni.owner import Owner
 from driver import network
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from cni.config import Section
+    from cni.json_object import JsonObject
     from driver.network import Network
 
 PREFIX = "podman-"
@@ -34,7 +34,7 @@ class Names:
     @property
     def alias(self) -> str:
         """The alias of its host link."""
-        return Owner(self.network, self.container_id, self.ifname).alias
+        return AttachmentID(self.network, self.container_id, self.ifname).alias
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Attachment:
     ports: tuple[Port, ...]
 
 
-def parse_names(document: Section) -> Names:
+def parse_names(document: JsonObject) -> Names:
     """Return the names in `document` (netavark's per-network options; runtimes.md C.2). Raises CniError 7."""
     return Names(
         network=f"{PREFIX}{_required(document, 'network').text('name')}",
@@ -73,7 +73,7 @@ def parse_names(document: Section) -> Names:
     )
 
 
-def parse(document: Section) -> Attachment:
+def parse(document: JsonObject) -> Attachment:
     """Return all that `document` asks for. Raises CniError 7 naming the key, its value and what is expected."""
     wishes = _required(document, "network_options")
     return Attachment(
@@ -87,14 +87,14 @@ def parse(document: Section) -> Attachment:
     )
 
 
-def _required(document: Section, key: str) -> Section:
+def _required(document: JsonObject, key: str) -> JsonObject:
     found = document.section(key)
     if found is None:
         raise CniError(Code.INVALID_CONFIG, f'missing "{document.where(key)}"', "netavark tells it on stdin")
     return found
 
 
-def _ports(entry: Section) -> tuple[Port, ...]:
+def _ports(entry: JsonObject) -> tuple[Port, ...]:
     """Return one port a protocol and a number of the range; Podman writes `tcp,udp`, and 0 or 1 for a single port."""
     length = entry.number("range", 1, lowest=0, highest=HIGHEST_PORT) or 1
     host, container = (entry.number(key, lowest=1, highest=HIGHEST_PORT) for key in ("host_port", "container_port"))

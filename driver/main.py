@@ -11,7 +11,7 @@ import os
 import sys
 from contextlib import suppress
 
-from cni import config, dispatch, release
+from cni import dispatch, json_object, release
 from cni.errors import CniError, Code
 from driver import plugin
 from driver.plugin import Surroundings
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any, BinaryIO, TextIO
 
-    from cni.siblings import Siblings
+    from cni.in_process import InProcessPrograms
 
 API_VERSION = "1.0.0"
 """Of netavark's plugin API."""
 
 
-def main(words: Sequence[str], path: str = "", siblings: Siblings | None = None) -> int:
+def main(words: Sequence[str], path: str = "", siblings: InProcessPrograms | None = None) -> int:
     """Serve the one call this process was started for; `path` holds the CNI programs, by default CNI_PATH does."""
     environ = dict(os.environ)
     found = path or environ.get("CNI_PATH", "")
@@ -45,7 +45,7 @@ def run(  # noqa: PLR0913 - what a process is given, each named
     stdout: TextIO,
     stderr: TextIO,
     path: str,
-    siblings: Siblings | None = None,
+    siblings: InProcessPrograms | None = None,
 ) -> int:
     """Serve one call over the streams handed in and return the exit code; a setup whose answer cannot be delivered is torn down."""
 
@@ -81,7 +81,7 @@ def run(  # noqa: PLR0913 - what a process is given, each named
 def _undo(told: bytes, netns: str, around: Surroundings) -> None:
     """Tear down what was set up for a caller who cannot hear of it; what cannot be removed is told on stderr."""
     try:
-        plugin.teardown(config.decode(told), netns, around)
+        plugin.teardown(json_object.decode(told), netns, around)
         around.log("tulle: the setup was undone")
     except Exception as failure:  # noqa: BLE001 - there is nobody left to raise it to
         around.log(f"tulle: the setup was not undone: {_told(dispatch.refusal(failure))}")
@@ -92,11 +92,11 @@ def _serve(words: Sequence[str], told: bytes, around: Surroundings) -> dict[str,
     if verb == "info":
         return {"version": release.version(), "api_version": API_VERSION}
     if verb == "create" and not rest:
-        return plugin.create(config.decode(told), around)
+        return plugin.create(json_object.decode(told), around)
     if verb == "setup" and len(rest) == 1:
-        return plugin.setup(config.decode(told), rest[0], around)
+        return plugin.setup(json_object.decode(told), rest[0], around)
     if verb == "teardown" and len(rest) == 1:
-        plugin.teardown(config.decode(told), rest[0], around)
+        plugin.teardown(json_object.decode(told), rest[0], around)
         return None
     raise CniError(
         Code.INVALID_ENVIRONMENT,

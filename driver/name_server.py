@@ -14,7 +14,7 @@ import os
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
-from kernel import tools
+from kernel import spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,14 +94,14 @@ class NameServer:
         places: tuple[str, ...] = PLACES
         with suppress(OSError):
             places = (os.path.dirname(os.readlink(f"/proc/{self.caller}/exe")), *PLACES)
-        return tools.find(PROGRAM, places) or ""
+        return spawn.find(PROGRAM, places) or ""
 
     def _start(self) -> None:
         program = self.find()
         if not program:
             raise SilentError(f"{PROGRAM} is not installed; Debian has it in the package {PROGRAM}")
         words = [program, "--config", self.folder, "--port", PORT, "run"]
-        scope = tools.find("systemd-run", self.environ.get("PATH", os.defpath).split(":"))
+        scope = spawn.find("systemd-run", self.environ.get("PATH", os.defpath).split(":"))
         ways = [words]
         if scope and os.path.isdir(self.booted):
             ways.insert(0, [scope, "--quiet", "--scope", *words])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from cni.config import Section
+    from cni.json_object import JsonObject
     from cni.types import IPAddress
 
 BRIDGE = "tulle0"
@@ -47,7 +47,7 @@ class Network:
     name_servers: tuple[IPAddress, ...] = ()
 
 
-def parse(document: Section) -> Network:
+def parse(document: JsonObject) -> Network:
     """Return the network of `document` (network JSON; runtimes.md C.2 and C.3). Raises CniError 7 naming key and remedy."""
     _refuse_foreign_addresses(document)
     options = document.section("options")
@@ -64,7 +64,7 @@ def parse(document: Section) -> Network:
     )
 
 
-def kept(network: Network, document: Section) -> dict[str, Any]:
+def kept(network: Network, document: JsonObject) -> dict[str, Any]:
     """Return what Podman is to keep: what it told, and what was decided written out.
 
     No subnets, and as options what Podman refuses or forgets of a network without an address book: name servers, --disable-dns.
@@ -88,7 +88,7 @@ def notice(network: Network) -> str:
     )
 
 
-def _refuse_foreign_addresses(document: Section) -> None:
+def _refuse_foreign_addresses(document: JsonObject) -> None:
     if document.sections("subnets"):
         raise CniError(
             Code.INVALID_CONFIG,
@@ -111,7 +111,7 @@ NAMELESS, NAME_SERVERS = "disable_dns", "dns"
 OPTIONS = ("lease", "mtu", NAMELESS, NAME_SERVERS)
 
 
-def _lease(options: Section | None) -> str:
+def _lease(options: JsonObject | None) -> str:
     """Return the path of the lease file; other options than ours are refused with the ones there are."""
     if options is None:
         return DEFAULT_PATH
@@ -129,7 +129,7 @@ def _lease(options: Section | None) -> str:
     return path or DEFAULT_PATH
 
 
-def _mtu(options: Section | None) -> int:
+def _mtu(options: JsonObject | None) -> int:
     text = options.text("mtu") if options else ""
     if options is None or not text:
         return 0
@@ -138,28 +138,28 @@ def _mtu(options: Section | None) -> int:
     return int(text)
 
 
-def _is_nameless(options: Section | None) -> bool:
+def _is_nameless(options: JsonObject | None) -> bool:
     text = options.text(NAMELESS, "false") if options else "false"
     if options is not None and text not in {"true", "false"}:
         options.refuse(NAMELESS, text, "true or false")
     return text == "true"
 
 
-def _name_servers(document: Section, options: Section | None) -> tuple[IPAddress, ...]:
+def _name_servers(document: JsonObject, options: JsonObject | None) -> tuple[IPAddress, ...]:
     """Return those of --dns, as it comes to create, and of our option."""
     kept = options.text(NAME_SERVERS) if options else ""
     texts = dict.fromkeys((*filter(None, kept.split(",")), *document.texts("network_dns_servers")))
     return tuple(_name_server(document, text) for text in texts)
 
 
-def _name_server(document: Section, text: str) -> IPAddress:
+def _name_server(document: JsonObject, text: str) -> IPAddress:
     try:
         return addresses.parse_address(text)
     except ValueError:
         document.refuse("network_dns_servers", text, "the IP address of a name server")
 
 
-def _route(entry: Section) -> Route:
+def _route(entry: JsonObject) -> Route:
     kind = entry.text("route_type", "unicast")
     if kind != "unicast":
         entry.refuse("route_type", kind, "unicast: this driver knows no other routes")

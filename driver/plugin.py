@@ -13,9 +13,9 @@ from cni import invoke, request, skel
 from cni.errors import CniError, Code
 from driver import attachment, network, plan, register
 from driver.register import Register
-from kernel import namespaces
+from kernel import netns as namespaces
 from kernel.errors import KernelError
-from kernel.network import Network
+from kernel.netlink.handle import Handle
 from lease import file as lease_file
 
 TYPE_CHECKING = False
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from cni.config import Section
-    from cni.siblings import Siblings
+    from cni.in_process import InProcessPrograms
+    from cni.json_object import JsonObject
     from cni.types import Result
     from driver.attachment import Attachment, Names
 
@@ -40,7 +40,7 @@ class Surroundings:
     path: str
     environ: Mapping[str, str]
     log: Callable[[str], object]
-    siblings: Siblings | None = None
+    siblings: InProcessPrograms | None = None
     caller: int = 0
     user: int = 0
     """The effective user of this process."""
@@ -51,7 +51,7 @@ class Surroundings:
         return Register(register.FOLDER, self.caller, self.environ)
 
 
-def create(document: Section, around: Surroundings) -> dict[str, Any]:
+def create(document: JsonObject, around: Surroundings) -> dict[str, Any]:
     """Return the network that Podman is to keep. Raises CniError 7 for what no host could do, 4 for a rootless Podman."""
     _refuse_rootless(around)
     wanted = network.parse(document)
@@ -76,7 +76,7 @@ def _refuse_rootless(around: Surroundings) -> None:
         )
 
 
-def setup(document: Section, netns: str, around: Surroundings) -> dict[str, Any]:
+def setup(document: JsonObject, netns: str, around: Surroundings) -> dict[str, Any]:
     """Attach the container, publish its ports and its names; return netavark's status block. Undone as a whole when a part fails."""
     asked = attachment.parse(document)
     _require_families(asked)
@@ -94,7 +94,7 @@ def setup(document: Section, netns: str, around: Surroundings) -> dict[str, Any]
     return told
 
 
-def teardown(document: Section, netns: str, around: Surroundings) -> None:
+def teardown(document: JsonObject, netns: str, around: Surroundings) -> None:
     """Remove all that names the attachment, be the namespace there or not. Raises all failures as one group."""
     _remove(attachment.parse_names(document), netns, around)
 
@@ -128,7 +128,7 @@ def _attach(asked: Attachment, netns: str, around: Surroundings) -> Result:
 
 
 def _is_attached(names: Names, netns: str) -> bool:
-    with namespaces.open_path(netns) as namespace, Network(namespace) as container:
+    with namespaces.open_path(netns) as namespace, Handle(namespace) as container:
         return container.link(names.ifname) is not None
 
 

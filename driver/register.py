@@ -15,9 +15,8 @@ from dataclasses import dataclass, replace
 
 from driver import zones
 from driver.name_server import PID, NameServer, SilentError
-from kernel.network import Network
-from lease import durable
-from system import folders, locks
+from kernel.netlink.handle import Handle
+from system import atomic_file, folders, locks
 from system.locks import Lock
 
 TYPE_CHECKING = False
@@ -58,7 +57,7 @@ class Register:
         Trouble says why names do not resolve, where that was not said before; they are kept all the same, for the next start of a
         server. Raises OSError.
         """
-        with self._turn(), Network() as host:
+        with self._turn(), Handle() as host:
             before = read(self.folder)
             present = zones.living(before.zones, {link.alias for link in host.links()})
             local = _local(host)
@@ -76,7 +75,7 @@ class Register:
         """Forget the container whose host link has this alias; the server goes with the last one. Raises OSError."""
         if not os.path.lexists(os.path.join(self.folder, STATE)):
             return
-        with self._turn(), Network() as host:
+        with self._turn(), Handle() as host:
             before = read(self.folder)
             left = zones.struck(before.zones, alias)
             self._write(Known(left, before.trouble), _local(host))
@@ -140,9 +139,9 @@ def trouble(folder: str = FOLDER) -> str | None:
     return "aardvark-dns, which answered for them, has ended"
 
 
-def _local(host: Network) -> frozenset[IPAddress]:
+def _local(host: Handle) -> frozenset[IPAddress]:
     return frozenset(entry.address.ip for entry in host.addresses())
 
 
 def _replace(folder: str, name: str, text: str) -> None:
-    durable.replace(os.path.join(folder, name), text.encode(), 0o644, pending=os.path.join(folder, PENDING))
+    atomic_file.replace(os.path.join(folder, name), text.encode(), 0o644, pending=os.path.join(folder, PENDING))

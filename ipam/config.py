@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from cni.config import Section
+    from cni.json_object import JsonObject
     from cni.request import Request
     from cni.types import IPAddress, IPNetwork
     from lease.file import Lease
@@ -104,7 +104,7 @@ def with_lease(settings: Settings, lease: Lease) -> Settings:
     return replace(settings, sets=settings.sets or leased, routes=settings.routes + learned)
 
 
-def _pools(root: Section, ipam: Section) -> Iterable[tuple[Section, ...]]:
+def _pools(root: JsonObject, ipam: JsonObject) -> Iterable[tuple[JsonObject, ...]]:
     """Return the sets as written: the runtime's first, then the old style's one range, then `ranges` (contract 3.1)."""
     runtime = root.section("runtimeConfig")
     return (
@@ -114,7 +114,7 @@ def _pools(root: Section, ipam: Section) -> Iterable[tuple[Section, ...]]:
     )
 
 
-def _set(index: int, sections: Sequence[Section], excluded: Sequence[IPNetwork]) -> RangeSet:
+def _set(index: int, sections: Sequence[JsonObject], excluded: Sequence[IPNetwork]) -> RangeSet:
     try:
         return RangeSet(tuple(_range(section).without(excluded) for section in sections))
     except ValueError as wrong:
@@ -122,7 +122,7 @@ def _set(index: int, sections: Sequence[Section], excluded: Sequence[IPNetwork])
         raise CniError(Code.INVALID_CONFIG, f"invalid range set {index}: {wrong}", written) from wrong
 
 
-def _range(section: Section) -> ranges.Range:
+def _range(section: JsonObject) -> ranges.Range:
     return ranges.canonical(
         section.interface("subnet"),
         start=section.address("rangeStart"),
@@ -131,7 +131,7 @@ def _range(section: Section) -> ranges.Range:
     )
 
 
-def _excluded(ipam: Section) -> tuple[IPNetwork, ...]:
+def _excluded(ipam: JsonObject) -> tuple[IPNetwork, ...]:
     """Return the networks of `exclude`, an address being one of its own length (contract 6, row 25)."""
     found = []
     for index, text in enumerate(ipam.texts("exclude")):
@@ -166,7 +166,7 @@ def _check_sets(sets: Sequence[RangeSet], version: str) -> None:
         raise CniError(Code.INVALID_CONFIG, str(wrong), "an address may be given out by one set only") from wrong
 
 
-def _path(section: Section, key: str) -> str:
+def _path(section: JsonObject, key: str) -> str:
     """Return an absolute path; a relative one would depend on where the runtime happens to run."""
     path = section.text(key)
     if path and not path.startswith("/"):
@@ -183,7 +183,7 @@ def _from_args(text: str) -> IPAddress:
         ) from wrong
 
 
-def _wishes(section: Section | None) -> tuple[IPAddress, ...]:
+def _wishes(section: JsonObject | None) -> tuple[IPAddress, ...]:
     if section is None:
         return ()
     found = []

@@ -18,9 +18,9 @@ import os
 import stat
 
 from cni import addresses
+from cni.attachment_id import shortened
 from cni.errors import CniError, Code
-from cni.owner import shortened
-from ipam import boot, index, notes
+from ipam import boot, index, overwrite
 from ipam.claims import Reservation
 from system import folders, locks
 
@@ -124,7 +124,7 @@ class Directory:
     def remember(self, index: int, address: IPAddress) -> None:
         """Overwrite the cursor of set `index`."""
         try:
-            notes.overwrite(CURSOR + str(index), str(address).encode(), self._descriptor)
+            overwrite.overwrite(CURSOR + str(index), str(address).encode(), self._descriptor)
         except OSError as error:
             self._log(f"cannot write {self.location}/{CURSOR}{index}: {error.strerror}")
 
@@ -157,7 +157,7 @@ class Directory:
         """Write a file that has no name yet and link it in through its descriptor (open(2), O_TMPFILE)."""
         descriptor = os.open(".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=self._descriptor)
         try:
-            notes.write(descriptor, content)
+            overwrite.write(descriptor, content)
             boot.stamp(descriptor)
             os.link(f"/proc/self/fd/{descriptor}", name, dst_dir_fd=self._descriptor, follow_symlinks=True)
         finally:

@@ -12,7 +12,7 @@ import contextlib
 import os
 import time
 
-from ipam import boot, notes
+from ipam import boot, overwrite
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def save(index: Index, path: str, directory: int) -> None:
             os.unlink(path, dir_fd=directory)
             return
         moment = time.time_ns() - BACK
-        notes.overwrite(path, _header(moment, lines) + lines, directory)
+        overwrite.overwrite(path, _header(moment, lines) + lines, directory)
         os.utime(directory, ns=(moment, moment))
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from ipaddress import IPv4Interface, IPv6Interface, ip_network
 
-from cni import attachments
+from cni import valid_attachments
 from cni.errors import CniError, Code
 from cni.types import Address, Dns, Result
-from ipam import allocator, book, claims, config, disk, resolvconf
+from ipam import allocator, claims, config, disk, location, resolvconf
 from lease import file
 
 TYPE_CHECKING = False
@@ -35,7 +35,7 @@ def add(request: Request) -> Result:
     settings, wishes = config.parse(request), config.requested(request)
     dns = resolvconf.read(settings.resolv_conf) if settings.resolv_conf else Dns()
     settings, home = _resolved(settings)
-    claim = book.claim(settings, request.container_id, request.ifname)
+    claim = location.claim(settings, request.container_id, request.ifname)
     try:
         with disk.locked(home, request.log, create=True, reclaim=settings.reclaim) as directory:
             allotted = allocator.allocate(settings.sets, wishes, directory, claim)
@@ -49,15 +49,15 @@ def add(request: Request) -> Result:
 def delete(request: Request) -> None:
     """Release what the attachment holds; nothing held is fine. Every book is tried, then failures are raised as one group."""
     settings = config.parse(request)
-    claim = book.claim(settings, request.container_id, request.ifname)
+    claim = location.claim(settings, request.container_id, request.ifname)
     _in_every_place(request, settings, lambda directory: _release(directory, _held(directory, claim)))
 
 
 def check(request: Request) -> None:
     """Raise CniError 102 unless the attachment holds an address. Its value is not compared (contract 3.5)."""
     settings = config.parse(request)
-    claim = book.claim(settings, request.container_id, request.ifname)
-    for place in book.places(settings):
+    claim = location.claim(settings, request.container_id, request.ifname)
+    for place in location.places(settings):
         with disk.locked(place, request.log, create=False) as directory:
             if _held(directory, claim):
                 return
@@ -88,10 +88,10 @@ def collect(request: Request) -> None:
     Without a list of attachments nothing is removed: nothing is freed on a guess. Failures are raised as one group.
     """
     settings = config.parse(request)
-    valid = attachments.valid(request.config)
+    valid = valid_attachments.valid(request.config)
     if valid is None:
         return
-    network = book.owner(settings)
+    network = location.owner(settings)
     _in_every_place(
         request, settings, lambda directory: _release(directory, claims.stale(directory.reservations(), valid, network))
     )
@@ -106,12 +106,12 @@ def _resolved(settings: Settings) -> tuple[Settings, str]:
     Raises CniError 11 without a usable lease: the daemon may be about to write it.
     """
     if not settings.subnet_file:
-        return settings, book.home(settings, None)
+        return settings, location.home(settings, None)
     try:
         lease = file.read(settings.subnet_file)
     except file.Unavailable as reason:
         raise CniError(Code.TRY_AGAIN_LATER, f"lease file {reason.path}: {reason.reason}", reason.remedy) from reason
-    return config.with_lease(settings, lease), book.home(settings, lease)
+    return config.with_lease(settings, lease), location.home(settings, lease)
 
 
 def _elsewhere(settings: Settings, wishes: Sequence[IPAddress]) -> str:
@@ -148,7 +148,7 @@ def _release(directory: Directory, reservations: tuple[claims.Reservation, ...])
 
 def _in_every_place(request: Request, settings: Settings, act: Callable[[Directory], None]) -> None:
     failures: list[CniError] = []
-    for place in book.places(settings):
+    for place in location.places(settings):
         try:
             with disk.locked(place, request.log, create=False, reclaim=settings.reclaim) as directory:
                 act(directory)

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def _verbs() -> Verbs:
-    from ipam import fixed  # noqa: PLC0415 - VERSION must not pay for the verbs
+    from ipam import static_addresses  # noqa: PLC0415 - VERSION must not pay for the verbs
 
-    return fixed.VERBS
+    return static_addresses.VERBS
 
 
 PROGRAM = Program("static", _verbs, about="tulle static: addresses as they are configured")

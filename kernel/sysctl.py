@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kernel.errors import KernelError
-from kernel.namespaces import Namespace, inside
+from kernel.netns import Namespace, inside
 
 ROOT = "/proc/sys/"
 READ_BYTES, LONGEST_BYTES = 4096, 1 << 19

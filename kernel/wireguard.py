@@ -8,11 +8,11 @@ import errno
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
-from kernel import tools
-from kernel.entries import IPAddress
+from kernel import spawn
 from kernel.errors import KernelError
-from kernel.network import Network
-from kernel.requests import AddWireguard
+from kernel.netlink.handle import Handle
+from kernel.netlink.objects import IPAddress
+from kernel.netlink.requests import AddWireguard
 
 _NONE = "(none)"
 
@@ -37,16 +37,16 @@ class Settings:
     peers: frozenset[Peer]
 
 
-def create(network: Network, device: str) -> None:
+def create(network: Handle, device: str) -> None:
     """Make a device, down: the kernel's, or wireguard-go's where it has none; raises KernelError."""
     try:
         network.apply(AddWireguard(device))
     except KernelError as problem:
         if problem.errno != errno.EOPNOTSUPP:
             raise
-        outcome = tools.run(["wireguard-go", device])
+        outcome = spawn.run(["wireguard-go", device])
         if outcome.code != 0:
-            raise tools.refusal(outcome, f"starting wireguard-go for {device}") from problem
+            raise spawn.error_from(outcome, f"starting wireguard-go for {device}") from problem
 
 
 def generate_key() -> str:
@@ -113,7 +113,7 @@ def _parted(endpoint: str) -> tuple[IPAddress, int]:
 
 
 def _wg(arguments: list[str], what: str, stdin: str = "") -> str:
-    outcome = tools.run(["wg", *arguments], stdin)
+    outcome = spawn.run(["wg", *arguments], stdin)
     if outcome.code != 0:
-        raise tools.refusal(outcome, what)
+        raise spawn.error_from(outcome, what)
     return outcome.stdout

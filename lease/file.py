@@ -13,8 +13,7 @@ import stat
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
 
-from lease import durable
-from system import folders
+from system import atomic_file, folders
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -166,7 +165,7 @@ def write(path: str, lease: Lease) -> None:
     folder = os.path.dirname(path) or "."
     folders.make(folder)
     pending = os.path.join(folder, f".{os.path.basename(path)}.{os.urandom(6).hex()}")
-    durable.replace(path, render(lease).encode(), _mode_of(path), pending=pending)
+    atomic_file.replace(path, render(lease).encode(), _mode_of(path), pending=pending)
 
 
 def _require_agreement(

@@ -6,20 +6,20 @@ from contextlib import contextmanager
 
 from cni.errors import CniError, Code
 from cni.request import allows_own_netns
-from kernel import namespaces
+from kernel import netns as namespaces
 from kernel.errors import NamespaceGone
-from kernel.network import Network
+from kernel.netlink.handle import Handle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cni.request import Request
-    from kernel.network import Link
+    from kernel.netlink.handle import Link
 
 
 @contextmanager
-def container(request: Request) -> Iterator[Network]:
+def container(request: Request) -> Iterator[Handle]:
     """Open a socket in the container's namespace; CniError 8 when there is none. `.namespace` stays open within."""
     try:
         namespace = namespaces.open_other(request.netns, allow_own=allows_own_netns(request.environ))
@@ -29,11 +29,11 @@ def container(request: Request) -> Iterator[Network]:
             f'failed to open netns "{request.netns}": {gone}',
             "pass the path of a network namespace in CNI_NETNS",
         ) from gone
-    with namespace, Network(namespace) as network:
+    with namespace, Handle(namespace) as network:
         yield network
 
 
-def interface(network: Network, ifname: str, netns: str) -> Link:
+def interface(network: Handle, ifname: str, netns: str) -> Link:
     """Return the container's interface; CniError 7 when it is not there."""
     link = network.link(ifname)
     if link is None:

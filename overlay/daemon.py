@@ -1,6 +1,6 @@
 """The daemon at work: the tasks that keep the lease, listen to store and kernel, and bring everything in line.
 
-Every change of the store or of our links in the kernel leads to a pass of overlay.upkeep, and so does every PERIOD seconds
+Every change of the store or of our links in the kernel leads to a pass of overlay.datapath.reconciler, and so does every PERIOD seconds
 in which nothing was heard. Blind spot: what the kernel does between two passes without telling.
 """
 
@@ -10,26 +10,26 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from kernel.errors import KernelError
-from kernel.events import Events
+from kernel.netlink.monitor import Events
 from overlay.backends import Desired
+from overlay.datapath.reconciler import Reconciler
+from overlay.datapath.underlay_monitor import UnderlayMonitor
 from overlay.errors import Refused, StoreError
-from overlay.figures import Figures
-from overlay.ground import Ground
-from overlay.health import Health
-from overlay.keeper import Keeper, Ward
-from overlay.leases import Lease
-from overlay.logs import Log
-from overlay.peers import Peers
+from overlay.firewall.manager import FirewallManager, NetworkFirewall
+from overlay.monitoring.figures import Figures
+from overlay.monitoring.http import Health
+from overlay.monitoring.log import Log
 from overlay.stores import Store, Update
-from overlay.tenancy import Moved, Tenancy
-from overlay.tenant import Chance, Tenant
-from overlay.upkeep import Upkeep
+from overlay.subnet.lease import Lease
+from overlay.subnet.manager import Clock, LeaseManager
+from overlay.subnet.peers import Peers
+from overlay.subnet.state_machine import AddressChanged, LeaseState
 
 PERIOD = 5.0
 """Seconds after which a pass is made though nothing was heard."""
-GATHERING = 0.02
+DEBOUNCE = 0.02
 """Seconds a pass waits for more news of the same kind, so that a burst costs one pass."""
-SILENT = 300.0
+STORE_SILENCE_LIMIT = 300.0
 """Seconds a store may be silent while the daemon is ready: what changed since is not known here."""
 WATCH_BACKOFF, WATCH_CEILING = 0.1, 5.0
 """Seconds between attempts to watch a store that fails, doubling (flannel-contract.md 2.7)."""
@@ -52,12 +52,12 @@ class Outside:
     """What the daemon needs of the world around it."""
 
     store: Store
-    ground: Ground
+    ground: UnderlayMonitor
     events: Events
     listener: Listener
-    chance: Chance
+    chance: Clock
     log: Log
-    keeper: Keeper
+    keeper: FirewallManager
     name: str = ""
     """What the network is called where there are several."""
 
@@ -65,13 +65,13 @@ class Outside:
 class Daemon:
     """One daemon for one network; `run` ends only by being cancelled or by an error nobody here can mend."""
 
-    def __init__(self, outside: Outside, state: Tenancy, upkeep: Upkeep) -> None:
+    def __init__(self, outside: Outside, state: LeaseState, upkeep: Reconciler) -> None:
         self._outside, self._upkeep = outside, upkeep
-        self._tenant = Tenant(outside.store, state, self, outside.chance, outside.log)
+        self._tenant = LeaseManager(outside.store, state, self, outside.chance, outside.log)
         self._peers = Peers()
         self._own: Lease | None = None
         self._due = asyncio.Event()
-        self._ward: Ward | None = None
+        self._ward: NetworkFirewall | None = None
         self._last_pass = outside.chance.now()
         self._renewed: float | None = None
         self._announced = False
@@ -100,7 +100,7 @@ class Daemon:
         progress, own = self._upkeep.progress, self._own
         missing = [f"lease: {self._tenant.problem}"] if own is None or self._tenant.problem else []
         silent = time.monotonic() - self._outside.store.heard
-        if silent >= SILENT:
+        if silent >= STORE_SILENCE_LIMIT:
             missing.append(f"store: not heard for {silent:.0f} s")
         alive = self.lively(0.0)
         if not alive:
@@ -177,7 +177,7 @@ class Daemon:
             try:
                 async with asyncio.timeout(PERIOD):
                     await self._due.wait()
-                    await asyncio.sleep(GATHERING)
+                    await asyncio.sleep(DEBOUNCE)
             except TimeoutError:
                 self._doubtful = True
             self._due.clear()
@@ -229,12 +229,12 @@ class Daemon:
         self._upkeep.move(stand.backend)
         if now.addresses != before.addresses:
             self._outside.store.moved()
-            self._tenant.tell(Moved(stand.terms))
+            self._tenant.tell(AddressChanged(stand.terms))
 
     async def _firewall(self, own: Lease, desired: Desired) -> None:
         """Have rules and guard kept when they are other ones than before; between that, the keeper looks by itself."""
         upkeep = self._upkeep
-        ward = Ward(upkeep.rules(own), upkeep.guard(desired), upkeep.firewall, upkeep.lease_file)
+        ward = NetworkFirewall(upkeep.rules(own), upkeep.guard(desired), upkeep.firewall, upkeep.lease_file)
         if ward != self._ward or {"firewall", "tunnel guard", "isolation"} & upkeep.progress.failed.keys():
             self._ward = ward
             await self._outside.keeper.keep(self._outside.name, ward)

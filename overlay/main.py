@@ -19,14 +19,16 @@ from pathlib import Path
 
 from cni import release
 from kernel.errors import KernelError
-from overlay import assembly, health, settings
+from overlay import bootstrap
+from overlay.config import settings
+from overlay.config.settings import Settings
 from overlay.errors import Refused, Unavailable
-from overlay.logs import Log
-from overlay.notify import Notifier
-from overlay.settings import Settings
+from overlay.monitoring import http
+from overlay.monitoring.log import Log
 from overlay.stores.sqlite import Clock
+from overlay.subnet.manager import Clock as Chance
 from overlay.supervisor import Supervisor, leaves
-from overlay.tenant import Chance
+from system.sd_notify import Notifier
 
 LISTEN_RETRY = 5.0
 """Seconds until the health server tries again to listen."""
@@ -87,7 +89,7 @@ async def _serve(chosen: Settings, notifier: Notifier, log: Log) -> None:
 
 async def _work(chosen: Settings, notifier: Notifier, log: Log, stack: contextlib.ExitStack) -> None:
     clock = Clock(_boot_id(), _seconds_since_boot)
-    shared = assembly.share(chosen, stack, Chance(clock.now, random.random), clock)
+    shared = bootstrap.share(chosen, stack, Chance(clock.now, random.random), clock)
     supervisor = Supervisor(chosen, shared, notifier, log)
     async with asyncio.TaskGroup() as group:
         if chosen.healthz_port:
@@ -100,7 +102,7 @@ async def _answer(chosen: Settings, supervisor: Supervisor, log: Log, stack: con
     measure, place = partial(_metrics, supervisor), f"{chosen.healthz_ip} port {chosen.healthz_port}"
     while True:
         try:
-            server = await health.serve(chosen.healthz_ip, chosen.healthz_port, supervisor.health, measure)
+            server = await http.serve(chosen.healthz_ip, chosen.healthz_port, supervisor.health, measure)
         except OSError as problem:
             log.change("health", "warning", f"health cannot be asked for at {place} yet", problem=problem)
             await asyncio.sleep(LISTEN_RETRY)
@@ -112,7 +114,7 @@ async def _answer(chosen: Settings, supervisor: Supervisor, log: Log, stack: con
 
 async def _metrics(supervisor: Supervisor) -> tuple[str, bytes]:
     """Write the figures of what runs; prometheus_client is imported here, so that only who asks pays for it."""
-    from overlay import metrics  # noqa: PLC0415 - see above
+    from overlay.monitoring import metrics  # noqa: PLC0415 - see above
 
     return metrics.CONTENT_TYPE, metrics.render(await supervisor.figures())
 

@@ -11,14 +11,14 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from kernel.errors import KernelError
-from overlay import assembly
-from overlay.assembly import Shared
+from overlay import bootstrap
+from overlay.bootstrap import ProcessContext
+from overlay.config.settings import Settings
 from overlay.errors import Refused, Unavailable
-from overlay.figures import Figures
-from overlay.health import Health
-from overlay.logs import Log
-from overlay.notify import Notifier
-from overlay.settings import Settings
+from overlay.monitoring.figures import Figures
+from overlay.monitoring.http import Health
+from overlay.monitoring.log import Log
+from system.sd_notify import Notifier
 
 if TYPE_CHECKING:
     from overlay.daemon import Daemon
@@ -30,7 +30,7 @@ GRACE = 10.0
 STARTING = "starting: reading the network config"
 
 
-class Member:
+class NetworkRunner:
     """One network: its settings, its daemon while that runs, and what it said last."""
 
     def __init__(self, chosen: Settings, log: Log, told: Callable[[], None]) -> None:
@@ -58,11 +58,11 @@ class Member:
 class Supervisor:
     """Runs every network of the settings until it is cancelled."""
 
-    def __init__(self, chosen: Settings, shared: Shared, notifier: Notifier, log: Log) -> None:
+    def __init__(self, chosen: Settings, shared: ProcessContext, notifier: Notifier, log: Log) -> None:
         self._several = len(chosen.each) > 1
         self._shared, self._notifier = shared, notifier
         self.members = tuple(
-            Member(one, log.about(network=one.name) if self._several else log, self._tell) for one in chosen.each
+            NetworkRunner(one, log.about(network=one.name) if self._several else log, self._tell) for one in chosen.each
         )
         self._refused: set[str] = set()
         self._announced = self._waiting = False
@@ -70,7 +70,7 @@ class Supervisor:
     async def run(self) -> None:
         """Work until cancelled; raises an ExceptionGroup of what nobody here can mend."""
         for member in self.members:
-            rules = assembly.earlier_rules(member.chosen, self._shared.clock.boot)
+            rules = bootstrap.earlier_rules(member.chosen, self._shared.clock.boot)
             self._shared.keeper.expect(member.name, rules, member.chosen.subnet_file)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._shared.keeper.run())
@@ -92,19 +92,19 @@ class Supervisor:
         running = [member.daemon for member in self.members if member.daemon]
         return {daemon.network: await daemon.figures() for daemon in running}
 
-    async def _serve(self, member: Member) -> None:
+    async def _serve(self, member: NetworkRunner) -> None:
         """Build a network's daemon and run it; whatever it opened is closed after it."""
         with ExitStack() as stack:
-            member.daemon = daemon = await assembly.assemble(member.chosen, stack, self._shared, member, member.log)
+            member.daemon = daemon = await bootstrap.assemble(member.chosen, stack, self._shared, member, member.log)
             stack.callback(self._left, member)
             member.log.settled("network", "the network works again")
             self._refused.discard(member.name)
             await daemon.run()
 
-    def _left(self, member: Member) -> None:
+    def _left(self, member: NetworkRunner) -> None:
         member.daemon = None
 
-    async def _keep(self, member: Member) -> None:
+    async def _keep(self, member: NetworkRunner) -> None:
         """Serve for ever; a defect ends the process, and so does the last network that waits for a person."""
         while True:
             try:
@@ -118,7 +118,7 @@ class Supervisor:
                     raise
             await asyncio.sleep(RETRY)
 
-    def _note(self, member: Member, reasons: tuple[BaseException, ...]) -> None:
+    def _note(self, member: NetworkRunner, reasons: tuple[BaseException, ...]) -> None:
         member.problem = "; ".join(map(str, reasons))
         if all(isinstance(one, Refused) for one in reasons):
             self._refused.add(member.name)

@@ -36,7 +36,7 @@ def no_lock_file_left() -> Iterator[None]:
 
 
 CARRIERS = (
-    "tests/netns/cli/test_leave.py",
+    "tests/netns/cli/commands/test_leave.py",
     "tests/netns/overlay/datapath/test_l3_device.py",
     "tests/netns/overlay/test_backends.py",
     "tests/netns/overlay/test_main.py",
@@ -61,4 +61,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFil
 
 def pytest_configure(config: pytest.Config) -> None:
     """Say what the marks mean."""
-    config.addinivalue_line("markers", "alone: it measures, or changes what every process of the machine sees; runs after the others")
+    config.addinivalue_line(
+        "markers", "alone: it measures, or changes what every process of the machine sees; runs after the others"
+    )

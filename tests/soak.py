@@ -27,7 +27,7 @@ from bridge.program import PROGRAM as BRIDGE
 from cni import skel
 from cni.program import Program
 from ipam.host_local import PROGRAM as HOST_LOCAL
-from kernel.network import Network
+from kernel.netlink.handle import Handle
 from tests.netns.spaces import Space
 
 BUILT = Path(__file__).resolve().parent.parent / "dist" / "cni"
@@ -121,7 +121,7 @@ def census(folder: Path) -> dict[str, list[str]]:
     """Return everything that could name an attachment, by kind."""
     places = (folder, Path("/run"))
     files = [str(path) for place in places for path in place.rglob("*") if not path.is_dir()]
-    with Network() as host:
+    with Handle() as host:
         links = [f"{link.name} {link.kind} {link.alias}" for link in host.links()]
         addresses = [str(entry.address) for entry in host.addresses() if not entry.address.is_link_local]
     return {

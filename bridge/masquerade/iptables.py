@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from hashlib import sha512
 
 from bridge.plan import Masquerade
+from cni.attachment_id import AttachmentID, spellings, written
 from cni.errors import quoted
-from cni.owner import Owner, spellings, written
 from cni.types import IPAddress
 
 TABLE = "nat"
@@ -39,7 +39,7 @@ def comment(network: str, container_id: str) -> str:
     return written(network, container_id, lambda name, identity: f"name: {quoted(name)} id: {quoted(identity)}")
 
 
-def addition(owner: Owner, wanted: Iterable[Masquerade], existing: Sequence[Rule]) -> Change:
+def addition(owner: AttachmentID, wanted: Iterable[Masquerade], existing: Sequence[Rule]) -> Change:
     """Return what makes the rules of `wanted` (all of one family) stand, once each, beside those already there.
 
     Accepts come before the masquerade: with several addresses the reference's order would translate inside a subnet.
@@ -54,7 +54,7 @@ def addition(owner: Owner, wanted: Iterable[Masquerade], existing: Sequence[Rule
     return Change((chain,), (*rules, *jumps))
 
 
-def first(owner: Owner, wanted: Iterable[Masquerade]) -> Change:
+def first(owner: AttachmentID, wanted: Iterable[Masquerade]) -> Change:
     """Return the addition that needs no look at what is there: where the container has a chain, it is refused as a whole.
 
     Without a chain there can be no jump to it either.
@@ -62,17 +62,17 @@ def first(owner: Owner, wanted: Iterable[Masquerade]) -> Change:
     return Change((), (("-N", chain_name(owner.network, owner.container_id)), *addition(owner, wanted, ()).rules))
 
 
-def complete(owner: Owner, wanted: Iterable[Masquerade], existing: Sequence[Rule]) -> bool:
+def complete(owner: AttachmentID, wanted: Iterable[Masquerade], existing: Sequence[Rule]) -> bool:
     """Tell whether every rule of `wanted` stands."""
     return addition(owner, wanted, existing) == Change()
 
 
-def present(owner: Owner, existing: Sequence[Rule]) -> bool:
+def present(owner: AttachmentID, existing: Sequence[Rule]) -> bool:
     """Tell whether the container has a chain, without which there is nothing to remove."""
     return ("-N", chain_name(owner.network, owner.container_id)) in existing
 
 
-def removal(owner: Owner, existing: Sequence[Rule], addresses: Collection[IPAddress] | None) -> Change:
+def removal(owner: AttachmentID, existing: Sequence[Rule], addresses: Collection[IPAddress] | None) -> Change:
     """Return what removes the container's rules: all of them, or (`addresses` given) only the jumps from those.
 
     The chain goes with its last jump. The jump's historic form, from the whole prefix, goes with the chain.
@@ -85,7 +85,7 @@ def removal(owner: Owner, existing: Sequence[Rule], addresses: Collection[IPAddr
     return _drop(chain, existing, doomed)
 
 
-def strangers(network: str, known: Collection[Owner], existing: Sequence[Rule]) -> Change:
+def strangers(network: str, known: Collection[AttachmentID], existing: Sequence[Rule]) -> Change:
     """Return what removes every chain of `network` whose container is not among the `known`.
 
     A chain belongs to a container only when the comment in it gives the chain its name: nothing else is touched.
@@ -101,7 +101,7 @@ def strangers(network: str, known: Collection[Owner], existing: Sequence[Rule]) 
     return Change(tuple(chains), tuple(rules))
 
 
-def _chain_rules(owner: Owner, wanted: Masquerade) -> list[Rule]:
+def _chain_rules(owner: AttachmentID, wanted: Masquerade) -> list[Rule]:
     """Return the container's chain in iptables' own spelling, so that it can be compared with a listing."""
     chain = chain_name(owner.network, owner.container_id)
     remark = ("-m", "comment", "--comment", comment(owner.network, owner.container_id))
@@ -110,7 +110,7 @@ def _chain_rules(owner: Owner, wanted: Masquerade) -> list[Rule]:
     return [*accepts, ("-A", chain, *elsewhere, *remark, "-j", "MASQUERADE")]
 
 
-def _jump(owner: Owner, address: IPAddress) -> Rule:
+def _jump(owner: AttachmentID, address: IPAddress) -> Rule:
     remark = ("-m", "comment", "--comment", comment(owner.network, owner.container_id))
     return ("-A", HOOK, "-s", _host(address), *remark, "-j", chain_name(owner.network, owner.container_id))
 

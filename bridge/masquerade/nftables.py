@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from bridge.plan import IPNetwork, Masquerade
-from cni.owner import Owner
+from cni.attachment_id import AttachmentID
 
 FAMILY = "inet"
 TABLE = "cni_plugins_masquerade"
@@ -18,7 +18,7 @@ HOOK = "postrouting"
 Command = dict[str, Any]
 
 
-def addition(owner: Owner, rules: Iterable[Masquerade], existing: Sequence[Mapping[str, Any]]) -> list[Command]:
+def addition(owner: AttachmentID, rules: Iterable[Masquerade], existing: Sequence[Mapping[str, Any]]) -> list[Command]:
     """Return one transaction that leaves exactly `rules` for this attachment, whatever `existing` objects are there.
 
     In a table that stands it only adds: a chain declared again, a flush or a deletion makes the kernel wait for 16-20 ms.

@@ -11,7 +11,7 @@ from importlib import import_module
 from build import entry
 from build.manual.markdown import FLAG, marked, table
 from cli import main as tulle
-from overlay import settings as tulled
+from overlay.config import settings as tulled
 
 Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse has no other name for the commands below one
 

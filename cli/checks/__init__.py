@@ -6,12 +6,12 @@ Checks are pure: everything was seen before the first of them looks. Must not kn
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from cli.holders import Holder
-from cli.machine import Machine
-from cli.remains import Remain
-from cli.runtimes import Seen
-from cli.survey import Survey
-from cli.ways import Answers
+from cli.inspect.address_holders import Holder
+from cli.inspect.cni_configs import RuntimeConfig
+from cli.inspect.detect import HostFacts
+from cli.inspect.network_state import NetworkState
+from cli.inspect.orphans import Orphan
+from cli.inspect.reachability import Answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +23,17 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class DoctorInput:
     """All a check may look at; `forward_drops` says whether iptables' FORWARD ends in a drop that nothing of the network escapes."""
 
-    survey: Survey
+    survey: NetworkState
     answers: Answers = field(default_factory=Answers)
-    remains: tuple[Remain, ...] = ()
-    runtimes: tuple[Seen, ...] = ()
+    remains: tuple[Orphan, ...] = ()
+    runtimes: tuple[RuntimeConfig, ...] = ()
     forward_drops: bool = False
     daemons: tuple[str, ...] = ()
     """Names of the overlay daemons that run in this network namespace."""
-    machine: Machine | None = None
+    machine: HostFacts | None = None
     """What tulle init goes by; None where a runtime's settings cannot be read, then `unread` says which."""
     unread: str = ""
     holders: tuple[Holder, ...] = ()
@@ -59,4 +59,4 @@ class Check:
     name: str
     why: str
     at: str
-    look: Callable[[Evidence], Iterable[Finding]]
+    look: Callable[[DoctorInput], Iterable[Finding]]

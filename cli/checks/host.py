@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 
-from cli.checks import Evidence, Finding, InapplicableError
-from cli.survey import Plan
-from kernel.entries import RouteEntry
+from cli.checks import DoctorInput, Finding, InapplicableError
+from cli.inspect.network_state import DesiredNow
+from kernel.netlink.objects import Route
 
 STRICT = "1"
 
 
-def forwarding(seen: Evidence) -> Iterator[Finding]:
+def forwarding(seen: DoctorInput) -> Iterator[Finding]:
     """Hold that the host forwards, in every family of the network, and its FORWARD chain lets the network through."""
     found = seen.survey
     keys = ["net/ipv4/ip_forward", *(["net/ipv6/conf/all/forwarding"] if found.config and found.config.ipv6 else [])]
@@ -27,7 +27,7 @@ def forwarding(seen: Evidence) -> Iterator[Finding]:
         )
 
 
-def isolation(seen: Evidence) -> Iterator[Finding]:
+def isolation(seen: DoctorInput) -> Iterator[Finding]:
     """Hold that the networks of this host do not reach each other, and that nobody undoes tulled's rules."""
     if seen.exposed:
         yield Finding(f"missing: {seen.exposed}", "tulle repair, and look at tulled's log for what it could not do")
@@ -36,7 +36,7 @@ def isolation(seen: Evidence) -> Iterator[Finding]:
         yield Finding(saw, remedy)
 
 
-def bridged(seen: Evidence) -> Iterator[Finding]:
+def bridged(seen: DoctorInput) -> Iterator[Finding]:
     """Hold that frames between containers of one bridge are not dropped on their way through iptables."""
     on = [
         key for key in ("iptables", "ip6tables") if seen.survey.sysctls.get(f"net/bridge/bridge-nf-call-{key}") == "1"
@@ -50,7 +50,7 @@ def bridged(seen: Evidence) -> Iterator[Finding]:
         )
 
 
-def reverse_path(seen: Evidence) -> Iterator[Finding]:
+def reverse_path(seen: DoctorInput) -> Iterator[Finding]:
     """Hold that where the kernel is strict about where packets come from, the way to a peer is the way from it."""
     plan = _plan(seen)
     for subnet, link in plan.ways.items():
@@ -62,7 +62,7 @@ def reverse_path(seen: Evidence) -> Iterator[Finding]:
                 )
 
 
-def routes(seen: Evidence) -> Iterator[Finding]:
+def routes(seen: DoctorInput) -> Iterator[Finding]:
     """Hold that no route or address of the host's own lies inside the network."""
     plan, found = _plan(seen), seen.survey
     names = {link.index: link.name for link in found.links}
@@ -82,12 +82,12 @@ def routes(seen: Evidence) -> Iterator[Finding]:
             )
 
 
-def published(seen: Evidence) -> Iterator[Finding]:
+def published(seen: DoctorInput) -> Iterator[Finding]:
     """Hold that the host has every address that a port is published on."""
     yield from seen.waiting
 
 
-def _inside(route: RouteEntry, seen: Evidence) -> bool:
+def _inside(route: Route, seen: DoctorInput) -> bool:
     networks = seen.survey.config.networks if seen.survey.config else ()
     return any(
         route.dst.version == one.version and route.dst.prefixlen >= one.prefixlen and route.dst.network_address in one
@@ -95,7 +95,7 @@ def _inside(route: RouteEntry, seen: Evidence) -> bool:
     )
 
 
-def _plan(seen: Evidence) -> Plan:
+def _plan(seen: DoctorInput) -> DesiredNow:
     if seen.survey.plan is None:
         raise InapplicableError(seen.survey.plan_problem)
     return seen.survey.plan

@@ -5,13 +5,13 @@ Must not send anything itself. Blind spot: what is found is seen from this host;
 
 from collections.abc import Iterator
 
-from cli import ways
-from cli.checks import Evidence, Finding, InapplicableError, agreed
-from cli.ways import Way
-from overlay import guard
+from cli.checks import DoctorInput, Finding, InapplicableError, lease
+from cli.inspect import reachability
+from cli.inspect.reachability import PeerPath
+from overlay.firewall import tunnel_filter
 
 
-def entries(seen: Evidence) -> Iterator[Finding]:
+def entries(seen: DoctorInput) -> Iterator[Finding]:
     """Hold that devices, ARP, FDB entries and routes are those of the leases."""
     found = seen.survey
     if found.plan is None:
@@ -29,7 +29,7 @@ def entries(seen: Evidence) -> Iterator[Finding]:
         yield Finding(f"a lease cannot be used: {reason}", ROUTED if routed else UNUSABLE)
 
 
-def guarded(seen: Evidence) -> Iterator[Finding]:
+def guarded(seen: DoctorInput) -> Iterator[Finding]:
     """Hold that the tunnel takes packets of the other hosts alone."""
     found = seen.survey
     if found.plan is None or found.plan.desired.guard is None:
@@ -37,14 +37,14 @@ def guarded(seen: Evidence) -> Iterator[Finding]:
     if not found.settings.tunnel_guard:
         raise InapplicableError("it is switched off with --tunnel-guard=false")
     if found.drops is None:
-        name = guard.name(found.plan.desired.guard.name)
+        name = tunnel_filter.name(found.plan.desired.guard.name)
         yield Finding(
             f"table inet {name} does not stand: containers and strangers may send to the tunnel as if they were a host",
             "start tulled, and look at its log for why it cannot set it",
         )
 
 
-def macs(seen: Evidence) -> Iterator[Finding]:
+def macs(seen: DoctorInput) -> Iterator[Finding]:
     """Hold that each device of ours has the MAC that the other hosts were told."""
     plan, links = seen.survey.plan, {link.name: link for link in seen.survey.links}
     if plan is None or not plan.desired.tunnels:
@@ -58,9 +58,9 @@ def macs(seen: Evidence) -> Iterator[Finding]:
             )
 
 
-def reachable(seen: Evidence) -> Iterator[Finding]:
+def reachable(seen: DoctorInput) -> Iterator[Finding]:
     """Hold that an echo comes back through the tunnel from every other host, in every family; else tell which direction loses it."""
-    answers, port = seen.answers, ways.port(seen.survey)
+    answers, port = seen.answers, reachability.port(seen.survey)
     for way in _asked(seen):
         if way in answers.tunnel:
             continue
@@ -89,7 +89,7 @@ UNUSABLE = "correct that host's daemon or entry in the store"
 _OTHER = "run tulle doctor on that host, too"
 
 
-def _direction(seen: Evidence, way: Way, port: int) -> Finding:
+def _direction(seen: DoctorInput, way: PeerPath, port: int) -> Finding:
     """Tell which direction is blocked: one half that was proved condemns the other, for together they would be the echo."""
     there, back, here = way in seen.answers.there, way in seen.answers.back, _here(seen, way)
     start = f"nothing comes back through the tunnel from {way.name}, though the host itself answers"
@@ -114,13 +114,13 @@ def _direction(seen: Evidence, way: Way, port: int) -> Finding:
     )
 
 
-def _here(seen: Evidence, way: Way) -> object:
+def _here(seen: DoctorInput, way: PeerPath) -> object:
     """Return this host's address as the other one knows it."""
     own = seen.survey.own
     return (own.attributes.public_ip if way.subnet.version == 4 else own.attributes.public_ipv6) if own else "this host"
 
 
-def widths(seen: Evidence) -> Iterator[Finding]:
+def widths(seen: DoctorInput) -> Iterator[Finding]:
     """Hold that a packet as large as containers may send arrives."""
     found, links = seen.survey, {link.name: link for link in seen.survey.links}
     if found.lease is None or found.plan is None:
@@ -136,7 +136,7 @@ def widths(seen: Evidence) -> Iterator[Finding]:
                 f"{name} carries {links[name].mtu} bytes, the lease file allows {found.lease.mtu}",
                 f"restart tulled, or: ip link set {name} mtu {found.lease.mtu}",
             )
-    can_tell = seen.answers.ways and not seen.answers.problem and not agreed.headline(found)
+    can_tell = seen.answers.ways and not seen.answers.problem and not lease.headline(found)
     for way in _asked(seen) if can_tell else ():
         if way in seen.answers.tunnel and way not in seen.answers.wide:
             yield Finding(
@@ -145,7 +145,7 @@ def widths(seen: Evidence) -> Iterator[Finding]:
             )
 
 
-def checksums(seen: Evidence) -> Iterator[Finding]:
+def checksums(seen: DoctorInput) -> Iterator[Finding]:
     """Hold that TCP arrives where echoes do; a network card that miscounts the checksums of tunnels loses it alone."""
     for way in _asked(seen):
         if way in seen.answers.tunnel and way not in seen.answers.tcp:
@@ -156,8 +156,8 @@ def checksums(seen: Evidence) -> Iterator[Finding]:
             )
 
 
-def _asked(seen: Evidence) -> tuple[Way, ...]:
-    if headline := agreed.headline(seen.survey):  # silence has that reason, and no firewall
+def _asked(seen: DoctorInput) -> tuple[PeerPath, ...]:
+    if headline := lease.headline(seen.survey):  # silence has that reason, and no firewall
         raise InapplicableError(headline)
     if seen.answers.problem:
         raise InapplicableError(seen.answers.problem)

@@ -8,16 +8,16 @@ from __future__ import annotations
 from typing import NoReturn
 
 from cni.errors import CniError, Code
-from kernel.qdiscs import ROOT
+from kernel.netlink.tc import ROOT
 from meta.bandwidth import wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kernel.network import Link, Network
+    from kernel.netlink.handle import Handle, Link
     from meta.bandwidth.plan import Bucket, Shaping
 
 
-def check(plan: Shaping, end: Link, host: Network) -> None:
+def check(plan: Shaping, end: Link, host: Handle) -> None:
     """Raise CniError 102 unless `end` is limited, and what arrives there led through a limited ifb, as `plan` says."""
     if plan.inward:
         _bucket(plan, end, (plan.inward, plan.reference_inward), host)
@@ -32,7 +32,7 @@ def check(plan: Shaping, end: Link, host: Network) -> None:
             _differs(plan, f'what arrives on "{end.name}" is not redirected to "{device.name}"')
 
 
-def _bucket(plan: Shaping, link: Link, right: tuple[Bucket, Bucket | None], host: Network) -> None:
+def _bucket(plan: Shaping, link: Link, right: tuple[Bucket, Bucket | None], host: Handle) -> None:
     found = next((each.bucket for each in host.qdiscs(link.index) if each.parent == ROOT and each.bucket), None)
     if found is None:
         _differs(plan, f'no token bucket limits "{link.name}"')

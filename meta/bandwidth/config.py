@@ -11,7 +11,7 @@ from cni.errors import CniError, Code
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from cni.config import Section
+    from cni.json_object import JsonObject
     from cni.request import Request
 
 KEYS = ("ingressRate", "ingressBurst", "egressRate", "egressBurst")
@@ -55,7 +55,7 @@ def parse(request: Request) -> Settings:
     return Settings(*(_limit(chosen, direction, typed=chosen is root) for direction in ("ingress", "egress")))
 
 
-def _check_form(section: Section, highest_burst: int) -> None:
+def _check_form(section: JsonObject, highest_burst: int) -> None:
     """Refuse what can be no number of bits, be it in limits that do not count."""
     for key in KEYS:
         bits = section.number(key, lowest=0, highest=HIGHEST)
@@ -69,7 +69,7 @@ def _check_form(section: Section, highest_burst: int) -> None:
             )
 
 
-def _limit(section: Section, direction: str, *, typed: bool) -> Limit | None:
+def _limit(section: JsonObject, direction: str, *, typed: bool) -> Limit | None:
     rate_key, burst_key = f"{direction}Rate", f"{direction}Burst"
     rate, burst = (section.number(key, highest=HIGHEST) for key in (rate_key, burst_key))
     if bool(rate) != bool(burst):

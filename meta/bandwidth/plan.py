@@ -12,7 +12,7 @@ from cni.errors import CniError, Code
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from cni.owner import Owner
+    from cni.attachment_id import AttachmentID
     from cni.types import Result
     from meta.bandwidth.config import Limit, Settings
 
@@ -50,7 +50,7 @@ class Shaping:
     The last two are what the reference makes of the same limits: CHECK takes either.
     """
 
-    owner: Owner
+    owner: AttachmentID
     devices: tuple[str, ...]
     inward: Bucket | None
     outward: Bucket | None
@@ -63,7 +63,7 @@ class Shaping:
         return self.inward is not None or self.outward is not None
 
 
-def shaping(settings: Settings, owner: Owner) -> Shaping:
+def shaping(settings: Settings, owner: AttachmentID) -> Shaping:
     """Return what `settings` mean for the attachment. Raises CniError 7 for a limit no kernel can keep."""
     return Shaping(
         owner=owner,
@@ -75,7 +75,7 @@ def shaping(settings: Settings, owner: Owner) -> Shaping:
     )
 
 
-def devices(owner: Owner) -> tuple[str, ...]:
+def devices(owner: AttachmentID) -> tuple[str, ...]:
     """Return the reference's name of the ifb, and one for a container's second interface on the network: the first is taken."""
     texts = (f"{owner.network}{owner.container_id}", f"{owner.network}{owner.container_id}/{owner.ifname}")
     return tuple(f"{PREFIX}{sha512(text.encode()).hexdigest()[:DIGITS]}" for text in texts)

@@ -9,12 +9,12 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import replace
 
+from cni.attachment_id import AttachmentID
 from cni.errors import CniError, Code
-from cni.owner import Owner
 from cni.types import Interface
 from kernel.errors import KernelError
-from kernel.network import Network
-from meta import earlier, namespace
+from kernel.netlink.handle import Handle
+from meta import namespace, prev_result
 from meta.bandwidth import check, config, plan, wire
 
 TYPE_CHECKING = False
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
     from cni.request import Request
     from cni.types import Result
-    from kernel.network import Link
+    from kernel.netlink.handle import Link
 
 
 def add(request: Request) -> Result:
     """Limit the attachment and hand prevResult on with the ifb at its end; without limits nothing is touched."""
-    wanted = plan.shaping(config.parse(request), Owner.of(request))
-    before = earlier.required(request, "must be called as chained plugin")
+    wanted = plan.shaping(config.parse(request), AttachmentID.of(request))
+    before = prev_result.required(request, "must be called as chained plugin")
     if not wanted.limits:
         return before
-    with Network() as host, _host_end(request, before, host) as end:
+    with Handle() as host, _host_end(request, before, host) as end:
         device = wire.wire(wanted, end, host)
     if device is None:
         return before
@@ -41,33 +41,33 @@ def add(request: Request) -> Result:
 
 def check_attachment(request: Request) -> None:
     """Compare the kernel with the limits; CniError 102 names the first difference. The veth has to be there without any."""
-    wanted = plan.shaping(config.parse(request), Owner.of(request))
-    before = earlier.required(request, "must be called as a chained plugin")
-    with Network() as host, _host_end(request, before, host) as end:
+    wanted = plan.shaping(config.parse(request), AttachmentID.of(request))
+    before = prev_result.required(request, "must be called as a chained plugin")
+    with Handle() as host, _host_end(request, before, host) as end:
         check.check(wanted, end, host)
 
 
 def delete(request: Request) -> None:
     """Remove the attachment's ifb; the rest goes with the veth. Neither configuration nor namespace is asked."""
-    owner = Owner.of(request)
-    with Network() as host:
+    owner = AttachmentID.of(request)
+    with Handle() as host:
         wire.unwire(plan.devices(owner), owner.alias, host)
 
 
 def collect(request: Request) -> None:
     """Remove what belongs to attachments the runtime no longer knows; without a list nothing is removed."""
-    known = Owner.known_to(request)
+    known = AttachmentID.known_to(request)
     if known is None:
         return
-    with Network() as host:
+    with Handle() as host:
         wire.unwire_strangers(request.name, [owner.alias for owner in known], host)
 
 
 def status(request: Request) -> None:
     """Tell whether this kernel can do all of it, by doing it to a device that is never up; CniError 50 says what is missing."""
-    plan.shaping(config.parse(request), Owner.of(request))
+    plan.shaping(config.parse(request), AttachmentID.of(request))
     try:
-        with Network() as host:
+        with Handle() as host:
             wire.trial(host)
     except KernelError as refused:
         raise CniError(
@@ -81,7 +81,7 @@ VERBS = {"ADD": add, "CHECK": check_attachment, "DEL": delete, "GC": collect, "S
 
 
 @contextmanager
-def _host_end(request: Request, before: Result, host: Network) -> Iterator[Link]:
+def _host_end(request: Request, before: Result, host: Handle) -> Iterator[Link]:
     names = plan.host_ends(before)
     with namespace.container(request) as container:
         inner = namespace.interface(container, request.ifname, request.netns)

@@ -9,25 +9,25 @@ from __future__ import annotations
 from contextlib import ExitStack
 from os import urandom
 
+from cni.attachment_id import AttachmentID, spellings
 from cni.errors import CniError, Code
-from cni.owner import Owner, spellings
-from kernel.entries import TokenBucket
 from kernel.errors import KernelError
-from kernel.qdiscs import INGRESS
-from kernel.requests import AddIfb, AddRedirect, AddTokenBucket, DeleteLink, DeleteQdisc, SetLink
+from kernel.netlink.objects import TokenBucket
+from kernel.netlink.requests import AddIfb, AddRedirect, AddTokenBucket, DeleteLink, DeleteQdisc, SetLink
+from kernel.netlink.tc import INGRESS
 from meta.bandwidth import plan as planning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from kernel.network import Link, Network
+    from kernel.netlink.handle import Handle, Link
     from meta.bandwidth.plan import Bucket, Shaping
 
 KIND = "ifb"
 
 
-def host_end(names: Collection[str], container_end: Link, host: Network) -> Link:
+def host_end(names: Collection[str], container_end: Link, host: Handle) -> Link:
     """Return the other end of the container's interface; CniError 7 unless it is a veth that the earlier result names."""
     link = host.link(container_end.peer) if container_end.peer else None
     if link is None or link.peer != container_end.index or link.name not in names:
@@ -39,7 +39,7 @@ def host_end(names: Collection[str], container_end: Link, host: Network) -> Link
     return link
 
 
-def wire(plan: Shaping, end: Link, host: Network) -> Link | None:
+def wire(plan: Shaping, end: Link, host: Handle) -> Link | None:
     """Limit what passes `end`; return the ifb when one was made. Raises CniError 103 for an end that is limited already."""
     if is_limited(end, host):
         raise CniError(
@@ -63,7 +63,7 @@ def wire(plan: Shaping, end: Link, host: Network) -> Link | None:
     return device
 
 
-def is_limited(end: Link, host: Network) -> bool:
+def is_limited(end: Link, host: Handle) -> bool:
     """Tell whether a tbf, or anything that looks at arriving packets, stands on a link."""
     return any(each.kind == "tbf" or each.parent == INGRESS for each in host.qdiscs(end.index))
 
@@ -73,14 +73,14 @@ def bucket_of(numbers: Bucket) -> TokenBucket:
     return TokenBucket(numbers.rate, numbers.limit, numbers.buffer)
 
 
-def unwire(plan_devices: tuple[str, ...], alias: str, host: Network) -> None:
+def unwire(plan_devices: tuple[str, ...], alias: str, host: Handle) -> None:
     """Delete the attachment's ifb. One without alias is the reference's, and by its name this container's."""
     found = own_device(plan_devices, alias, host)
     if found:
         delete(found, host)
 
 
-def own_device(names: tuple[str, ...], alias: str, host: Network) -> Link | None:
+def own_device(names: tuple[str, ...], alias: str, host: Handle) -> Link | None:
     """Return the attachment's ifb, None without one."""
     links = [link for name in names if (link := host.link(name)) and link.kind == KIND]
     return next((link for link in links if link.alias == alias), None) or next(
@@ -88,10 +88,10 @@ def own_device(names: tuple[str, ...], alias: str, host: Network) -> Link | None
     )
 
 
-def unwire_strangers(network: str, known: Collection[str], host: Network) -> None:
+def unwire_strangers(network: str, known: Collection[str], host: Handle) -> None:
     """Delete every ifb that an attachment of `network` has whose alias is not among the `known`."""
     for link in host.links():
-        owner = Owner.signed(link.alias)
+        owner = AttachmentID.signed(link.alias)
         ours = (
             link.kind == KIND
             and link.name.startswith(planning.PREFIX)
@@ -102,7 +102,7 @@ def unwire_strangers(network: str, known: Collection[str], host: Network) -> Non
             delete(link, host)
 
 
-def delete(link: Link, host: Network) -> None:
+def delete(link: Link, host: Handle) -> None:
     """Delete a link; one that is gone is fine."""
     try:
         host.apply(DeleteLink(link.index))
@@ -111,7 +111,7 @@ def delete(link: Link, host: Network) -> None:
             raise
 
 
-def trial(host: Network) -> None:
+def trial(host: Handle) -> None:
     """Make a device with everything on it, down, and remove it. Raises KernelError for what this kernel cannot do."""
     name = f"{planning.PREFIX}{urandom(6).hex()}"
     with ExitStack() as undo:
@@ -123,7 +123,7 @@ def trial(host: Network) -> None:
         )
 
 
-def _device(plan: Shaping, end: Link, host: Network, undo: ExitStack) -> Link:
+def _device(plan: Shaping, end: Link, host: Handle, undo: ExitStack) -> Link:
     """Make the ifb under the first name that is free; one this attachment left behind makes room."""
     for name in plan.devices:
         left = host.link(name)
@@ -139,7 +139,7 @@ def _device(plan: Shaping, end: Link, host: Network, undo: ExitStack) -> Link:
     )
 
 
-def _made(name: str, mtu: int, host: Network, undo: ExitStack) -> Link:
+def _made(name: str, mtu: int, host: Handle, undo: ExitStack) -> Link:
     host.apply(AddIfb(name, mtu))
     link = host.link(name)
     if link is None:

@@ -6,7 +6,7 @@ Reads only: unlike the reference it makes no chain. Other attachments' rules are
 from __future__ import annotations
 
 from cni.errors import CniError, Code
-from meta.firewall import passages
+from meta.firewall import forward_rules
 from meta.firewall.rules import iptables as legacy
 from meta.firewall.rules import nftables as modern
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cni.types import Result
-    from kernel.network import Network
+    from kernel.netlink.handle import Handle
     from meta.firewall.plan import Passage
 
 PROGRAMS = {4: "iptables", 6: "ip6tables"}
 
 
-def check(plan: Passage, backend: str, earlier: Result, host: Network, unbound: Sequence[str]) -> None:
+def check(plan: Passage, backend: str, earlier: Result, host: Handle, unbound: Sequence[str]) -> None:
     """Raise CniError 102 naming every rule of `plan` that does not stand in `backend` (empty: none has to), and what is `unbound`."""
     missing = list(unbound)
     if backend:
         missing += (_missing_modern if backend == "nftables" else _missing_legacy)(plan)
-    missing += [f"isolated on port {link.name}" for link in passages.open_ports(plan, earlier, host)]
+    missing += [f"isolated on port {link.name}" for link in forward_rules.open_ports(plan, earlier, host)]
     if missing:
         raise CniError(
             Code.CHECK_FAILED,
@@ -39,12 +39,12 @@ def _missing_legacy(plan: Passage) -> list[str]:
     return [
         f"{PROGRAMS[family]} {_shown(rule)}"
         for family in plan.families
-        for rule in legacy.missing(plan, family, passages.read_legacy(family))
+        for rule in legacy.missing(plan, family, forward_rules.read_legacy(family))
     ]
 
 
 def _missing_modern(plan: Passage) -> list[str]:
-    return [f"nftables {modern.shown(rule)}" for rule in modern.missing(plan, passages.read_modern())]
+    return [f"nftables {modern.shown(rule)}" for rule in modern.missing(plan, forward_rules.read_modern())]
 
 
 def _shown(rule: legacy.Rule) -> str:

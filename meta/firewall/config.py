@@ -12,7 +12,7 @@ from cni.errors import CniError, Code, quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from cni.config import Section
+    from cni.json_object import JsonObject
     from cni.request import Request
 
 FIREWALLD = "firewalld"
@@ -56,7 +56,7 @@ def zone_left_in(request: Request) -> str:
     return zone if isinstance(zone, str) and ZONE.fullmatch(zone) else TRUSTED
 
 
-def _backend(root: Section) -> str:
+def _backend(root: JsonObject) -> str:
     backend = root.text("backend")
     if backend and backend not in BACKENDS:
         raise CniError(
@@ -67,7 +67,7 @@ def _backend(root: Section) -> str:
     return backend
 
 
-def _admin_chain(root: Section) -> str:
+def _admin_chain(root: JsonObject) -> str:
     chain = root.text("iptablesAdminChainName") or ADMIN_CHAIN
     if not CHAIN.fullmatch(chain):
         root.refuse(
@@ -76,14 +76,14 @@ def _admin_chain(root: Section) -> str:
     return chain
 
 
-def _policy(root: Section) -> str:
+def _policy(root: JsonObject) -> str:
     policy = root.text("ingressPolicy") or "open"
     if policy not in POLICIES:
         root.refuse("ingressPolicy", policy, f"one of {', '.join(POLICIES)}")
     return policy
 
 
-def _zone(root: Section) -> str:
+def _zone(root: JsonObject) -> str:
     zone = root.text("firewalldZone") or TRUSTED
     if not ZONE.fullmatch(zone):
         root.refuse("firewalldZone", zone, "the name of a zone of firewalld: letters, digits, _, - and /")

@@ -11,7 +11,7 @@ from cni.errors import CniError, Code
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from cni.owner import Owner
+    from cni.attachment_id import AttachmentID
     from cni.types import IPAddress, Result
     from meta.firewall.config import Settings
 
@@ -25,7 +25,7 @@ class Passage:
     `bridge` is empty for the policy open.
     """
 
-    owner: Owner
+    owner: AttachmentID
     addresses: tuple[IPAddress, ...]
     admin_chain: str
     policy: str = "open"
@@ -42,7 +42,7 @@ class Passage:
         return tuple(address for address in self.addresses if address.version == family)
 
 
-def passage(settings: Settings, owner: Owner, earlier: Result) -> Passage:
+def passage(settings: Settings, owner: AttachmentID, earlier: Result) -> Passage:
     """Return what `settings` ask for the attachment whose result so far is `earlier`.
 
     Raises CniError 7 when a policy needs the bridge and `earlier` names none.

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from cni.owner import Owner
-from kernel.network import Network
-from meta import earlier
-from meta.firewall import check, config, passages, plan, trial, zones
+from cni.attachment_id import AttachmentID
+from kernel.netlink.handle import Handle
+from meta import prev_result
+from meta.firewall import check, config, dry_run, forward_rules, plan, zones
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ MISSING = "missing prevResult from earlier plugin"
 def add(request: Request) -> Result:
     """Let the container's addresses through, keep its bridge apart, and hand prevResult on."""
     settings = config.parse(request)
-    before = earlier.required(request, MISSING)
-    wanted = plan.passage(settings, Owner.of(request), before)
+    before = prev_result.required(request, MISSING)
+    wanted = plan.passage(settings, AttachmentID.of(request), before)
     if wanted.addresses:
-        with Network() as host:
-            passages.separate(wanted, before, host)
+        with Handle() as host:
+            forward_rules.separate(wanted, before, host)
         _let_through(request, settings, wanted)
     else:
         request.log(f"firewall: prevResult has no address, so nothing is let through for {request.ifname}")
@@ -40,12 +40,12 @@ def add(request: Request) -> Result:
 def check_attachment(request: Request) -> None:
     """Compare the kernel with what the configuration asks for; CniError 102 names every missing rule."""
     settings = config.parse(request)
-    before = earlier.required(request, MISSING)
-    wanted = plan.passage(settings, Owner.of(request), before)
+    before = prev_result.required(request, MISSING)
+    wanted = plan.passage(settings, AttachmentID.of(request), before)
     if wanted.addresses:
-        with Network() as host:
+        with Handle() as host:
             in_zone, in_rules = _places(request, settings)
-            backend = passages.choose(_of_kernel(settings.backend), wanted.families) if in_rules else ""
+            backend = forward_rules.choose(_of_kernel(settings.backend), wanted.families) if in_rules else ""
             unbound = zones.missing(_bus(request), settings.zone, wanted.addresses) if in_zone else []
             check.check(wanted, backend, before, host, unbound)
 
@@ -55,7 +55,7 @@ def delete(request: Request) -> None:
     backend, known = config.left_in(request), _recorded_addresses(request)
     in_zone = backend in ("", config.FIREWALLD)
     try:
-        passages.withdraw(Owner.of(request), _of_kernel(backend), known)
+        forward_rules.withdraw(AttachmentID.of(request), _of_kernel(backend), known)
     finally:
         if in_zone:
             zones.remove(_bus(request), config.zone_left_in(request), known)
@@ -63,9 +63,9 @@ def delete(request: Request) -> None:
 
 def collect(request: Request) -> None:
     """Remove the rules of attachments the runtime no longer knows; without a list nothing is removed."""
-    known = Owner.known_to(request)
+    known = AttachmentID.known_to(request)
     if known is not None:
-        passages.withdraw_strangers(request.name, known)
+        forward_rules.withdraw_strangers(request.name, known)
 
 
 def status(request: Request) -> None:
@@ -75,7 +75,7 @@ def status(request: Request) -> None:
     if in_zone:
         zones.require(_bus(request))
     if in_rules:
-        trial.require(passages.choose(_of_kernel(settings.backend), (4,)))
+        dry_run.require(forward_rules.choose(_of_kernel(settings.backend), (4,)))
 
 
 VERBS = {"ADD": add, "CHECK": check_attachment, "DEL": delete, "GC": collect, "STATUS": status}
@@ -98,7 +98,7 @@ def _let_through(request: Request, settings: Settings, wanted: Passage) -> None:
             undo.callback(zones.remove, _bus(request), settings.zone, wanted.addresses)
             zones.add(_bus(request), settings.zone, wanted.addresses)
         if in_rules:
-            passages.grant(wanted, _of_kernel(settings.backend))
+            forward_rules.grant(wanted, _of_kernel(settings.backend))
         undo.pop_all()
 
 
@@ -113,5 +113,5 @@ def _bus(request: Request) -> str:
 
 def _recorded_addresses(request: Request) -> tuple[IPAddress, ...]:
     """Return the container's addresses, as far as the runtime hands them back."""
-    before = earlier.handed_back(request)
+    before = prev_result.handed_back(request)
     return plan.addresses(before) if before else ()

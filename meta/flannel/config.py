@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from cni.config import Section
+    from cni.json_object import JsonObject
     from cni.request import Request
     from cni.types import Route
 
@@ -63,7 +63,7 @@ def data_dir(request: Request) -> str:
     return request.config.text("dataDir") or DATA_DIR
 
 
-def _check_delegate(delegate: Section | None) -> None:
+def _check_delegate(delegate: JsonObject | None) -> None:
     if delegate is None:
         return
     if delegate.contains("type") and not delegate.text("type"):
@@ -74,7 +74,7 @@ def _check_delegate(delegate: Section | None) -> None:
             delegate.refuse(key, delegate.raw(key), f"no such key: {remedy}")
 
 
-def _path(section: Section, key: str) -> str:
+def _path(section: JsonObject, key: str) -> str:
     """Return an absolute path; a relative one would depend on where the runtime happens to run."""
     path = section.text(key)
     if path and not path.startswith("/"):

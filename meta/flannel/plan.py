@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from cni import attachments, config, results
+from cni import json_object, results, valid_attachments
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,21 +53,21 @@ def render(settings: Settings, lease: Lease) -> Delegation:
 
 def saved(content: bytes) -> Delegation:
     """Return the delegation an earlier ADD saved. Raises CniError 6 or 7 for bytes that hold none."""
-    document = config.decode(content)
+    document = json_object.decode(content)
     for key in ("type", "name"):
         if not document.text(key):
             document.refuse(key, document.raw(key), "what ADD had written there")
     return Delegation(document.text("type"), document.text("name"), document.members)
 
 
-def checking(delegation: Delegation, asked: config.Section) -> Delegation:
+def checking(delegation: Delegation, asked: json_object.JsonObject) -> Delegation:
     """Return the delegation for CHECK: what ADD said, with the earlier result and the version of this request."""
     return _carrying(delegation, asked, ("prevResult", "cniVersion"))
 
 
-def collecting(delegations: Iterable[Delegation], asked: config.Section) -> tuple[Delegation, ...]:
+def collecting(delegations: Iterable[Delegation], asked: json_object.JsonObject) -> tuple[Delegation, ...]:
     """Return the delegations for GC: each network-wide configuration once, with the list of attachments to keep."""
-    keys = (*attachments.KEYS, "cniVersion")
+    keys = (*valid_attachments.KEYS, "cniVersion")
     networks = (Delegation(each.type, each.name, _without(each.members, PER_CONTAINER)) for each in delegations)
     carrying = (_carrying(each, asked, keys) for each in networks)
     return tuple({each.document: each for each in carrying}.values())
@@ -80,7 +80,7 @@ def _ipam(settings: Settings, lease: Lease) -> dict[str, Any]:
     return _with(_completed(settings.ipam, {"type": "host-local"}), {"ranges": ranges, "routes": routes})
 
 
-def _carrying(delegation: Delegation, asked: config.Section, keys: Iterable[str]) -> Delegation:
+def _carrying(delegation: Delegation, asked: json_object.JsonObject, keys: Iterable[str]) -> Delegation:
     brought = {key: asked.raw(key) for key in keys if asked.contains(key)}
     return Delegation(delegation.type, delegation.name, _with(delegation.members, brought))
 

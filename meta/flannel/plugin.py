@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, suppress
 
-from cni import attachments, invoke
+from cni import invoke, valid_attachments
 from cni.errors import CniError, Code
 from lease import file as lease_file
 from meta.flannel import config, plan, state
@@ -94,7 +94,7 @@ def collect(request: Request) -> None:
 
     Nothing is forgotten when a delegate failed, or without a list of attachments.
     """
-    folder, valid = config.data_dir(request), attachments.valid(request.config)
+    folder, valid = config.data_dir(request), valid_attachments.valid(request.config)
     remembered = tuple(_of_network(request, folder))
     current = [delegation for _, delegation in remembered] + _rendered_if_possible(request)
     _collect_each(request, plan.collecting(current, request.config))
@@ -155,7 +155,7 @@ def _collect_each(request: Request, delegations: tuple[Delegation, ...]) -> None
         raise ExceptionGroup(f"GC of network {request.name}", failures)
 
 
-def _is_known(memory: Memory, valid: frozenset[attachments.Attachment]) -> bool:
+def _is_known(memory: Memory, valid: frozenset[valid_attachments.Attachment]) -> bool:
     """Tell whether the runtime still knows the attachment; a file of the reference stands for all of its container's."""
     if memory.ifname:
         return (memory.container_id, memory.ifname) in valid

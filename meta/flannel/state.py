@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from meta.filing import Folder
+from meta.state_dir import Folder
 
 FIRST = "eth0"
 """The interface whose file has flannel's name, as with the chains of portmap."""

@@ -15,14 +15,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kernel.network import Network
+    from kernel.netlink.handle import Handle
     from meta.portmap.plan import Publication
 
 TOLD = 20
 """How many rules an error names: thousands of ports would make it megabytes."""
 
 
-def check(plan: Publication, backend: str, host: Network, *, ours: bool) -> None:
+def check(plan: Publication, backend: str, host: Handle, *, ours: bool) -> None:
     """Raise CniError 102 naming the rules of `plan` that do not stand in `backend`.
 
     Of an attachment that is not `ours`, for nothing is remembered of it, only what the reference makes has to stand.

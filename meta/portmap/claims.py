@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cni.attachment_id import AttachmentID
 from cni.errors import CniError, Code
-from cni.owner import Owner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Holder:
     """Whose rules they are: `key` finds them in one backend (chain or comment), `name` is for people.
 
-    `mark` is the owner's (cni.owner), empty when the rules do not tell; `network` and `ifname` are its, where there is one.
+    `mark` is the owner's (cni.attachment_id), empty when the rules do not tell; `network` and `ifname` are its, where there is one.
     """
 
     key: str
@@ -36,7 +36,7 @@ class Holder:
 
     def is_of(self, container_id: str) -> bool:
         """Tell whether it is for certain an attachment of that container, on whatever network; ids in comments may be cut."""
-        return bool(self.mark) and self.mark == Owner(self.network, container_id, self.ifname).mark
+        return bool(self.mark) and self.mark == AttachmentID(self.network, container_id, self.ifname).mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def _clash(wished: Ports, present: Published) -> PortMapping | None:
     return None
 
 
-def _conflict(owner: Owner, wanted: PortMapping, holder: Holder) -> CniError:
+def _conflict(owner: AttachmentID, wanted: PortMapping, holder: Holder) -> CniError:
     where = f"{wanted.host_port}/{wanted.protocol}" + (f" on {wanted.only_at}" if wanted.only_at else "")
     return CniError(
         Code.CONFLICT,

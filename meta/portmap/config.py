@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cni.config import Section
+    from cni.json_object import JsonObject
     from cni.request import Request
     from cni.types import IPAddress
 
@@ -101,7 +101,7 @@ def parse_leftovers(request: Request) -> Leftovers:
     return Leftovers(data_dir(request.config), mapped)
 
 
-def data_dir(root: Section) -> str:
+def data_dir(root: JsonObject) -> str:
     """Return where attachments are remembered; a relative path would depend on where the runtime happens to run."""
     path = root.text("dataDir")
     if path and not path.startswith("/"):
@@ -109,14 +109,14 @@ def data_dir(root: Section) -> str:
     return path or DATA_DIR
 
 
-def _set_mark_chain(root: Section) -> str:
+def _set_mark_chain(root: JsonObject) -> str:
     chain = root.text("externalSetMarkChain")
     if chain and not CHAIN.fullmatch(chain):
         root.refuse("externalSetMarkChain", chain, "the name of an iptables chain, at most 28 characters")
     return chain
 
 
-def _mark_bit(root: Section, chain: str) -> int:
+def _mark_bit(root: JsonObject, chain: str) -> int:
     bit = root.optional_number("markMasqBit")
     if bit is not None and chain:
         raise CniError(
@@ -133,7 +133,7 @@ def _mark_bit(root: Section, chain: str) -> int:
     return DEFAULT_BIT if bit is None else bit
 
 
-def _backend(root: Section, chain: str, wanted: Mapping[int, tuple[str, ...]]) -> str:
+def _backend(root: JsonObject, chain: str, wanted: Mapping[int, tuple[str, ...]]) -> str:
     """Return the configured backend, else the one that the options are for, else none."""
     backend = root.text("backend")
     if root.has("backend") and backend not in BACKENDS:
@@ -164,13 +164,13 @@ def _dialect(words: tuple[str, ...]) -> str:
     return "iptables" if words[0][:1] in ("-", "!") else "nftables"
 
 
-def _mappings(root: Section) -> tuple[PortMapping, ...]:
+def _mappings(root: JsonObject) -> tuple[PortMapping, ...]:
     runtime = root.section("runtimeConfig")
     entries = runtime.sections("portMappings") if runtime else None
     return tuple(dict.fromkeys(_mapping(entry) for entry in entries or ()))
 
 
-def _mapping(entry: Section) -> PortMapping:
+def _mapping(entry: JsonObject) -> PortMapping:
     container_port = _port(entry, "containerPort", "container")
     host_port = _port(entry, "hostPort", "host")
     protocol = (entry.text("protocol") or "tcp").lower()
@@ -179,7 +179,7 @@ def _mapping(entry: Section) -> PortMapping:
     return PortMapping(protocol, host_port, container_port, entry.address("hostIP"))
 
 
-def _port(entry: Section, key: str, side: str) -> int:
+def _port(entry: JsonObject, key: str, side: str) -> int:
     number = entry.number(key)
     if not 0 < number <= HIGHEST_PORT:
         raise CniError(

@@ -10,7 +10,7 @@ from ipaddress import ip_network
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from cni.owner import Owner
+    from cni.attachment_id import AttachmentID
     from cni.types import IPAddress, IPInterface, Result
     from meta.portmap.config import PortMapping, Settings
 
@@ -43,7 +43,7 @@ class Publication:
     `mark_bit` is the bit that asks for masquerade, set by `set_mark_chain` or, when that is empty, by a chain of ours.
     """
 
-    owner: Owner
+    owner: AttachmentID
     sides: tuple[Side, ...]
     mappings: tuple[PortMapping, ...]
     snat: bool = True
@@ -73,7 +73,7 @@ class Publication:
         return tuple(dict.fromkeys(address for address in named if address is not None))
 
 
-def publication(settings: Settings, owner: Owner, earlier: Result) -> Publication:
+def publication(settings: Settings, owner: AttachmentID, earlier: Result) -> Publication:
     """Return what `settings` publish of the attachment whose result so far is `earlier`."""
     addresses = container_addresses(earlier, owner.ifname)
     return Publication(

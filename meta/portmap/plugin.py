@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
+from cni.attachment_id import AttachmentID
 from cni.errors import CniError
-from cni.owner import Owner
 from kernel.errors import KernelError
-from kernel.network import Network
-from meta import earlier
-from meta.portmap import check, config, plan, ports, trial
-from meta.portmap.memory import Memories
+from kernel.netlink.handle import Handle
+from meta import prev_result
+from meta.portmap import check, config, dry_run, plan, ports
+from meta.portmap.state import Memories
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,10 +30,10 @@ def add(request: Request) -> Result:
     with _explained():
         settings, before = config.parse(request), request.prev_result
     if before is None:
-        raise earlier.missing(request, "must be called as chained plugin")
-    wanted = plan.publication(settings, Owner.of(request), before)
+        raise prev_result.missing(request, "must be called as chained plugin")
+    wanted = plan.publication(settings, AttachmentID.of(request), before)
     if wanted.mappings and wanted.sides:
-        with Network() as host:
+        with Handle() as host:
             for command in ports.absent(wanted.addresses, host):
                 request.log(
                     f"portmap: the host lacks an address that ports are published on; they answer after: {command}"
@@ -50,19 +50,19 @@ def add(request: Request) -> Result:
 def check_attachment(request: Request) -> None:
     """Compare the kernel with what the configuration publishes; CniError 102 names every missing rule."""
     settings = config.parse(request)
-    before = earlier.required(request, "Required prevResult missing")
-    wanted = plan.publication(settings, Owner.of(request), before)
+    before = prev_result.required(request, "Required prevResult missing")
+    wanted = plan.publication(settings, AttachmentID.of(request), before)
     if wanted.mappings and wanted.sides:
         remembered = Memories(settings.data_dir, request.log).recall(wanted.owner.mark)
         backend = settings.backend or (remembered.backend if remembered else ports.choose(""))
-        with Network() as host:
+        with Handle() as host:
             check.check(wanted, backend, host, ours=remembered is not None)
 
 
 def delete(request: Request) -> None:
     """Remove the attachment's rules; nothing is touched where neither configuration nor a memory that could be written knows of any."""
     left = config.parse_leftovers(request)
-    owner = Owner.of(request)
+    owner = AttachmentID.of(request)
     memories = Memories(left.data_dir, request.log)
     remembered = memories.recall(owner.mark)
     if left.maybe_mapped or remembered or not memories.serve:
@@ -73,7 +73,7 @@ def delete(request: Request) -> None:
 
 def collect(request: Request) -> None:
     """Remove the rules of attachments the runtime no longer knows; without a list nothing is removed."""
-    owners = Owner.known_to(request)
+    owners = AttachmentID.known_to(request)
     if owners is None:
         return
     memories = Memories(config.parse_leftovers(request).data_dir, request.log)
@@ -87,7 +87,7 @@ def collect(request: Request) -> None:
 def status(request: Request) -> None:
     """Tell whether an ADD could succeed now; CniError 50 says what is missing."""
     settings = config.parse(request)
-    trial.require(settings, ports.choose(settings.backend))
+    dry_run.require(settings, ports.choose(settings.backend))
 
 
 VERBS = {"ADD": add, "CHECK": check_attachment, "DEL": delete, "GC": collect, "STATUS": status}
@@ -116,7 +116,7 @@ def _flows_forgotten(request: Request) -> Iterator[list[Published]]:
 
 def _recorded_addresses(request: Request) -> tuple[IPAddress, ...]:
     """Return the container's addresses, as far as the runtime hands them back."""
-    before = earlier.handed_back(request)
+    before = prev_result.handed_back(request)
     return tuple(each.ip for each in plan.container_addresses(before, request.ifname)) if before else ()
 
 

@@ -10,26 +10,29 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from cni.errors import CniError, Code
-from kernel import backends, conntrack, iptables, nft, sysctl, turns
-from kernel.conntrack import Aim
-from meta import rewriting
-from meta.portmap import claims, memory
-from meta.portmap.memory import Memory
+from kernel import sysctl
+from kernel.firewall import choose as backends
+from kernel.firewall import iptables, lock, nft
+from kernel.netlink import conntrack
+from kernel.netlink.conntrack import FlowFilter
+from meta import rule_update
+from meta.portmap import claims, state
 from meta.portmap.plan import FAMILIES
 from meta.portmap.rules import iptables as legacy
 from meta.portmap.rules import nftables as modern
+from meta.portmap.state import Memory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from typing import Any
 
-    from cni.owner import Owner
+    from cni.attachment_id import AttachmentID
     from cni.types import IPAddress, Result
-    from kernel.network import Network
+    from kernel.netlink.handle import Handle
     from meta.portmap.claims import Holder, Published
-    from meta.portmap.memory import Memories
     from meta.portmap.plan import Publication
+    from meta.portmap.state import Memories
 
 BACKENDS = ("iptables", "nftables")
 
@@ -56,7 +59,7 @@ def choose(configured: str, answered: Collection[int] = ()) -> str:
     return backends.choose(configured, (4,), answered)
 
 
-def publish(plan: Publication, backend: str, memories: Memories, earlier: Result, host: Network) -> list[Published]:
+def publish(plan: Publication, backend: str, memories: Memories, earlier: Result, host: Handle) -> list[Published]:
     """Have the plan's rules stand, and nobody else's for the same ports; return what others' published that made room.
 
     On any failure nothing of the plan's stays. `backend` is the configured one, empty for what works here. Raises CniError 103 for a port that is taken, 11 for a missing external chain, KernelError.
@@ -64,8 +67,8 @@ def publish(plan: Publication, backend: str, memories: Memories, earlier: Result
     device = localnet_device(plan, host)
     evicted: list[Published] = []
     with ExitStack() as undo:
-        with turns.turn():
-            rewriting.repeat(lambda: evicted.extend(_publish(plan, backend, memories, earlier, host, undo)))
+        with lock.rules_lock():
+            rule_update.repeat(lambda: evicted.extend(_publish(plan, backend, memories, earlier, host, undo)))
         if device:
             sysctl.ensure(localnet_key(device), "1")
         undo.pop_all()
@@ -73,7 +76,7 @@ def publish(plan: Publication, backend: str, memories: Memories, earlier: Result
 
 
 def _publish(
-    plan: Publication, configured: str, memories: Memories, earlier: Result, host: Network, undo: ExitStack
+    plan: Publication, configured: str, memories: Memories, earlier: Result, host: Handle, undo: ExitStack
 ) -> list[Published]:
     found = read(plan.families)
     gone = claims.evicted(plan, found.published(), lambda mark: _is_dead(mark, memories, host))
@@ -82,7 +85,7 @@ def _publish(
     undo.callback(withdraw, plan.owner, backend, None, [])
     undo.callback(memories.forget, plan.owner)
     named = any(_is_own(plan.owner, host, entry.name) for entry in earlier.interfaces if not entry.sandbox)
-    memories.remember(plan.owner, Memory(plan.owner.alias, memory.current_boot(), backend, named))
+    memories.remember(plan.owner, Memory(plan.owner.alias, state.current_boot(), backend, named))
     (_write_modern if backend == "nftables" else _write_legacy)(plan, found, gone)
     return [each for each in found.published() if each.holder in gone] if gone else []
 
@@ -124,7 +127,7 @@ def _has_guard(present: Sequence[legacy.Rule]) -> bool:
     return any(sorted(rule) == sorted(legacy.MARTIANS) for rule in present)
 
 
-def withdraw(owner: Owner, backend: str, known: Collection[IPAddress] | None, gone: list[Published]) -> None:
+def withdraw(owner: AttachmentID, backend: str, known: Collection[IPAddress] | None, gone: list[Published]) -> None:
     """Remove the attachment's rules in `backend` (empty: in both) with one deleting commit each; none is success.
 
     `gone` gets what they published, also when something fails. Raises an ExceptionGroup of KernelErrors.
@@ -137,7 +140,7 @@ def withdraw(owner: Owner, backend: str, known: Collection[IPAddress] | None, go
     )
 
 
-def withdraw_strangers(network: str, known: Collection[Owner], gone: list[Published]) -> None:
+def withdraw_strangers(network: str, known: Collection[AttachmentID], gone: list[Published]) -> None:
     """Remove the rules of every attachment of `network` that is none of the `known`, in both backends; `gone` as above."""
     _remove(
         "",
@@ -168,7 +171,7 @@ def _remove(
             commands += deletions
         nft.run(commands)
 
-    rewriting.remove(backend, in_legacy, in_modern)
+    rule_update.remove(backend, in_legacy, in_modern)
 
 
 def read(families: Collection[int]) -> Found:
@@ -188,10 +191,10 @@ def read_legacy(family: int) -> list[legacy.Rule]:
 
 def read_modern(family: int) -> list[dict[str, Any]]:
     """Return the objects of our nftables table for one IP version; none where nftables does not work."""
-    return rewriting.objects(modern.FAMILIES[family], modern.TABLE)
+    return rule_update.objects(modern.FAMILIES[family], modern.TABLE)
 
 
-def absent(addresses: Iterable[IPAddress], host: Network) -> list[str]:
+def absent(addresses: Iterable[IPAddress], host: Handle) -> list[str]:
     """Return, for each of the addresses the host does not have now, the command that gives it one.
 
     Its ports answer once it is there: a stand-by host publishes before the address moves to it, a host at boot before DHCP.
@@ -199,7 +202,7 @@ def absent(addresses: Iterable[IPAddress], host: Network) -> list[str]:
     return [_command(address, host) for address in addresses if not _is_local(address, host)]
 
 
-def waiting(host: Network) -> list[tuple[Published, str]]:
+def waiting(host: Handle) -> list[tuple[Published, str]]:
     """Return every published port whose host address is not there now, with the command that gives the host one."""
     found = read(FAMILIES).published()
     return [
@@ -209,14 +212,14 @@ def waiting(host: Network) -> list[tuple[Published, str]]:
     ]
 
 
-def _is_local(address: IPAddress, host: Network) -> bool:
+def _is_local(address: IPAddress, host: Handle) -> bool:
     if address.is_unspecified:
         return True
     way = host.route_to(address)
     return way is not None and way.kind == "local"
 
 
-def _command(address: IPAddress, host: Network) -> str:
+def _command(address: IPAddress, host: Handle) -> str:
     way = host.route_to(address)
     link = host.link(way.link) if way and way.link else None
     return f"ip address add {address}/{address.max_prefixlen} dev {link.name if link else 'LINK'}"
@@ -226,21 +229,21 @@ def forget_flows(plan: Publication) -> None:
     """Forget UDP flows to the ports, which would go on to where they went before. Raises KernelError."""
     for family in plan.families:
         udp = [each for each in plan.of_family(family) if each.protocol == "udp"]
-        conntrack.forget(family, "udp", [Aim(each.host_port, each.only_at) for each in udp])
+        conntrack.delete_flows(family, "udp", [FlowFilter(each.host_port, each.only_at) for each in udp])
 
 
 def forget_flows_to(gone: Collection[Published]) -> None:
     """Forget UDP flows that were translated to containers by what is `gone` now. Raises KernelError."""
     for family in FAMILIES:
         aims = {
-            Aim(each.port, each.host_ip, each.target)
+            FlowFilter(each.port, each.host_ip, each.target)
             for each in gone
             if each.protocol == "udp" and each.target.version == family
         }
-        conntrack.forget(family, "udp", aims)
+        conntrack.delete_flows(family, "udp", aims)
 
 
-def localnet_device(plan: Publication, host: Network) -> str:
+def localnet_device(plan: Publication, host: Handle) -> str:
     """Return the link towards the container that 127.0.0.0/8 has to cross, empty for none (contract 4.1, ADD)."""
     if not plan.from_loopback:
         return ""
@@ -255,17 +258,17 @@ def localnet_key(device: str) -> str:
     return f"net/ipv4/conf/{device}/route_localnet"
 
 
-def _is_own(owner: Owner, host: Network, name: str) -> bool:
+def _is_own(owner: AttachmentID, host: Handle, name: str) -> bool:
     link = host.link(name)
     return link is not None and link.alias == owner.alias
 
 
-def _is_dead(mark: str, memories: Memories, host: Network) -> bool:
+def _is_dead(mark: str, memories: Memories, host: Handle) -> bool:
     """Tell whether something proves that the attachment is gone: it is of another boot, or its link was ours and is no more."""
     remembered = memories.recall(mark)
     if remembered is None:
         return False
-    now = memory.current_boot()
+    now = state.current_boot()
     if now and remembered.boot and remembered.boot != now:
         return True
     return remembered.named_link and all(link.alias != remembered.alias for link in host.links())

@@ -10,9 +10,9 @@ import json
 from contextlib import suppress
 from types import MappingProxyType
 
-from cni import addresses, config
+from cni import addresses, json_object
 from cni.errors import CniError
-from meta.filing import Folder
+from meta.state_dir import Folder
 from meta.tuning.config import HIGHEST_MTU, HIGHEST_QUEUE, Properties
 from meta.tuning.plan import Memory
 
@@ -71,7 +71,7 @@ def _text(memory: Memory) -> bytes:
 
 def _memory(content: bytes) -> Memory:
     """Read a file. Raises CniError or ValueError for one that neither program writes."""
-    root = config.decode(content)
+    root = json_object.decode(content)
     mac = root.text("mac")
     sysctls = {key: value for key, value in root.mapping("sysctl").items() if isinstance(value, str)}
     return Memory(

@@ -16,14 +16,14 @@ from meta.tuning import wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kernel.network import Link, Network
+    from kernel.netlink.handle import Handle, Link
     from meta.tuning.config import Settings
 
 KEYS = {"all_multicast": "allmulti", "queue": "txQLen"}
 """The keys of properties that are called otherwise here."""
 
 
-def check(settings: Settings, link: Link | None, container: Network) -> None:
+def check(settings: Settings, link: Link | None, container: Handle) -> None:
     """Raise CniError 102 unless everything `settings` speak of is as they say; without properties no `link` is needed."""
     for each in settings.sysctls:
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from cni import addresses, args, config
+from cni import addresses, args, json_object
 from cni.errors import CniError, Code, quoted
 
 TYPE_CHECKING = False
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import TypeVar
 
-    from cni.config import Section
+    from cni.json_object import JsonObject
     from cni.request import Request
 
     Value = TypeVar("Value")
@@ -85,7 +85,7 @@ def parse(request: Request) -> Settings:
     )
 
 
-def data_dir(root: Section) -> str:
+def data_dir(root: JsonObject) -> str:
     """Return the directory of the memory: all that DEL and GC have to know. Raises CniError 7 for what is no absolute path."""
     folder = root.text("dataDir") or DATA_DIR
     if not folder.startswith("/"):
@@ -96,11 +96,11 @@ def data_dir(root: Section) -> str:
 def refuse_duplicates(stdin: bytes) -> None:
     """Raise CniError 7 for a parameter that the JSON text sets twice, which decoding no longer shows."""
     for path in (("sysctl",), ("args", "cni", "sysctl")):
-        for key in config.repeated(stdin, *path):
+        for key in json_object.repeated(stdin, *path):
             raise _duplicated(key, ".".join(path))
 
 
-def _sysctls(sections: Iterable[Section], ifname: str) -> tuple[Sysctl, ...]:
+def _sysctls(sections: Iterable[JsonObject], ifname: str) -> tuple[Sysctl, ...]:
     """Return the parameters of all sections; a later section wins, however it spells the key."""
     found: dict[str, Sysctl] = {}
     for section in sections:
@@ -116,7 +116,7 @@ def _sysctls(sections: Iterable[Section], ifname: str) -> tuple[Sysctl, ...]:
     return tuple(found.values())
 
 
-def _path(section: Section, key: str, ifname: str) -> str:
+def _path(section: JsonObject, key: str, ifname: str) -> str:
     """Return the path below /proc/sys that `key` means; the interface's name is put in last, for it may hold dots."""
     if ".." in key or not KEY.fullmatch(key):
         raise CniError(
@@ -147,7 +147,7 @@ def _mac(request: Request) -> str:
     return _last(mac or None for mac in sources) or ""
 
 
-def _read_mac(section: Section | None) -> str:
+def _read_mac(section: JsonObject | None) -> str:
     return _colons(section.text("mac"), section.where("mac")) if section else ""
 
 
@@ -160,8 +160,8 @@ def _colons(mac: str, where: str) -> str:
         ) from wrong
 
 
-def _below(section: Section, *path: str) -> Section | None:
-    found: Section | None = section
+def _below(section: JsonObject, *path: str) -> JsonObject | None:
+    found: JsonObject | None = section
     for key in path:
         found = found.section(key) if found else None
     return found

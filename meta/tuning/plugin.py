@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from cni import attachments
+from cni import valid_attachments
 from cni.errors import CniError
 from kernel.errors import KernelError
-from meta import earlier, namespace
+from meta import namespace, prev_result
 from meta.tuning import allowlist, backup, check, config, plan, wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.request import Request
     from cni.types import Result
-    from kernel.network import Link, Network
+    from kernel.netlink.handle import Handle, Link
     from meta.tuning.config import Settings
 
 MISSING = "Required prevResult missing"
@@ -25,7 +25,7 @@ MISSING = "Required prevResult missing"
 
 def add(request: Request) -> Result:
     """Change what is configured and hand prevResult on as it then is; a refused ADD leaves everything as it was."""
-    settings, before = _settings(request), earlier.required(request, MISSING)
+    settings, before = _settings(request), prev_result.required(request, MISSING)
     allowlist.check(each.key for each in settings.sysctls)
     if settings.sysctls or settings.properties.any:
         with namespace.container(request) as container:
@@ -36,7 +36,7 @@ def add(request: Request) -> Result:
 def check_attachment(request: Request) -> None:
     """Compare the container with the configuration; CniError 102 names the first difference."""
     settings = _settings(request)
-    earlier.required(request, MISSING)
+    prev_result.required(request, MISSING)
     with namespace.container(request) as container:
         check.check(settings, _link(request, settings, container), container)
 
@@ -62,7 +62,7 @@ def delete(request: Request) -> None:
 
 def collect(request: Request) -> None:
     """Forget attachments of this network that the runtime no longer knows; without a list nothing is forgotten."""
-    valid = attachments.valid(request.config)
+    valid = valid_attachments.valid(request.config)
     if valid is not None:
         known = {backup.name(container_id, ifname) for container_id, ifname in valid}
         backup.forget_strangers(config.data_dir(request.config), request.name, known)
@@ -81,12 +81,12 @@ def _settings(request: Request) -> Settings:
     return config.parse(request)
 
 
-def _link(request: Request, settings: Settings, container: Network) -> Link | None:
+def _link(request: Request, settings: Settings, container: Handle) -> Link | None:
     """Return the interface; None where nothing of it is spoken of, for a chain may have none that the kernel knows (DPDK)."""
     return namespace.interface(container, request.ifname, request.netns) if settings.properties.any else None
 
 
-def _change(request: Request, settings: Settings, container: Network) -> None:
+def _change(request: Request, settings: Settings, container: Handle) -> None:
     """Remember, then change; whatever fails, the container and the memory are as they were before."""
     link = _link(request, settings, container)
     file = backup.name(request.container_id, request.ifname)

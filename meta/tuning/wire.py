@@ -8,13 +8,13 @@ from types import MappingProxyType
 
 from kernel import sysctl
 from kernel.errors import KernelError
-from kernel.requests import SetLink
+from kernel.netlink.requests import SetLink
 from meta.tuning.config import Properties
 from meta.tuning.plan import Memory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kernel.network import Link, Network
+    from kernel.netlink.handle import Handle, Link
     from meta.tuning.config import Settings
 
 LINE_END = "\n"
@@ -24,7 +24,7 @@ UNREADABLE = frozenset({errno.EACCES, errno.EPERM, errno.EINVAL, errno.EIO})
 """What the kernel answers to who reads a parameter that can only be written."""
 
 
-def before(settings: Settings, link: Link | None, container: Network) -> Memory:
+def before(settings: Settings, link: Link | None, container: Handle) -> Memory:
     """Return what the container has now of what `settings` speak of; without properties no `link` is needed."""
     values = {each.path: value(each.path, container) for each in settings.sysctls}
     told = {path: found for path, found in values.items() if found is not None}
@@ -43,7 +43,7 @@ def now(wanted: Properties, link: Link) -> Properties:
     )
 
 
-def value(path: str, container: Network) -> str | None:
+def value(path: str, container: Handle) -> str | None:
     """Return a parameter; None when there is none, or when it can only be written. Raises KernelError."""
     try:
         return sysctl.read(path, container.namespace)
@@ -53,7 +53,7 @@ def value(path: str, container: Network) -> str | None:
         raise
 
 
-def change(settings: Settings, link: Link | None, container: Network) -> None:
+def change(settings: Settings, link: Link | None, container: Handle) -> None:
     """Set everything `settings` speak of, parameters first, as the reference does. Raises KernelError."""
     for each in settings.sysctls:
         sysctl.write(each.path, each.value or LINE_END, container.namespace)
@@ -61,7 +61,7 @@ def change(settings: Settings, link: Link | None, container: Network) -> None:
         container.apply(*_changes(settings.properties, link.index))
 
 
-def restore(memory: Memory, ifname: str, container: Network) -> None:
+def restore(memory: Memory, ifname: str, container: Handle) -> None:
     """Put back what is remembered, in the opposite order, as far as it goes: an absent interface or a refusal is no failure."""
     with suppress(KernelError):
         link = container.link(ifname)

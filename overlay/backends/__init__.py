@@ -1,7 +1,7 @@
 """What every backend answers, in one protocol, and the kernel state it can ask for, as values.
 
 A backend decides: which attributes to publish for a subnet, and which devices and entries a set of leases amounts to.
-It never touches the kernel; overlay.drift compares its wishes with what is there, overlay.reconcile carries them out.
+It never touches the kernel; overlay.datapath.diff compares its wishes with what is there, overlay.datapath.apply carries them out.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Literal, Protocol
 
-from overlay.attributes import Attributes
 from overlay.errors import Refused, Unavailable
-from overlay.leases import Lease
-from overlay.subnets import Subnet
+from overlay.subnet.allocation import Subnet
+from overlay.subnet.attributes import Attributes
+from overlay.subnet.lease import Lease
 
 IPAddress = IPv4Address | IPv6Address
 IPInterface = IPv4Interface | IPv6Interface
@@ -20,7 +20,7 @@ IPNetwork = IPv4Network | IPv6Network
 
 Form = Literal["vxlan", "bare", "sealed"]
 
-Reach = Callable[[IPAddress], str]
+OnLinkLookup = Callable[[IPAddress], str]
 """Names the link an address is on directly, without a gateway between; empty when it is on none."""
 
 
@@ -56,7 +56,7 @@ class Underlay:
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
+class VxlanIdentity:
     """What makes a VXLAN device the one that is meant; `port` 0 is the kernel's own choice."""
 
     name: str
@@ -67,7 +67,7 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
-class Tunnel:
+class VxlanDevice:
     """A device with its settings and every entry that belongs on it; what else is found on it is removed.
 
     `mtu` is a ceiling unless `mtu_fixed`, or the device has the MTU it has `outgrown`. `network` bounds the addresses that may be taken off the device. `neighbours`
@@ -75,7 +75,7 @@ class Tunnel:
     gateway on the device.
     """
 
-    device: Device
+    device: VxlanIdentity
     mtu: int
     mac: str
     learning: bool
@@ -89,7 +89,7 @@ class Tunnel:
 
 
 @dataclass(frozen=True, slots=True)
-class Direct:
+class GatewayRoutes:
     """Routes without a device of ours: a subnet, the host that is its gateway, and the link that host is on.
 
     What else leads into one of `networks` by a gateway, in our protocol and not onlink, is an earlier one and removed.
@@ -100,7 +100,7 @@ class Direct:
 
 
 @dataclass(frozen=True, slots=True)
-class Forwarding:
+class UdpForwarding:
     """What the userspace forwarder needs: the address and UDP port it uses, the subnets and their hosts.
 
     `source` is where its ICMP answers come from; not an address of this host, from outside the kernel would drop it. `subnet` is this
@@ -115,7 +115,7 @@ class Forwarding:
 
 
 @dataclass(frozen=True, slots=True)
-class EncryptionPeer:
+class WireguardPeer:
     """A host as WireGuard knows it: its key, where to send, what may come from it; `keepalive` in seconds, 0 for none."""
 
     public_key: str
@@ -126,26 +126,26 @@ class EncryptionPeer:
 
 
 @dataclass(frozen=True, slots=True)
-class Encryption:
+class WireguardConfig:
     """What a WireGuard device needs besides this host's key: its UDP port and its peers."""
 
     port: int
-    peers: frozenset[EncryptionPeer]
+    peers: frozenset[WireguardPeer]
 
 
 @dataclass(frozen=True, slots=True)
-class Pipe:
+class L3Device:
     """A device for packets, not frames, that takes all of `networks`; its carrier knows which host has which subnet."""
 
     name: str
     mtu: int
     addresses: tuple[IPInterface, ...]
     networks: tuple[IPNetwork, ...]
-    carrier: Forwarding | Encryption
+    carrier: UdpForwarding | WireguardConfig
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
+class AllowedPeers:
     """A tunnel as a packet filter sees it: what its packets look like, who may send them and what may be in them.
 
     `name` tells it from the other tunnels of a host. `form` says how the inner packet lies in the datagram: "vxlan" (which has a `vni`),
@@ -173,10 +173,10 @@ class Guard:
 class Desired:
     """All a backend wants in the kernel, and the peers it had to leave out with the reason for each."""
 
-    tunnels: tuple[Tunnel, ...] = ()
-    direct: Direct | None = None
-    pipes: tuple[Pipe, ...] = ()
-    guard: Guard | None = None
+    tunnels: tuple[VxlanDevice, ...] = ()
+    direct: GatewayRoutes | None = None
+    pipes: tuple[L3Device, ...] = ()
+    guard: AllowedPeers | None = None
     unusable: tuple[str, ...] = ()
 
 
@@ -190,6 +190,6 @@ class Backend(Protocol):
         """Give what this host publishes once it holds `subnet`."""
         ...
 
-    def desired(self, own: Lease, peers: Sequence[Lease], reach: Reach = nowhere) -> Desired:
+    def desired(self, own: Lease, peers: Sequence[Lease], reach: OnLinkLookup = nowhere) -> Desired:
         """Give the kernel state that makes `peers` reachable from the host holding `own`."""
         ...

@@ -6,11 +6,11 @@ For networks whose routers learn the subnets another way. Must not want anything
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 
-from overlay.attributes import Attributes
-from overlay.backends import Backend, Desired, Reach, Underlay, nowhere
-from overlay.leases import Lease
-from overlay.network import NetworkConfig
-from overlay.subnets import Subnet
+from overlay.backends import Backend, Desired, OnLinkLookup, Underlay, nowhere
+from overlay.config.network import NetworkConfig
+from overlay.subnet.allocation import Subnet
+from overlay.subnet.attributes import Attributes
+from overlay.subnet.lease import Lease
 
 TYPE = "alloc"
 
@@ -35,6 +35,6 @@ class Alloc:
         """Give the published value."""
         return derived(self._config, subnet, self._underlay.public_ip, self._underlay.public_ipv6)
 
-    def desired(self, own: Lease, peers: Sequence[Lease], reach: Reach = nowhere) -> Desired:  # noqa: ARG002 - the protocol's
+    def desired(self, own: Lease, peers: Sequence[Lease], reach: OnLinkLookup = nowhere) -> Desired:  # noqa: ARG002 - the protocol's
         """Want nothing."""
         return Desired()

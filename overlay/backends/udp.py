@@ -8,11 +8,21 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address
 
-from overlay.attributes import Attributes
-from overlay.backends import Backend, Desired, Forwarding, Guard, Pipe, Reach, Underlay, nowhere, screening
-from overlay.leases import Lease
-from overlay.network import NetworkConfig
-from overlay.subnets import Subnet
+from overlay.backends import (
+    AllowedPeers,
+    Backend,
+    Desired,
+    L3Device,
+    OnLinkLookup,
+    UdpForwarding,
+    Underlay,
+    nowhere,
+    peer_filter,
+)
+from overlay.config.network import NetworkConfig
+from overlay.subnet.allocation import Subnet
+from overlay.subnet.attributes import Attributes
+from overlay.subnet.lease import Lease
 
 TYPE = "udp"
 DEVICE = "flannel0"
@@ -54,18 +64,18 @@ class Udp:
         """Give the published value."""
         return derived(self._config, subnet, self._underlay.public_ip, None)
 
-    def desired(self, own: Lease, peers: Sequence[Lease], reach: Reach = nowhere) -> Desired:  # noqa: ARG002 - the protocol's
+    def desired(self, own: Lease, peers: Sequence[Lease], reach: OnLinkLookup = nowhere) -> Desired:  # noqa: ARG002 - the protocol's
         """Give the device, the way of the whole network into it, and which host has which subnet."""
         theirs = [peer for peer in peers if not peer.attributes.backend_type]
-        usable, refused = screening.divide(theirs, partial(self._problem, own))
+        usable, refused = peer_filter.divide(theirs, partial(self._problem, own))
         base = own.subnet.ipv4.network_address
         routes = frozenset((peer.subnet.ipv4, peer.attributes.public_ip) for peer in usable)
-        pipe = Pipe(
+        pipe = L3Device(
             name=DEVICE,
             mtu=self.mtu,
             addresses=(IPv4Interface((base, 32)),),
             networks=self._config.networks,
-            carrier=Forwarding(
+            carrier=UdpForwarding(
                 self._underlay.local or self._underlay.public_ip,
                 self._port,
                 IPv4Address(int(self._config.ipv4.network.network_address)),
@@ -75,13 +85,13 @@ class Udp:
         )
         return Desired(pipes=(pipe,), guard=self._guard(own, usable), unusable=refused)
 
-    def _guard(self, own: Lease, peers: Sequence[Lease]) -> Guard:
-        return Guard(
+    def _guard(self, own: Lease, peers: Sequence[Lease]) -> AllowedPeers:
+        return AllowedPeers(
             *(TYPE, "bare", (self._port,), self._underlay.interface, (DEVICE,)),
             own=(own.subnet.ipv4,),
             networks=self._config.networks,
-            sources=screening.sources(peers, self._config),
+            sources=peer_filter.sources(peers, self._config),
         )
 
     def _problem(self, own: Lease, peer: Lease) -> str:
-        return screening.problem(own, peer, self._config)
+        return peer_filter.problem(own, peer, self._config)

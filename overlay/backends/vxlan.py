@@ -11,26 +11,26 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 
-from overlay import documents
-from overlay.attributes import Attributes, compact
 from overlay.backends import (
+    AllowedPeers,
     Backend,
     Desired,
-    Device,
-    Direct,
-    Guard,
+    GatewayRoutes,
     IPAddress,
     IPNetwork,
-    Reach,
-    Tunnel,
+    OnLinkLookup,
     Underlay,
+    VxlanDevice,
+    VxlanIdentity,
     nowhere,
-    screening,
+    peer_filter,
 )
+from overlay.config import documents
+from overlay.config.network import NetworkConfig
 from overlay.errors import Refused, Unavailable
-from overlay.leases import Lease
-from overlay.network import NetworkConfig
-from overlay.subnets import Subnet
+from overlay.subnet.allocation import Subnet
+from overlay.subnet.attributes import Attributes, compact
+from overlay.subnet.lease import Lease
 
 TYPE = "vxlan"
 OVERHEAD = 50
@@ -86,12 +86,12 @@ def device_name(version: int, vni: int) -> str:
     return f"flannel.{vni}" if version == 4 else f"flannel-v6.{vni}"
 
 
-def devices(config: NetworkConfig, underlay: Underlay) -> tuple[Device, ...]:
+def devices(config: NetworkConfig, underlay: Underlay) -> tuple[VxlanIdentity, ...]:
     """Give the devices this host will have, IPv4's first; raises Refused."""
     chosen = options(config)
     local: tuple[IPAddress | None, ...] = (underlay.public_ip, underlay.public_ipv6 if config.ipv6 else None)
     return tuple(
-        Device(device_name(one.version, chosen.vni), chosen.vni, underlay.interface, one, chosen.port)
+        VxlanIdentity(device_name(one.version, chosen.vni), chosen.vni, underlay.interface, one, chosen.port)
         for one in local
         if one is not None
     )
@@ -127,7 +127,7 @@ class Vxlan:
         self._config, self._underlay, self._kept = config, underlay, dict(kept)
         self._options = options(config)
         self.mtu = _inner_mtu(config, self._options, underlay)
-        self._devices: dict[int, Device] = {one.local.version: one for one in devices(config, underlay)}
+        self._devices: dict[int, VxlanIdentity] = {one.local.version: one for one in devices(config, underlay)}
         if config.ipv6 and 6 not in self._devices:
             remedy = "give the interface an IPv6 address, or set --public-ipv6"
             raise Unavailable(f"{underlay.interface} has no IPv6 address for a dual-stack network; {remedy}")
@@ -139,7 +139,7 @@ class Vxlan:
         macs = {name: self._kept.get(name) or derived_mac(vni, one) for name, one in names.items()}
         return _attributes(vni, macs, self._underlay.public_ip, self._underlay.public_ipv6 if subnet.ipv6 else None)
 
-    def desired(self, own: Lease, peers: Sequence[Lease], reach: Reach = nowhere) -> Desired:
+    def desired(self, own: Lease, peers: Sequence[Lease], reach: OnLinkLookup = nowhere) -> Desired:
         """Give a device per family with ARP, FDB and route of every usable peer, or its direct route where that is asked for."""
         usable, refused = self._usable(own, peers)
         tunnels, direct = [], set[tuple[IPNetwork, IPAddress, str]]()
@@ -148,18 +148,18 @@ class Vxlan:
             near = {end: self._direct(reach(end[2])) for end in ends} if self._options.direct else {}
             direct |= {(net, public, link) for (net, _, public), link in near.items() if link}
             tunnels.append(self._tunnel(own, [end for end in ends if not near.get(end)], version))
-        routes = Direct(frozenset(direct), self._config.networks) if self._options.direct else None
+        routes = GatewayRoutes(frozenset(direct), self._config.networks) if self._options.direct else None
         return Desired(tuple(tunnels), routes, guard=self._guard(own, usable), unusable=tuple(refused))
 
-    def _guard(self, own: Lease, peers: Sequence[Lease]) -> Guard:
+    def _guard(self, own: Lease, peers: Sequence[Lease]) -> AllowedPeers:
         """Name what every host may send to us: one that is reached directly may not have heard that yet."""
         networks = self._config.networks
-        return Guard(
+        return AllowedPeers(
             *(str(self._options.vni), "vxlan", (self._options.port or DEFAULT_PORT,), self._underlay.interface),
             devices=tuple(one.name for one in self._devices.values()),
             own=own.subnet.networks[: len(networks)],
             networks=networks,
-            sources=screening.sources(peers, self._config),
+            sources=peer_filter.sources(peers, self._config),
             vni=self._options.vni,
         )
 
@@ -184,15 +184,15 @@ class Vxlan:
 
     def _problem(self, own: Lease, peer: Lease) -> str:
         """Say why a lease cannot be programmed; empty when it can."""
-        problem = screening.problem(own, peer, self._config)
+        problem = peer_filter.problem(own, peer, self._config)
         if not problem and not _mac(peer.attributes.backend_data):
             return f"its BackendData has no usable VtepMAC: {peer.attributes.backend_data[:80] or 'absent'}"
         return problem
 
-    def _tunnel(self, own: Lease, ends: Sequence[End], version: int) -> Tunnel:
+    def _tunnel(self, own: Lease, ends: Sequence[End], version: int) -> VxlanDevice:
         base, mac, _ = _far_end(own, version)
         pool = self._config.ipv4 if version == 4 or self._config.ipv6 is None else self._config.ipv6
-        return Tunnel(
+        return VxlanDevice(
             device=self._devices[version],
             mtu=self.mtu,
             mac=mac,
@@ -213,7 +213,7 @@ class Vxlan:
         network, public = peer.subnet.ipv6, peer.attributes.public_ipv6
         if network is None or public is None or self._config.ipv6 is None:
             return None
-        if not screening.within(network, self._config.ipv6.network):
+        if not peer_filter.within(network, self._config.ipv6.network):
             return None
         return _far_end(peer, 6) if _mac(peer.attributes.backend_v6_data) else None
 

@@ -10,26 +10,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 
-from overlay import documents
-from overlay.attributes import Attributes, compact
 from overlay.backends import (
+    AllowedPeers,
     Backend,
     Desired,
-    Encryption,
-    EncryptionPeer,
-    Guard,
     IPAddress,
     IPNetwork,
-    Pipe,
-    Reach,
+    L3Device,
+    OnLinkLookup,
     Underlay,
+    WireguardConfig,
+    WireguardPeer,
     nowhere,
-    screening,
+    peer_filter,
 )
+from overlay.config import documents
+from overlay.config.network import NetworkConfig
 from overlay.errors import Refused, Unavailable
-from overlay.leases import Lease
-from overlay.network import NetworkConfig
-from overlay.subnets import Subnet
+from overlay.subnet.allocation import Subnet
+from overlay.subnet.attributes import Attributes, compact
+from overlay.subnet.lease import Lease
 
 TYPE = "wireguard"
 DEVICE, DEVICE_V6 = "flannel-wg", "flannel-wg-v6"
@@ -119,12 +119,12 @@ class Wireguard:
         data_v6 = compact({"PublicKey": self._key, "Port": port_v6}) if subnet.ipv6 else ""
         return Attributes(self._underlay.public_ip, self._underlay.public_ipv6, TYPE, data, data_v6)
 
-    def desired(self, own: Lease, peers: Sequence[Lease], reach: Reach = nowhere) -> Desired:  # noqa: ARG002 - the protocol's
+    def desired(self, own: Lease, peers: Sequence[Lease], reach: OnLinkLookup = nowhere) -> Desired:  # noqa: ARG002 - the protocol's
         """Give the devices with all usable peers."""
         keys = {self._key: own.subnet}
 
         def judge(peer: Lease) -> str:
-            problem = screening.problem(own, peer, self._config)
+            problem = peer_filter.problem(own, peer, self._config)
             key, _ = _data(peer.attributes.backend_data)
             if problem or not key:
                 return problem or "its BackendData has no usable PublicKey"
@@ -134,20 +134,20 @@ class Wireguard:
             return "" if holder == peer.subnet else f"its PublicKey is also that of {holder}"
 
         theirs = [peer for peer in peers if peer.attributes.backend_type == TYPE]
-        usable, refused = screening.divide(theirs, judge)
+        usable, refused = peer_filter.divide(theirs, judge)
         pipes = tuple(self._pipes(own, usable))
         return Desired(pipes=pipes, guard=self._guard(own, pipes), unusable=refused)
 
-    def _guard(self, own: Lease, pipes: Sequence[Pipe]) -> Guard:
+    def _guard(self, own: Lease, pipes: Sequence[L3Device]) -> AllowedPeers:
         """Name no senders: a key proves them, wherever they are, and WireGuard knows what each may send."""
         ports = (self._options.port, self._options.port_v6)[: len(pipes)]
         networks = self._config.networks
         devices = tuple(pipe.name for pipe in pipes)
-        return Guard(
+        return AllowedPeers(
             *(TYPE, "sealed", ports, self._underlay.interface, devices, own.subnet.networks[: len(networks)], networks)
         )
 
-    def _pipes(self, own: Lease, peers: Sequence[Lease]) -> list[Pipe]:
+    def _pipes(self, own: Lease, peers: Sequence[Lease]) -> list[L3Device]:
         mine = own.subnet.networks[: len(self._config.networks)]
         if self._options.mode != "separate":
             return [self._pipe(DEVICE, self._options.port, mine, self._config.networks, peers)]
@@ -157,19 +157,19 @@ class Wireguard:
 
     def _pipe(
         self, name: str, port: int, mine: Sequence[IPNetwork], networks: tuple[IPNetwork, ...], peers: Sequence[Lease]
-    ) -> Pipe:
+    ) -> L3Device:
         found = (self._peer(peer, networks) for peer in peers)
-        carrier = Encryption(port, frozenset(one for one in found if one is not None))
-        return Pipe(name, self.mtu, tuple(map(_host_interface, mine)), networks, carrier)
+        carrier = WireguardConfig(port, frozenset(one for one in found if one is not None))
+        return L3Device(name, self.mtu, tuple(map(_host_interface, mine)), networks, carrier)
 
-    def _peer(self, peer: Lease, networks: Sequence[IPNetwork]) -> EncryptionPeer | None:
+    def _peer(self, peer: Lease, networks: Sequence[IPNetwork]) -> WireguardPeer | None:
         """Give a peer as one device sees it; None when it has nothing in the device's networks, or no address to send to."""
-        inside = [one for one in peer.subnet.networks if any(screening.within(one, net) for net in networks)]
+        inside = [one for one in peer.subnet.networks if any(peer_filter.within(one, net) for net in networks)]
         endpoint = self._endpoint(peer.attributes, networks[0].version)
         if not inside or endpoint is None:
             return None
         key, _ = _data(peer.attributes.backend_data)
-        return EncryptionPeer(key, endpoint, frozenset(inside), self._options.keepalive, self._options.preshared_key)
+        return WireguardPeer(key, endpoint, frozenset(inside), self._options.keepalive, self._options.preshared_key)
 
     def _endpoint(self, peer: Attributes, version: int) -> tuple[IPAddress, int] | None:
         outer = {"separate": version, "ipv4": 4, "ipv6": 6}.get(self._options.mode) or self._best(peer)

@@ -19,7 +19,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
-from kernel import namespaces
+from kernel import netns
 from kernel.errors import KernelError
 
 FOLDER = Path("/run/tulle/forwarder")
@@ -94,7 +94,7 @@ def _text(value: object) -> str:
 
 def path(device: str) -> Path:
     """Return where the socket of a device in this network namespace is."""
-    with namespaces.current() as here:
+    with netns.current() as here:
         return FOLDER / f"{here.identity[1]}.{device}"
 
 

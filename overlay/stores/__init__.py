@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from overlay.attributes import Attributes
-from overlay.leases import Lease
-from overlay.subnets import Subnet
+from overlay.subnet.allocation import Subnet
+from overlay.subnet.attributes import Attributes
+from overlay.subnet.lease import Lease
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,14 +18,14 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
-from overlay import documents, network
-from overlay.attributes import Attributes
-from overlay.documents import Section
+from overlay.config import documents, network
+from overlay.config.documents import Section
+from overlay.config.network import NetworkConfig
 from overlay.errors import Refused, StoreError, Unlisted, unusable
-from overlay.leases import Lease
-from overlay.network import NetworkConfig
 from overlay.stores import Snapshot, Update
-from overlay.subnets import Subnet
+from overlay.subnet.allocation import Subnet
+from overlay.subnet.attributes import Attributes
+from overlay.subnet.lease import Lease
 
 POLL = 1.0
 """Seconds between two looks at the file's identity, size and time."""

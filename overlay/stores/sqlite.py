@@ -15,13 +15,13 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from overlay import attributes as values
-from overlay import leases
-from overlay.attributes import Attributes
 from overlay.errors import Refused, StoreError, unusable
-from overlay.leases import TTL, Lease
 from overlay.stores import Delta, Snapshot, Update
-from overlay.subnets import Subnet, parse_key
+from overlay.subnet import attributes as values
+from overlay.subnet import lease as leases
+from overlay.subnet.allocation import Subnet, parse_key
+from overlay.subnet.attributes import Attributes
+from overlay.subnet.lease import TTL, Lease
 from system import folders
 
 POLL = 0.5

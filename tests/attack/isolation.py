@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
 
-from bridge import ports
+from bridge import spoofchk_ports
 from tests.attack.seats import connects, door
 from tests.netns.bridge import frames
 from tests.netns.bridge.frames import ARP, IP, IP6, ether
@@ -81,7 +81,7 @@ def _arp_for_the_gateway(stage: Stage) -> bool:
 
 def _router_advertisement(stage: Stage) -> bool:
     own = mac(stage.sender)
-    source = str(ports.link_local(own))
+    source = str(spoofchk_ports.link_local(own))
     body = frames.ip6(source, frames.ALL_NODES, frames.ICMP6, frames.router_advertisement(source))
     return _passes(stage, ether(own, IP6, body, frames.ALL_NODES_MAC))
 

@@ -18,7 +18,7 @@ from functools import partial
 from ipaddress import IPv4Interface
 from typing import Any
 
-from bridge import ports
+from bridge import spoofchk_ports
 from tests.attack.figures import Budget, Figures
 from tests.attack.seats import door, seat
 from tests.lab.daemon import HEALTH_PORT
@@ -234,7 +234,7 @@ def bridge_cases(stage: Stage) -> Iterator[Case]:
     macs = {"its own MAC": own, "a foreign MAC": FOREIGN, "the neighbour's MAC": mac(neighbour)}
     fours = {"its own": four, "the neighbour's": stage.a.inside(1), "the gateway's": stage.a.gateway}
     fours |= {"the outside's": "198.51.100.9", "nobody's": "0.0.0.0"}
-    local = str(ports.link_local(own))
+    local = str(spoofchk_ports.link_local(own))
     sixes = {"its own": six, "its link-local": local, "the neighbour's": stage.a.inside(1, 6), "another's": "fe80::1"}
     for (mac_words, source), (words, wrap) in itertools.product(macs.items(), WRAPS.items()):
         honest = source == own

@@ -17,12 +17,16 @@ from typing import Any
 
 from agent import protocol
 from agent.protocol import DeclinedError
-from cli import daemon, lint
-from cni import args, config, results, versions
+from cli.commands import lint
+from cli.inspect import daemon_settings
+from cni import args, json_object, results, versions
 from cni.errors import CniError
 from driver import attachment, network
-from kernel import addresses, conntrack, events, frames, iptables, links, nft_events, qdiscs, rows, transport, wireguard
-from kernel.transport import Transport
+from kernel import wireguard
+from kernel.firewall import iptables, nft_monitor
+from kernel.netlink import address, conntrack, link_read, monitor, route, tc, transport
+from kernel.netlink import message as frames
+from kernel.netlink.transport import Transport
 from lease import file as lease_file
 from lease import tunnel
 from overlay.errors import Refused
@@ -93,7 +97,7 @@ def _configurations() -> Sequence[bytes]:
 
 def _answers() -> Iterator[bytes]:
     """Yield what this kernel answers, a datagram each."""
-    questions = [links.dump(), addresses.dump(1), rows.dump_routes(2, 254, 0), rows.dump_neighbours(1), qdiscs.dump(1)]
+    questions = [link_read.dump(), address.dump(1), route.dump_routes(2, 254, 0), route.dump_neighbours(1), tc.dump(1)]
     for question in questions:
         door = Transport(None)
         try:
@@ -128,24 +132,24 @@ def _exchanged(datagram: bytes) -> None:
     door.dump(bytearray(frames.HEADER.size))
 
 
-READERS = (links.read, addresses.read, rows.route, rows.neighbour, rows.fdb, qdiscs.read, qdiscs.read_redirect)
+READERS = (link_read.read, address.read, route.route, route.neighbour, route.fdb, tc.read, tc.read_redirect)
 
 
 def _read(data: bytes) -> None:
-    """Have every reader look at every message; kernel.network turns whatever it raises into one error."""
+    """Have every reader look at every message; kernel.netlink.handle turns whatever it raises into one error."""
     for answer in transport.split(data):
         for reader in READERS:
             try:
                 reader(answer.data)
             except (ValueError, LookupError, struct.error, TypeError, OverflowError):
                 continue
-        events.change_of(answer)
-        nft_events.table_of(answer)
+        monitor.change_of(answer)
+        nft_monitor.table_of(answer)
         dict(conntrack._attributes(answer.data, frames.HEADER.size))
 
 
 def _converted(data: bytes) -> None:
-    document = config.load(data)
+    document = json_object.load(data)
     for version in versions.SUPPORTED:
         try:
             results.dump(results.parse(document, version), version)
@@ -161,17 +165,24 @@ def targets() -> Sequence[Target]:
     entry = {"table": "tulle-guard", "ports": [8472], "vni": 1, "protocols": [4], "underlay": "eth0"}
     return (
         Target("lint", lint.mistakes_of, configurations, (), is_json=True),
-        Target("config", config.decode, configurations, (CniError,), is_json=True),
+        Target("config", json_object.decode, configurations, (CniError,), is_json=True),
         Target("results", _converted, configurations, (CniError,), is_json=True),
-        Target("netavark network", lambda data: network.parse(config.decode(data)), told, (CniError,), is_json=True),
-        Target("netavark request", lambda data: attachment.parse(config.decode(data)), told, (CniError,), is_json=True),
+        Target(
+            "netavark network", lambda data: network.parse(json_object.decode(data)), told, (CniError,), is_json=True
+        ),
+        Target(
+            "netavark request", lambda data: attachment.parse(json_object.decode(data)), told, (CniError,), is_json=True
+        ),
         Target(
             "CNI_ARGS", lambda data: args.parse(_text(data), {"IP"}), [b"IgnoreUnknown=1;IP=10.1.0.5;K=v"], (CniError,)
         ),
         Target("versions", lambda data: versions.parse(_text(data)), [b"0.3.1", b"1.1"], (ValueError,)),
         Target("lease file", lambda data: lease_file.parse(_text(data)), [LEASE], (lease_file.Unavailable,)),
         Target(
-            "settings file", lambda data: daemon.assignments(_text(data), "/f"), [b'A="b c"\nC=d # e\n'], (Refused,)
+            "settings file",
+            lambda data: daemon_settings.assignments(_text(data), "/f"),
+            [b'A="b c"\nC=d # e\n'],
+            (Refused,),
         ),
         Target("iptables-save", lambda data: iptables._words(_text(data)), [SAVED], ()),
         Target(

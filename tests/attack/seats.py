@@ -3,7 +3,7 @@
 import socket
 from contextlib import suppress
 
-from kernel import namespaces
+from kernel import netns
 from tests.lab.world import Place
 from tests.netns.spaces import Space
 
@@ -16,12 +16,12 @@ def seat(place: Place) -> Space:
     (target,) = (word.partition("=")[2] for word in place.prefix if word.startswith("--target="))
     bound = [word.partition("=")[2] for word in place.prefix if word.startswith("--net=")]
     path = f"/proc/{target}/root{bound[-1]}" if bound else f"/proc/{target}/ns/net"
-    return Space(place.name, namespaces.open_path(path))
+    return Space(place.name, netns.open_path(path))
 
 
 def door(space: Space, family: int, kind: int) -> socket.socket:
     """Return a socket of a space; what it is good for depends on the kernel there alone."""
-    with namespaces.inside(space.namespace):
+    with netns.inside(space.namespace):
         return socket.socket(family, kind)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kernel import namespaces
+from kernel import netns
 from tests.differential.cases import Case, Json
 from tests.lab.world import PATH
 from tests.netns.spaces import Space
@@ -139,7 +139,7 @@ class Caller:
             "PATH": PATH,
             **side.environ,
         }
-        with namespaces.inside(self.spaces["host"].namespace):
+        with netns.inside(self.spaces["host"].namespace):
             child = subprocess.Popen(
                 [side.folder / plugin["type"]],
                 stdin=subprocess.PIPE,
@@ -210,7 +210,7 @@ def _links(space: Space) -> list[str]:
 
 def _parameters(space: Space) -> Iterator[str]:
     kind = "host" if space.name == "host" else "container"
-    with namespaces.inside(space.namespace):
+    with netns.inside(space.namespace):
         for name in PARAMETERS[kind]:
             path = Path("/proc/sys") / name
             if path.exists():

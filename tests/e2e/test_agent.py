@@ -26,7 +26,7 @@ import pytest
 
 from agent import protocol, status
 from build.entry import CNI as PROGRAM_NAMES
-from kernel import namespaces
+from kernel import netns as namespaces
 from tests.e2e.conftest import DIST
 from tests.lab import warm
 from tests.lab.asking import Question, Reply, send

@@ -85,8 +85,8 @@ def test_a_process_like_the_agent_is_served(agent: Agent, tmp_path: Path) -> Non
 
 OLD = """
 import argparse, os, sys
-import agent.peer
-agent.peer.SO_PEERPIDFD = 9999  # unheard of, as before Linux 6.5
+import agent.peercred
+agent.peercred.SO_PEERPIDFD = 9999  # unheard of, as before Linux 6.5
 from agent import main
 parser = argparse.ArgumentParser()
 main.declare(parser)

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from kernel import namespaces
+from kernel import netns as namespaces
 from tests.lab import warm
 from tests.netns.spaces import Space
 

@@ -22,8 +22,8 @@ from pathlib import Path
 import pytest
 
 from agent import protocol
-from cni import serial
-from kernel import namespaces
+from cni import attachment_lock
+from kernel import netns as namespaces
 from tests.e2e.conftest import DIST
 from tests.lab import asking, warm
 from tests.lab.waiting import until
@@ -183,7 +183,7 @@ def test_an_add_nobody_waits_for_is_not_begun_when_its_turn_comes(agent: Agent, 
     environ = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": "gone", "CNI_NETNS": "/absent", "CNI_IFNAME": "eth0"}
     question = asking.Question("host-local", {**environ, "CNI_PATH": str(PROGRAMS)}, config(tmp_path))
     with (
-        serial.Turn("host-local", "net", "gone", "eth0"),
+        attachment_lock.AttachmentLock("host-local", "net", "gone", "eth0"),
         socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as launcher,
     ):
         launcher.settimeout(PATIENCE)

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from kernel import namespaces
-from kernel.requests import AddAddress, AddBridge, SetLink
+from kernel import netns
+from kernel.netlink.requests import AddAddress, AddBridge, SetLink
 from tests.netns.spaces import Space
 
 CONTAINERS, PORTS, PROCESSES = 200, 5, 8
@@ -53,7 +53,7 @@ def call(host: Space, program: Callable[[str], Path], tmp_path: Path) -> Callabl
         }
         environ = {"CNI_COMMAND": verb, "CNI_CONTAINERID": f"c{number}", "CNI_NETNS": "/run/netns/gone"}
         environ |= {"CNI_IFNAME": "eth0", "CNI_PATH": "/none"}
-        with namespaces.inside(host.namespace):
+        with netns.inside(host.namespace):
             child = subprocess.Popen(
                 [program("portmap")],
                 env=environ,

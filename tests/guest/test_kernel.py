@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from kernel.requests import AddAddress, AddBridge, AddVeth, SetLink
+from kernel.netlink.requests import AddAddress, AddBridge, AddVeth, SetLink
 from tests.netns.spaces import Space
 
 MODULES = ("8021q", "bridge", "dummy", "ipvlan", "vrf", "wireguard")

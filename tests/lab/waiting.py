@@ -6,8 +6,8 @@ Events may be lost and files tell none, so there is a look every LONGEST seconds
 import time
 from collections.abc import Callable
 
-from kernel.events import Events
-from kernel.namespaces import Namespace
+from kernel.netlink.monitor import Events
+from kernel.netns import Namespace
 
 LONGEST = 0.1
 """Seconds between two looks while the kernel says nothing."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent import status
-from agent.identity import Build
+from agent.build_id import Build
 from agent.status import Status
 from tests.lab.asking import Question, Reply, ask
 from tests.lab.daemon import DIST

@@ -6,9 +6,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from bridge import fence
-from kernel import namespaces
-from kernel.network import Network
+from bridge import spoofchk
+from kernel import netns
+from kernel.netlink.handle import Handle
 from tests.netns.spaces import Space
 
 
@@ -23,7 +23,7 @@ def root_only() -> None:
 @pytest.fixture(autouse=True)
 def run_untouched(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have what is remembered of ports under /run lie in a folder of the test's own."""
-    monkeypatch.setattr(fence, "MEMORY", str(tmp_path_factory.mktemp("run") / "spoofchk"))
+    monkeypatch.setattr(spoofchk, "MEMORY", str(tmp_path_factory.mktemp("run") / "spoofchk"))
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ def host_untouched(root_only: None) -> Iterator[None]:
 
 def _home() -> tuple[tuple[int, int], frozenset[object]]:
     """Return the namespace we are in, and what is in it."""
-    with namespaces.current() as here, Network() as network:
+    with netns.current() as here, Handle() as network:
         links = {(link.index, link.name, link.kind) for link in network.links()}
         return here.identity, frozenset(links | {(each.link, each.address) for each in network.addresses()})
 

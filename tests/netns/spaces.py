@@ -10,10 +10,10 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_interface
 
-from kernel import namespaces
-from kernel.namespaces import CLONE_NEWNET, Namespace
-from kernel.network import Network
-from kernel.requests import AddAddress, AddVeth, SetLink
+from kernel import netns
+from kernel.netlink.handle import Handle
+from kernel.netlink.requests import AddAddress, AddVeth, SetLink
+from kernel.netns import CLONE_NEWNET, Namespace
 
 
 class Space:
@@ -24,7 +24,7 @@ class Space:
         with ThreadPoolExecutor(max_workers=1) as maker:
             self.namespace = namespace or maker.submit(_unshare).result()
         self.path = f"/proc/{os.getpid()}/fd/{self.namespace.fd}"
-        self.network = Network(self.namespace)
+        self.network = Handle(self.namespace)
         if namespace is None:
             self.network.apply(SetLink("lo", up=True))
 
@@ -35,7 +35,7 @@ class Space:
 
     def run(self, *arguments: str) -> str:
         """Run a program in it and return what it printed; subprocess.CalledProcessError when it fails."""
-        with namespaces.inside(self.namespace):
+        with netns.inside(self.namespace):
             child = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         out, err = child.communicate(timeout=30)
         if child.returncode:
@@ -54,7 +54,7 @@ def _unshare() -> Namespace:
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"unshare: {os.strerror(number)}")
-    return namespaces.current()
+    return netns.current()
 
 
 def cable(near: Space, near_end: str, far: Space, far_end: str) -> None:

@@ -18,14 +18,15 @@ from typing import Any
 import pytest
 
 from build.entry import CNI
-from cli import remains
-from cli.runtimes import Conflist
-from cli.survey import Book, Survey
+from cli.inspect import orphans
+from cli.inspect.cni_configs import Conflist
+from cli.inspect.network_state import AddressBook, NetworkState
 from cni import skel
-from cni.owner import Owner
+from cni.attachment_id import AttachmentID
 from ipam.claims import SEPARATOR, Reservation
-from kernel import iptables, namespaces, nft
-from overlay import settings
+from kernel import netns as namespaces
+from kernel.firewall import iptables, nft
+from overlay.config import settings
 from tests.netns.spaces import Space
 
 ID, IFNAME = "c" * 127, "fifteen-letters"
@@ -136,12 +137,16 @@ def test_gc_removes_strangers_and_keeps_the_rest(long: Host, make_space: Callabl
     valid: dict[str, Any] = {"cni.dev/valid-attachments": [{"containerID": f"{ID}1", "ifname": IFNAME}]}
     long.every("GC", **valid)
     left = [
-        trace for trace in long.traces() if f"{ID}2" in trace or Owner(long.network, f"{ID}2", IFNAME).mark in trace
+        trace
+        for trace in long.traces()
+        if f"{ID}2" in trace or AttachmentID(long.network, f"{ID}2", IFNAME).mark in trace
     ]
     assert left == []
     kept = {link.alias for link in long.space.network.links() if link.kind == "veth"}
     long.call("CHECK", long.list_of_programs()[0], f"{ID}1", first.path, prevResult=long.results[f"{ID}1"])
-    assert kept == {Owner(each.network, f"{ID}{number}", IFNAME).alias for each, number in ((long, 1), (alike, 3))}
+    assert kept == {
+        AttachmentID(each.network, f"{ID}{number}", IFNAME).alias for each, number in ((long, 1), (alike, 3))
+    }
 
 
 def test_nothing_that_lives_counts_as_left_over(long: Host, container: Space) -> None:
@@ -150,6 +155,6 @@ def test_nothing_that_lives_counts_as_left_over(long: Host, container: Space) ->
     held = Reservation("10.9.0.2", ip_address("10.9.0.2"), SEPARATOR.join(claims))
     with namespaces.inside(long.space.namespace):
         links = long.space.network.links()
-        survey = Survey(settings.parse([], {}, sys.stderr), links=links, book=Book("/no/book", (held,)))
+        survey = NetworkState(settings.parse([], {}, sys.stderr), links=links, book=AddressBook("/no/book", (held,)))
         bridge = {"type": "bridge", "subnetFile": "/run/flannel/subnet.env"}
-        assert remains.find(survey, [Conflist("x", long.network, plugins=(bridge,))]) == ()
+        assert orphans.find(survey, [Conflist("x", long.network, plugins=(bridge,))]) == ()

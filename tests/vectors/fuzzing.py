@@ -121,5 +121,5 @@ def reservations(directory: Path) -> list[str]:
 
 def confined(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
     """Keep reservations that name no directory of their own out of the host's."""
-    monkeypatch.setattr("ipam.book.NETWORKS", str(directory / "networks"))
-    monkeypatch.setattr("ipam.book.BOOKS", str(directory / "books"))
+    monkeypatch.setattr("ipam.location.NETWORKS", str(directory / "networks"))
+    monkeypatch.setattr("ipam.location.BOOKS", str(directory / "books"))

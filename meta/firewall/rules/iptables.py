@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 
+from cni.attachment_id import network_mark
 from cni.errors import CniError, Code
-from cni.owner import network_mark
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
-    from cni.owner import Owner
+    from cni.attachment_id import AttachmentID
     from cni.types import IPAddress
     from meta.firewall.plan import Passage
 
@@ -69,13 +69,13 @@ def missing(plan: Passage, family: int, existing: Sequence[Rule]) -> list[Rule]:
     return [rule for rule in (*_entries(plan), *own, *policy) if _meaning(rule) not in present]
 
 
-def removal(owner: Owner, family: int, known: Collection[IPAddress], existing: Sequence[Rule]) -> list[Rule]:
+def removal(owner: AttachmentID, family: int, known: Collection[IPAddress], existing: Sequence[Rule]) -> list[Rule]:
     """Return what removes the attachment's rules, also those the reference made for the `known` addresses."""
     hosts = [_host(address) for address in known if address.version == family]
     return _deletions(_of(existing, owner.mark.__eq__), hosts, existing)
 
 
-def strangers(network: str, known: Collection[Owner], existing: Sequence[Rule]) -> list[Rule]:
+def strangers(network: str, known: Collection[AttachmentID], existing: Sequence[Rule]) -> list[Rule]:
     """Return what removes the rules of every attachment of `network` that is none of the `known`."""
     start, keep = f"{network_mark(network)}-", {owner.mark for owner in known}
     return _deletions(_of(existing, lambda mark: mark.startswith(start) and mark not in keep), (), existing)

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from cni.attachment_id import network_mark
 from cni.errors import CniError, Code, quoted
-from cni.owner import network_mark
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from cni.owner import Owner
+    from cni.attachment_id import AttachmentID
     from meta.firewall.plan import Passage
 
     Objects = Sequence[Mapping[str, Any]]
@@ -59,12 +59,12 @@ def missing(plan: Passage, existing: Objects) -> list[Command]:
     return [rule for rule in wanted if not any(_is(rule, each) for each in present)]
 
 
-def removal(owner: Owner, existing: Objects) -> list[Command]:
+def removal(owner: AttachmentID, existing: Objects) -> list[Command]:
     """Return the deletion of the attachment's rules."""
     return [_deletion(rule) for rule in _marked(existing, owner.mark.__eq__)]
 
 
-def strangers(network: str, known: Collection[Owner], existing: Objects) -> list[Command]:
+def strangers(network: str, known: Collection[AttachmentID], existing: Objects) -> list[Command]:
     """Return the deletion of the rules of every attachment of `network` that is none of the `known`."""
     start, keep = f"{network_mark(network)}-", {owner.mark for owner in known}
     return [_deletion(rule) for rule in _marked(existing, lambda mark: mark.startswith(start) and mark not in keep)]

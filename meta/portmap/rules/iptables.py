@@ -14,8 +14,8 @@ from dataclasses import replace
 from hashlib import sha512
 
 from cni import addresses
+from cni.attachment_id import AttachmentID, spellings, written
 from cni.errors import quoted
-from cni.owner import Owner, spellings, written
 from meta.portmap.claims import Holder, Published
 
 TYPE_CHECKING = False
@@ -53,22 +53,22 @@ MARTIANS: Rule = (
 """Keeps neighbours away from the host's own services where route_localnet would let them in (contract 7, CVE-2020-8558)."""
 
 
-def chain_name(owner: Owner) -> str:
+def chain_name(owner: AttachmentID) -> str:
     """Return the attachment's chain."""
     own = "" if owner.ifname == FIRST else f":{owner.ifname}"
     return f"{OWN}{_digest(owner, own)}"
 
 
-def shared_chain_name(owner: Owner) -> str:
+def shared_chain_name(owner: AttachmentID) -> str:
     """Return the chain the reference has for the container on this network, whatever the interface is called."""
     return f"{OWN}{_digest(owner, '')}"
 
 
-def _digest(owner: Owner, own: str) -> str:
+def _digest(owner: AttachmentID, own: str) -> str:
     return sha512(f"{owner.network}{owner.container_id}{own}".encode()).hexdigest()[:21]
 
 
-def comment(owner: Owner) -> str:
+def comment(owner: AttachmentID) -> str:
     """Return the comment of the entry rules, at most 255 bytes."""
     own = "" if owner.ifname == FIRST else f" if: {quoted(owner.ifname)}"
     return written(
@@ -114,7 +114,7 @@ def missing(plan: Publication, side: Side, existing: Sequence[Rule]) -> list[Rul
     ]
 
 
-def removal(owner: Owner, existing: Sequence[Rule], known: Collection[IPAddress] | None) -> list[Rule]:
+def removal(owner: AttachmentID, existing: Sequence[Rule], known: Collection[IPAddress] | None) -> list[Rule]:
     """Return what removes the attachment's rules, also those of the reference, and its historic chain.
 
     A chain of the reference for another interface than the first is told by `known`, the container's addresses.
@@ -128,7 +128,7 @@ def removal(owner: Owner, existing: Sequence[Rule], known: Collection[IPAddress]
     return _removal([*chains, *([historic] if owner.ifname == FIRST else [])], existing)
 
 
-def strangers(network: str, known: Collection[Owner], existing: Sequence[Rule]) -> list[Rule]:
+def strangers(network: str, known: Collection[AttachmentID], existing: Sequence[Rule]) -> list[Rule]:
     """Return what removes every chain of `network` that is none of the `known` attachments'."""
     keep = {chain(owner) for owner in known for chain in (chain_name, shared_chain_name)}
     named = _named_chains(existing)
@@ -247,7 +247,7 @@ def _holder(chain: str, text: str) -> Holder:
     if found is None:
         return Holder(chain, f"the owner of {chain} ({text})")
     network, container_id, ifname = found.groups()
-    owner = Owner(network, container_id, ESCAPED.sub(r"\1", ifname[1:-1]) if ifname else FIRST)
+    owner = AttachmentID(network, container_id, ESCAPED.sub(r"\1", ifname[1:-1]) if ifname else FIRST)
     mark = owner.mark if chain == chain_name(owner) else ""
     return Holder(chain, f"{network}/{container_id}", mark, network, owner.ifname)
 

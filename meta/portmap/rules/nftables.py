@@ -12,7 +12,7 @@ import json
 import re
 from ipaddress import ip_address
 
-from cni.owner import COMMENT_BYTES, Owner, network_mark
+from cni.attachment_id import COMMENT_BYTES, AttachmentID, network_mark
 from meta.portmap import conditions
 from meta.portmap.claims import Holder, Published
 
@@ -82,12 +82,12 @@ def missing(plan: Publication, side: Side, existing: Objects) -> list[Command]:
     ]
 
 
-def _reference_rule(command: Command, owner: Owner) -> Command:
+def _reference_rule(command: Command, owner: AttachmentID) -> Command:
     """Return a rule of ours as the reference writes it: its comment is the container's id alone."""
     return {"add": {"rule": {**command["add"]["rule"], "comment": owner.container_id}}}
 
 
-def removal(owner: Owner, family: int, existing: Objects, known: Collection[IPAddress] | None) -> list[Command]:
+def removal(owner: AttachmentID, family: int, existing: Objects, known: Collection[IPAddress] | None) -> list[Command]:
     """Return the deletion of the attachment's rules, also those the reference made.
 
     The reference's name the container alone: with `known`, the container's addresses, only those for them are taken.
@@ -103,7 +103,7 @@ def removal(owner: Owner, family: int, existing: Objects, known: Collection[IPAd
     ]
 
 
-def strangers(network: str, known: Collection[Owner], family: int, existing: Objects) -> list[Command]:
+def strangers(network: str, known: Collection[AttachmentID], family: int, existing: Objects) -> list[Command]:
     """Return the deletion of every rule of `network` that is none of the `known` attachments'."""
     start, keep = f"{network_mark(network)}-", {owner.mark for owner in known}
     return _removal(family, existing, lambda mark: mark.startswith(start) and mark not in keep)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from kernel import sysctl
-from kernel.requests import AddBridge
+from kernel.netlink.requests import AddBridge
 from tests.guest.bridge.conftest import NATIVE, members, port
 from tests.netns.bridge.conftest import FOUR, SIX, Runtime, add
 from tests.netns.spaces import Space

@@ -6,7 +6,7 @@
 
 import json
 
-from kernel.requests import AddBridge, AddVeth, AddVlans, DeleteVlans, SetLink, Vlan
+from kernel.netlink.requests import AddBridge, AddVeth, AddVlans, DeleteVlans, SetLink, Vlan
 from tests.netns.spaces import Space
 
 

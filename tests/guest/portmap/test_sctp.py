@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from kernel import namespaces
+from kernel import netns
 from tests.netns.portmap.conftest import OUTSIDE, PATIENCE, REFUSAL, UPLINK, Runtime, each, outside, runtime, tcp
 from tests.netns.spaces import Space
 
@@ -20,7 +20,7 @@ MAPPING = {**tcp(7777, 9999), "protocol": "sctp"}
 
 def door(space: Space) -> socket.socket:
     """Open an SCTP socket in a namespace, of the kind that is used like TCP's."""
-    with namespaces.inside(space.namespace):
+    with netns.inside(space.namespace):
         opened = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP)
     opened.settimeout(PATIENCE)
     return opened

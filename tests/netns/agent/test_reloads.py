@@ -18,11 +18,11 @@ from pathlib import Path
 import pytest
 
 from agent import reloads
-from bridge import fence
-from bridge.ports import Port
-from cni.owner import Owner
-from kernel import background, namespaces
-from kernel.nft_events import NftLosses
+from bridge import spoofchk
+from bridge.spoofchk_ports import Port
+from cni.attachment_id import AttachmentID
+from kernel import deferred, netns
+from kernel.firewall.nft_monitor import NftLosses
 from meta.firewall import zones
 from tests.lab.waiting import until
 from tests.netns.firewall.conftest import Container, Runtime, runtime
@@ -97,7 +97,7 @@ class Host:
             "--cni-path",
             str(self.programs),
         ]
-        with self.log.open("w") as log, namespaces.inside(self.runtime.host.namespace):
+        with self.log.open("w") as log, netns.inside(self.runtime.host.namespace):
             words = [sys.executable, "-c", START, json.dumps(repair), bus, json.dumps(patience)]
             watcher = subprocess.Popen(words, cwd=ROOT, stderr=log, stdout=log)
         with watcher:
@@ -190,11 +190,11 @@ def test_who_goes_on_taking_rules_away_is_answered_less_often_and_said(runtime: 
 
 
 def test_the_loss_of_the_rules_against_spoofing_is_heard_and_ports_that_come_and_go_are_not(host: Space) -> None:
-    owner, port = Owner("net", "c1", "eth0"), Port("veth1", "02:00:00:00:00:05", (ip_address("10.1.0.5"),))
-    with namespaces.inside(host.namespace), NftLosses() as losses:
-        fence.admit(owner, port)
-        fence.dismiss(owner, search=True)
+    owner, port = AttachmentID("net", "c1", "eth0"), Port("veth1", "02:00:00:00:00:05", (ip_address("10.1.0.5"),))
+    with netns.inside(host.namespace), NftLosses() as losses:
+        spoofchk.admit(owner, port)
+        spoofchk.dismiss(owner, search=True)
         assert losses.read() & reloads.TABLES == set()
         host.run("nft", "flush", "ruleset")
         assert losses.read() & reloads.TABLES == {"tulle-spoofchk"}
-    background.settle()
+    deferred.drain()

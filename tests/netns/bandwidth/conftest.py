@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from cni import skel
-from kernel import namespaces
-from kernel.requests import AddAddress, AddVeth, SetLink
+from kernel import netns
+from kernel.netlink.requests import AddAddress, AddVeth, SetLink
 from meta.bandwidth.program import PROGRAM
 from tests.netns.spaces import Space
 
@@ -59,7 +59,7 @@ class Runtime:
         if container and "prevResult" not in keys:
             stdin["prevResult"] = container.result
         out = io.StringIO()
-        with namespaces.inside(self.host.namespace):
+        with netns.inside(self.host.namespace):
             data = io.BytesIO(json.dumps(stdin).encode())
             skel.run(PROGRAM, environ=environ, stdin=data, stdout=out, stderr=io.StringIO())
         document: dict[str, Any] = json.loads(out.getvalue() or "{}")

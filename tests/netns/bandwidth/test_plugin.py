@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from cni.owner import Owner
-from kernel.entries import TokenBucket
-from kernel.requests import AddIfb, AddTokenBucket, SetLink
+from cni.attachment_id import AttachmentID
+from kernel.netlink.objects import TokenBucket
+from kernel.netlink.requests import AddIfb, AddTokenBucket, SetLink
 from meta.bandwidth.plan import devices
 from tests.netns.bandwidth.conftest import BOTH, Runtime
 
-FIRST, SECOND = devices(Owner("net", "c1", "eth1"))
+FIRST, SECOND = devices(AttachmentID("net", "c1", "eth1"))
 EGRESS = {"egressRate": 16_000_000, "egressBurst": 80_000}
 INGRESS = {"ingressRate": 8_000_000, "ingressBurst": 80_000}
 Keys = dict[str, Any]
@@ -118,7 +118,7 @@ def test_an_ifb_left_behind_makes_room(runtime: Runtime) -> None:
 
 def test_a_strangers_devices_are_not_touched(runtime: Runtime) -> None:
     container = runtime.container()
-    own = devices(Owner("net", "c1", "eth0"))
+    own = devices(AttachmentID("net", "c1", "eth0"))
     for name in own:
         runtime.host.network.apply(AddIfb(name), SetLink(name, alias="other/c9/eth0"))
     answer = runtime.call("ADD", container, **BOTH)

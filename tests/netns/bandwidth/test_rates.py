@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from kernel import namespaces
+from kernel import netns
 from tests.netns.bandwidth.conftest import Runtime
 from tests.netns.spaces import Space
 
@@ -22,7 +22,7 @@ SHARE = 1448 / 1514
 
 
 def start(space: Space, *arguments: str) -> "subprocess.Popen[str]":
-    with namespaces.inside(space.namespace):
+    with netns.inside(space.namespace):
         return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

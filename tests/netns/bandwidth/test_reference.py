@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from kernel import namespaces
+from kernel import netns
 from tests.netns.bandwidth.conftest import BOTH, Container, Runtime
 
 REFERENCE = Path("/usr/lib/cni/bandwidth")
@@ -33,7 +33,7 @@ def theirs(runtime: Runtime, verb: str, container: Container, **keys: Any) -> di
         "CNI_PATH": str(REFERENCE.parent),
     }
     stdin = json.dumps({**runtime.config, **keys, "prevResult": container.result})
-    with namespaces.inside(runtime.host.namespace):
+    with netns.inside(runtime.host.namespace):
         child = subprocess.Popen([REFERENCE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ)
     out, _ = child.communicate(stdin, timeout=30)
     document: dict[str, Any] = json.loads(out or "{}")

@@ -10,7 +10,8 @@ import pytest
 
 from bridge.program import PROGRAM
 from cni import skel
-from kernel import namespaces, nft
+from kernel import netns as namespaces
+from kernel.firewall import nft
 from tests.netns.spaces import Space
 
 FOUR = {"address": "10.42.7.5/24", "gateway": "10.42.7.1"}

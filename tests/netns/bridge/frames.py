@@ -4,7 +4,7 @@ import socket
 import struct
 from ipaddress import ip_address
 
-from kernel import namespaces
+from kernel import netns
 from tests.netns.spaces import Space
 
 ETH_ALL = 3
@@ -102,7 +102,7 @@ def _told(frame: bytes) -> bytes:
 
 
 def _door(space: Space, protocol: int) -> socket.socket:
-    with namespaces.inside(space.namespace):
+    with netns.inside(space.namespace):
         door = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
     door.bind(("eth0", protocol))
     return door

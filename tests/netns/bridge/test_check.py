@@ -5,7 +5,7 @@ from ipaddress import ip_interface
 
 import pytest
 
-from kernel.requests import DeleteAddress, DeleteLink, DeleteRoute, SetLink
+from kernel.netlink.requests import DeleteAddress, DeleteLink, DeleteRoute, SetLink
 from tests.netns.bridge.conftest import FOUR, SIX, Runtime, add
 from tests.netns.spaces import Space
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from kernel import sysctl
-from kernel.requests import AddAddress, AddBridge
+from kernel.netlink.requests import AddAddress, AddBridge
 from tests.netns.bridge.conftest import FOUR, LEASE, SIX, Runtime, add
 from tests.netns.spaces import Space, cable
 

@@ -10,8 +10,8 @@ import pytest
 
 from bridge import links
 from cni.errors import CniError
-from kernel import namespaces, sysctl
-from kernel.requests import AddBridge
+from kernel import netns, sysctl
+from kernel.netlink.requests import AddBridge
 from tests.netns.spaces import Space
 
 
@@ -28,7 +28,7 @@ def test_macs_are_local_unicast_and_differ() -> None:
 
 def test_router_advertisements_are_ignored_where_the_link_is(host: Space) -> None:
     made = links.present(host.network, "br0", after=[AddBridge("br0")])
-    with namespaces.inside(host.namespace):
+    with netns.inside(host.namespace):
         links.ignore_router_advertisements(made)
         links.ignore_router_advertisements(replace(made, name="gone0"))
     assert (made.advised, links.present(host.network, "br0").advised) == (True, False)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from bridge.program import PROGRAM
-from kernel import namespaces
+from kernel import netns
 from tests.netns.spaces import Space
 from tests.vectors.fuzzing import confined, judge, requests, serve
 
@@ -28,7 +28,7 @@ def test_every_answer_is_one_error_or_one_result(make_space: Callable[[str], Spa
         with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as places:
             confined(places, Path(name))
             environ, stdin = asked
-            with namespaces.inside(space.namespace):
+            with netns.inside(space.namespace):
                 told = serve(PROGRAM, environ, stdin, Path(name))
             judge(told, environ, Path(name))
 

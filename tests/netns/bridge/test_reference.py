@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from kernel.entries import Link
-from kernel.requests import AddAddress, AddBridge
+from kernel.netlink.objects import Link
+from kernel.netlink.requests import AddAddress, AddBridge
 from tests.netns.bridge.conftest import FOUR, Runtime, add
 from tests.netns.spaces import Space
 

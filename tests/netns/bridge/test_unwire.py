@@ -14,8 +14,8 @@ import pytest
 
 from bridge import unwire
 from kernel.errors import KernelError
-from kernel.network import Network
-from kernel.requests import AddVeth
+from kernel.netlink.handle import Handle
+from kernel.netlink.requests import AddVeth
 from tests.netns.bridge.conftest import Runtime, add
 from tests.netns.spaces import Space
 
@@ -167,7 +167,7 @@ def test_no_address_is_freed_while_the_port_stands(
 ) -> None:
     add(runtime, container)
 
-    def refused(network: Network, index: int) -> None:
+    def refused(network: Handle, index: int) -> None:
         raise KernelError(1, f"deleting link {index}")
 
     monkeypatch.setattr(unwire, "_delete_if_there", refused)

@@ -8,7 +8,7 @@
 """
 
 from kernel import sysctl
-from kernel.requests import AddBridge, AddVeth
+from kernel.netlink.requests import AddBridge, AddVeth
 from tests.netns.bridge.conftest import FOUR, SIX, Runtime, add
 from tests.netns.spaces import Space
 

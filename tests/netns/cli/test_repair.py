@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kernel.requests import AddVeth, SetLink
+from kernel.netlink.requests import AddVeth, SetLink
 from tests.lab.world import PATH
 from tests.netns.spaces import Space
 

@@ -21,8 +21,8 @@ import pytest
 
 from driver import name_server
 from driver.name_server import PID, NameServer
-from kernel import namespaces
-from kernel.requests import AddAddress
+from kernel import netns
+from kernel.netlink.requests import AddAddress
 from tests.lab.hosts import LAB
 from tests.lab.waiting import until
 from tests.netns.spaces import Space
@@ -36,7 +36,7 @@ def server(host: Space, tmp_path: Path) -> Iterator[NameServer]:
     host.network.apply(AddAddress(host.index("lo"), ip_interface(f"{GATEWAY}/24")))
     write(tmp_path, "one")
     made = NameServer(str(tmp_path), 0, {"PATH": "/usr/bin:/bin"}, "/none")
-    with namespaces.inside(host.namespace):
+    with netns.inside(host.namespace):
         yield made
         made.end()
 
@@ -105,7 +105,7 @@ def test_a_server_whose_pid_is_nowhere_is_found(
 def test_the_server_of_another_namespace_is_not_ours(server: NameServer, make_space: Callable[[str], Space]) -> None:
     server.serve()
 
-    with namespaces.inside(make_space("other").namespace):
+    with netns.inside(make_space("other").namespace):
         assert not server.reload()
     assert server.reload()
 

@@ -24,8 +24,8 @@ import pytest
 from driver import name_server, register
 from driver.register import Register
 from driver.zones import Entry, Zone
-from kernel import namespaces
-from kernel.requests import AddAddress, AddVeth, SetLink
+from kernel import netns
+from kernel.netlink.requests import AddAddress, AddVeth, SetLink
 from system import locks
 from system.locks import Lock
 from tests.lab.hosts import LAB
@@ -46,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
 def names(host: Space, folder: Path) -> Iterator[Register]:
     host.network.apply(AddAddress(host.index("lo"), ip_interface(f"{GATEWAY}/24")))
     made = Register(str(folder), 0, {"PATH": "/usr/bin:/bin"})
-    with namespaces.inside(host.namespace):
+    with netns.inside(host.namespace):
         yield made
         for number in range(1, 10):
             made.strike(entry(number).alias)

@@ -14,8 +14,9 @@ import pytest
 import meta.firewall.program
 import meta.portmap.program
 from cni import skel
-from kernel import iptables, namespaces, nft, sysctl
-from kernel.requests import AddAddress, AddBridge, AddVeth, SetLink
+from kernel import netns, sysctl
+from kernel.firewall import iptables, nft
+from kernel.netlink.requests import AddAddress, AddBridge, AddVeth, SetLink
 from tests.netns.portmap import conftest as ports
 from tests.netns.spaces import Space, cable
 
@@ -91,7 +92,7 @@ class Runtime:
         environ |= {"CNI_NETNS": path, **self.environ}
         stdin = {"prevResult": container.result if container else None, **self.config, "type": program, **keys}
         out = io.StringIO()
-        with namespaces.inside(self.host.namespace):
+        with netns.inside(self.host.namespace):
             skel.run(
                 PROGRAMS[program],
                 environ=environ,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kernel import sysctl
-from kernel.requests import SetLink
+from kernel.netlink.requests import SetLink
 from tests.netns.firewall.conftest import Runtime
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kernel import namespaces
+from kernel import netns
 from meta.firewall import zones
 from tests.lab.dbus import message_bus_at
 from tests.lab.waiting import until
@@ -32,7 +32,7 @@ ALONE = "mount -t tmpfs none /var/log && mount -t tmpfs none /run && exec firewa
 def firewalld(runtime: Runtime, tmp_path: Path) -> Iterator[Runtime]:
     with message_bus_at(tmp_path) as address:
         environ = {"PATH": PATH, "DBUS_SYSTEM_BUS_ADDRESS": address}
-        with namespaces.inside(runtime.host.namespace):
+        with netns.inside(runtime.host.namespace):
             daemon = subprocess.Popen(
                 ["unshare", "--mount", "--propagation", "private", "sh", "-c", ALONE],
                 env=environ,

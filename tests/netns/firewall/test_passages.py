@@ -10,10 +10,10 @@ from ipaddress import ip_address
 
 import pytest
 
-from cni.owner import Owner
-from kernel import namespaces, sysctl
+from cni.attachment_id import AttachmentID
+from kernel import netns, sysctl
 from kernel.errors import KernelError
-from meta.firewall import passages
+from meta.firewall import forward_rules
 from meta.firewall.plan import Passage
 from tests.netns.firewall.conftest import Runtime
 
@@ -21,25 +21,27 @@ ADDRESSES = (ip_address("10.1.0.5"), ip_address("fd00:1::5"))
 
 
 def test_what_cannot_be_granted_whole_leaves_nothing(each: Runtime) -> None:
-    bad = Passage(Owner("net", "c1", "eth0"), ADDRESSES, "CNI-ADMIN", "isolated", "a-bridge-with-too-long-a-name")
-    with namespaces.inside(each.host.namespace), pytest.raises(KernelError):
-        passages.grant(bad, each.config["backend"])
+    bad = Passage(
+        AttachmentID("net", "c1", "eth0"), ADDRESSES, "CNI-ADMIN", "isolated", "a-bridge-with-too-long-a-name"
+    )
+    with netns.inside(each.host.namespace), pytest.raises(KernelError):
+        forward_rules.grant(bad, each.config["backend"])
     assert each.left() == []
 
 
 def test_eight_at_once(each: Runtime) -> None:
     plans = [
-        Passage(Owner("net", f"c{n}", "eth0"), (ip_address(f"10.1.0.{n}"),), "CNI-ADMIN", "isolated", "br1")
+        Passage(AttachmentID("net", f"c{n}", "eth0"), (ip_address(f"10.1.0.{n}"),), "CNI-ADMIN", "isolated", "br1")
         for n in range(2, 18)
     ]
 
     def serve(plan: Passage) -> None:
-        with namespaces.inside(each.host.namespace):
-            passages.grant(plan, each.config["backend"])
+        with netns.inside(each.host.namespace):
+            forward_rules.grant(plan, each.config["backend"])
 
     def end(plan: Passage) -> None:
-        with namespaces.inside(each.host.namespace):
-            passages.withdraw(plan.owner, each.config["backend"], ())
+        with netns.inside(each.host.namespace):
+            forward_rules.withdraw(plan.owner, each.config["backend"], ())
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(serve, plans))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from kernel import tools
+from kernel import spawn
 from tests.lab.reference import program
 from tests.netns.firewall.conftest import Container, Runtime
 
@@ -22,11 +22,11 @@ OURS_ONLY = ("published ports pass", "CNI-FORWARD-OWNERS")
 def reference(runtime: Runtime, verb: str, container: Container, **keys: Any) -> None:
     """Serve the request with the reference's program; the directory of tools has to be in its PATH."""
     names = {"CNI_CONTAINERID": container.name, "CNI_NETNS": container.space.path, "CNI_IFNAME": "eth0"}
-    environ = {"CNI_COMMAND": verb, **names, "CNI_PATH": "/none", "PATH": ":".join(tools.PLACES)}
+    environ = {"CNI_COMMAND": verb, **names, "CNI_PATH": "/none", "PATH": ":".join(spawn.PLACES)}
     environ["DBUS_SYSTEM_BUS_ADDRESS"] = "unix:path=/none"
     variables = [f"{name}={value}" for name, value in environ.items()]
     document = json.dumps({**runtime.config, "type": "firewall", "prevResult": container.result, **keys})
-    done = tools.run(["env", *variables, str(program("firewall"))], document, runtime.host.namespace)
+    done = spawn.run(["env", *variables, str(program("firewall"))], document, runtime.host.namespace)
     assert done.code == 0, done
 
 

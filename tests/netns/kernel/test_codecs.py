@@ -12,10 +12,11 @@ from socket import AF_INET
 
 import pytest
 
-from kernel import addresses, encoding, frames, links, rows
 from kernel.errors import KernelError
-from kernel.requests import AddFdb, SetLink
-from kernel.transport import Answer
+from kernel.netlink import address, codec, link_read, route
+from kernel.netlink import message as frames
+from kernel.netlink.requests import AddFdb, SetLink
+from kernel.netlink.transport import Message
 from tests.netns.spaces import Space
 
 MPLS = 28  # AF_MPLS
@@ -23,19 +24,19 @@ MPLS = 28  # AF_MPLS
 
 def test_a_value_that_does_not_fit_is_a_kernel_error() -> None:
     with pytest.raises(KernelError, match="does not fit") as refused:
-        encoding.encode(AddFdb(2**40, "02:00:00:00:00:07", ip_address("192.0.2.1")))
+        codec.encode(AddFdb(2**40, "02:00:00:00:00:07", ip_address("192.0.2.1")))
     assert refused.value.errno == errno.EINVAL
 
 
 @pytest.mark.parametrize("data", [b"", bytes(8), bytes(16) + b"\xff" * 3], ids=["empty", "short", "cut"])
 @pytest.mark.parametrize(
-    "reader", [links.read, addresses.read, rows.route, rows.configured_route, rows.neighbour, rows.fdb]
+    "reader", [link_read.read, address.read, route.route, route.configured_route, route.neighbour, route.fdb]
 )
 def test_an_answer_that_cannot_be_read_is_a_kernel_error(
     host: Space, reader: Callable[[bytes], object], data: bytes
 ) -> None:
     with pytest.raises(KernelError, match="reading it in") as refused:
-        host.network._decode(reader, Answer(16, 0, 1, data), "reading it")
+        host.network._decode(reader, Message(16, 0, 1, data), "reading it")
     assert refused.value.errno == errno.EBADMSG
 
 
@@ -49,20 +50,20 @@ def _answer(layout: struct.Struct, family: int, *rest: int) -> bytes:
 
 
 def test_other_families_are_left_out() -> None:
-    bridged = _answer(rows.ROUTE, rows.AF_BRIDGE, *[0] * 8)
-    assert addresses.read(_answer(addresses.BODY, MPLS, 0, 0, 0, 1)) is None
-    assert rows.neighbour(_answer(rows.NEIGHBOUR, rows.AF_BRIDGE, 0, 0, 0, 0)) is None
-    assert (rows.route(bridged), rows.configured_route(bridged)) == (None, None)
-    assert rows.fdb(_answer(rows.NEIGHBOUR, AF_INET, 0, 0, 0, 0)) is None
+    bridged = _answer(route.ROUTE, route.AF_BRIDGE, *[0] * 8)
+    assert address.read(_answer(address.BODY, MPLS, 0, 0, 0, 1)) is None
+    assert route.neighbour(_answer(route.NEIGHBOUR, route.AF_BRIDGE, 0, 0, 0, 0)) is None
+    assert (route.route(bridged), route.configured_route(bridged)) == (None, None)
+    assert route.fdb(_answer(route.NEIGHBOUR, AF_INET, 0, 0, 0, 0)) is None
 
 
 def test_remembered_clones_are_no_configured_routes() -> None:
-    clone = _answer(rows.ROUTE, AF_INET, *[0] * 7, rows.RTM_F_CLONED)
-    assert rows.configured_route(clone) is None
-    assert rows.route(clone) is not None
+    clone = _answer(route.ROUTE, AF_INET, *[0] * 7, route.RTM_F_CLONED)
+    assert route.configured_route(clone) is None
+    assert route.route(clone) is not None
 
 
 def test_every_request_is_encoded_as_whole_aligned_messages() -> None:
-    (message,) = encoding.encode(SetLink("lo", alias="abc"))
+    (message,) = codec.encode(SetLink("lo", alias="abc"))
     assert int.from_bytes(message[:4], "little") <= len(message)
     assert len(message) % 4 == 0

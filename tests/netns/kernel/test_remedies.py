@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from kernel import namespaces, sysctl
+from kernel import netns, sysctl
 from kernel.errors import KernelError
-from kernel.requests import (
+from kernel.netlink.requests import (
     AddAddress,
     AddBridge,
     AddNeighbour,
@@ -104,7 +104,7 @@ def test_a_refusal_has_the_remedy_that_fits(space: Space, situation: str) -> Non
 
 
 def test_a_port_of_the_tunnel_in_use_names_what_shows_by_whom(space: Space) -> None:
-    with namespaces.inside(space.namespace), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
+    with netns.inside(space.namespace), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
         holder.bind(("", 4790))
         with pytest.raises(KernelError) as refused:
             space.network.apply(SetLink(space.index("vx0"), up=True))

@@ -13,7 +13,7 @@ import pytest
 
 from kernel import sysctl
 from kernel.errors import KernelError
-from kernel.requests import AddBridge
+from kernel.netlink.requests import AddBridge
 from kernel.sysctl import Parameter
 from tests.netns.spaces import Space
 

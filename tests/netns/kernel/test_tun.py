@@ -7,15 +7,15 @@ from ipaddress import IPv4Interface
 
 import pytest
 
-from kernel import namespaces, tun
+from kernel import netns, tun
 from kernel.errors import KernelError
-from kernel.requests import AddAddress, SetLink
+from kernel.netlink.requests import AddAddress, SetLink
 from tests.lab import waiting
 from tests.netns.spaces import Space
 
 
 def test_a_device_carries_bare_packets_and_ends_with_its_descriptor(host: Space) -> None:
-    with namespaces.inside(host.namespace):
+    with netns.inside(host.namespace):
         descriptor = tun.open_tun("tun7")
         sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     with sender:
@@ -36,7 +36,7 @@ def _udp(descriptor: int) -> bytes:
 
 
 def test_a_second_opening_is_refused(host: Space) -> None:
-    with namespaces.inside(host.namespace):
+    with netns.inside(host.namespace):
         descriptor = tun.open_tun("tun7")
         with pytest.raises(KernelError, match="creating TUN device tun7") as refused:
             tun.open_tun("tun7")

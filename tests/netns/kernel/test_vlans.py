@@ -9,7 +9,7 @@ import errno
 import pytest
 
 from kernel.errors import KernelError
-from kernel.requests import AddBridge, AddVeth, AddVlans, DeleteVlans, Vlan
+from kernel.netlink.requests import AddBridge, AddVeth, AddVlans, DeleteVlans, Vlan
 from tests.netns.spaces import Space
 
 

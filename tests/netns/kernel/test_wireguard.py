@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from kernel import namespaces, wireguard
+from kernel import netns, wireguard
 from kernel.errors import KernelError
-from kernel.requests import DeleteLink
+from kernel.netlink.requests import DeleteLink
 from kernel.wireguard import Peer, Settings
 from tests.lab import waiting
 from tests.netns.spaces import Space
@@ -26,7 +26,7 @@ SOCKETS = Path("/run/wireguard")
 def device(host: Space) -> Iterator[Space]:
     """A space in which DEVICE exists; its carrier ends with it."""
     before = SOCKETS.exists()
-    with namespaces.inside(host.namespace):
+    with netns.inside(host.namespace):
         wireguard.create(host.network, DEVICE)
         yield host
     host.network.attempt([DeleteLink(DEVICE)])
@@ -65,5 +65,5 @@ def test_what_is_no_key_has_no_public_key() -> None:
 
 
 def test_a_device_that_is_none_is_refused(host: Space) -> None:
-    with namespaces.inside(host.namespace), pytest.raises(KernelError, match="reading WireGuard device lo"):
+    with netns.inside(host.namespace), pytest.raises(KernelError, match="reading WireGuard device lo"):
         wireguard.show("lo")

@@ -24,7 +24,7 @@ import meta.portmap.program
 import meta.tuning.program
 from cni import skel
 from cni.program import Program
-from kernel import namespaces
+from kernel import netns as namespaces
 from tests.lab.reference import program
 from tests.netns.spaces import Space
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kernel.requests import DeleteLink
+from kernel.netlink.requests import DeleteLink
 from tests.netns.overlay.daemons import Tulled, pair, segment
 from tests.netns.spaces import Space
 

@@ -15,10 +15,10 @@ from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Any
 
-from kernel import namespaces
-from kernel.requests import AddBridge, AddVeth, SetLink
+from kernel import netns
+from kernel.netlink.requests import AddBridge, AddVeth, SetLink
 from lease import file
-from overlay import roster
+from overlay.firewall import known_networks
 from tests.netns.spaces import Space, cable
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -42,7 +42,7 @@ class Tulled:
         own = () if named else ("--subnet-file", str(self.lease_file))
         command = [*within, sys.executable, "-c", START, *own, *flags]
         environ = {"PATH": os.environ["PATH"], "NOTIFY_SOCKET": str(self.place / "notify")}
-        with self.log.open("a") as log, namespaces.inside(space.namespace):
+        with self.log.open("a") as log, netns.inside(space.namespace):
             self.process = subprocess.Popen(command, cwd=ROOT, env=environ, stderr=log, stdout=log)
 
     def ready(self) -> "Tulled":
@@ -82,8 +82,8 @@ class Tulled:
             self.process.kill()
             self.process.wait(15)
         self._ready.close()
-        with namespaces.inside(self.space.namespace):
-            shutil.rmtree(Path(roster.PLACE) / str(namespaces.cookie()), ignore_errors=True)
+        with netns.inside(self.space.namespace):
+            shutil.rmtree(Path(known_networks.PLACE) / str(netns.cookie()), ignore_errors=True)
 
     @property
     def lease(self) -> file.Lease:

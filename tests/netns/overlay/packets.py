@@ -5,7 +5,7 @@ import struct
 from collections.abc import Iterator
 from ipaddress import ip_address
 
-from kernel import namespaces
+from kernel import netns
 from tests.netns.spaces import Space
 
 ARP, IPV4, IPV6 = 0x0806, 0x0800, 0x86DD
@@ -89,7 +89,7 @@ def fragments(source: str, target: str, payload: bytes, cut: int) -> Iterator[by
 
 def send(space: Space, target: str, port: int, data: bytes, *, segment: int = 0) -> None:
     """Send a datagram as anybody may, or several of `segment` bytes in one packet as the kernel takes it."""
-    with namespaces.inside(space.namespace):
+    with netns.inside(space.namespace):
         out = socket.socket(socket.AF_INET6 if ":" in target else socket.AF_INET, socket.SOCK_DGRAM)
     with out:
         if segment:
@@ -101,7 +101,7 @@ def send_raw(space: Space, device: str, mac: str, *packets: bytes) -> None:
     """Send packets of any sender, which takes CAP_NET_RAW, to the link with `mac`."""
     link = space.network.link(device)
     assert link is not None
-    with namespaces.inside(space.namespace):
+    with netns.inside(space.namespace):
         out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
     with out:
         out.bind((device, 0))

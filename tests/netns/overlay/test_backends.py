@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from kernel import namespaces
+from kernel import netns
 from tests.lab import waiting
 from tests.netns.overlay.conftest import Start
 from tests.netns.overlay.daemons import ROOT, Tulled
@@ -126,7 +126,7 @@ def test_the_daemons_death_loses_no_packet_and_its_restart_changes_nothing(
 ) -> None:
     one, other, _ = daemons
     before = _ways(one)
-    with namespaces.inside(one.space.namespace):
+    with netns.inside(one.space.namespace):
         ping = subprocess.Popen(["ping", "-i0.02", "-c150", other.gateway], stdout=subprocess.PIPE, text=True)
     assert one.end(signal.SIGKILL) == -signal.SIGKILL
     begin(one.space).ready()

@@ -21,8 +21,8 @@ from pathlib import Path
 
 import pytest
 
-from kernel import namespaces
-from kernel.requests import DeleteLink
+from kernel import netns
+from kernel.netlink.requests import DeleteLink
 from overlay.backends import vxlan
 from tests.lab import waiting
 from tests.netns.overlay.conftest import Start
@@ -135,7 +135,7 @@ def test_the_daemons_death_loses_no_packet_and_its_restart_keeps_subnet_and_mac(
 ) -> None:
     one, other = two
     before = one.subnet, one.mac
-    with namespaces.inside(one.space.namespace):
+    with netns.inside(one.space.namespace):
         ping = subprocess.Popen(["ping", "-i0.02", "-c150", other.base], stdout=subprocess.PIPE, text=True)
     assert one.end(signal.SIGKILL) == -signal.SIGKILL
     again = start(one.space, "--ip-masq", "--bridge", "tulle0").ready()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kernel import namespaces
+from kernel import netns
 from tests.lab import waiting
 from tests.lab.etcd import Etcd
 from tests.netns.overlay.conftest import Start
@@ -32,7 +32,7 @@ def operator(hosts: tuple[Space, Space], etcd: Etcd) -> Callable[..., None]:
     """Run etcdctl beside the member."""
 
     def run(*words: str, stdin: str = "") -> None:
-        with namespaces.inside(hosts[0].namespace):
+        with netns.inside(hosts[0].namespace):
             etcd.ctl(*words, stdin=stdin.encode())
 
     return run
@@ -47,7 +47,7 @@ def test_a_daemon_waits_for_etcd_and_config_and_names_no_password(
 ) -> None:
     daemon = begin(start, hosts[0], etcd, "--etcd-username", "me", "--etcd-password", "s3cret-word")
     waiting.until(lambda: "connection refused" in daemon.log.read_text(), "the daemon says that etcd is away")
-    with namespaces.inside(hosts[0].namespace):
+    with netns.inside(hosts[0].namespace):
         etcd.start()
     waiting.until(lambda: "put one: etcdctl put" in daemon.log.read_text(), "it says that there is no config")
     operator("put", f"{PREFIX}/config", stdin=CONFIG)
@@ -59,7 +59,7 @@ def test_a_daemon_waits_for_etcd_and_config_and_names_no_password(
 def test_a_lease_in_other_hands_is_given_up_and_a_vanished_one_taken_back(
     hosts: tuple[Space, Space], start: Start, etcd: Etcd, operator: Callable[..., None]
 ) -> None:
-    with namespaces.inside(hosts[0].namespace):
+    with netns.inside(hosts[0].namespace):
         etcd.start()
     operator("put", f"{PREFIX}/config", stdin=CONFIG)
     daemon = begin(start, hosts[0], etcd).ready()
@@ -69,7 +69,7 @@ def test_a_lease_in_other_hands_is_given_up_and_a_vanished_one_taken_back(
     assert "lease withdrawn" in daemon.log.read_text()
     kept = daemon.subnet
     operator("del", key_of(kept))
-    with namespaces.inside(hosts[0].namespace):
+    with netns.inside(hosts[0].namespace):
         waiting.until(lambda: etcd.get(key_of(kept)), "the vanished lease is back")
         assert etcd.get(key_of(lost)).decode() == THEIRS
     assert daemon.subnet == kept

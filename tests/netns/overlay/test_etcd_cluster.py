@@ -17,14 +17,15 @@ from uuid import uuid4
 
 import pytest
 
-from kernel import namespaces
-from overlay.attributes import Attributes
+from kernel import netns
 from overlay.errors import StoreError
-from overlay.leases import Lease
-from overlay.stores import Delta, etcd_names
-from overlay.stores.etcd import EtcdStore
-from overlay.stores.etcd_client import Client, Credentials
-from overlay.subnets import Subnet
+from overlay.stores import Delta
+from overlay.stores.etcd import keys
+from overlay.stores.etcd.client import Client, Credentials
+from overlay.stores.etcd.store import EtcdStore
+from overlay.subnet.allocation import Subnet
+from overlay.subnet.attributes import Attributes
+from overlay.subnet.lease import Lease
 from tests.lab import waiting
 from tests.lab.etcd import Etcd, cluster
 from tests.lab.world import LabError
@@ -52,7 +53,7 @@ def space() -> Iterator[Space]:
 @pytest.fixture(scope="module")
 def members(space: Space, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Etcd, ...]]:
     found = cluster(tmp_path_factory.mktemp("cluster"))
-    with namespaces.inside(space.namespace):
+    with netns.inside(space.namespace):
         whole(found)
     yield found
     for member in found:
@@ -62,7 +63,7 @@ def members(space: Space, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.fixture
 def inside(space: Space, members: tuple[Etcd, ...]) -> Iterator[tuple[Etcd, ...]]:
     """The members, from within their namespace; all of them are there again afterwards."""
-    with namespaces.inside(space.namespace):
+    with netns.inside(space.namespace):
         yield members
         whole(members)
 
@@ -84,14 +85,14 @@ def prefix() -> str:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """A second for every answer: many of them will not come."""
-    monkeypatch.setattr("overlay.stores.etcd_client.ANSWERING", 1.0)
+    monkeypatch.setattr("overlay.stores.etcd.client.ANSWERING", 1.0)
 
 
 def work(members: Sequence[Etcd], prefix: str, act: Callable[[EtcdStore], Coroutine[Any, Any, T]]) -> T:
     """Do something with a store that knows these members."""
 
     async def session() -> T:
-        client = Client(etcd_names.endpoints(",".join(member.url for member in members)), Credentials())
+        client = Client(keys.endpoints(",".join(member.url for member in members)), Credentials())
         store = EtcdStore(client, prefix, report=lambda _: None)
         try:
             return await act(store)

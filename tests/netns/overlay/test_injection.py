@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from kernel import namespaces
-from kernel.requests import AddVeth, SetLink
-from overlay import drops
+from kernel import netns
+from kernel.netlink.requests import AddVeth, SetLink
+from overlay.firewall import drop_counters
 from tests.lab import waiting
 from tests.netns.overlay import packets
 from tests.netns.overlay.conftest import Start
@@ -43,7 +43,7 @@ class Stage:
         self, place: Space, address: str, attack: Callable[[], None], data: bytes = b"in", port: int = PORT
     ) -> bool:
         """Tell whether a datagram reaches a port of an address while an attack is carried out up to five times."""
-        with namespaces.inside(place.namespace):
+        with netns.inside(place.namespace):
             ear = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
         with ear:
             ear.bind((address, port))
@@ -313,8 +313,8 @@ def test_what_was_dropped_is_counted_with_its_sender(act: Act) -> None:
     packets.send(stage.two.space, "192.0.2.1", 8472, stage.forged(stage.one, "10.42.99.9"))
     packets.send(stage.two.space, "192.0.2.1", 8472, stage.forged(stage.one, str(stage.two.subnet[9]), "203.0.113.9"))
     stage.two.ping(stage.one)
-    with namespaces.inside(stage.one.space.namespace):
-        found = drops.read("tulle-guard-1")
+    with netns.inside(stage.one.space.namespace):
+        found = drop_counters.read("tulle-guard-1")
     assert found is not None
     assert found.packets == {"inside": 1, "stranger": 1, "forged": 1, "astray": 1}
     assert set(found.senders) == {_address(stage, 5), "192.0.2.3", "192.0.2.2"}

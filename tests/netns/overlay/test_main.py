@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kernel.requests import DeleteLink
+from kernel.netlink.requests import DeleteLink
 from tests.lab import waiting
 from tests.netns.overlay.conftest import Start
 from tests.netns.overlay.daemons import DEVICE

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from kernel import namespaces
-from kernel.nft_events import NftEvents
+from kernel import netns
+from kernel.firewall.nft_monitor import NftEvents
 from tests.lab import reference, waiting
 from tests.lab.etcd import Etcd
 from tests.netns.overlay.conftest import Start
@@ -39,11 +39,11 @@ class Stage:
         self.etcd = Etcd(place / "etcd")
         self.ending = ExitStack()
         self.ending.callback(self.etcd.stop)
-        with namespaces.inside(host.namespace):
+        with netns.inside(host.namespace):
             self.etcd.start()
 
     def put(self, red: bool, blue: bool) -> None:
-        with namespaces.inside(self.host.namespace):
+        with netns.inside(self.host.namespace):
             self.etcd.put("/red/config", config(RED, 1, native=red))
             self.etcd.put("/blue/config", config(BLUE, 2, native=blue))
 
@@ -60,7 +60,7 @@ class Stage:
     def flanneld(self, name: str) -> None:
         program = reference.program("flanneld")
         log = (self.place / f"{name}.log").open("w")
-        with log, namespaces.inside(self.host.namespace):
+        with log, netns.inside(self.host.namespace):
             process = subprocess.Popen([program, *self._flags(name)], stdout=log, stderr=log)
         self.ending.callback(process.wait, 15)
         self.ending.callback(process.kill)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kernel import namespaces
+from kernel import netns
 from lease import file
 from tests.lab import waiting
 from tests.lab.etcd import Etcd
@@ -28,11 +28,11 @@ class Stage:
     def __init__(self, host: Space, start: Start, place: Path) -> None:
         self.host, self._start, self.place = host, start, place
         self.etcd = Etcd(place / "etcd")
-        with namespaces.inside(host.namespace):
+        with netns.inside(host.namespace):
             self.etcd.start()
 
     def put(self, key: str, value: object) -> None:
-        with namespaces.inside(self.host.namespace):
+        with netns.inside(self.host.namespace):
             self.etcd.put(key, value if isinstance(value, str) else json.dumps(value))
 
     def begin(self, *flags: str) -> Tulled:
@@ -74,7 +74,7 @@ def test_the_rules_of_a_network_that_is_away_at_a_restart_stay(stage: Stage) -> 
     stage.put("/red/config", RED)
     stage.put("/blue/config", BLUE)
     assert stage.begin().ready().end() == 0
-    with namespaces.inside(stage.host.namespace):
+    with netns.inside(stage.host.namespace):
         stage.etcd.ctl("del", "/blue/config")
     again = stage.begin()
     again.status(" 0 peers")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from kernel import namespaces
-from kernel.requests import AddVeth, SetLink
+from kernel import netns
+from kernel.netlink.requests import AddVeth, SetLink
 from lease.file import Lease
 from tests.lab import waiting
 from tests.netns.overlay.conftest import Start
@@ -57,9 +57,9 @@ def address(lease: Lease, number: int, version: int) -> str:
 def seen_source(sender: Space, receiver: Space, target: str) -> str:
     """Send datagrams until one arrives, and give whom the receiver takes for the sender."""
     family = socket.AF_INET6 if ":" in target else socket.AF_INET
-    with namespaces.inside(receiver.namespace):
+    with netns.inside(receiver.namespace):
         ear = socket.socket(family, socket.SOCK_DGRAM)
-    with namespaces.inside(sender.namespace):
+    with netns.inside(sender.namespace):
         mouth = socket.socket(family, socket.SOCK_DGRAM)
     with ear, mouth:
         ear.bind(("::" if family == socket.AF_INET6 else "0.0.0.0", PORT))

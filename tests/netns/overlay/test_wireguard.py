@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from kernel.entries import Link
-from kernel.requests import DeleteLink
+from kernel.netlink.objects import Link
+from kernel.netlink.requests import DeleteLink
 from tests.lab import waiting
 from tests.netns.overlay.conftest import CARRIED, Start
 from tests.netns.overlay.daemons import Tulled

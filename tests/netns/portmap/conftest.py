@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from cni import skel
-from kernel import iptables, namespaces, nft, sysctl
-from kernel.requests import AddAddress, AddBridge, AddVeth, SetLink
+from kernel import netns, sysctl
+from kernel.firewall import iptables, nft
+from kernel.netlink.requests import AddAddress, AddBridge, AddVeth, SetLink
 from meta.portmap.program import PROGRAM
 from tests.netns.spaces import Space, cable
 
@@ -88,7 +89,7 @@ class Runtime:
         if container and "prevResult" not in keys:
             stdin["prevResult"] = container.result
         out = io.StringIO()
-        with namespaces.inside(self.host.namespace):
+        with netns.inside(self.host.namespace):
             skel.run(
                 PROGRAM,
                 environ=environ,
@@ -188,7 +189,7 @@ def udp(host_port: int, container_port: int = 80) -> dict[str, Any]:
 
 def serve(runtime: Runtime, space: Space, port: int, word: str, kind: int = socket.SOCK_STREAM) -> None:
     """Answer every visitor of `port` in `space` with `word` and the address it came from, until the test ends."""
-    with namespaces.inside(space.namespace):
+    with netns.inside(space.namespace):
         door = socket.socket(socket.AF_INET6, kind)
     door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     door.bind(("::", port))
@@ -229,7 +230,7 @@ def plain(address: str) -> str:
 def visit(space: Space, address: str, port: int, within: float = PATIENCE) -> str:
     """Return what a server said to a visitor from `space`; OSError when nobody does."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with namespaces.inside(space.namespace):
+    with netns.inside(space.namespace):
         door = socket.socket(family, socket.SOCK_STREAM)
     with door:
         door.settimeout(within)
@@ -241,7 +242,7 @@ class Talker:
     """A UDP client that keeps its port, so that all it sends is one flow."""
 
     def __init__(self, runtime: Runtime, space: Space, family: int = socket.AF_INET) -> None:
-        with namespaces.inside(space.namespace):
+        with netns.inside(space.namespace):
             self._door = socket.socket(family, socket.SOCK_DGRAM)
         self._door.settimeout(PATIENCE)
         runtime.stack.callback(self._door.close)

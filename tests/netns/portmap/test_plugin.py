@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from cni.owner import Owner
-from kernel import iptables, nft
-from meta.portmap.memory import Memories
+from cni.attachment_id import AttachmentID
+from kernel.firewall import iptables, nft
+from meta.portmap.state import Memories
 from tests.netns.portmap.conftest import Runtime, tcp, udp
 
 Keys = dict[str, Any]
@@ -92,14 +92,14 @@ def test_del_of_a_half_done_add_leaves_nothing(each: Runtime) -> None:
 def test_del_without_a_memory_looks_in_both_backends(each: Runtime) -> None:
     container = each.container()
     each.add(container, tcp(8080))
-    Memories(each.config["dataDir"], print).forget(Owner("net", "c1", "eth0"))
+    Memories(each.config["dataDir"], print).forget(AttachmentID("net", "c1", "eth0"))
     assert each.call("DEL", None, tcp(8080), backend=None) == {}
     assert each.left() == []
 
 
 def test_del_needs_neither_program(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(iptables, "PROGRAMS", {4: "no-such-iptables", 6: "no-such-ip6tables"})
-    monkeypatch.setattr("kernel.tools.find", lambda *_: None)
+    monkeypatch.setattr("kernel.spawn.find", lambda *_: None)
     assert runtime.call("DEL", None, tcp(8080)) == {}
 
 
@@ -144,6 +144,6 @@ def test_gc_removes_what_is_not_listed_and_nothing_without_a_list(each: Runtime,
 def test_status_leaves_nothing_and_says_what_is_missing(each: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     assert each.call("STATUS", None, cniVersion="1.1.0") == {}
     assert each.left() == []
-    monkeypatch.setattr("kernel.tools.find", lambda *_: None)
+    monkeypatch.setattr("kernel.spawn.find", lambda *_: None)
     answer = each.call("STATUS", None, cniVersion="1.1.0")
     assert (answer["code"], each.config["backend"] in answer["msg"]) == (50, True)

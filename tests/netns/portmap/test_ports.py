@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from kernel import iptables, namespaces, nft
-from kernel.requests import DeleteLink
-from meta.portmap import memory, ports
+from kernel import netns
+from kernel.firewall import iptables, nft
+from kernel.netlink.requests import DeleteLink
+from meta.portmap import ports, state
 from meta.portmap.rules import iptables as legacy
 from tests.netns.portmap.conftest import SECOND, UPLINK, Runtime, serve, tcp, udp, visit
 from tests.netns.programs import counted_programs
@@ -93,7 +94,7 @@ def test_a_mapping_whose_link_never_had_a_name_is_kept(each: Runtime) -> None:
 
 def test_row_12_a_mapping_of_another_boot_makes_room(each: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     each.add(each.container(5), tcp(8080))
-    monkeypatch.setattr(memory, "current_boot", lambda: "another boot")
+    monkeypatch.setattr(state, "current_boot", lambda: "another boot")
     each.add(each.container(6), tcp(8080))
     assert not any("10.1.0.5" in line for line in each.host.run("nft", "list", "ruleset").splitlines())
 
@@ -175,7 +176,7 @@ def test_a_host_address_that_comes_later_answers_then(each: Runtime, outside: Sp
     serve(each, container.space, 80, "here")
     each.add(container, tcp(8080, host_ip=host_ip))
     assert each.call("CHECK", container, tcp(8080, host_ip=host_ip)) == {}
-    with namespaces.inside(each.host.namespace):
+    with netns.inside(each.host.namespace):
         ((waiting, command),) = ports.waiting(each.host.network)
     length = waiting.target.max_prefixlen
     assert (str(waiting.host_ip), waiting.port, command) == (
@@ -185,7 +186,7 @@ def test_a_host_address_that_comes_later_answers_then(each: Runtime, outside: Sp
     )
     each.host.run(*command.split(), *(["nodad"] if ":" in host_ip else []))
     assert visit(outside, host_ip, 8080).startswith("here")
-    with namespaces.inside(each.host.namespace):
+    with netns.inside(each.host.namespace):
         assert ports.waiting(each.host.network) == []
     assert each.call("DEL", container, tcp(8080, host_ip=host_ip)) == {}
     assert each.left() == []
@@ -249,7 +250,7 @@ def test_a_second_add_lists_once_and_writes_once(runtime: Runtime, monkeypatch: 
 
 def _generation(runtime: Runtime) -> int:
     """How many transactions nftables has carried out (iptables here is its nf_tables variant)."""
-    with namespaces.inside(runtime.host.namespace):
+    with netns.inside(runtime.host.namespace):
         door = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
     with door:
         door.send(struct.pack("=IHHIIBBH", 20, 0x0A10, 1, 1, 0, 0, 0, 0))  # NFT_MSG_GETGEN

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from cni import skel
-from kernel import namespaces, tools
-from kernel.requests import AddAddress
+from kernel import netns, spawn
+from kernel.netlink.requests import AddAddress
 from meta.portmap.program import PROGRAM
 from tests.lab.reference import program
 from tests.netns.portmap.conftest import Runtime, tcp, udp
@@ -63,8 +63,8 @@ def environ(verb: str) -> dict[str, str]:
 def reference(runtime: Runtime, verb: str, **keys: Any) -> None:
     """Serve the request with the reference's program; the directory of tools has to be in its PATH."""
     variables = [f"{name}={value}" for name, value in environ(verb).items()]
-    done = tools.run(
-        ["env", f"PATH={':'.join(tools.PLACES)}", *variables, str(program("portmap"))],
+    done = spawn.run(
+        ["env", f"PATH={':'.join(spawn.PLACES)}", *variables, str(program("portmap"))],
         document(runtime, **keys),
         runtime.host.namespace,
     )
@@ -74,7 +74,7 @@ def reference(runtime: Runtime, verb: str, **keys: Any) -> None:
 def ours(runtime: Runtime, verb: str, **keys: Any) -> None:
     out = io.StringIO()
     stdin = io.BytesIO(document(runtime, **keys).encode())
-    with namespaces.inside(runtime.host.namespace):
+    with netns.inside(runtime.host.namespace):
         status = skel.run(PROGRAM, environ=environ(verb), stdin=stdin, stdout=out, stderr=io.StringIO())
     assert status == 0, out.getvalue()
 

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from kernel import sysctl
-from kernel.requests import AddAddress
+from kernel.netlink.requests import AddAddress
 from tests.netns.portmap.conftest import (
     OUTSIDE,
     OUTSIDE_SIX,

@@ -11,8 +11,8 @@ import pytest
 
 from cni import skel
 from kernel import sysctl
-from kernel.entries import Link
-from kernel.requests import AddVeth, SetLink
+from kernel.netlink.objects import Link
+from kernel.netlink.requests import AddVeth, SetLink
 from meta.tuning.program import PROGRAM
 from tests.netns.spaces import Space
 

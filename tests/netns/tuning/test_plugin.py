@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from kernel import sysctl
-from kernel.requests import DeleteLink
+from kernel.netlink.requests import DeleteLink
 from meta.tuning import allowlist
 from tests.netns.tuning.conftest import LINK, MAC, PORTS, RESERVED, SYSCTLS, Runtime
 

@@ -15,7 +15,7 @@ import pytest
 
 from agent import judging
 from agent.admission import RIGHTS
-from agent.peer import Caller
+from agent.peercred import Caller
 from agent.protocol import DeclinedError, Reason
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.log import Log
-from agent.table import Table
+from agent.worker_table import Table
 
 
 @pytest.fixture

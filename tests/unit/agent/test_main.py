@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import identity, main
+from agent import build_id, main
 
 
 def parsed(*arguments: str) -> argparse.Namespace:
@@ -35,6 +35,6 @@ def test_a_number_of_workers_must_make_sense(number: str, capsys: pytest.Capture
 def test_without_a_build_the_remedy_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(identity, "build_file", lambda: tmp_path / "build-id")
+    monkeypatch.setattr(build_id, "build_file", lambda: tmp_path / "build-id")
     assert main.run(parsed("--socket", str(tmp_path / "agent.sock")), {}) == 1
     assert "`make build` writes it" in capsys.readouterr().err

@@ -18,18 +18,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent import serving
-from agent.home import UMASK
+from agent.pristine import UMASK
 from agent.serving import Wanted
 from cni.dispatch import ADVICE
 from cni.errors import CniError
+from cni.in_process import InProcessPrograms
 from cni.program import Program
 from cni.request import Request
-from cni.siblings import Siblings
 
 if TYPE_CHECKING:
     from cni.program import Verbs
 
-NOBODY = Siblings({}, ())
+NOBODY = InProcessPrograms({}, ())
 ENVIRON = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": "c", "CNI_NETNS": "/x", "CNI_IFNAME": "eth0", "CNI_PATH": "/x"}
 
 

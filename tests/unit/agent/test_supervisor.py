@@ -16,7 +16,7 @@ import pytest
 
 from agent import listening, processes, status
 from agent import supervisor as supervising
-from agent.identity import Build
+from agent.build_id import Build
 from agent.supervisor import Options, Supervisor
 from tests.lab.waiting import until
 

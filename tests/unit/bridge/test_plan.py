@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from bridge import plan
 from bridge.config import Settings
+from cni.attachment_id import AttachmentID
 from cni.errors import CniError
-from cni.owner import Owner
 from cni.types import Address, Result, Route
 from lease.file import Lease
 
@@ -48,7 +48,7 @@ SETTINGS = Settings(
     ipam_follows_lease=True,
     dns=None,
 )
-OWNER = Owner("net", "c1", "eth0")
+OWNER = AttachmentID("net", "c1", "eth0")
 LEASE = Lease(
     networks=(IPv4Network("10.42.0.0/16"),),
     subnet=IPv4Interface("10.42.7.1/24"),

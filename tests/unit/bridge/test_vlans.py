@@ -13,23 +13,23 @@ from hypothesis import strategies as st
 
 from bridge import vlans
 from bridge.vlans import Member
-from cni.config import Section
 from cni.errors import CniError
+from cni.json_object import JsonObject
 
 
 def trunk(*entries: Any) -> tuple[int, ...]:
-    return vlans.trunk(Section({"vlanTrunk": list(entries)}))
+    return vlans.trunk(JsonObject({"vlanTrunk": list(entries)}))
 
 
 @pytest.mark.parametrize("vid", [0, 1, 4094])
 def test_an_id_within_bounds_is_taken(vid: int) -> None:
-    assert vlans.identifier(Section({"vlan": vid})) == vid
+    assert vlans.identifier(JsonObject({"vlan": vid})) == vid
 
 
 @pytest.mark.parametrize("vid", [-1, 4095, 10000])
 def test_an_id_out_of_bounds_is_refused_literally(vid: int) -> None:
     with pytest.raises(CniError) as refused:
-        vlans.identifier(Section({"vlan": vid}))
+        vlans.identifier(JsonObject({"vlan": vid}))
     assert refused.value.msg == f"invalid VLAN ID {vid} (must be between 0 and 4094)"
 
 

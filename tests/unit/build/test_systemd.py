@@ -17,7 +17,7 @@ import pytest
 
 from agent import protocol
 from build.programs import ROOT
-from overlay.settings import OPTIONS
+from overlay.config.settings import OPTIONS
 
 UNITS = ROOT / "build" / "systemd"
 

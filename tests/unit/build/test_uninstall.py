@@ -15,7 +15,7 @@ import pytest
 from build import install
 from build.install import Target
 from build.uninstall import uninstall
-from cli.written import File, Written
+from cli.setup.managed_files import File, ManagedFiles
 
 
 @pytest.fixture
@@ -93,6 +93,6 @@ def test_edited_settings_stay_and_are_named(
 def test_what_init_wrote_goes_too(target: Target, put: Callable[[Target], None]) -> None:
     put(target)
     conflist = "/etc/cni/net.d/10-tulle.conflist"
-    Written(target.destdir).write(File(conflist, "{}"))
+    ManagedFiles(target.destdir).write(File(conflist, "{}"))
     assert uninstall(target)
     assert not os.path.lexists(target.staged(Path(conflist)))

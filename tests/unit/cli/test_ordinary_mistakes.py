@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from build.programs import ROOT
-from cli import lint
-from cli.chain import Installed
+from cli.commands import lint
+from cli.linting.chain import Installed
 
 BRIDGE: dict[str, Any] = {
     "type": "bridge",

@@ -20,9 +20,9 @@ import pytest
 from cni import invoke
 from cni.dispatch import ADVICE
 from cni.errors import CniError, RelayedError
+from cni.in_process import InProcessPrograms
 from cni.program import Program
 from cni.request import compose
-from cni.siblings import Siblings
 from cni.types import Address, Result
 
 if TYPE_CHECKING:
@@ -333,11 +333,11 @@ def test_a_document_of_its_own_replaces_stdin(plugin: Plugin, tmp_path: Path) ->
     assert (tmp_path / "stdin").read_bytes() == b""
 
 
-def relation(told: Callable[[Request], Result | None], directory: Path) -> Siblings:
+def relation(told: Callable[[Request], Result | None], directory: Path) -> InProcessPrograms:
     """The program `probe` as one of our own build, its file in `directory`."""
     (directory / "probe").write_text("#!/bin/sh\nexit 3\n")
     program = Program("probe", lambda: dict.fromkeys(("ADD", "DEL", "GC", "STATUS"), told))
-    return Siblings({"probe": lambda: program}, [str(directory / "probe")])
+    return InProcessPrograms({"probe": lambda: program}, [str(directory / "probe")])
 
 
 def related(told: Callable[[Request], Result | None], directory: Path, said: list[str] | None = None) -> Request:

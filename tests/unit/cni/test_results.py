@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from cni import results, versions
 from cni.addresses import parse_address
-from cni.config import Section
 from cni.errors import CniError
+from cni.json_object import JsonObject
 from cni.types import Address, Dns, Interface, IPInterface, Result, Route
 
 BUCKETED = ("0.1.0", "0.2.0")
@@ -242,18 +242,18 @@ def test_unknown_members_of_the_oldest_shape_travel_along_at_the_top() -> None:
 
 @pytest.mark.parametrize("version", versions.SUPPORTED)
 def test_without_prev_result_there_is_none(version: str) -> None:
-    assert results.previous(Section({}), version) is None
-    assert results.previous(Section({"prevResult": None}), version) is None
+    assert results.previous(JsonObject({}), version) is None
+    assert results.previous(JsonObject({"prevResult": None}), version) is None
 
 
 def test_an_empty_prev_result_is_an_empty_result() -> None:
-    assert results.previous(Section({"prevResult": {}}), "1.0.0") == Result()
+    assert results.previous(JsonObject({"prevResult": {}}), "1.0.0") == Result()
 
 
 @pytest.mark.parametrize("config_version", versions.SUPPORTED)
 @pytest.mark.parametrize("own", versions.SUPPORTED)
 def test_prev_result_is_of_the_configurations_family(config_version: str, own: str) -> None:
-    config = Section({"PrevResult": {"cniVersion": own}})
+    config = JsonObject({"PrevResult": {"cniVersion": own}})
     if own in versions.family(config_version):
         assert results.previous(config, config_version) == Result()
         return
@@ -264,7 +264,7 @@ def test_prev_result_is_of_the_configurations_family(config_version: str, own: s
 
 @pytest.mark.parametrize("config_version", versions.SUPPORTED)
 def test_a_prev_result_without_version_has_the_configurations(config_version: str) -> None:
-    config = Section({"prevResult": results.dump(FULL, config_version) | {"cniVersion": None}})
+    config = JsonObject({"prevResult": results.dump(FULL, config_version) | {"cniVersion": None}})
     assert results.previous(config, config_version) == results.parse(results.dump(FULL, config_version), config_version)
 
 
@@ -279,7 +279,7 @@ def test_a_prev_result_without_version_has_the_configurations(config_version: st
 )
 def test_a_malformed_prev_result_is_refused_with_its_path(previous: Any, message: str) -> None:
     with pytest.raises(CniError) as caught:
-        results.previous(Section({"prevResult": previous}), "1.1.0")
+        results.previous(JsonObject({"prevResult": previous}), "1.1.0")
     assert (caught.value.code, caught.value.msg) == (7, message)
 
 

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from cli import lint, parsers, schemas
+from cli.commands import lint
+from cli.linting import parsers, schemas
 from cni.errors import CniError, Code
 
 ROOT = Path(__file__).resolve().parents[3]

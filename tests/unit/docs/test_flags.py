@@ -1,7 +1,7 @@
 """Claims: docs/daemon.md has a row for every flag with its default and what --help says, and one for each that has no effect."""
 
 from build.programs import ROOT
-from overlay.settings import OPTIONS, UNUSED, Option
+from overlay.config.settings import OPTIONS, UNUSED, Option
 
 TEXT = (ROOT / "docs" / "daemon.md").read_text(encoding="utf-8")
 

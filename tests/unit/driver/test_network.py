@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from cni.config import Section
 from cni.errors import CniError
+from cni.json_object import JsonObject
 from driver import network
 from tests.unit.driver.recorded import CREATE, SETUP
 
 
 def kept(**given: Any) -> dict[str, Any]:
-    document = Section({**CREATE, **given})
+    document = JsonObject({**CREATE, **given})
     return json.loads(json.dumps(network.kept(network.parse(document), document)))  # type: ignore[no-any-return]
 
 
@@ -36,27 +36,27 @@ def test_podman_keeps_what_it_told_with_what_was_decided() -> None:
 def test_what_was_kept_is_read_back_the_same() -> None:
     given = kept(network_interface="br9", options={"lease": "/run/other.env", "mtu": "1400"}, internal=True)
 
-    assert network.parse(Section(given)) == network.parse(Section({**given, "created": "2026-11-21T08:39:31Z"}))
+    assert network.parse(JsonObject(given)) == network.parse(JsonObject({**given, "created": "2026-11-21T08:39:31Z"}))
     assert (given["network_interface"], given["options"]) == ("br9", {"lease": "/run/other.env", "mtu": "1400"})
 
 
 def test_netavark_hands_back_the_network_that_was_created() -> None:
-    assert network.parse(Section(SETUP["network"])) == network.parse(Section(CREATE))
+    assert network.parse(JsonObject(SETUP["network"])) == network.parse(JsonObject(CREATE))
 
 
 def test_names_resolve_unless_podman_was_told_otherwise() -> None:
     by_podman = {"dns_enabled": False}  # which says so of every network with our ipam_options
 
-    assert network.parse(Section(kept() | by_podman)).names
-    assert not network.parse(Section(kept(dns_enabled=False) | by_podman)).names
-    assert not network.parse(Section(kept(options={"disable_dns": "true"}) | by_podman)).names
+    assert network.parse(JsonObject(kept() | by_podman)).names
+    assert not network.parse(JsonObject(kept(dns_enabled=False) | by_podman)).names
+    assert not network.parse(JsonObject(kept(options={"disable_dns": "true"}) | by_podman)).names
 
 
 def test_name_servers_for_all_other_names_are_kept() -> None:
     given = kept(network_dns_servers=["192.0.2.53", "2001:db8::53"])
 
     assert "network_dns_servers" not in given  # Podman refuses them where it gives no addresses
-    assert network.parse(Section(given)).name_servers == (ip_address("192.0.2.53"), ip_address("2001:db8::53"))
+    assert network.parse(JsonObject(given)).name_servers == (ip_address("192.0.2.53"), ip_address("2001:db8::53"))
 
 
 def test_an_empty_list_of_subnets_is_none() -> None:
@@ -86,7 +86,7 @@ def test_what_no_host_could_do_is_refused_with_a_remedy(given: dict[str, Any], r
 
 
 def test_the_creator_learns_that_nothing_isolates_networks_on_a_lease() -> None:
-    said = network.notice(network.parse(Section(CREATE)))
+    said = network.notice(network.parse(JsonObject(CREATE)))
 
     assert "network tulle is a door to the overlay network of /run/flannel/subnet.env" in said
     assert "two of them are not isolated from each other" in said

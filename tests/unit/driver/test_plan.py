@@ -18,12 +18,12 @@ import bridge.config
 import ipam.config
 import meta.portmap.config
 from cni import request
-from cni.config import Section
+from cni.json_object import JsonObject
 from cni.types import Address, Interface, Result
 from driver import attachment, plan
 from tests.unit.driver.recorded import CONTAINER, PLAIN, SETUP
 
-ASKED = attachment.parse(Section(SETUP))
+ASKED = attachment.parse(JsonObject(SETUP))
 NETNS = "/run/netns/one"
 ATTACHED = Result(
     interfaces=(
@@ -81,12 +81,12 @@ def test_ports_are_published_behind_what_bridge_answered() -> None:
 
 
 def test_without_ports_nothing_is_published() -> None:
-    assert plan.portmap(attachment.parse(Section(PLAIN)), ATTACHED) is None
+    assert plan.portmap(attachment.parse(JsonObject(PLAIN)), ATTACHED) is None
 
 
 @pytest.mark.parametrize("document", [SETUP, PLAIN], ids=["ports", "no ports"])
 def test_a_removal_takes_ports_away_first_and_needs_names_only(document: dict[str, Any]) -> None:
-    (first, ports), (second, attached) = plan.removals(attachment.parse_names(Section(document)))
+    (first, ports), (second, attached) = plan.removals(attachment.parse_names(JsonObject(document)))
 
     assert (first, second) == ("portmap", "bridge")
     assert meta.portmap.config.parse_leftovers(asked(ports)).maybe_mapped == (document is SETUP)

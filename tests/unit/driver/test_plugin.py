@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from cni.config import Section
 from cni.errors import CniError
+from cni.json_object import JsonObject
 from driver import plugin, register
 from tests.unit.driver.conftest import Programs
 from tests.unit.driver.recorded import CREATE, PLAIN, SETUP
@@ -27,7 +27,7 @@ LEASE = "FLANNEL_NETWORK=10.42.0.0/16\nFLANNEL_SUBNET=10.42.7.1/24\nFLANNEL_MTU=
 
 
 def test_setup_attaches_then_publishes(programs: Programs) -> None:
-    told = plugin.setup(Section(SETUP), NETNS, programs.around())
+    told = plugin.setup(JsonObject(SETUP), NETNS, programs.around())
 
     assert programs.calls() == [f"bridge ADD {NETNS} lan0", f"portmap ADD {NETNS} lan0"]
     assert told["interfaces"]["lan0"]["subnets"] == [{"ipnet": "10.42.7.9/24", "gateway": "10.42.7.1"}]
@@ -35,7 +35,7 @@ def test_setup_attaches_then_publishes(programs: Programs) -> None:
 
 def test_without_ports_nothing_is_published(programs: Programs) -> None:
     document: dict[str, Any] = {**SETUP, "port_mappings": None}
-    plugin.setup(Section(document), NETNS, programs.around())
+    plugin.setup(JsonObject(document), NETNS, programs.around())
 
     assert programs.calls() == [f"bridge ADD {NETNS} lan0"]
 
@@ -43,7 +43,7 @@ def test_without_ports_nothing_is_published(programs: Programs) -> None:
 def test_inside_an_internal_network_the_user_is_told_that_no_port_is_published(programs: Programs) -> None:
     said: list[str] = []
     internal = {**SETUP, "network": {**SETUP["network"], "internal": True}}
-    plugin.setup(Section(internal), NETNS, programs.around(said))
+    plugin.setup(JsonObject(internal), NETNS, programs.around(said))
 
     assert programs.calls() == [f"bridge ADD {NETNS} lan0"]
     assert said[0] == "tulle: no port is published through tulle, which is internal"
@@ -51,7 +51,7 @@ def test_inside_an_internal_network_the_user_is_told_that_no_port_is_published(p
 
 def test_without_a_name_server_setup_says_why_and_goes_on(programs: Programs) -> None:
     said: list[str] = []
-    told = plugin.setup(Section(PLAIN | {"network_options": SETUP["network_options"]}), NETNS, programs.around(said))
+    told = plugin.setup(JsonObject(PLAIN | {"network_options": SETUP["network_options"]}), NETNS, programs.around(said))
 
     assert [told[key] for key in ("dns_server_ips", "dns_search_domains")] == [[], []]
     reason = "aardvark-dns is not installed; Debian has it in the package aardvark-dns"
@@ -61,14 +61,14 @@ def test_without_a_name_server_setup_says_why_and_goes_on(programs: Programs) ->
 def test_a_setup_that_cannot_keep_names_says_so_and_goes_on(programs: Programs) -> None:
     said: list[str] = []
     Path(register.FOLDER).write_text("a file in the way")
-    plugin.setup(Section(PLAIN | {"network_options": SETUP["network_options"]}), NETNS, programs.around(said))
+    plugin.setup(JsonObject(PLAIN | {"network_options": SETUP["network_options"]}), NETNS, programs.around(said))
 
     assert [line.startswith("tulle: names of containers do not resolve on tulle: ") for line in said] == [True]
 
 
 def test_without_names_nothing_is_kept_of_them(programs: Programs) -> None:
     nameless = {**SETUP, "network": {**SETUP["network"], "options": {"disable_dns": "true"}}}
-    told = plugin.setup(Section(nameless), NETNS, programs.around())
+    told = plugin.setup(JsonObject(nameless), NETNS, programs.around())
 
     assert (told["dns_server_ips"], Path(register.FOLDER).exists()) == ([], False)
 
@@ -77,7 +77,7 @@ def test_a_setup_whose_ports_are_refused_removes_all_of_it(programs: Programs) -
     programs.refuse("portmap", "ADD", "host port 8080/tcp is taken")
 
     with pytest.raises(CniError, match="host port 8080/tcp is taken"):
-        plugin.setup(Section(SETUP), NETNS, programs.around())
+        plugin.setup(JsonObject(SETUP), NETNS, programs.around())
     assert programs.calls()[2:] == [f"portmap DEL {NETNS} lan0", f"bridge DEL {NETNS} lan0"]
 
 
@@ -87,7 +87,7 @@ def test_what_a_refused_setup_could_not_remove_is_told_besides(programs: Program
     programs.refuse("bridge", "DEL", "the kernel is busy")
 
     with pytest.raises(CniError, match="taken"):
-        plugin.setup(Section(SETUP), NETNS, programs.around(said))
+        plugin.setup(JsonObject(SETUP), NETNS, programs.around(said))
     assert ["the kernel is busy" in line for line in said] == [True]
 
 
@@ -95,7 +95,7 @@ def test_a_refused_attachment_is_nothing_to_remove(programs: Programs) -> None:
     programs.refuse("bridge", "ADD", "no lease")
 
     with pytest.raises(CniError, match="no lease"):
-        plugin.setup(Section(PLAIN), NETNS, programs.around())
+        plugin.setup(JsonObject(PLAIN), NETNS, programs.around())
     assert programs.calls() == [f"bridge ADD {NETNS} eth0"]
 
 
@@ -105,7 +105,7 @@ def test_a_promise_of_ipv6_needs_a_lease_with_it(programs: Programs, tmp_path: P
     promised = {**PLAIN, "network": {**PLAIN["network"], "ipv6_enabled": True, "options": options}}
 
     with pytest.raises(CniError, match=r"--ipv6, and the lease .*/subnet\.env has no IPv6 subnet"):
-        plugin.setup(Section(promised), NETNS, programs.around())
+        plugin.setup(JsonObject(promised), NETNS, programs.around())
     assert programs.calls() == []
 
 
@@ -114,14 +114,14 @@ def test_teardown_attempts_every_step(programs: Programs) -> None:
         programs.refuse(name, "DEL", f"{name} is busy")
 
     with pytest.raises(ExceptionGroup) as failed:
-        plugin.teardown(Section(SETUP), NETNS, programs.around())
+        plugin.teardown(JsonObject(SETUP), NETNS, programs.around())
     assert [str(each) for each in failed.value.exceptions] == ["portmap is busy", "bridge is busy"]
 
 
 def test_create_tells_what_the_network_is_and_what_is_missing(programs: Programs, tmp_path: Path) -> None:
     said: list[str] = []
     missing = str(tmp_path / "none.env")
-    plugin.create(Section({**CREATE, "options": {"lease": missing}}), programs.around(said))
+    plugin.create(JsonObject({**CREATE, "options": {"lease": missing}}), programs.around(said))
 
     assert "not isolated from each other" in said[0]
     assert said[1].startswith(f"tulle: containers cannot start on it yet: lease file {missing}: there is none")
@@ -133,5 +133,5 @@ def test_a_rootless_podman_is_refused_when_it_creates_the_network(
 ) -> None:
     around = replace(programs.around(), user=user, environ=environ)
     with pytest.raises(CniError, match="this one is rootless: run it as root: sudo podman network create -d tulle"):
-        plugin.create(Section(CREATE), around)
-    assert plugin.create(Section(CREATE), replace(around, user=0, environ={plugin.ROOTLESS: "0"}))
+        plugin.create(JsonObject(CREATE), around)
+    assert plugin.create(JsonObject(CREATE), replace(around, user=0, environ={plugin.ROOTLESS: "0"}))

@@ -17,7 +17,7 @@ def test_verbs_are_the_references_and_status() -> None:
 
 
 def test_importing_the_program_loads_nothing_heavy() -> None:
-    heavy = {"json", "ipaddress", "dataclasses", "enum", "typing", "ipam.fixed"}
+    heavy = {"json", "ipaddress", "dataclasses", "enum", "typing", "ipam.static_addresses"}
     code = f"import sys; sys.path.insert(0, '.'); import ipam.static; print(sorted({heavy!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-IS", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

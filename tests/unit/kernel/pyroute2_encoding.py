@@ -1,4 +1,4 @@
-"""What pyroute2's message classes write for the requests that kernel.encoding writes by hand: the other opinion its tests compare with.
+"""What pyroute2's message classes write for the requests that kernel.netlink.codec writes by hand: the other opinion its tests compare with.
 
 Needs pyroute2, which no program of ours does.
 """
@@ -13,8 +13,8 @@ from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.ndmsg import ndmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from kernel import requests
-from kernel.requests import IPAddress, Request
+from kernel.netlink import requests
+from kernel.netlink.requests import IPAddress, Request
 
 # linux/netlink.h, linux/rtnetlink.h
 NLM_F_REQUEST, NLM_F_DUMP = 0x1, 0x300

@@ -10,9 +10,9 @@ from ipaddress import ip_address, ip_interface, ip_network
 import pytest
 
 from kernel import remedies
-from kernel.entries import TokenBucket
 from kernel.errors import KernelError
-from kernel.requests import (
+from kernel.netlink.objects import TokenBucket
+from kernel.netlink.requests import (
     AddAddress,
     AddBridge,
     AddIfb,
@@ -26,7 +26,7 @@ from kernel.requests import (
     DeleteLink,
     SetLink,
 )
-from kernel.tools import SPOKEN, Outcome, refusal
+from kernel.spawn import ERRNO_BY_TEXT, Outcome, error_from
 
 ADDRESS6 = AddAddress(5, ip_interface("fd00::2/64")).what()
 ADDRESS4 = AddAddress(5, ip_interface("10.1.0.2/24")).what()
@@ -142,9 +142,9 @@ def test_every_row_is_taken_for_something() -> None:
 
 
 def test_every_errno_a_program_may_say_in_words_has_a_remedy() -> None:
-    said = [refusal(Outcome(1, "", f"nft: {os.strerror(number)}"), NFT) for number in SPOKEN]
+    said = [error_from(Outcome(1, "", f"nft: {os.strerror(number)}"), NFT) for number in ERRNO_BY_TEXT]
 
-    assert [each.errno for each in said] == list(SPOKEN)
+    assert [each.errno for each in said] == list(ERRNO_BY_TEXT)
     assert [each.errno for each in said if not each.hint] == []
 
 

@@ -14,13 +14,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernel import encoding, requests, wireguard
-from overlay import attributes, drift, guard, leases, network, subnets
-from overlay.backends import Backend, Desired, Encryption, Forwarding, Underlay, catalogue
-from overlay.drift import Entries
+from kernel import wireguard
+from kernel.netlink import codec, requests
+from overlay.backends import Backend, Desired, UdpForwarding, Underlay, WireguardConfig, registry
+from overlay.config import network
+from overlay.datapath import diff
+from overlay.datapath.diff import DeviceState
 from overlay.errors import Refused
+from overlay.firewall import tunnel_filter
 from overlay.forwarder import control
-from overlay.leases import Lease
+from overlay.subnet import allocation, attributes
+from overlay.subnet import lease as leases
+from overlay.subnet.lease import Lease
 
 KEY = base64.b64encode(bytes(range(32))).decode()
 ME = Underlay("eth0", 1500, IPv4Address("192.0.2.3"), IPv6Address("2001:db8::3"), IPv4Address("192.0.2.3"))
@@ -31,7 +36,7 @@ KEPT = {"flannel.1": "c6:d2:32:6f:8f:44", "flannel-v6.1": "02:fe:00:00:00:01", "
 
 def build(kind: str, *, dual: bool, **options: object) -> Backend:
     section: dict[str, object] = {"Network": "10.5.0.0/16", "Backend": {"Type": kind, **options}}
-    return catalogue.build(network.parse(json.dumps(section | (V6 if dual else {})), "x"), ME, KEPT)
+    return registry.build(network.parse(json.dumps(section | (V6 if dual else {})), "x"), ME, KEPT)
 
 
 VXLAN, VXLAN6 = (f'{{"VNI":1,"VtepMAC":"{mac}"}}' for mac in ("c6:d2:32:6f:8f:44", "02:fe:00:00:00:01"))
@@ -60,7 +65,7 @@ def test_what_a_backend_publishes_is_flannels_bytes(
     dual: bool,
     value: str,
 ) -> None:
-    subnet = subnets.parse_key(BOTH if dual else FOUR)
+    subnet = allocation.parse_key(BOTH if dual else FOUR)
     assert subnet.key == (BOTH if dual else FOUR)
     assert attributes.encode(build(kind, dual=dual, **options).attributes(subnet)) == value
 
@@ -91,7 +96,7 @@ OLDER = [
 
 @pytest.mark.parametrize(("kind", "value"), OLDER)
 def test_a_peer_that_writes_as_older_flannels_did_is_programmed(kind: str, value: str) -> None:
-    backend, subnet = build(kind, dual=False), subnets.parse_key(FOUR)
+    backend, subnet = build(kind, dual=False), allocation.parse_key(FOUR)
     peer = leases.parse("10.5.10.0-24", value)
     assert isinstance(peer, Lease)
     desired = backend.desired(Lease(subnet, backend.attributes(subnet)), [peer], lambda _: "eth0")
@@ -126,7 +131,7 @@ KINDS: tuple[tuple[str, Mapping[str, object], bool], ...] = (
     ("alloc", {}, True),
 )
 BACKENDS = [
-    (build(kind, dual=dual, **options), subnets.parse_key(BOTH if dual else FOUR)) for kind, options, dual in KINDS
+    (build(kind, dual=dual, **options), allocation.parse_key(BOTH if dual else FOUR)) for kind, options, dual in KINDS
 ]
 
 
@@ -138,25 +143,25 @@ def test_no_lease_can_raise_on_its_way_to_the_kernel(entries: list[tuple[str, di
     for backend, own in BACKENDS:
         desired = backend.desired(Lease(own, backend.attributes(own)), peers, lambda _: "eth0")
         for request in _requests(desired):
-            encoding.encode(request)
+            codec.encode(request)
 
 
 def _requests(desired: Desired) -> Iterator[requests.Request]:
     """Give what would be sent to an empty kernel; what goes elsewhere is written as it would be."""
-    nothing = Entries((), (), (), ())
+    nothing = DeviceState((), (), (), ())
     for tunnel in desired.tunnels:
-        yield from drift.link_requests(tunnel, None, 2)
-        yield from drift.entry_requests(tunnel, 7, nothing)
+        yield from diff.link_requests(tunnel, None, 2)
+        yield from diff.entry_requests(tunnel, 7, nothing)
     if desired.direct:
-        yield from drift.direct_requests(desired.direct, {"eth0": 2}, ())
+        yield from diff.direct_requests(desired.direct, {"eth0": 2}, ())
     if desired.guard:
-        guard.script(guard.Wish(desired.guard)).encode()
+        tunnel_filter.script(tunnel_filter.TunnelFilter(desired.guard)).encode()
     for pipe in desired.pipes:
         match pipe.carrier:
-            case Encryption(port, peers):
+            case WireguardConfig(port, peers):
                 told = (wireguard.Peer(one.public_key, one.endpoint, one.allowed, one.keepalive) for one in peers)
                 wireguard.text(wireguard.Settings(KEY, port, frozenset(told))).encode()
-            case Forwarding() as carrier:
+            case UdpForwarding() as carrier:
                 way = (carrier.source, carrier.subnet, carrier.routes)
                 state = control.State(pipe.name, carrier.bind, carrier.port, "x", *way)
                 assert control.decode(control.encode(state)) == state
@@ -169,7 +174,7 @@ CONFIGS = st.fixed_dictionaries(
         **dict.fromkeys(("SubnetMin", "SubnetMax", "IPv6Network", "IPv6SubnetMin", "IPv6SubnetMax"), EDGES | JSON),
         "Backend": JSON
         | st.fixed_dictionaries(
-            {"Type": st.sampled_from([*catalogue.TYPES, "VXLAN", "ipip", ""]) | JSON},
+            {"Type": st.sampled_from([*registry.TYPES, "VXLAN", "ipip", ""]) | JSON},
             optional=dict.fromkeys(("VNI", "Port", "MTU", "Mode", "PSK", "ListenPort", "DirectRouting", "GBP"), JSON),
         ),
     },
@@ -181,7 +186,7 @@ CONFIGS = st.fixed_dictionaries(
 def test_a_config_is_used_or_refused(document: dict[str, Any]) -> None:
     with contextlib.suppress(Refused):
         config = network.parse(json.dumps(document), "x")
-        catalogue.build(config, ME, KEPT).attributes(subnets.parse_key(FOUR))
+        registry.build(config, ME, KEPT).attributes(allocation.parse_key(FOUR))
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200))

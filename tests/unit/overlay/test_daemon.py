@@ -9,8 +9,8 @@ from typing import Any, cast
 
 from overlay import daemon
 from overlay.daemon import Daemon
-from overlay.tenant import Chance
-from overlay.upkeep import Progress
+from overlay.datapath.reconciler import ReconcileStatus
+from overlay.subnet.manager import Clock
 
 
 @dataclass
@@ -23,14 +23,14 @@ class Around:
     def daemon(self) -> Daemon:
         outside = SimpleNamespace(
             store=SimpleNamespace(heard=self.heard),
-            chance=Chance(lambda: self.clock, lambda: 0.0),
+            chance=Clock(lambda: self.clock, lambda: 0.0),
             ground=SimpleNamespace(problem=""),
             log=None,
         )
         return Daemon(
             cast("Any", outside),
             cast("Any", None),
-            cast("Any", SimpleNamespace(progress=Progress(), cidr="10.42.0.0/16", backend_type="vxlan")),
+            cast("Any", SimpleNamespace(progress=ReconcileStatus(), cidr="10.42.0.0/16", backend_type="vxlan")),
         )
 
 
@@ -44,7 +44,7 @@ def test_no_comparison_for_long_is_not_alive() -> None:
 
 
 def test_a_silent_store_is_alive_and_not_ready() -> None:
-    made = Around(heard=time.monotonic() - daemon.SILENT - 1).daemon()
+    made = Around(heard=time.monotonic() - daemon.STORE_SILENCE_LIMIT - 1).daemon()
     assert made.health().alive
     assert "store: not heard for 301 s" in made.health().missing
     assert not any(one.startswith("store") for one in Around().daemon().health().missing)

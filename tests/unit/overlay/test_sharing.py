@@ -10,17 +10,18 @@ from typing import Any
 
 import pytest
 
-from overlay import network, tenancy
-from overlay.attributes import Attributes, encode
-from overlay.backends import Desired, Underlay, catalogue
+from overlay.backends import Desired, Underlay, registry
+from overlay.config import network
+from overlay.config.network import NetworkConfig
 from overlay.errors import Refused, Unavailable
-from overlay.leases import TTL, Lease
-from overlay.network import NetworkConfig
-from overlay.peers import Peers
 from overlay.stores import Snapshot
-from overlay.stores.etcd_names import Keys
-from overlay.subnets import Subnet, parse_key
-from overlay.tenancy import Tenancy, Terms
+from overlay.stores.etcd.keys import Keys
+from overlay.subnet import state_machine
+from overlay.subnet.allocation import Subnet, parse_key
+from overlay.subnet.attributes import Attributes, encode
+from overlay.subnet.lease import TTL, Lease
+from overlay.subnet.peers import Peers
+from overlay.subnet.state_machine import LeasePolicy, LeaseState
 
 KEY = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+-[0-9]+(&[a-f0-9:]+-[0-9]+)?")
 """What flannel's parser takes, anchored at both ends."""
@@ -40,7 +41,7 @@ def config(kind: str = "vxlan", *, six: bool = False, **more: Any) -> NetworkCon
 
 
 def desired(kind: str, peer: Lease) -> Desired:
-    backend = catalogue.build(config(kind), Underlay("eth0", 1500, ME), {})
+    backend = registry.build(config(kind), Underlay("eth0", 1500, ME), {})
     return backend.desired(Lease(OWN, backend.attributes(OWN)), [peer], lambda _: "eth0")
 
 
@@ -59,7 +60,7 @@ def test_rule_2_the_public_address_is_always_a_dotted_one() -> None:
 
 @pytest.mark.parametrize("kind", ["vxlan", "host-gw", "wireguard"])
 def test_rule_3_a_key_with_an_ipv6_half_has_all_that_a_peer_reads(kind: str) -> None:
-    backend = catalogue.build(config(kind, six=True), Underlay("eth0", 1500, ME, SIX), {"flannel-wg": "k"})
+    backend = registry.build(config(kind, six=True), Underlay("eth0", 1500, ME, SIX), {"flannel-wg": "k"})
     published = backend.attributes(DUAL)
     assert published.public_ipv6 == SIX
     assert kind == "host-gw" or json.loads(published.backend_v6_data)
@@ -67,7 +68,7 @@ def test_rule_3_a_key_with_an_ipv6_half_has_all_that_a_peer_reads(kind: str) -> 
 
 def test_rule_3_without_an_ipv6_address_nothing_is_published() -> None:
     with pytest.raises(Unavailable, match="no IPv6 address for a dual-stack network"):
-        catalogue.build(config(six=True), Underlay("eth0", 1500, ME), {})
+        registry.build(config(six=True), Underlay("eth0", 1500, ME), {})
 
 
 @pytest.mark.parametrize("members", [{"SubnetLen": 31}, {"SubnetLen": 32}, {"IPv6SubnetLen": 127}])
@@ -78,9 +79,9 @@ def test_rule_6_no_subnet_is_longer_than_a_key_can_say(members: dict[str, Any]) 
 
 def test_rule_7_only_three_backends_have_two_families() -> None:
     for kind in ("vxlan", "host-gw", "wireguard"):
-        catalogue.require_known(config(kind, six=True))
+        registry.require_known(config(kind, six=True))
     with pytest.raises(Refused, match="udp carries IPv4 only"):
-        catalogue.require_known(config("udp", six=True))
+        registry.require_known(config("udp", six=True))
 
 
 def test_rule_8_a_network_without_ipv4_is_refused() -> None:
@@ -92,9 +93,9 @@ def test_rule_9_our_lease_is_known_by_its_subnet_and_taken_again_by_our_address(
     peers = Peers()
     peers.apply(Snapshot((Lease(OWN, Attributes(PEER)), Lease(THEIRS, Attributes(PEER))), 1))
     assert [one.subnet for one in peers.others(OWN, ME)] == [THEIRS]
-    state = Tenancy(Terms(config(), ME, lambda _: Attributes(ME)))
-    _, commands = tenancy.step(state, tenancy.Listed([Lease(THEIRS, Attributes(ME))], 0.5))
-    assert commands == (tenancy.Replace(Lease(THEIRS, Attributes(ME)), Attributes(ME)),)
+    state = LeaseState(LeasePolicy(config(), ME, lambda _: Attributes(ME)))
+    _, commands = state_machine.step(state, state_machine.Listed([Lease(THEIRS, Attributes(ME))], 0.5))
+    assert commands == (state_machine.Replace(Lease(THEIRS, Attributes(ME)), Attributes(ME)),)
 
 
 def test_rule_10_a_lease_lives_a_day_and_a_renewal_of_a_peer_changes_nothing() -> None:

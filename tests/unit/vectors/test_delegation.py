@@ -14,13 +14,13 @@ import pytest
 import bridge.program
 import ipam.host_local
 import ipam.static
-import loopback.program
+import main.loopback.program
 import meta.firewall.program
 import meta.portmap.program
 from cni import invoke, skel
+from cni.in_process import InProcessPrograms
 from cni.program import Program
 from cni.request import Request
-from cni.siblings import Siblings
 from cni.types import Result
 from tests.vectors.reading import Answer, Server, Vector, play, vectors
 
@@ -30,17 +30,17 @@ VERBS = ("ADD", "CHECK", "DEL", "GC", "STATUS")
 MULTICALL = """#!{python} -I
 import sys
 sys.path.insert(0, {root!r})
-import bridge.program, ipam.host_local, ipam.static, loopback.program, meta.firewall.program, meta.portmap.program
-from cni.skel import main
-programs = (bridge.program, ipam.host_local, ipam.static, loopback.program, meta.firewall.program, meta.portmap.program)
-main({{each.PROGRAM.name: each.PROGRAM for each in programs}}[sys.argv[0].rpartition("/")[2]])
+import bridge.program, ipam.host_local, ipam.static, main.loopback.program, meta.firewall.program, meta.portmap.program
+from cni import skel
+programs = (bridge.program, ipam.host_local, ipam.static, main.loopback.program, meta.firewall.program, meta.portmap.program)
+skel.main({{each.PROGRAM.name: each.PROGRAM for each in programs}}[sys.argv[0].rpartition("/")[2]])
 """
 
 LOADS: Mapping[str, Callable[[], Program]] = {
     "bridge": lambda: bridge.program.PROGRAM,
     "host-local": lambda: ipam.host_local.PROGRAM,
     "static": lambda: ipam.static.PROGRAM,
-    "loopback": lambda: loopback.program.PROGRAM,
+    "loopback": lambda: main.loopback.program.PROGRAM,
     "firewall": lambda: meta.firewall.program.PROGRAM,
     "portmap": lambda: meta.portmap.program.PROGRAM,
 }
@@ -64,7 +64,7 @@ def multicall(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def served(directory: Path, siblings: Siblings | None) -> tuple[Server, list[Answer]]:
+def served(directory: Path, siblings: InProcessPrograms | None) -> tuple[Server, list[Answer]]:
     answers: list[Answer] = []
 
     def serve(name: str, environ: Mapping[str, str], stdin: bytes) -> Answer:
@@ -81,14 +81,14 @@ def served(directory: Path, siblings: Siblings | None) -> tuple[Server, list[Ans
 @pytest.mark.parametrize("vector", SHIPPED, ids=str)
 def test_the_vector_holds_for_a_delegate_in_process(vector: Vector, tmp_path: Path, multicall: Path) -> None:
     (tmp_path / vector.program).symlink_to(multicall)
-    serve, _ = served(tmp_path, Siblings(LOADS, [str(multicall)]))
+    serve, _ = served(tmp_path, InProcessPrograms(LOADS, [str(multicall)]))
     play(vector, tmp_path, serve)
 
 
 @pytest.mark.parametrize("vector", FIRSTS, ids=str)
 def test_a_child_gives_the_same_answers(vector: Vector, tmp_path: Path, multicall: Path) -> None:
     told = []
-    for siblings in (Siblings(LOADS, [str(multicall)]), None):
+    for siblings in (InProcessPrograms(LOADS, [str(multicall)]), None):
         directory = tmp_path / ("child" if siblings is None else "here")
         directory.mkdir()
         (directory / vector.program).symlink_to(multicall)

@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, given, settings
 
 import ipam.host_local
 import ipam.static
-import loopback.program
+import main.loopback.program
 from cni.program import Program
 from tests.vectors.fuzzing import confined, judge, requests, serve
 from tests.vectors.reading import Answer
 
 EXAMPLES = 800
-PROGRAMS = (ipam.host_local.PROGRAM, ipam.static.PROGRAM, loopback.program.PROGRAM)
+PROGRAMS = (ipam.host_local.PROGRAM, ipam.static.PROGRAM, main.loopback.program.PROGRAM)
 ADD = {"CNI_COMMAND": "ADD"}
 
 

@@ -15,7 +15,7 @@ import pytest
 import bridge.program
 import ipam.host_local
 import ipam.static
-import loopback.program
+import main.loopback.program
 import meta.bandwidth.program
 import meta.firewall.program
 import meta.portmap.program
@@ -42,7 +42,7 @@ PROGRAMS = {
     "bridge": bridge.program.PROGRAM,
     "host-local": ipam.host_local.PROGRAM,
     "static": ipam.static.PROGRAM,
-    "loopback": loopback.program.PROGRAM,
+    "loopback": main.loopback.program.PROGRAM,
     "bandwidth": meta.bandwidth.program.PROGRAM,
     "firewall": meta.firewall.program.PROGRAM,
     "portmap": meta.portmap.program.PROGRAM,

@@ -12,10 +12,10 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import pytest
 
-from kernel import namespaces
-from overlay import carriers, reconcile
-from overlay.backends import Desired, Forwarding, Pipe
-from overlay.carriers import Carriers
+from kernel import netns
+from overlay.backends import Desired, L3Device, UdpForwarding
+from overlay.datapath import apply, l3_device
+from overlay.datapath.l3_device import L3Devices
 from overlay.forwarder import control
 from tests.netns.spaces import Space
 
@@ -23,20 +23,20 @@ OWNER = "/run/flannel/subnet.env"
 HERE, PEER, PORT = IPv4Address("127.0.0.1"), IPv4Address("127.0.0.2"), 8285
 ROUTES = frozenset({(IPv4Network("10.42.2.0/24"), PEER)})
 BASE, INSIDE = "10.42.1.0", ("10.42.2.9", 4242)
-PIPE = Pipe(
+PIPE = L3Device(
     "flannel0",
     1472,
     (IPv4Interface(f"{BASE}/32"),),
     (IPv4Network("10.42.0.0/16"),),
-    Forwarding(HERE, PORT, IPv4Address("10.42.0.0"), IPv4Network("10.42.1.0/24"), ROUTES),
+    UdpForwarding(HERE, PORT, IPv4Address("10.42.0.0"), IPv4Network("10.42.1.0/24"), ROUTES),
 )
 
 
 @pytest.fixture
 def ends(host: Space) -> Iterator[tuple[socket.socket, socket.socket]]:
     """A socket of the peer's outside, and one of this host's inside the network."""
-    with namespaces.inside(host.namespace):
-        assert reconcile.converge(host.network, Desired(pipes=(PIPE,)), Carriers(OWNER)).failed == ()
+    with netns.inside(host.namespace):
+        assert apply.full_sync(host.network, Desired(pipes=(PIPE,)), L3Devices(OWNER)).failed == ()
         outside, inside = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
         with outside, inside:
             outside.bind((str(PEER), PORT))
@@ -44,7 +44,7 @@ def ends(host: Space) -> Iterator[tuple[socket.socket, socket.socket]]:
             for end in (outside, inside):
                 end.settimeout(5)
             yield outside, inside
-        carriers.retire("flannel0", OWNER)
+        l3_device.stop_forwarder("flannel0", OWNER)
 
 
 def test_bare_packets_with_one_hop_less_go_both_ways(ends: tuple[socket.socket, socket.socket]) -> None:
@@ -153,15 +153,15 @@ SQUAT = 'import socket; s = socket.socket(socket.AF_UNIX); s.bind("\\0tulle-forw
 
 
 def test_a_process_that_has_the_abstract_name_of_before_is_no_obstacle(host: Space) -> None:
-    with namespaces.inside(host.namespace):
+    with netns.inside(host.namespace):
         words = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", sys.executable, "-IS", "-c", SQUAT]
         squatter = subprocess.Popen(words, stdout=subprocess.PIPE)
         with squatter:
             try:
                 assert squatter.stdout is not None
                 squatter.stdout.readline()
-                assert Carriers(OWNER).ensure(host.network, PIPE)
+                assert L3Devices(OWNER).ensure(host.network, PIPE)
                 assert control.ask("flannel0") is not None
-                carriers.retire("flannel0", OWNER)
+                l3_device.stop_forwarder("flannel0", OWNER)
             finally:
                 squatter.kill()

@@ -11,9 +11,9 @@ from ipaddress import ip_address, ip_network
 from bridge.masquerade import iptables
 from bridge.masquerade.iptables import Change
 from bridge.plan import Masquerade
-from cni.owner import Owner
+from cni.attachment_id import AttachmentID
 
-OWNER = Owner("test", "1234", "eth0")
+OWNER = AttachmentID("test", "1234", "eth0")
 CHAIN = "CNI-2bbe0c48b91a7d1b8a6753a8"
 REMARK = ("-m", "comment", "--comment", 'name: "test" id: "1234"')
 FOUR = Masquerade(ip_address("10.1.0.5"), (ip_network("10.1.0.0/24"),))
@@ -87,7 +87,7 @@ def test_removing_what_is_not_there_is_nothing() -> None:
 
 
 def test_strangers_go_and_the_known_stay() -> None:
-    others = Owner("test", "5678", "eth0")
+    others = AttachmentID("test", "5678", "eth0")
     there = listing(iptables.addition(OWNER, [FOUR], []), iptables.addition(others, [SECOND], []))
     change = iptables.strangers("test", [others], there)
     assert change.chains == (CHAIN,)
@@ -101,7 +101,7 @@ def test_an_unreferenced_chain_is_a_stranger_too() -> None:
 
 def test_chains_of_other_networks_and_programs_are_nobodys_strangers() -> None:
     foreign = ("-A", "POSTROUTING", "-m", "comment", "--comment", 'name: "test" id: "9"', "-j", "CNI-DN-0123456789")
-    there = [*listing(iptables.addition(Owner("other", "1234", "eth0"), [FOUR], [])), foreign]
+    there = [*listing(iptables.addition(AttachmentID("other", "1234", "eth0"), [FOUR], [])), foreign]
     assert iptables.strangers("test", [], there) == Change()
 
 

@@ -11,18 +11,18 @@ import pytest
 
 from bridge.masquerade import nftables as masquerade
 from bridge.plan import Masquerade
-from cni.owner import Owner, network_mark
+from cni.attachment_id import AttachmentID, network_mark
 
-OWNER = Owner("unit-test", "one", "eth0")
+OWNER = AttachmentID("unit-test", "one", "eth0")
 RULE = Masquerade(ip_address("10.1.0.5"), (ip_network("10.1.0.0/24"),))
 
 
-def existing(owner: Owner, handle: int) -> dict[str, Any]:
+def existing(owner: AttachmentID, handle: int) -> dict[str, Any]:
     return {"rule": {"chain": masquerade.RULES, "handle": handle, "comment": owner.comment}}
 
 
 def test_an_addition_replaces_only_its_own_rules() -> None:
-    others = Owner("unit-test", "two", "eth0")
+    others = AttachmentID("unit-test", "two", "eth0")
     commands = masquerade.addition(OWNER, [RULE], [existing(OWNER, 7), existing(others, 8)])
     deleted = [command["delete"]["rule"]["handle"] for command in commands if "delete" in command]
     assert deleted == [7]
@@ -36,7 +36,7 @@ def frame() -> list[dict[str, Any]]:
 
 
 def test_to_a_table_that_stands_only_the_rule_is_added() -> None:
-    (command,) = masquerade.addition(OWNER, [RULE], [*frame(), existing(Owner("unit-test", "two", "eth0"), 8)])
+    (command,) = masquerade.addition(OWNER, [RULE], [*frame(), existing(AttachmentID("unit-test", "two", "eth0"), 8)])
     assert command["add"]["rule"]["comment"] == OWNER.comment
 
 
@@ -63,8 +63,8 @@ def test_several_networks_become_one_set() -> None:
 def test_a_removal_spares_other_networks_and_what_is_kept() -> None:
     listed = [
         existing(OWNER, 1),
-        existing(Owner("unit-test", "two", "eth0"), 2),
-        existing(Owner("other", "one", "eth0"), 3),
+        existing(AttachmentID("unit-test", "two", "eth0"), 2),
+        existing(AttachmentID("other", "one", "eth0"), 3),
     ]
     commands = masquerade.removal(listed, network_mark("unit-test"), {OWNER.comment})
     assert [command["delete"]["rule"]["handle"] for command in commands] == [2]

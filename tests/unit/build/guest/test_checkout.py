@@ -16,7 +16,7 @@ from build.guest import checkout
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     root = tmp_path / "it's a checkout"
-    for name in ("kernel/network.py", ".git/HEAD", ".venv/pyvenv.cfg", ".guest/system.ext4", ".mypy_cache/x"):
+    for name in ("kernel/netlink/handle.py", ".git/HEAD", ".venv/pyvenv.cfg", ".guest/system.ext4", ".mypy_cache/x"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(name)
     return root
@@ -38,7 +38,7 @@ def test_sources_go_along_and_caches_do_not(root: Path, tmp_path: Path) -> None:
 
     found = {str(path.relative_to(tmp_path / "tree")) for path in (tmp_path / "tree").rglob("*") if not path.is_dir()}
     linked = {".venv/bin/python", ".venv/lib/python3.11/site-packages"}
-    assert found == {"kernel/network.py", ".venv/pyvenv.cfg", *linked}
+    assert found == {"kernel/netlink/handle.py", ".venv/pyvenv.cfg", *linked}
 
 
 def test_packages_are_a_link_to_the_systems_disk(root: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@
 import pytest
 
 from build.manual import commands
-from overlay.settings import OPTIONS
+from overlay.config.settings import OPTIONS
 
 
 def test_an_option_stands_with_its_value_and_default() -> None:

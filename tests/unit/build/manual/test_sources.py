@@ -25,7 +25,7 @@ from build.manual.sources import Page, SourceError
 from build.programs import PROGRAMS
 from cni.errors import Code
 from lease import file as lease_file
-from overlay import network
+from overlay.config import network
 
 PAGES = {page.reference: page for page in sources.pages()}
 COMMANDS = ["tulle", "tulled", *(f"tulle {name}" for name in commands.summaries())]

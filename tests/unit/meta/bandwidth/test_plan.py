@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cni.attachment_id import AttachmentID
 from cni.errors import CniError
-from cni.owner import Owner
 from cni.types import Interface, Result
 from meta.bandwidth.config import Limit, Settings
 from meta.bandwidth.plan import HIGHEST_LIMIT, Bucket, devices, host_ends, shaping
 
-OWNER = Owner("cni-plugin-bandwidth-test", "dummy", "eth0")
+OWNER = AttachmentID("cni-plugin-bandwidth-test", "dummy", "eth0")
 
 
 def inward(rate: int, burst: int, *, typed: bool = True) -> Bucket | None:
@@ -46,7 +46,7 @@ def test_the_ifb_has_the_references_name() -> None:
 
 
 def test_every_attachment_has_a_name_of_its_own() -> None:
-    others = [Owner("net", "c1", "eth0"), Owner("net", "c1", "eth1"), Owner("other", "c1", "eth0")]
+    others = [AttachmentID("net", "c1", "eth0"), AttachmentID("net", "c1", "eth1"), AttachmentID("other", "c1", "eth0")]
     names = [devices(each)[1] for each in [OWNER, *others]]
     assert len({*names, devices(OWNER)[0], devices(others[0])[0]}) == 6
     assert {len(name) for name in names} == {15}

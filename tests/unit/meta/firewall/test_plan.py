@@ -4,13 +4,13 @@ from ipaddress import ip_address, ip_interface
 
 import pytest
 
+from cni.attachment_id import AttachmentID
 from cni.errors import CniError
-from cni.owner import Owner
 from cni.types import Address, Interface, Result
 from meta.firewall import plan
 from meta.firewall.config import Settings
 
-OWNER = Owner("net", "c1", "eth0")
+OWNER = AttachmentID("net", "c1", "eth0")
 BRIDGE, HOST_END, INSIDE = Interface("br0"), Interface("veth0"), Interface("eth0", sandbox="/run/netns/x")
 BOTH = tuple(Address(ip_interface(each)) for each in ("fd00::5/64", "10.1.0.5/24", "10.1.0.5/16"))
 

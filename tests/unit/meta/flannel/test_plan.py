@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cni import config as cni_config
+from cni import json_object as cni_config
 from cni.errors import CniError
 from cni.request import compose
 from lease import file
@@ -116,14 +116,14 @@ def test_text_of_any_alphabet_stays_as_it_is() -> None:
 
 
 def test_check_carries_the_earlier_result_and_the_version_of_the_request() -> None:
-    asked = cni_config.Section({"cniVersion": "1.0.0", "prevResult": {"ips": []}, "other": 1})
+    asked = cni_config.JsonObject({"cniVersion": "1.0.0", "prevResult": {"ips": []}, "other": 1})
     members = plan.checking(rendered(cniVersion="0.4.0"), asked).members
     assert (members["prevResult"], members["cniVersion"], "other" in members) == ({"ips": []}, "1.0.0", False)
 
 
 def test_gc_says_each_configuration_once_without_what_is_about_one_container() -> None:
     containers = [rendered(runtimeConfig={"ips": [f"10.1.17.{last}"]}) for last in (2, 3)]
-    asked = cni_config.Section({"cniVersion": "1.1.0", "cni.dev/valid-attachments": [], "cni.dev/attachments": None})
+    asked = cni_config.JsonObject({"cniVersion": "1.1.0", "cni.dev/valid-attachments": [], "cni.dev/attachments": None})
     (one,) = plan.collecting(containers, asked)
     assert "runtimeConfig" not in one.members
     assert (one.members["cni.dev/valid-attachments"], one.members["cni.dev/attachments"]) == ([], None)

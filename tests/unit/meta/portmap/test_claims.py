@@ -10,14 +10,14 @@ from ipaddress import ip_address, ip_interface
 
 import pytest
 
+from cni.attachment_id import AttachmentID
 from cni.errors import CniError
-from cni.owner import Owner
 from meta.portmap import claims
 from meta.portmap.claims import Holder, Published
 from meta.portmap.config import PortMapping
 from meta.portmap.plan import Publication, Side
 
-ME = Owner("net", "me", "eth0")
+ME = AttachmentID("net", "me", "eth0")
 OTHER = Holder("key", "net/other", "mark")
 
 
@@ -65,13 +65,13 @@ def test_who_cannot_be_looked_up_is_alive() -> None:
 
 
 def test_another_network_of_the_container_may_publish_it_too() -> None:
-    other = Holder("key", "other/me", Owner("other", "me", "eth1").mark, "other", "eth1")
+    other = Holder("key", "other/me", AttachmentID("other", "me", "eth1").mark, "other", "eth1")
 
     assert claims.evicted(wanting(), [held(holder=other)], lambda _: False) == frozenset()
     assert claims.evicted(wanting(), [held(holder=other)], lambda _: True) == {other}
 
 
-@pytest.mark.parametrize("mark", ["", Owner("other", "me2", "eth1").mark], ids=["unknown", "cut"])
+@pytest.mark.parametrize("mark", ["", AttachmentID("other", "me2", "eth1").mark], ids=["unknown", "cut"])
 def test_what_may_be_another_container_is_a_clash(mark: str) -> None:
     with pytest.raises(CniError, match="is published by other/me"):
         claims.evicted(wanting(), [held(holder=Holder("key", "other/me", mark, "other", "eth1"))], lambda _: False)

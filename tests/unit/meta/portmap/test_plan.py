@@ -9,14 +9,14 @@ from ipaddress import ip_address, ip_interface
 
 import pytest
 
-from cni.owner import Owner
+from cni.attachment_id import AttachmentID
 from cni.types import Address, Interface, Result
 from meta.portmap import config, plan
 from meta.portmap.config import PortMapping
 from tests.unit.meta.portmap.asking import MAPPING, asked
 
 HERE, THERE = Interface("eth0", sandbox="/x"), Interface("eth0")
-OWNER = Owner("net", "c1", "eth0")
+OWNER = AttachmentID("net", "c1", "eth0")
 
 
 def earlier(*entries: tuple[str, int | None]) -> Result:

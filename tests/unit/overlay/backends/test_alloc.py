@@ -4,9 +4,10 @@ from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
-from overlay import attributes, network, subnets
-from overlay.backends import Desired, Underlay, catalogue
-from overlay.leases import Lease
+from overlay.backends import Desired, Underlay, registry
+from overlay.config import network
+from overlay.subnet import allocation, attributes
+from overlay.subnet.lease import Lease
 
 CONFIG = network.parse('{"Network": "10.42.0.0/16", "Backend": {"Type": "alloc"}}', "x")
 ME = Underlay("eth0", 1500, IPv4Address("1.2.3.4"), IPv6Address("2001:db8::1"))
@@ -20,11 +21,11 @@ ME = Underlay("eth0", 1500, IPv4Address("1.2.3.4"), IPv6Address("2001:db8::1"))
     ],
 )
 def test_the_value_names_no_backend(key: str, value: str) -> None:
-    backend = catalogue.build(CONFIG, ME, {})
-    assert attributes.encode(backend.attributes(subnets.parse_key(key))) == value
+    backend = registry.build(CONFIG, ME, {})
+    assert attributes.encode(backend.attributes(allocation.parse_key(key))) == value
 
 
 def test_nothing_is_wanted_and_the_mtu_is_the_interfaces() -> None:
-    backend = catalogue.build(CONFIG, ME, {})
-    own = Lease(subnets.parse_key("10.42.1.0-24"), backend.attributes(subnets.parse_key("10.42.1.0-24")))
+    backend = registry.build(CONFIG, ME, {})
+    own = Lease(allocation.parse_key("10.42.1.0-24"), backend.attributes(allocation.parse_key("10.42.1.0-24")))
     assert (backend.desired(own, [own]), backend.mtu) == (Desired(), 1500)

@@ -7,13 +7,14 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6
 
 import pytest
 
-from overlay import network, subnets
-from overlay.attributes import Attributes
-from overlay.backends import Device, Direct, IPAddress, Tunnel, Underlay, vxlan
+from overlay.backends import GatewayRoutes, IPAddress, Underlay, VxlanDevice, VxlanIdentity, vxlan
+from overlay.config import network
+from overlay.config.network import NetworkConfig
 from overlay.errors import Refused, Unavailable
-from overlay.leases import Lease
-from overlay.network import NetworkConfig
-from overlay.subnets import Subnet
+from overlay.subnet import allocation
+from overlay.subnet.allocation import Subnet
+from overlay.subnet.attributes import Attributes
+from overlay.subnet.lease import Lease
 
 ME = Underlay("eth0", 1500, IPv4Address("192.0.2.1"), IPv6Address("2001:db8::1"))
 V6 = '"EnableIPv6": true, "IPv6Network": "fd00:42::/48",'
@@ -28,14 +29,14 @@ def config(backend: str = "", more: str = "") -> NetworkConfig:
 def peer(
     key: str, public: str = "192.0.2.2", data: str = f'{{"VNI":1,"VtepMAC":"{MAC}"}}', kind: str = "vxlan"
 ) -> Lease:
-    return Lease(subnets.parse_key(key), Attributes(IPv4Address(public), None, kind, data))
+    return Lease(allocation.parse_key(key), Attributes(IPv4Address(public), None, kind, data))
 
 
 BACKEND = vxlan.Vxlan(config(), ME, {})
-OWN = Lease(subnets.parse_key("10.42.1.0-24"), BACKEND.attributes(subnets.parse_key("10.42.1.0-24")))
+OWN = Lease(allocation.parse_key("10.42.1.0-24"), BACKEND.attributes(allocation.parse_key("10.42.1.0-24")))
 
 
-def tunnel(*peers: Lease) -> Tunnel:
+def tunnel(*peers: Lease) -> VxlanDevice:
     (only,) = BACKEND.desired(OWN, peers).tunnels
     return only
 
@@ -62,8 +63,8 @@ def test_a_kept_device_publishes_its_own_mac() -> None:
 
 
 def test_the_device_is_flannels() -> None:
-    assert tunnel() == Tunnel(
-        device=Device("flannel.1", 1, "eth0", IPv4Address("192.0.2.1"), 0),
+    assert tunnel() == VxlanDevice(
+        device=VxlanIdentity("flannel.1", 1, "eth0", IPv4Address("192.0.2.1"), 0),
         mtu=1450,
         mac="a2:d8:fc:7f:52:3d",
         learning=False,
@@ -124,7 +125,7 @@ def test_direct_routing_takes_peers_on_a_link_of_ours_out_of_the_tunnel() -> Non
     near, far = peer("10.42.2.0-24"), peer("10.42.4.0-24", "198.51.100.4", '{"VtepMAC":"02:00:00:00:00:04"}')
     wanted = direct.desired(OWN, [near, far], wire)
     routes = {(IPv4Network("10.42.2.0/24"), IPv4Address("192.0.2.2"), "eth1")}
-    assert wanted.direct == Direct(frozenset(routes), (IPv4Network("10.42.0.0/16"),))
+    assert wanted.direct == GatewayRoutes(frozenset(routes), (IPv4Network("10.42.0.0/16"),))
     assert wanted.tunnels[0].fdb == {("02:00:00:00:00:04", IPv4Address("198.51.100.4"))}
 
 
@@ -132,7 +133,10 @@ def test_a_peer_behind_the_tunnel_itself_is_not_direct() -> None:
     wanted = vxlan.Vxlan(config(', "DirectRouting": true'), ME, {}).desired(
         OWN, [peer("10.42.2.0-24", "192.0.2.3")], wire
     )
-    assert (len(wanted.tunnels[0].fdb), wanted.direct) == (1, Direct(frozenset(), (IPv4Network("10.42.0.0/16"),)))
+    assert (len(wanted.tunnels[0].fdb), wanted.direct) == (
+        1,
+        GatewayRoutes(frozenset(), (IPv4Network("10.42.0.0/16"),)),
+    )
 
 
 def test_every_usable_peer_and_nobody_else_may_send_to_the_tunnel() -> None:
@@ -154,7 +158,7 @@ def test_of_two_peers_with_one_mac_the_first_is_reached() -> None:
 
 
 DUAL = vxlan.Vxlan(config(more=V6), ME, {})
-DUAL_SUBNET = subnets.parse_key("10.42.1.0-24&fd00:42:0:1::-64")
+DUAL_SUBNET = allocation.parse_key("10.42.1.0-24&fd00:42:0:1::-64")
 DUAL_OWN = Lease(DUAL_SUBNET, DUAL.attributes(DUAL_SUBNET))
 
 

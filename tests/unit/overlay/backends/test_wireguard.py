@@ -8,11 +8,12 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6
 
 import pytest
 
-from overlay import attributes, network, subnets
-from overlay.attributes import Attributes
-from overlay.backends import Encryption, EncryptionPeer, Pipe, Underlay, catalogue, wireguard
+from overlay.backends import L3Device, Underlay, WireguardConfig, WireguardPeer, registry, wireguard
+from overlay.config import network
 from overlay.errors import Refused, Unavailable
-from overlay.leases import Lease
+from overlay.subnet import allocation, attributes
+from overlay.subnet.attributes import Attributes
+from overlay.subnet.lease import Lease
 
 ME = Underlay("eth0", 1500, IPv4Address("192.0.2.1"), IPv6Address("2001:db8::1"))
 V6 = '"EnableIPv6": true, "IPv6Network": "fd00:42::/48",'
@@ -25,7 +26,7 @@ def config(backend: str = "", more: str = "") -> network.NetworkConfig:
 
 
 def build(backend: str = "", more: str = "", underlay: Underlay = ME) -> wireguard.Wireguard:
-    made = catalogue.build(config(backend, more), underlay, {"flannel-wg": KEYS[1]})
+    made = registry.build(config(backend, more), underlay, {"flannel-wg": KEYS[1]})
     assert isinstance(made, wireguard.Wireguard)
     return made
 
@@ -35,19 +36,19 @@ def peer(number: int = 2, *, port: int = 51820, public: str = "192.0.2.2", six: 
     data = f'{{"PublicKey":"{KEYS[number]}","Port":{port}}}'
     v6 = f'{{"PublicKey":"{KEYS[number]}","Port":{port + 1}}}'
     values = Attributes(IPv4Address(public), IPv6Address(six) if six else None, "wireguard", data, v6)
-    return Lease(subnets.parse_key(key), values)
+    return Lease(allocation.parse_key(key), values)
 
 
 def pipes(
     backend: str = "", more: str = "", peers: tuple[Lease, ...] = (), underlay: Underlay = ME
-) -> tuple[Pipe, ...]:
-    made, subnet = build(backend, more, underlay), subnets.parse_key(SIX if more else FOUR)
+) -> tuple[L3Device, ...]:
+    made, subnet = build(backend, more, underlay), allocation.parse_key(SIX if more else FOUR)
     return made.desired(Lease(subnet, made.attributes(subnet)), peers).pipes
 
 
 def endpoint(backend: str, other: Lease, underlay: Underlay = ME) -> tuple[str, int]:
     (only,) = pipes(backend, V6, (other,), underlay)
-    assert isinstance(only.carrier, Encryption)
+    assert isinstance(only.carrier, WireguardConfig)
     ((address, port),) = [one.endpoint for one in only.carrier.peers]
     return str(address), port
 
@@ -59,35 +60,35 @@ def endpoint(backend: str, other: Lease, underlay: Underlay = ME) -> tuple[str, 
 def test_the_value_is_key_and_port(key: str, tail: str) -> None:
     head = '{"PublicIP":"192.0.2.1","PublicIPv6":"2001:db8::1","BackendType":"wireguard",'
     data = f'"BackendData":{{"PublicKey":"{KEYS[1]}","Port":51820}}'
-    assert attributes.encode(build().attributes(subnets.parse_key(key))) == head + data + tail + "}"
+    assert attributes.encode(build().attributes(allocation.parse_key(key))) == head + data + tail + "}"
 
 
 def test_one_device_publishes_the_port_it_listens_on_for_both_families() -> None:
-    assert '"Port":51820' in build(', "Mode": "auto"').attributes(subnets.parse_key(SIX)).backend_v6_data
+    assert '"Port":51820' in build(', "Mode": "auto"').attributes(allocation.parse_key(SIX)).backend_v6_data
 
 
 def test_separate_has_a_device_a_family() -> None:
     four, six = IPv4Network("10.42.2.0/24"), IPv6Network("fd00:42:0:2::/64")
     psk = KEYS[0]
     assert pipes(f', "PSK": "{psk}", "PersistentKeepaliveInterval": 25', V6, (peer(),)) == (
-        Pipe(
+        L3Device(
             name="flannel-wg",
             mtu=1420,
             addresses=(IPv4Interface("10.42.1.0/32"),),
             networks=(IPv4Network("10.42.0.0/16"),),
-            carrier=Encryption(
+            carrier=WireguardConfig(
                 51820,
-                frozenset({EncryptionPeer(KEYS[2], (IPv4Address("192.0.2.2"), 51820), frozenset({four}), 25, psk)}),
+                frozenset({WireguardPeer(KEYS[2], (IPv4Address("192.0.2.2"), 51820), frozenset({four}), 25, psk)}),
             ),
         ),
-        Pipe(
+        L3Device(
             name="flannel-wg-v6",
             mtu=1420,
             addresses=(IPv6Interface("fd00:42:0:1::/128"),),
             networks=(IPv6Network("fd00:42::/48"),),
-            carrier=Encryption(
+            carrier=WireguardConfig(
                 51821,
-                frozenset({EncryptionPeer(KEYS[2], (IPv6Address("2001:db8::2"), 51821), frozenset({six}), 25, psk)}),
+                frozenset({WireguardPeer(KEYS[2], (IPv6Address("2001:db8::2"), 51821), frozenset({six}), 25, psk)}),
             ),
         ),
     )
@@ -121,19 +122,19 @@ def test_a_mode_chooses_the_address_it_sends_to(mode: str, other: Lease, chosen:
     assert endpoint(f', "Mode": "{mode}"', other) == chosen
 
 
-ONE_FAMILY = Lease(subnets.parse_key("10.42.2.0-24"), replace(peer(2, six="").attributes, backend_v6_data=""))
+ONE_FAMILY = Lease(allocation.parse_key("10.42.2.0-24"), replace(peer(2, six="").attributes, backend_v6_data=""))
 
 
 @pytest.mark.parametrize(("mode", "devices"), [("separate", [1, 0]), ("auto", [1]), ("ipv4", [1]), ("ipv6", [0])])
 def test_a_peer_of_one_family_is_reached_where_it_can_be(mode: str, devices: list[int]) -> None:
     made = build(f', "Mode": "{mode}"', V6)
-    desired = made.desired(Lease(subnets.parse_key(SIX), made.attributes(subnets.parse_key(SIX))), [ONE_FAMILY])
-    assert [len(pipe.carrier.peers) for pipe in desired.pipes if isinstance(pipe.carrier, Encryption)] == devices
+    desired = made.desired(Lease(allocation.parse_key(SIX), made.attributes(allocation.parse_key(SIX))), [ONE_FAMILY])
+    assert [len(pipe.carrier.peers) for pipe in desired.pipes if isinstance(pipe.carrier, WireguardConfig)] == devices
     assert ("no PublicIPv6" in str(desired.unusable)) is (mode == "ipv6")
 
 
 def test_a_peer_without_a_key_of_its_own_is_left_out() -> None:
-    made, subnet = build(), subnets.parse_key(FOUR)
+    made, subnet = build(), allocation.parse_key(FOUR)
     keyless = replace(peer(2), attributes=replace(peer(2).attributes, backend_data='{"PublicKey":"x"}'))
     ours = replace(peer(3), attributes=replace(peer(3).attributes, backend_data=f'{{"PublicKey":"{KEYS[1]}"}}'))
     desired = made.desired(Lease(subnet, made.attributes(subnet)), [keyless, ours])

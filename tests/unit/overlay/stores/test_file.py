@@ -14,14 +14,14 @@ from typing import Any, TypeVar
 
 import pytest
 
-from overlay.attributes import Attributes
+from overlay.config.network import NetworkConfig
 from overlay.errors import Refused, StoreError, Unlisted
-from overlay.leases import Lease
-from overlay.network import NetworkConfig
 from overlay.stores import Snapshot
 from overlay.stores import file as hosts_file
 from overlay.stores.file import FileStore, Host
-from overlay.subnets import Subnet
+from overlay.subnet.allocation import Subnet
+from overlay.subnet.attributes import Attributes
+from overlay.subnet.lease import Lease
 
 NETWORK = {"Network": "10.42.0.0/16", "Backend": {"Type": "vxlan"}}
 DUAL = {**NETWORK, "EnableIPv6": True, "IPv6Network": "fd00:42::/48"}

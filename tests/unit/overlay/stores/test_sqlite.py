@@ -17,12 +17,12 @@ from typing import Any, TypeVar
 
 import pytest
 
-from overlay.attributes import Attributes
 from overlay.errors import Refused, StoreError
-from overlay.leases import Lease
 from overlay.stores import Delta, Snapshot, Update, sqlite
 from overlay.stores.sqlite import Clock, SqliteStore
-from overlay.subnets import Subnet
+from overlay.subnet.allocation import Subnet
+from overlay.subnet.attributes import Attributes
+from overlay.subnet.lease import Lease
 
 A, B = Subnet(IPv4Network("10.5.9.0/24")), Subnet(IPv4Network("10.5.10.0/24"))
 VALUES = Attributes(IPv4Address("192.0.2.3"), None, "vxlan", '{"VNI":1,"VtepMAC":"c6:d2:32:6f:8f:44"}')

@@ -17,10 +17,10 @@ import pytest
 from markdown_it import MarkdownIt
 
 from build.manual import sources
-from cli import lint
 from cli import main as tulle
+from cli.commands import lint
 from lease import file as lease_file
-from overlay import network, settings
+from overlay.config import network, settings
 from overlay.stores import file as hosts
 
 PAGES = {page.reference: page for page in sources.pages()}

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from cni.owner import Owner
+from cni.attachment_id import AttachmentID
 from meta.firewall.plan import Passage
 from meta.firewall.rules import iptables as rules
 from meta.firewall.rules.iptables import Rule
@@ -19,7 +19,7 @@ ADDRESS = ip_address("10.1.0.5")
 
 
 def passage(container_id: str = "c1", policy: str = "open", network: str = "net", bridge: str = "br0") -> Passage:
-    owner = Owner(network, container_id, "eth0")
+    owner = AttachmentID(network, container_id, "eth0")
     return Passage(owner, (ADDRESS,), "CNI-ADMIN", policy, "" if policy == "open" else bridge)
 
 
@@ -69,7 +69,7 @@ def test_a_lost_jump_comes_back_behind_the_policies() -> None:
 def test_the_same_address_of_another_attachment_is_untouched() -> None:
     table = after(rules.addition(passage(), 4, ()))
     both = after(rules.addition(passage("c2"), 4, table), table)
-    assert after(rules.removal(Owner("net", "c2", "eth0"), 4, (ADDRESS,), both), both) == table
+    assert after(rules.removal(AttachmentID("net", "c2", "eth0"), 4, (ADDRESS,), both), both) == table
 
 
 def test_bare_rules_of_the_reference_go_with_their_address() -> None:
@@ -85,7 +85,7 @@ def test_strangers_are_of_the_network_alone() -> None:
     plans = [passage(), passage("c2"), passage("c3", network="other")]
     for plan, address in zip(plans, addresses, strict=True):
         table = after(rules.addition(replace(plan, addresses=(address,)), 4, table), table)
-    gone = rules.strangers("net", [Owner("net", "c1", "eth0")], table)
+    gone = rules.strangers("net", [AttachmentID("net", "c1", "eth0")], table)
     assert len(gone) == 3
     assert all("10.1.0.6/32" in rule for rule in gone)
 
@@ -93,7 +93,7 @@ def test_strangers_are_of_the_network_alone() -> None:
 def test_an_address_that_another_attachment_has_too_stays_let_through() -> None:
     table = after(rules.addition(passage(), 4, ()))
     both = after(rules.addition(passage("c2"), 4, table), table)
-    (gone,) = rules.strangers("net", [Owner("net", "c1", "eth0")], both)
+    (gone,) = rules.strangers("net", [AttachmentID("net", "c1", "eth0")], both)
     assert gone[1] == rules.OWNERS
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cni.owner import Owner
+from cni.attachment_id import AttachmentID
 from meta.firewall.plan import Passage
 from meta.firewall.rules import nftables as rules
 
@@ -18,7 +18,7 @@ ADDRESSES = (ip_address("10.1.0.5"), ip_address("fd00::5"))
 
 
 def passage(container_id: str = "c1", policy: str = "open", network: str = "net", bridge: str = "br0") -> Passage:
-    owner = Owner(network, container_id, "eth0")
+    owner = AttachmentID(network, container_id, "eth0")
     return Passage(owner, ADDRESSES, "CNI-ADMIN", policy, "" if policy == "open" else bridge)
 
 
@@ -77,13 +77,13 @@ def test_a_lost_jump_comes_back_behind_the_policies() -> None:
 def test_removal_takes_the_attachments_rules_alone() -> None:
     table = after(rules.addition(passage(), ()))
     both = after(rules.addition(passage("c2"), table), table)
-    assert after(rules.removal(Owner("net", "c2", "eth0"), both), both) == table
+    assert after(rules.removal(AttachmentID("net", "c2", "eth0"), both), both) == table
 
 
 def test_strangers_are_of_the_network_alone() -> None:
     table: list[dict[str, Any]] = []
     for plan in (passage(), passage("c2"), passage("c3", network="other")):
         table = after(rules.addition(plan, table), table)
-    gone = rules.strangers("net", [Owner("net", "c1", "eth0")], table)
+    gone = rules.strangers("net", [AttachmentID("net", "c1", "eth0")], table)
     left = str(after(gone, table))
     assert (len(gone), "id: c1" in left, "id: c2" in left, "id: c3" in left) == (4, True, False, True)

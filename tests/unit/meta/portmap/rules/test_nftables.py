@@ -8,16 +8,16 @@
 from ipaddress import ip_address, ip_interface
 from typing import Any
 
-from cni.owner import Owner
+from cni.attachment_id import AttachmentID
 from meta.portmap.config import PortMapping
 from meta.portmap.plan import Publication, Side
 from meta.portmap.rules import nftables as words
 
-OWNER = Owner("net", "c1", "eth0")
+OWNER = AttachmentID("net", "c1", "eth0")
 SIDE = Side(ip_interface("10.1.0.5/24"))
 
 
-def plan(*mappings: PortMapping, owner: Owner = OWNER) -> Publication:
+def plan(*mappings: PortMapping, owner: AttachmentID = OWNER) -> Publication:
     return Publication(owner, (SIDE,), mappings or (PortMapping("tcp", 8080, 80),))
 
 
@@ -39,7 +39,7 @@ def test_every_hook_asks_first_whether_the_packet_is_for_this_host() -> None:
 
 
 def test_a_second_container_is_pure_addition_of_its_own_rules() -> None:
-    second = plan(PortMapping("tcp", 81, 80), owner=Owner("net", "c2", "eth0"))
+    second = plan(PortMapping("tcp", 81, 80), owner=AttachmentID("net", "c2", "eth0"))
     commands = words.addition(second, SIDE, standing(plan()))
     assert [set(command) for command in commands] == [{"add"}] * 4
     assert {command["add"]["rule"]["comment"] for command in commands} == {second.owner.comment}
@@ -65,7 +65,7 @@ def test_what_stands_misses_nothing_and_a_version_may_write_a_list_of_one_plainl
         if "fib" in str(item):
             item["rule"]["expr"][0]["match"]["left"]["fib"]["flags"] = "daddr"
     assert words.missing(plan(), SIDE, objects) == []
-    assert words.addition(plan(owner=Owner("net", "c2", "eth0")), SIDE, objects)[0]["add"].keys() == {"rule"}
+    assert words.addition(plan(owner=AttachmentID("net", "c2", "eth0")), SIDE, objects)[0]["add"].keys() == {"rule"}
 
 
 def test_a_condition_of_another_protocol_leaves_the_mapping_out() -> None:
@@ -77,7 +77,7 @@ def test_a_condition_of_another_protocol_leaves_the_mapping_out() -> None:
 
 
 def test_removal_takes_the_owners_rules_and_strangers_one_networks() -> None:
-    owners = [OWNER, Owner("net", "c2", "eth0"), Owner("other", "c1", "eth0")]
+    owners = [OWNER, AttachmentID("net", "c2", "eth0"), AttachmentID("other", "c1", "eth0")]
     objects = standing(*(plan(owner=owner) for owner in owners))
     assert len(words.removal(OWNER, 4, objects, None)) == 4
     assert len(words.strangers("net", owners[:1], 4, objects)) == 4

@@ -1,0 +1,94 @@
+"""Puts ports of the bridge into VLANs, and keeps the gateway link through which the host itself is in one.
+
+What attachments share (the filtering bridge, the gateway link) stays. Must not decide which VLANs: bridge.vlans did.
+"""
+
+from collections.abc import Sequence
+
+from bridge import links, vlans
+from bridge.plan import Attachment
+from cni.errors import CniError, Code
+from kernel.errors import KernelError
+from kernel.netlink.handle import Handle, Link
+from kernel.netlink.requests import AddVeth, AddVlans, DeleteVlans, Request, SetLink, Vlan
+
+
+def unsupported(bridge: str, code: Code = Code.KERNEL_REFUSED) -> CniError:
+    """Return the refusal for a kernel that cannot do it."""
+    return CniError(
+        code,
+        f'bridge "{bridge}" cannot filter VLANs: the kernel lacks bridge VLAN filtering',
+        "boot a kernel with CONFIG_BRIDGE_VLAN_FILTERING, or remove vlan and vlanTrunk from the configuration",
+    )
+
+
+def ensure(plan: Attachment, host: Handle, bridge: Link) -> Link:
+    """Return the bridge with VLAN filtering on, if the plan wants it: else its VLANs would keep nobody apart."""
+    if not plan.vlan_filtering or _filters(bridge):
+        return bridge
+    try:
+        host.apply(SetLink(bridge.index, vlan_filtering=True))
+    except KernelError as refused:
+        if refused.unsupported:
+            raise unsupported(plan.bridge) from refused
+        raise
+    switched = links.present(host, plan.bridge)
+    if not _filters(switched):  # taken and not acted upon
+        raise unsupported(plan.bridge)
+    return switched
+
+
+def _filters(bridge: Link) -> bool:
+    return bridge.bridge is not None and bridge.bridge.vlan_filtering
+
+
+def memberships(plan: Attachment, bridge: Link, port: int, members: Sequence[vlans.Member]) -> list[Request]:
+    """Return what puts a new port into the VLANs of `members`, and out of the one the bridge puts every port in."""
+    if not members:
+        return []
+    default = bridge.bridge.default_pvid if bridge.bridge else None
+    leave = [DeleteVlans(port, (default,))] if default and not plan.keep_default_vlan else []
+    join = tuple(Vlan(member.vid, pvid=member.native, untagged=member.native) for member in members)
+    return [*leave, AddVlans(port, join)]
+
+
+def gateway_link(plan: Attachment, host: Handle, bridge: Link) -> Link:
+    """Return the link that carries the gateway addresses; a VLAN's is a veth whose peer is a port in that VLAN.
+
+    It is made once, and comes up last: one that is up is ready, one that is not is finished whoever began it.
+    """
+    if not plan.gateway_vlan:
+        return bridge
+    link = host.link(plan.gateway_link) or _new_pair(plan, host, bridge)
+    if link.kind != "veth":
+        raise CniError(
+            Code.CONFLICT,
+            f'"{link.name}" already exists but is not a veth',
+            f"it is of kind {link.kind or 'device'}, and the gateway of VLAN {plan.gateway_vlan} needs that name: rename it",
+        )
+    if not link.up:
+        _finish(plan, host, bridge, link)
+    return link
+
+
+def _new_pair(plan: Attachment, host: Handle, bridge: Link) -> Link:
+    """Make the pair in one request, which numbers the port just below the gateway link (contract 8.7)."""
+    try:
+        host.apply(AddVeth(plan.gateway_link, peer=links.random_name(), peer_namespace=None, mtu=bridge.mtu, up=False))
+    except KernelError as refused:
+        if not refused.exists:  # another ADD may have been faster
+            raise
+    return links.present(host, plan.gateway_link)
+
+
+def _finish(plan: Attachment, host: Handle, bridge: Link, link: Link) -> None:
+    port = host.link(link.peer)
+    if port is None:
+        raise CniError(
+            Code.CONFLICT, f'"{link.name}" has no other end on the host', f"delete it with ip link delete {link.name}"
+        )
+    for end in (link, port):
+        links.ignore_router_advertisements(end)
+    host.apply(SetLink(port.index, master=bridge.index))
+    host.apply(*memberships(plan, bridge, port.index, vlans.gateway_port(plan.gateway_vlan)))
+    host.apply(SetLink(port.index, up=True), SetLink(link.index, up=True))

@@ -1,0 +1,1 @@
+"""Judges configuration files: schemas, the programs' own parsers, and what people mistype."""

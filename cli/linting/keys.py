@@ -1,0 +1,97 @@
+"""Finds keys that nobody reads though somebody meant one that is read: a key that is unknown and near a known one.
+
+Programs ignore unknown keys, as the reference does, so a misspelled one does nothing and says nothing. A key that is near no known one is
+somebody else's and left alone. Pure.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from cli.linting import schemas
+from cli.linting.finding import Finding, Place, is_object
+from cli.linting.schemas import Keys
+from cli.nearest import nearest
+
+CAPABILITIES = (
+    *("aliases", "bandwidth", "cgroupPath", "deviceID", "dns", "infinibandGUID"),
+    *("io.kubernetes.cri.pod-annotations", "ipRanges", "ips", "mac", "portMappings"),
+)
+"""What runtimes can be asked for (CNI's CONVENTIONS.md, CRI-O, containerd)."""
+
+ANYBODY = ("args", "cniVersion", "dns", "ipMasq", "ipam", "name", "prevResult", "runtimeConfig", "type", "capabilities")
+"""Keys that the specification gives every program."""
+
+FREE = frozenset({"args", "prevResult", "sysctl", "cni.dev/valid-attachments", "cni.dev/attachments"})
+"""What is inside these is not the program's configuration, or has names of its own."""
+
+NETWORK_CONFIG = (
+    *("Network", "SubnetLen", "SubnetMin", "SubnetMax", "EnableIPv4", "EnableIPv6", "EnableNFTables", "Backend"),
+    *("IPv6Network", "IPv6SubnetLen", "IPv6SubnetMin", "IPv6SubnetMax"),
+)
+BACKENDS: Mapping[str, tuple[str, ...]] = {
+    "vxlan": ("VNI", "Port", "MTU", "GBP", "Learning", "DirectRouting"),
+    "wireguard": ("PSK", "ListenPort", "ListenPortV6", "MTU", "Mode", "PersistentKeepaliveInterval"),
+    "udp": ("Port",),
+}
+HOST = ("PublicIP", "PublicIPv6", "Subnet", "IPv6Subnet", "Name")
+
+
+def of_plugin(document: Mapping[str, Any], kind: str) -> Iterator[Finding]:
+    """Yield the near misses of a program's configuration, `kind` the program it is meant for; keys as schemas.spelled writes them."""
+    file = f"{kind}.json"
+    known = schemas.keys(file) if file in schemas.files() else Keys({})
+    named = Keys({**{name: Keys({}) for name in ANYBODY}, **known.inside})
+    if known.inside:
+        yield from _inside(document, named, ())
+    capabilities = document.get("capabilities")
+    if is_object(capabilities):
+        yield from near_misses(capabilities, CAPABILITIES, ("capabilities",))
+
+
+def of_hosts(document: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield the near misses of a hosts file."""
+    yield from near_misses(document, ("Network", "Hosts"), ())
+    network = member(document, "Network")
+    if is_object(network):
+        yield from of_network(network, ("Network",))
+    hosts = member(document, "Hosts")
+    for index, host in enumerate(hosts if isinstance(hosts, list) else ()):
+        if is_object(host):
+            yield from near_misses(host, HOST, ("Hosts", index))
+
+
+def of_network(document: Mapping[str, Any], place: Place = ()) -> Iterator[Finding]:
+    """Yield the near misses of a network config."""
+    yield from near_misses(document, NETWORK_CONFIG, place)
+    backend = member(document, "Backend")
+    if is_object(backend):
+        kind = str(member(backend, "Type") or "").lower()
+        known = BACKENDS.get(kind, tuple(key for each in BACKENDS.values() for key in each))
+        yield from near_misses(backend, ("Type", *known), (*place, "Backend"))
+
+
+def near_misses(members: Mapping[str, Any], known: Collection[str], place: Place) -> Iterator[Finding]:
+    """Yield each key of one object that is unknown and near a known one that is not there."""
+    there = {key.casefold() for key in members}
+    for key in members:
+        meant = nearest(key, known)
+        if meant and meant.casefold() not in there:
+            yield Finding((*place, key), "nobody reads this key", f'did you mean "{meant}"?')
+
+
+def member(members: Mapping[str, Any], key: str) -> Any:
+    """Return a member whatever its letter case, None when absent; the last of several counts."""
+    found = [value for name, value in members.items() if name.casefold() == key.casefold()]
+    return found[-1] if found else None
+
+
+def _inside(value: Any, known: Keys, place: Place) -> Iterator[Finding]:
+    if isinstance(value, list):
+        for index, element in enumerate(value):
+            yield from _inside(element, known, (*place, index))
+    if not is_object(value) or not known.inside:
+        return
+    yield from near_misses(value, tuple(known.inside), place)
+    for key, inner in value.items():
+        if key not in FREE and key in known.inside and key != "capabilities":
+            yield from _inside(inner, known.inside[key], (*place, key))

@@ -1,0 +1,1 @@
+"""What `tulle init` and `tulle join` must know, decide and write."""

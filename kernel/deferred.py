@@ -1,0 +1,72 @@
+"""Has the kernel work off what takes it long while its caller goes on: deleting a link waits 15 ms and more for grace periods.
+
+A thread lives no longer than its one piece of work, in the namespace of whoever began it. What the work uses, a socket for one,
+is nobody else's until the work is done; `held` tells it from what somebody forgot to close. Must not know what the work is.
+"""
+
+from _thread import allocate_lock, start_new_thread
+from collections.abc import Callable
+
+_unfinished: list["DeferredDelete"] = []
+
+
+def drain(leave: int = 0) -> None:
+    """Wait until at most `leave` pieces of work begun here are unfinished, the oldest first; who is about to end waits for all."""
+    begun = tuple(_unfinished)
+    for each in begun[: max(0, len(begun) - leave)]:
+        each.wait()
+
+
+def held() -> set[int]:
+    """Return the descriptors of unfinished work; each is closed when its work is done."""
+    return {descriptor for each in tuple(_unfinished) for descriptor in each.held}
+
+
+class DeferredDelete:
+    """One piece of work that has begun; `held` are the descriptors it uses, and closes."""
+
+    __slots__ = ("_failure", "_running", "_work", "held")
+
+    def __init__(self, work: Callable[[], None], *held: int) -> None:
+        self._work = work
+        self.held = held
+        self._failure: Exception | None = None
+        self._running = allocate_lock()
+        self._running.acquire()
+        _unfinished.append(self)
+        self._start()
+
+    def _start(self) -> None:
+        """Return when the thread runs, so that who asks what has become of it need not ask twice; without threads, when it is done."""
+        begun = allocate_lock()
+        begun.acquire()
+        try:
+            start_new_thread(self._run, (begun.release,))
+        except RuntimeError:
+            self._run(begun.release)
+        begun.acquire()
+
+    def finish(self, early: Callable[[], bool] | None = None) -> None:
+        """Wait until it is done, or `early` says that nobody needs to wait any more; raise what it raised, once."""
+        while early is not None and self._running.locked():
+            if early():
+                return
+        self.wait()
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    def wait(self) -> None:
+        """Wait until it is done, however it ends."""
+        with self._running:
+            pass
+
+    def _run(self, begun: Callable[[], None]) -> None:
+        begun()
+        try:
+            self._work()
+        except Exception as failure:  # noqa: BLE001 - it is raised where somebody waits for it
+            self._failure = failure
+        finally:
+            _unfinished.remove(self)
+            self._running.release()

@@ -1,0 +1,1 @@
+"""Netlink: messages, the socket that carries them, and what the kernel answers, as values."""

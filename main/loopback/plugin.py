@@ -1,0 +1,88 @@
+"""The verbs of `loopback`: the device goes up, is up, goes down. CNI_IFNAME and CNI_ARGS are never looked at.
+
+It keeps no state and names no attachment, so STATUS and GC have nothing to do. Must not know netlink requests' form.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cni.errors import CniError, Code
+from cni.request import Request, allows_own_netns
+from cni.types import IPInterface, Result
+from kernel import netns
+from kernel.errors import KernelError, NamespaceGone
+from kernel.netlink.handle import Handle, Link
+from kernel.netlink.requests import SetLink
+from kernel.netns import Namespace
+from main.loopback import plan
+
+
+def add(request: Request) -> Result:
+    """Bring the device up and return what is on it, or an earlier program's result untouched.
+
+    Raises CniError 103 for an address that is no loopback one, before anything is changed, 8 for a bad namespace.
+    """
+    earlier = request.prev_result
+    with _container(request) as container:
+        device = _device(container)
+        plan.refuse_strangers(_addresses(container, device))
+        container.apply(SetLink(device.index, up=True))
+        return earlier or plan.result(_addresses(container, device), request.netns)
+
+
+def check(request: Request) -> None:
+    """Raise CniError 102 unless the device is up."""
+    with _container(request) as container:
+        if not _device(container).up:
+            raise CniError(
+                Code.CHECK_FAILED,
+                f'loopback interface is down in "{request.netns}"',
+                f"ip link set {plan.DEVICE} up there, or delete the attachment and add it again",
+            )
+
+
+def delete(request: Request) -> None:
+    """Take the device down; without the namespace there is none (contract 1.11)."""
+    if not request.netns:
+        return
+    try:
+        with _opened(request) as namespace, Handle(namespace) as container:
+            container.apply(SetLink(plan.DEVICE, up=False))
+    except NamespaceGone:
+        return
+    except KernelError as refused:
+        if not refused.gone:
+            raise
+
+
+VERBS = {"ADD": add, "CHECK": check, "DEL": delete}
+
+
+def _opened(request: Request) -> Namespace:
+    return netns.open_other(request.netns, allow_own=allows_own_netns(request.environ))
+
+
+@contextmanager
+def _container(request: Request) -> Iterator[Handle]:
+    """Open a socket in the container's namespace; CniError 8 when there is none."""
+    try:
+        namespace = _opened(request)
+    except NamespaceGone as gone:
+        raise CniError(
+            Code.INVALID_NETNS,
+            f'failed to open netns "{request.netns}": {gone}',
+            "pass the path of a network namespace in CNI_NETNS",
+        ) from gone
+    with namespace, Handle(namespace) as container:
+        yield container
+
+
+def _device(container: Handle) -> Link:
+    link = container.link(plan.DEVICE)
+    if link is None:
+        raise CniError(Code.INVALID_NETNS, f'no device "{plan.DEVICE}"', "every network namespace has one: renamed?")
+    return link
+
+
+def _addresses(container: Handle, device: Link) -> tuple[IPInterface, ...]:
+    return tuple(entry.address for entry in container.addresses(device.index))

@@ -1,0 +1,18 @@
+"""What the executable `loopback` is made of, told without importing it: VERSION is answered from here alone."""
+
+from __future__ import annotations
+
+from cni.program import Program
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cni.program import Verbs
+
+
+def _verbs() -> Verbs:
+    from main.loopback import plugin  # noqa: PLC0415 - VERSION must not pay for netlink and JSON
+
+    return plugin.VERBS
+
+
+PROGRAM = Program("loopback", _verbs, about="tulle loopback: brings the loopback device of a container up")

@@ -1,0 +1,79 @@
+"""Backend host-gw: every host is the gateway to its own subnet, by plain routes and without a tunnel (flannel-contract.md 5.2).
+
+For hosts on one wire. The value has no data of the backend's own. A peer that is not on the interface's wire is left out with
+that reason; its route could not be set anyhow. Blind spot: a switch that drops addresses it does not know.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from ipaddress import IPv4Address, IPv6Address
+
+from overlay.backends import (
+    Backend,
+    Desired,
+    GatewayRoutes,
+    IPAddress,
+    IPNetwork,
+    OnLinkLookup,
+    Underlay,
+    nowhere,
+    peer_filter,
+)
+from overlay.config.network import NetworkConfig
+from overlay.errors import Unavailable
+from overlay.subnet.allocation import Subnet
+from overlay.subnet.attributes import Attributes
+from overlay.subnet.lease import Lease
+
+TYPE = "host-gw"
+
+
+def derived(_: NetworkConfig, subnet: Subnet, public: IPv4Address, public_v6: IPv6Address | None) -> Attributes:
+    """Give the published value (contract 2.2)."""
+    return Attributes(public, public_v6 if subnet.ipv6 else None, TYPE)
+
+
+def build(config: NetworkConfig, underlay: Underlay, _: Mapping[str, str]) -> Backend:
+    """Make the backend of one host; raises Unavailable."""
+    return HostGw(config, underlay)
+
+
+class HostGw:
+    """The backend of one host; containers may send what the interface can."""
+
+    def __init__(self, config: NetworkConfig, underlay: Underlay) -> None:
+        """Refuse an address that is not the interface's own: nobody can use it as a gateway."""
+        if underlay.local is not None and underlay.local != underlay.public_ip:
+            what = f"host-gw cannot work behind NAT: {underlay.interface} has {underlay.local}, published is {underlay.public_ip}"
+            raise Unavailable(f"{what}; leave --public-ip out, or take the backend vxlan or wireguard")
+        if config.ipv6 and underlay.public_ipv6 is None:
+            remedy = "give the interface an IPv6 address, or set --public-ipv6"
+            raise Unavailable(f"{underlay.interface} has no IPv6 address for a dual-stack network; {remedy}")
+        self._config, self._underlay, self.mtu = config, underlay, underlay.mtu
+
+    def attributes(self, subnet: Subnet) -> Attributes:
+        """Give the published value."""
+        return derived(self._config, subnet, self._underlay.public_ip, self._underlay.public_ipv6)
+
+    def desired(self, own: Lease, peers: Sequence[Lease], reach: OnLinkLookup = nowhere) -> Desired:
+        """Give a route a family for every peer on the interface's wire."""
+        theirs = [peer for peer in peers if peer.attributes.backend_type == TYPE]
+        usable, refused = peer_filter.divide(theirs, partial(self._problem, own, reach))
+        routes = frozenset(
+            (dst, gateway, self._underlay.interface) for peer in usable for dst, gateway in self._ways(peer, reach)
+        )
+        return Desired(direct=GatewayRoutes(routes, self._config.networks), unusable=refused)
+
+    def _problem(self, own: Lease, reach: OnLinkLookup, peer: Lease) -> str:
+        problem, public = peer_filter.problem(own, peer, self._config), peer.attributes.public_ip
+        if not problem and reach(public) != self._underlay.interface:
+            return f"its PublicIP {public} is not on the wire of {self._underlay.interface}, as host-gw needs"
+        return problem
+
+    def _ways(self, peer: Lease, reach: OnLinkLookup) -> list[tuple[IPNetwork, IPAddress]]:
+        network, public = peer.subnet.ipv6, peer.attributes.public_ipv6
+        ways: list[tuple[IPNetwork, IPAddress]] = [(peer.subnet.ipv4, peer.attributes.public_ip)]
+        if network is None or public is None or self._config.ipv6 is None:
+            return ways
+        inside = peer_filter.within(network, self._config.ipv6.network)
+        return [*ways, (network, public)] if inside and reach(public) == self._underlay.interface else ways

@@ -1,0 +1,73 @@
+"""What of the host each network of this daemon needs for itself: two that cannot live together are refused by both names.
+
+A VNI, a device's name, a UDP port, a range of addresses. Must not know how a network is kept. Blind spot: other daemons of
+this host; the kernel refuses what they have.
+"""
+
+from dataclasses import dataclass
+
+from overlay.backends import IPNetwork, udp, vxlan, wireguard
+from overlay.config.network import NetworkConfig
+from overlay.errors import Refused
+
+
+@dataclass(frozen=True, slots=True)
+class HostResources:
+    """What one network takes; networks with a `vni` may share their UDP port with one another."""
+
+    networks: tuple[IPNetwork, ...]
+    devices: frozenset[str] = frozenset()
+    ports: frozenset[int] = frozenset()
+    vni: int | None = None
+
+
+def host_resources(config: NetworkConfig) -> HostResources:
+    """Say what a network will take; raises Refused for impossible options."""
+    match config.backend_type:
+        case vxlan.TYPE:
+            chosen = vxlan.options(config)
+            names = frozenset(vxlan.device_name(one.version, chosen.vni) for one in config.networks)
+            return HostResources(config.networks, names, frozenset([chosen.port or vxlan.DEFAULT_PORT]), chosen.vni)
+        case wireguard.TYPE:
+            two = (options := wireguard.options(config)).mode == "separate" and config.ipv6 is not None
+            devices = frozenset([wireguard.DEVICE, *([wireguard.DEVICE_V6] if two else [])])
+            return HostResources(
+                config.networks, devices, frozenset([options.port, *([options.port_v6] if two else [])])
+            )
+        case udp.TYPE:
+            return HostResources(config.networks, frozenset([udp.DEVICE]), frozenset([udp.options(config)]))
+        case _:
+            return HostResources(config.networks)
+
+
+class ConflictChecker:
+    """The claims of all networks that are being kept, by name."""
+
+    def __init__(self) -> None:
+        self._claims: dict[str, HostResources] = {}
+
+    def enter(self, name: str, wanted: HostResources) -> None:
+        """Grant a claim; raises Refused naming the network that has the same already."""
+        for other, theirs in self._claims.items():
+            found = clash(wanted, theirs)
+            if other != name and found:
+                remedy = "give one of them another in its network config"
+                raise Refused(f"{name} and {other} both have {found}", where=name, remedy=remedy)
+        self._claims[name] = wanted
+
+    def leave(self, name: str) -> None:
+        """Let others have what a network had; one that has nothing is fine."""
+        self._claims.pop(name, None)
+
+
+def clash(one: HostResources, other: HostResources) -> str:
+    """Say what two networks both need; empty when they can live together."""
+    if one.vni is not None and one.vni == other.vni:
+        return f"VNI {one.vni}"
+    if one.devices & other.devices:
+        return f"the device {min(one.devices & other.devices)}"
+    if one.ports & other.ports and (one.vni is None or other.vni is None):
+        return f"UDP port {min(one.ports & other.ports)}"
+    pairs = ((mine, theirs) for mine in one.networks for theirs in other.networks if mine.version == theirs.version)
+    shared = next((pair for pair in pairs if pair[0].overlaps(pair[1])), None)
+    return f"addresses of {shared[0]} and {shared[1]}" if shared else ""

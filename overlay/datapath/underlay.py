@@ -1,0 +1,198 @@
+"""Which interface the tunnels use and which address other hosts are told: flannel-contract.md 4.5.
+
+Looks at what the kernel lists through a small protocol, so that tests hand in a table. Must not change anything.
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Protocol
+
+from kernel.netlink.objects import Address, Link, Route
+from overlay.backends import IPAddress, Underlay
+from overlay.errors import Unavailable
+
+TEMPORARY, DEPRECATED = 0x01, 0x20  # IFA_F_ flags, linux/if_addr.h
+
+
+class LinkReader(Protocol):
+    """What is asked of the kernel; kernel.netlink.handle.Handle has it."""
+
+    def links(self) -> tuple[Link, ...]:
+        """List all links."""
+        ...
+
+    def addresses(self, link: int | None = None) -> tuple[Address, ...]:
+        """List the addresses of one link, or of all."""
+        ...
+
+    def routes(self) -> tuple[Route, ...]:
+        """List the main table of both families."""
+        ...
+
+    def route_to(self, address: IPAddress) -> Route | None:
+        """Look up the route to an address."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceSelection:
+    """What was asked for, in the order it is tried; all empty means the interface of the default route."""
+
+    names: Sequence[str] = ()
+    patterns: Sequence[str] = ()
+    can_reach: str = ""
+    public_ip: str = ""
+    public_ipv6: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Match:
+    link: Link
+    ipv4: IPv4Address | None = None
+    ipv6: IPv6Address | None = None
+
+
+def choose(view: LinkReader, wish: InterfaceSelection, *, dual: bool) -> Underlay:
+    """Find the interface; raises Unavailable saying what was tried and what this host has."""
+    tried: list[str] = []
+    for words, find in _attempts(wish, dual=dual):
+        match = find(view)
+        underlay = _underlay(view, match, wish, dual=dual) if match else None
+        if underlay is not None:
+            return underlay
+        tried.append(words)
+    raise Unavailable(f"no interface for the tunnels: {'; '.join(tried)}; this host has {_inventory(view)}")
+
+
+def still_valid(view: LinkReader, wish: InterfaceSelection, now: Underlay) -> Underlay | None:
+    """Give what is in use with its MTU of today while its interface has the addresses; None when it has not."""
+    link = next((link for link in view.links() if link.name == now.interface), None)
+    if link is None or not link.mtu:
+        return None
+    held = {one.address.ip for one in view.addresses(link.index)}
+    own = {now.local, None if wish.public_ipv6 else now.public_ipv6} - {None}
+    makeshift = any(_is_makeshift(one, held) for one in own if one is not None)
+    return with_previous_mtu(now, replace(now, mtu=link.mtu)) if own <= held and not makeshift else None
+
+
+def _is_makeshift(address: IPAddress, held: Collection[IPAddress]) -> bool:
+    """Tell whether a link-local address was taken while the interface had no other, and now has one: that came late."""
+    usable = (one for one in held if one.version == address.version and not one.is_loopback)
+    return address.is_link_local and any(not one.is_link_local for one in usable)
+
+
+def with_previous_mtu(before: Underlay, after: Underlay) -> Underlay:
+    """Give `after` with the MTU there was before, when it changed."""
+    return replace(after, earlier_mtu=before.earlier_mtu if after.mtu == before.mtu else before.mtu)
+
+
+def _attempts(wish: InterfaceSelection, *, dual: bool) -> Iterator[tuple[str, Callable[[LinkReader], _Match | None]]]:
+    for name in wish.names:
+        yield f"--iface {name} does not exist or has no usable address", partial(_named, text=name)
+    for pattern in wish.patterns:
+        yield f"--iface-regex {pattern} matches nothing", partial(_matching, pattern=pattern, dual=dual)
+    if wish.can_reach:
+        yield f"there is no route to {wish.can_reach}", partial(_reaching, target=ip_address(wish.can_reach))
+    if wish.names or wish.patterns or wish.can_reach:
+        return
+    public = wish.public_ip or wish.public_ipv6
+    if public:
+        remedy = "behind NAT, name the interface with --iface, too"
+        yield f"--public-ip {public} is on no interface ({remedy})", partial(_named, text=public)
+    else:
+        yield "there is no default route (name one with --iface)", partial(_default, dual=dual)
+
+
+def _named(view: LinkReader, text: str) -> _Match | None:
+    """Find the interface that is called so, or carries that address."""
+    address = _parsed(text)
+    if address is None:
+        return next((_Match(link) for link in view.links() if link.name == text), None)
+    holder = next((held.link for held in view.addresses() if held.address.ip == address), None)
+    link = next((link for link in view.links() if link.index == holder), None)
+    if link is None:
+        return None
+    return _Match(link, address) if isinstance(address, IPv4Address) else _Match(link, ipv6=address)
+
+
+def _matching(view: LinkReader, pattern: str, *, dual: bool) -> _Match | None:
+    """Search the addresses of all interfaces, then their names; dual stack needs an address of both families to match."""
+    links = view.links()
+    for link in links:
+        ips = [held.address.ip for held in view.addresses(link.index)]
+        hits = [ip for ip in ips if re.search(pattern, str(ip))]
+        first = next((ip for ip in hits if isinstance(ip, IPv4Address)), None)
+        second = next((ip for ip in hits if isinstance(ip, IPv6Address)), None)
+        if first and (not dual or second):
+            return _Match(link, first, second)
+    return next((_Match(link) for link in links if re.search(pattern, link.name)), None)
+
+
+def _reaching(view: LinkReader, target: IPAddress) -> _Match | None:
+    route = view.route_to(target)
+    link = next((link for link in view.links() if route and link.index == route.link), None)
+    source = route.source if route and isinstance(route.source, IPv4Address) else None
+    return _Match(link, source) if link else None
+
+
+def _default(view: LinkReader, *, dual: bool) -> _Match | None:
+    """Find the interface of the IPv4 default route; in dual stack the IPv6 one must be the same."""
+    ways = {version: _default_link(view, version) for version in ((4, 6) if dual else (4,))}
+    if len(set(ways.values())) != 1:
+        return None
+    return next((_Match(link) for link in view.links() if link.index == ways[4]), None)
+
+
+def _default_link(view: LinkReader, version: int) -> int | None:
+    for route in view.routes():
+        if route.dst.prefixlen == 0 and route.dst.version == version and route.kind == "unicast":
+            return route.link or (route.hops[0].link if route.hops else None)
+    return None
+
+
+def _underlay(view: LinkReader, match: _Match, wish: InterfaceSelection, *, dual: bool) -> Underlay | None:
+    held = view.addresses(match.link.index)
+    asked = IPv4Address(wish.public_ip) if wish.public_ip else None
+    ipv4 = match.ipv4 or (asked if asked in [one.address.ip for one in held] else _first(held, IPv4Address))
+    public = asked or ipv4
+    if not isinstance(public, IPv4Address) or ipv4 is None or not match.link.mtu:
+        return None
+    ipv6 = (
+        IPv6Address(wish.public_ipv6)
+        if wish.public_ipv6
+        else (match.ipv6 or _first(held, IPv6Address))
+        if dual
+        else None
+    )
+    own = ipv4 if isinstance(ipv4, IPv4Address) else None
+    return Underlay(match.link.name, match.link.mtu, public, ipv6 if isinstance(ipv6, IPv6Address) else None, own)
+
+
+def _first(held: Sequence[Address], family: type[IPAddress]) -> IPAddress | None:
+    """Give the address other hosts should use: global before link-local, permanent before dynamic, then not temporary."""
+    usable = [one for one in held if isinstance(one.address.ip, family) and not one.flags & DEPRECATED]
+    usable = [one for one in usable if not (one.address.ip.is_loopback or one.address.ip.is_multicast)]
+    ranked = sorted(usable, key=lambda one: (one.address.ip.is_link_local, not one.permanent, one.flags & TEMPORARY))
+    return ranked[0].address.ip if ranked else None
+
+
+def _inventory(view: LinkReader) -> str:
+    names = {link.index: link.name for link in view.links()}
+    return ", ".join(local_addresses(view, names)) or "no addresses"
+
+
+def local_addresses(view: LinkReader, names: "dict[int, str] | None" = None) -> tuple[str, ...]:
+    """List this host's addresses for people, `192.0.2.1 (eth0)`, without loopback's."""
+    known = names if names is not None else {link.index: link.name for link in view.links()}
+    held = [one for one in view.addresses() if not one.address.ip.is_loopback and not one.address.ip.is_link_local]
+    return tuple(f"{one.address.ip} ({known.get(one.link, '?')})" for one in held)
+
+
+def _parsed(text: str) -> IPAddress | None:
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None

@@ -1,0 +1,1 @@
+"""What tulled tells of itself: the log, health and metrics over HTTP."""

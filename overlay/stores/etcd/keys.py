@@ -1,0 +1,95 @@
+"""Where things are in etcd and where etcd is: keys below the prefix, and endpoints.
+
+Keys are flannel's, byte for byte (flannel-contract.md 2.1): its path.Join decides how prefix and names meet. Pure, and light
+enough for the settings to check themselves with.
+"""
+
+import posixpath
+import re
+from dataclasses import dataclass
+from typing import Self
+
+from overlay.subnet.allocation import Subnet
+
+DEFAULT_PREFIX = "/coreos.com/network"
+DEFAULT_ENDPOINTS = "http://127.0.0.1:4001,http://127.0.0.1:2379"
+DEFAULT_PORT = 2379
+
+_ENDPOINT = re.compile(r"(?:(https?)://)?(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+)(?::([0-9]{1,5}))?/?\Z")
+
+
+def join(*parts: str) -> str:
+    """Join as Go's path.Join: empty parts vanish, slashes collapse, dots resolve, no slash at the end."""
+    text = "/".join(part for part in parts if part)
+    if not text:
+        return ""
+    clean = posixpath.normpath(text)
+    return clean[1:] if clean.startswith("//") else clean
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys of one network."""
+
+    config: bytes
+    subnets: bytes
+    """The folder of the leases, without a slash at its end: flannel lists and watches everything that begins so."""
+
+    @classmethod
+    def below(cls, prefix: str) -> Self:
+        """Give the keys below a prefix as flannel's flag has it."""
+        return cls(_bytes(join(prefix, "config")), _bytes(join(prefix, "subnets")))
+
+    @property
+    def subnets_end(self) -> bytes:
+        """The first key behind those of the leases (contract 12: `.../subnett`)."""
+        return behind(self.subnets)
+
+    def lease(self, subnet: Subnet) -> bytes:
+        """Give the key of a lease."""
+        return self.subnets + b"/" + subnet.key.encode()
+
+    def base(self, subnet: Subnet) -> bytes:
+        """Give what every key begins with that has this IPv4 base address, whatever its length and its IPv6 half."""
+        return self.subnets + b"/" + f"{subnet.ipv4.network_address}-".encode()
+
+    def name(self, key: bytes) -> str | None:
+        """Give what stands behind the folder, None for a key that is beside it; bytes that are no text stay visible."""
+        folder = self.subnets + b"/"
+        return key[len(folder) :].decode(errors="backslashreplace") if key.startswith(folder) else None
+
+
+def behind(prefix: bytes) -> bytes:
+    """Give the first key that does not begin with `prefix` any more: its last byte plus one (ours end in ASCII)."""
+    return prefix[:-1] + bytes([prefix[-1] + 1])
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One member of the cluster."""
+
+    host: str
+    port: int
+    tls: bool
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
+
+
+def endpoints(text: str) -> tuple[Endpoint, ...]:
+    """Read a comma list of URLs; raises ValueError saying what to write."""
+    return tuple(_endpoint(word.strip()) for word in text.split(","))
+
+
+def _endpoint(text: str) -> Endpoint:
+    found = _ENDPOINT.match(text)
+    if not found or not 0 < int(found[3] or DEFAULT_PORT) < 65536:
+        raise ValueError(
+            "write URLs like http://192.0.2.1:2379 or https://..., with commas between, no user and no path"
+        )
+    return Endpoint(found[2].strip("[]"), int(found[3] or DEFAULT_PORT), found[1] == "https")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")

@@ -1,0 +1,55 @@
+"""Who else is in the network: the leases last heard of, kept up to date from a store's updates.
+
+Turns updates into the events the tenancy wants to know. Must not judge leases; backends leave out what they cannot use.
+"""
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+
+from overlay.stores import Delta, Snapshot, Update
+from overlay.subnet.allocation import Subnet
+from overlay.subnet.lease import Lease
+from overlay.subnet.state_machine import Event, LeaseGone, LeaseSeen
+
+
+class Peers:
+    """All leases by subnet; `known` is False until the first full listing, when absence means nothing yet."""
+
+    def __init__(self) -> None:
+        self._leases: dict[Subnet, Lease] = {}
+        self.known = False
+
+    def apply(self, update: Update) -> tuple[Event, ...]:
+        """Take an update over; give what it says about any subnet, gone ones first. Unchanged leases say nothing."""
+        match update:
+            case Snapshot(leases, _):
+                stays = {lease.subnet for lease in leases}
+                gone = tuple(subnet for subnet in self._leases if subnet not in stays)
+                self.known = True
+                return (*self._forget(gone), *self._learn(leases))
+            case Delta(written, gone, _):
+                return (*self._forget(gone), *self._learn(written))
+
+    def __len__(self) -> int:
+        """Count the leases of all hosts."""
+        return len(self._leases)
+
+    def others(self, own: Subnet, public_ip: IPv4Address) -> tuple[Lease, ...]:
+        """Give the leases of other hosts, by IPv4 subnet; this host's, also earlier ones, are left out."""
+        theirs = (one for one in self._leases.values() if one.subnet != own and one.attributes.public_ip != public_ip)
+        return tuple(sorted(theirs, key=_place))
+
+    def _forget(self, subnets: tuple[Subnet, ...]) -> Iterator[Event]:
+        for subnet in subnets:
+            if self._leases.pop(subnet, None) is not None:
+                yield LeaseGone(subnet)
+
+    def _learn(self, leases: tuple[Lease, ...]) -> Iterator[Event]:
+        for lease in leases:
+            if self._leases.get(lease.subnet) != lease:
+                self._leases[lease.subnet] = lease
+                yield LeaseSeen(lease)
+
+
+def _place(lease: Lease) -> tuple[int, int]:
+    return int(lease.subnet.ipv4.network_address), lease.subnet.ipv4.prefixlen
