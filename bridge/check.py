@@ -1,4 +1,4 @@
-"""Compares the kernel with a plan and the result ADD gave for it; the first difference ends CHECK (contract 2.8).
+"""Compares the kernel with a plan and the result ADD gave for it; the first difference ends CHECK (docs/reference/cni.md 2.8).
 
 Reads only. What other programs added later (more addresses, more routes) is none of its business.
 """
@@ -101,7 +101,7 @@ def _addresses(plan: Attachment, container: Handle, end: Link) -> None:
 
 
 def _routes(plan: Attachment, container: Handle, end: Link) -> None:
-    """Every recorded route stands, in its own table and among several next hops too (contract 6, row 24)."""
+    """Every recorded route stands, in its own table and among several next hops too (docs/reference/cni.md 6, row 24)."""
     tables = {MAIN_TABLE, *(route.table for route in plan.routes if route.table is not None)}
     present = {table: container.routes(table=table) for table in tables}
     for entry in plan.addresses:

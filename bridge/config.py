@@ -1,4 +1,4 @@
-"""Reads the configuration of `bridge` into values that are already valid (contract 2.1).
+"""Reads the configuration of `bridge` into values that are already valid (docs/reference/cni.md 2.1).
 
 Knows keys and their rules; must not know the kernel, the lease file's content or IPAM's answer.
 """
@@ -116,7 +116,7 @@ def _follows(ipam: JsonObject | None, subnet_file: str) -> bool:
 
 
 def _mac(request: Request) -> str:
-    """Return the wished MAC, weakest source first: CNI_ARGS, args.cni.mac, runtimeConfig.mac (contract 1.9)."""
+    """Return the wished MAC, weakest source first: CNI_ARGS, args.cni.mac, runtimeConfig.mac (docs/reference/cni.md 1.9)."""
     wished = args.parse(request.args, {"MAC"}).get("MAC", "")
     for path in (("args", "cni"), ("runtimeConfig",)):
         section: JsonObject | None = request.config

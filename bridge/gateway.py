@@ -44,7 +44,7 @@ def ensure(plan: Attachment, host: Handle, bridge: Link, carrier: Link) -> None:
 
 
 def _requests(carrier: Link, in_the_way: list[IPInterface], missing: list[IPInterface]) -> list[Request]:
-    """Return removals, additions and the link's own MAC, which becomes permanent by being written (contract 2.2)."""
+    """Return removals, additions and the link's own MAC, which becomes permanent by being written (docs/reference/cni.md 2.2)."""
     return [
         *(DeleteAddress(carrier.index, address) for address in in_the_way),
         *(AddAddress(carrier.index, address, nodad=True, replace=True) for address in missing),
@@ -62,7 +62,7 @@ def _in_use(host: Handle, bridge: Link, carrier: Link) -> bool:
 
 
 def _contradict(plan: Attachment, present: IPInterface, wanted: IPInterface) -> bool:
-    """Tell whether both cannot stand on one link: any two of IPv4, overlapping prefixes of IPv6 (contract 2.2).
+    """Tell whether both cannot stand on one link: any two of IPv4, overlapping prefixes of IPv6 (docs/reference/cni.md 2.2).
 
     The bridge of a lease carries that lease alone, so there any other global address contradicts.
     """

@@ -17,7 +17,7 @@ from lease.file import Lease
 IPNetwork = IPv4Network | IPv6Network
 
 CONTAINER = 2
-"""Index of the container end in the result's interfaces: bridge, host end, container end (contract 2.3)."""
+"""Index of the container end in the result's interfaces: bridge, host end, container end (docs/reference/cni.md 2.3)."""
 
 ANYWHERE = {4: ip_interface("0.0.0.0/0"), 6: ip_interface("::/0")}
 

@@ -65,7 +65,7 @@ def restore(request: Request) -> None:
 
 
 def delete(request: Request) -> None:
-    """Remove what names the attachment; every step is attempted, an absent thing is success (contract 1.11).
+    """Remove what names the attachment; every step is attempted, an absent thing is success (docs/reference/cni.md 1.11).
 
     While the kernel takes the link down its masquerade goes; its address and its guard only when it is down: an address is
     nobody else's while a port of ours can send under it.

@@ -1,4 +1,4 @@
-"""Rules that drop what a container sends under another MAC than its own, in nftables words (contract 2.6).
+"""Rules that drop what a container sends under another MAC than its own, in nftables words (docs/reference/cni.md 2.6).
 
 Table, chains and comments are the reference's, so that either program can remove what the other added. They name
 container and interface but no network: whose they are is told by the host end they watch.

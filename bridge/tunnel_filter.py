@@ -17,7 +17,7 @@ from lease.tunnel import Tunnel
 IPNetwork = IPv4Network | IPv6Network
 
 VXLAN_PORT, UDP_PORT = 8472, 8285
-"""Flannel's defaults (flannel-contract.md 1.2)."""
+"""Flannel's defaults (docs/reference/flannel.md 1.2)."""
 REMEDY = "install nftables, or switch the guard off with tulled's --tunnel-guard=false"
 
 

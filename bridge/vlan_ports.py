@@ -72,7 +72,7 @@ def gateway_link(plan: Attachment, host: Handle, bridge: Link) -> Link:
 
 
 def _new_pair(plan: Attachment, host: Handle, bridge: Link) -> Link:
-    """Make the pair in one request, which numbers the port just below the gateway link (contract 8.7)."""
+    """Make the pair in one request, which numbers the port just below the gateway link (docs/reference/cni.md 8.7)."""
     try:
         host.apply(AddVeth(plan.gateway_link, peer=links.random_name(), peer_namespace=None, mtu=bridge.mtu, up=False))
     except KernelError as refused:

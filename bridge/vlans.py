@@ -1,4 +1,4 @@
-"""Decides which VLANs the ports of an attachment are in, and refuses ids that are none (contract 2.1, 2.2).
+"""Decides which VLANs the ports of an attachment are in, and refuses ids that are none (docs/reference/cni.md 2.1, 2.2).
 
 Pure; the lowest module of the package. Must not know that a kernel may lack VLAN filtering.
 """

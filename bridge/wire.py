@@ -209,7 +209,7 @@ def _parameters(plan: Attachment, ifname: str) -> list[Parameter]:
 
 
 def _route_requests(plan: Attachment, link: int) -> list[Request]:
-    """Routes without a gateway use the first gateway of their family; equal ones are sent once (contract 2.4, 8.15)."""
+    """Routes without a gateway use the first gateway of their family; equal ones are sent once (docs/reference/cni.md 2.4, 8.15)."""
     requests: list[Request] = []
     gateways = {entry.address.version: entry.gateway for entry in reversed(plan.addresses) if entry.gateway is not None}
     for route in plan.routes:
@@ -268,7 +268,7 @@ def _running(plan: Attachment, host: Handle, port: Link) -> Link:
 
 
 def _result(plan: Attachment, host: Handle, ends: Ends, port: Link, bridge: Link) -> Result:
-    """Return the reference's result: bridge, host end, container end, gateway link of a VLAN if there is one (contract 2.3).
+    """Return the reference's result: bridge, host end, container end, gateway link of a VLAN if there is one (docs/reference/cni.md 2.3).
 
     Addresses sit on the container end.
     """

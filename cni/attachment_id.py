@@ -87,7 +87,7 @@ class AttachmentID:
 
     @property
     def mark(self) -> str:
-        """What the comments of every nftables rule of this attachment start with (contract 2.5)."""
+        """What the comments of every nftables rule of this attachment start with (docs/reference/cni.md 2.5)."""
         return f"{network_mark(self.network)}-{_digest(f'{self.ifname}:{self.container_id}')}"
 
     @property

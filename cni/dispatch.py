@@ -1,4 +1,4 @@
-"""Leads a request to its verb, through every gate of the specification in the reference's order (contract 1.3).
+"""Leads a request to its verb, through every gate of the specification in the reference's order (docs/reference/cni.md 1.3).
 
 Takes what it reads as arguments and returns what is to be printed, so that the same code serves a cold process and a
 warm worker. Must not print, exit or look at the process's own environment: that is cni.skel's.
@@ -132,7 +132,7 @@ def _introduction(program: Program) -> str:
 
 
 def _serve(program: Program, asked: request.Request, is_wanted: Callable[[], bool] | None) -> str:
-    """Call the verb and return its document. The result is converted before anything is printed (contract 8, trap 12)."""
+    """Call the verb and return its document. The result is converted before anything is printed (docs/reference/cni.md 8, trap 12)."""
     verb = asked.command
     if verb not in request.ALL:
         raise CniError(
@@ -206,7 +206,7 @@ def _spared(asked: request.Request) -> request.Request:
 
 
 def _is_own_netns(asked: request.Request) -> bool:
-    """Tell whether CNI_NETNS is the program's own namespace; one that cannot be opened is not (contract 1.3)."""
+    """Tell whether CNI_NETNS is the program's own namespace; one that cannot be opened is not (docs/reference/cni.md 1.3)."""
     if not asked.netns or request.allows_own_netns(asked.environ):
         return False
     try:

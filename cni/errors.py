@@ -66,7 +66,7 @@ SYSTEM_REMEDIES = {
 
 
 class RelayedError(CniError):
-    """A refusal another program printed, on its way to the runtime: nobody adds a word to it (contract 8, trap 13)."""
+    """A refusal another program printed, on its way to the runtime: nobody adds a word to it (docs/reference/cni.md 8, trap 13)."""
 
 
 _ESCAPES = {
@@ -75,7 +75,7 @@ _ESCAPES = {
 
 
 def quoted(text: str) -> str:
-    r"""Return `text` in double quotes with backslash escapes, as Go's %q prints it (contract 8, trap 8).
+    r"""Return `text` in double quotes with backslash escapes, as Go's %q prints it (docs/reference/cni.md 8, trap 8).
 
     Operators and suites compare such text, so Python's repr will not do: quoted("a'\n") is `"a'\n"` with a backslash.
     """

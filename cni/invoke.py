@@ -1,4 +1,4 @@
-"""Runs another plugin on behalf of the one that was called (specification "Plugin Delegation", contract 1.8 and 1.10).
+"""Runs another plugin on behalf of the one that was called (specification "Plugin Delegation", docs/reference/cni.md 1.8 and 1.10).
 
 The delegate gets the same environment with only CNI_COMMAND replaced, the same stdin byte for byte unless its caller
 writes it another document, and its refusal is raised as it came. One of our own build is served in this process, through the

@@ -1,7 +1,7 @@
 """Turns foreign JSON into typed values, with the reference decoder's manners and errors that name the key's path.
 
 The reference is a Go program, so keys of objects match in any case, the last duplicate wins, null means "not given",
-and no type is bent into another (contract 1.7). Keys of maps (sysctl, capabilities) stay exact: read those through
+and no type is bent into another (docs/reference/cni.md 1.7). Keys of maps (sysctl, capabilities) stay exact: read those through
 `mapping`. Must not know what any key means.
 """
 
@@ -74,7 +74,7 @@ def load(data: bytes) -> Any:
 def repeated(data: bytes, *path: str) -> tuple[str, ...]:
     """Return the keys written more than once in the object that `path` leads to; a missing object has none.
 
-    Raises CniError 6 for bytes that are not JSON. Only for maps whose duplicates must be refused (contract 4.4).
+    Raises CniError 6 for bytes that are not JSON. Only for maps whose duplicates must be refused (docs/reference/cni.md 4.4).
     """
     load(data)
     found: Any = json.loads(data.decode("utf-8"), object_pairs_hook=_Pairs)

@@ -18,7 +18,7 @@ class Program:
     """What a program is: a name, the versions it speaks, words about itself, and how to load what each verb does.
 
     `load` returns a function a verb and is called only when one is needed; a verb it lacks succeeds without doing
-    anything (contract 1.3). A plain class, because importing dataclasses costs more than the rest of VERSION.
+    anything (docs/reference/cni.md 1.3). A plain class, because importing dataclasses costs more than the rest of VERSION.
     """
 
     __slots__ = ("about", "load", "name", "versions")

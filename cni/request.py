@@ -1,6 +1,6 @@
 """What a runtime asks of a program: the environment and stdin, checked and decoded once (specification "Parameters").
 
-Which verb needs which variable is the table below (contract 1.2); their order is the order of the checks. Must not
+Which verb needs which variable is the table below (docs/reference/cni.md 1.2); their order is the order of the checks. Must not
 know what the verbs do, and must not read the process's own environment: both are handed in.
 """
 
@@ -70,7 +70,7 @@ class Request:
 
     @property
     def version(self) -> str:
-        """The configuration's cniVersion, 0.1.0 when absent; an error when it is no string (contract 1.3)."""
+        """The configuration's cniVersion, 0.1.0 when absent; an error when it is no string (docs/reference/cni.md 1.3)."""
         try:
             return self.config.text("cniVersion") or OLDEST
         except CniError as wrong:
@@ -92,7 +92,7 @@ def compose(  # noqa: PLR0913 - what a process is given, and what is served in i
     program: str = "",
     caller: Request | None = None,
 ) -> Request:
-    """Return the request that a checked environment and `stdin` make (contract 1.3, step 3).
+    """Return the request that a checked environment and `stdin` make (docs/reference/cni.md 1.3, step 3).
 
     Raises CniError 6 for what is not a JSON object or has a name that is no string, 7 for a missing or bad name.
     """
@@ -117,7 +117,7 @@ def compose(  # noqa: PLR0913 - what a process is given, and what is served in i
 
 
 def check_environment(environ: Mapping[str, str]) -> None:
-    """Raise CniError 4 for the first invalid variable, else for all missing ones at once (contract 1.2, 1.3)."""
+    """Raise CniError 4 for the first invalid variable, else for all missing ones at once (docs/reference/cni.md 1.2, 1.3)."""
     command = environ.get("CNI_COMMAND", "")
     missing = []
     for name, (verbs, check) in VARIABLES.items():

@@ -1,7 +1,7 @@
 """Carries results between the shapes of the seven specification versions and the one shape of cni.types.
 
 Reading goes up to the newest shape, printing goes down to the version the configuration asks for, losing exactly what
-contract 1.6 says; members unknown to every version travel along wherever the target shape has a place for them, so
+docs/reference/cni.md 1.6 says; members unknown to every version travel along wherever the target shape has a place for them, so
 that a chained program hands them on. Must not know who made a result or what it means.
 """
 
@@ -48,7 +48,7 @@ def parse(document: Any, version: str, path: str = "") -> Result:
 
 
 def previous(config: JsonObject, version: str) -> Result | None:
-    """Return the prevResult of a configuration of `version`, None without one (contract 1.6).
+    """Return the prevResult of a configuration of `version`, None without one (docs/reference/cni.md 1.6).
 
     Raises CniError 7 when it is malformed or of another family than the configuration.
     """
@@ -68,7 +68,7 @@ def parse_routes(section: JsonObject) -> tuple[Route, ...]:
 
 
 def dump_routes(routes: tuple[Route, ...]) -> list[dict[str, Any]]:
-    """Return the list `routes` of an IPAM configuration: the specification's members only (flannel contract 7, ADD 4)."""
+    """Return the list `routes` of an IPAM configuration: the specification's members only (docs/reference/flannel.md 7, ADD 4)."""
     return [_route_members(replace(route, extra=NOTHING)) for route in routes]
 
 

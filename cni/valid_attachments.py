@@ -13,7 +13,7 @@ Attachment = tuple[str, str]
 
 
 def valid(config: JsonObject) -> frozenset[Attachment] | None:
-    """Return the attachments to keep; None when the runtime sent no list, so that nothing may be removed (contract 1.8).
+    """Return the attachments to keep; None when the runtime sent no list, so that nothing may be removed (docs/reference/cni.md 1.8).
 
     An empty list and JSON null both mean: keep none. Raises CniError 7 for entries of another shape: one that names no
     attachment would free somebody's address on a guess.

@@ -20,7 +20,7 @@ VERB_SINCE: dict[str, str] = {"CHECK": "0.4.0", "GC": "1.1.0", "STATUS": "1.1.0"
 
 
 def parse(text: str) -> tuple[int, int, int]:
-    """Read `major[.minor[.micro]]`; the empty string is 0.1.0 and missing parts are 0 (contract 1.3).
+    """Read `major[.minor[.micro]]`; the empty string is 0.1.0 and missing parts are 0 (docs/reference/cni.md 1.3).
 
     Raises ValueError when a part is no whole number or there are more than three.
     """

@@ -64,7 +64,7 @@ class Attachment:
 
 
 def parse_names(document: JsonObject) -> Names:
-    """Return the names in `document` (netavark's per-network options; runtimes.md C.2). Raises CniError 7."""
+    """Return the names in `document` (netavark's per-network options; docs/reference/runtimes.md C.2). Raises CniError 7."""
     return Names(
         network=f"{PREFIX}{_required(document, 'network').text('name')}",
         container_id=document.text("container_id"),

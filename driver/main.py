@@ -1,7 +1,7 @@
 """The edge of the driver: what netavark and Podman start, `tulle create`, `setup NETNS`, `teardown NETNS` and `info`.
 
 One JSON document comes on stdin and at most one leaves on stdout; a refusal is exactly {"error": TEXT} and exit code 1
-(runtimes.md C.2). The only place of the driver that touches streams and environment. Must not know what a verb does.
+(docs/reference/runtimes.md C.2). The only place of the driver that touches streams and environment. Must not know what a verb does.
 """
 
 from __future__ import annotations

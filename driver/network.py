@@ -48,7 +48,7 @@ class Network:
 
 
 def parse(document: JsonObject) -> Network:
-    """Return the network of `document` (network JSON; runtimes.md C.2 and C.3). Raises CniError 7 naming key and remedy."""
+    """Return the network of `document` (network JSON; docs/reference/runtimes.md C.2 and C.3). Raises CniError 7 naming key and remedy."""
     _refuse_foreign_addresses(document)
     options = document.section("options")
     return Network(

@@ -75,7 +75,7 @@ def named(attachment: Attachment, attached: Result, netns: str) -> tuple[Zone, E
 
 
 def status(attached: Result, names: Names, netns: str) -> dict[str, Any]:
-    """Return the status block of netavark (runtimes.md C.2) for the interface in the container, without name servers."""
+    """Return the status block of netavark (docs/reference/runtimes.md C.2) for the interface in the container, without name servers."""
     name, mac, ips = _interface(attached, names, netns)
     subnets = [
         {"ipnet": str(entry.address), **({"gateway": str(entry.gateway)} if entry.gateway else {})} for entry in ips
@@ -106,7 +106,7 @@ def _document(names: Names, program: str, members: dict[str, Any]) -> bytes:
 
 
 def _wishes(attachment: Attachment) -> dict[str, Any]:
-    """Return what the runtime asks for this container, as Podman tells CNI programs (runtimes.md A.4)."""
+    """Return what the runtime asks for this container, as Podman tells CNI programs (docs/reference/runtimes.md A.4)."""
     wishes = {
         "ips": list(attachment.ips),
         "mac": attachment.mac,

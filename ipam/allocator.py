@@ -1,4 +1,4 @@
-"""Decides which address an attachment gets: the reference's order and its refusals (contract 3.3).
+"""Decides which address an attachment gets: the reference's order and its refusals (docs/reference/cni.md 3.3).
 
 Works on a store handed in, whose lock is held from the first look to the last reservation.
 Must not know files, JSON or leases.

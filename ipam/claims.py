@@ -1,6 +1,6 @@
 """Who holds an address: what a reservation says, and which reservations an attachment's or a network's name reaches.
 
-The text is the reference's (contract 3.4); in a lease's book, which several networks share, a third line names the network.
+The text is the reference's (docs/reference/cni.md 3.4); in a lease's book, which several networks share, a third line names the network.
 Must not know where reservations are kept.
 """
 
@@ -49,7 +49,7 @@ class Reservation:
 
 
 def held(reservations: Collection[Reservation], claim: Claim) -> tuple[Reservation, ...]:
-    """Return the reservations of `claim`, else the legacy ones that name its container alone (contract 3.4)."""
+    """Return the reservations of `claim`, else the legacy ones that name its container alone (docs/reference/cni.md 3.4)."""
     exact = tuple(each for each in reservations if each.text == claim.text)
     if exact or claim.network:
         return exact
@@ -57,7 +57,7 @@ def held(reservations: Collection[Reservation], claim: Claim) -> tuple[Reservati
 
 
 def duplicates(reservations: Iterable[Reservation], claim: Claim) -> tuple[IPAddress, ...]:
-    """Return the addresses `claim` already holds, legacy ones included (contract 3.3, step 1)."""
+    """Return the addresses `claim` already holds, legacy ones included (docs/reference/cni.md 3.3, step 1)."""
     texts = {claim.text} if claim.network else {claim.text, claim.container_id}
     return tuple(
         each.address for each in reservations if each.address is not None and each.text in texts and not each.vacant
@@ -72,7 +72,7 @@ def taken(reservations: Iterable[Reservation]) -> frozenset[IPAddress]:
 def stale(
     reservations: Iterable[Reservation], valid: Collection[Attachment], network: str = ""
 ) -> tuple[Reservation, ...]:
-    """Return what GC may remove: claims of `network` whose attachment is not `valid`, and vacant files (contract 3.5).
+    """Return what GC may remove: claims of `network` whose attachment is not `valid`, and vacant files (docs/reference/cni.md 3.5).
 
     With an empty `network` the claims are of two lines, or of one (legacy), which stays while its container has any valid
     attachment. What says anything else belongs to somebody else and stays, as does every name that is no address.

@@ -1,6 +1,6 @@
 """Reads host-local's configuration once and completely: after this there are only typed, checked values.
 
-Where ranges come from and in which order is contract 3.1; the lease fills in what the configuration leaves open.
+Where ranges come from and in which order is docs/reference/cni.md 3.1; the lease fills in what the configuration leaves open.
 Must not touch the disk: a lease is handed in.
 """
 
@@ -73,7 +73,7 @@ def parse(request: Request) -> Settings:
 
 
 def requested(request: Request) -> tuple[IPAddress, ...]:
-    """Return the addresses asked for by CNI_ARGS, args.cni.ips and runtimeConfig.ips, in this order (contract 3.3).
+    """Return the addresses asked for by CNI_ARGS, args.cni.ips and runtimeConfig.ips, in this order (docs/reference/cni.md 3.3).
 
     Each is `address` or `address/length`, the length being ignored. Raises CniError 4 for CNI_ARGS, 7 for the others.
     Read by ADD alone, so that DEL does not fail for a wish.
@@ -105,7 +105,7 @@ def with_lease(settings: Settings, lease: Lease) -> Settings:
 
 
 def _pools(root: JsonObject, ipam: JsonObject) -> Iterable[tuple[JsonObject, ...]]:
-    """Return the sets as written: the runtime's first, then the old style's one range, then `ranges` (contract 3.1)."""
+    """Return the sets as written: the runtime's first, then the old style's one range, then `ranges` (docs/reference/cni.md 3.1)."""
     runtime = root.section("runtimeConfig")
     return (
         *((runtime.section_lists("ipRanges") or ()) if runtime else ()),
@@ -132,7 +132,7 @@ def _range(section: JsonObject) -> ranges.Range:
 
 
 def _excluded(ipam: JsonObject) -> tuple[IPNetwork, ...]:
-    """Return the networks of `exclude`, an address being one of its own length (contract 6, row 25)."""
+    """Return the networks of `exclude`, an address being one of its own length (docs/reference/cni.md 6, row 25)."""
     found = []
     for index, text in enumerate(ipam.texts("exclude")):
         try:

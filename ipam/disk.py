@@ -1,6 +1,6 @@
 """Keeps claims on disk in the reference's form, so that its Go program and this one may work in one directory at once.
 
-One file an address, named by it; `lock` is held with flock(2) for the whole of a command (contract 3.4). A reservation
+One file an address, named by it; `lock` is held with flock(2) for the whole of a command (docs/reference/cni.md 3.4). A reservation
 appears complete or not at all: it is written nameless and then linked in, so neither a kill nor a full disk leaves an empty
 file behind. Nothing is synced: claims that a power failure takes belonged to containers it took as well, and what it leaves
 of them, files of zero length or of null bytes, is vacant.

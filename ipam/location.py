@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lease.file import Lease
 
 NETWORKS = "/var/lib/cni/networks"
-"""The reference's default; the directory of a network is named after it (contract 3.1)."""
+"""The reference's default; the directory of a network is named after it (docs/reference/cni.md 3.1)."""
 BOOKS = "/run/tulle/books"
 """Under /run, because a reboot ends every container and must free every address."""
 

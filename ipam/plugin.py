@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def add(request: Request) -> Result:
-    """Reserve one address a range set; the whole command under one lock (contract 3.5).
+    """Reserve one address a range set; the whole command under one lock (docs/reference/cni.md 3.5).
 
     Raises CniError 11 without a usable lease, 5 for the disk, 7 for the configuration, else what allocate raises. A refusal
     leaves no reservation.
@@ -54,7 +54,7 @@ def delete(request: Request) -> None:
 
 
 def check(request: Request) -> None:
-    """Raise CniError 102 unless the attachment holds an address. Its value is not compared (contract 3.5)."""
+    """Raise CniError 102 unless the attachment holds an address. Its value is not compared (docs/reference/cni.md 3.5)."""
     settings = config.parse(request)
     claim = location.claim(settings, request.container_id, request.ifname)
     for place in location.places(settings):

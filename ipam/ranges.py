@@ -1,6 +1,6 @@
 """The algebra of address ranges: which addresses a network may give out, checked before anything is given.
 
-Literal texts are the reference's (contract 3.2): its suites and its users' tools compare them.
+Literal texts are the reference's (docs/reference/cni.md 3.2): its suites and its users' tools compare them.
 Must not know JSON, files or who holds an address.
 """
 
@@ -120,7 +120,7 @@ def canonical(
     end: IPAddress | None = None,
     gateway: IPAddress | None = None,
 ) -> Range:
-    """Fill in what a range leaves out and check it, in the reference's order (contract 3.2).
+    """Fill in what a range leaves out and check it, in the reference's order (docs/reference/cni.md 3.2).
 
     Defaults: gateway and start are the subnet's first address after its own; the end is the last one, for IPv4 before the
     broadcast address. A gateway may lie outside. Raises ValueError with the reference's words.
@@ -147,7 +147,7 @@ def canonical(
 
 
 def require_disjoint(sets: Sequence[RangeSet]) -> None:
-    """Raise ValueError when an address could be taken from two sets (contract 3.2, config rules)."""
+    """Raise ValueError when an address could be taken from two sets (docs/reference/cni.md 3.2, config rules)."""
     for index, one in enumerate(sets):
         for beyond, other in enumerate(sets[index + 1 :], start=index + 1):
             if one.overlaps(other):

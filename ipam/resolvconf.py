@@ -1,4 +1,4 @@
-"""Reads a resolv.conf, which host-local passes on as the container's resolver settings (contract 3.5).
+"""Reads a resolv.conf, which host-local passes on as the container's resolver settings (docs/reference/cni.md 3.5).
 
 Must not judge the values: whoever writes the container's file does.
 """

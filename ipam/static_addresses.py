@@ -1,4 +1,4 @@
-"""Which addresses `static` answers with: the configuration's, those of CNI_ARGS added, or the runtime's instead (contract 4.6).
+"""Which addresses `static` answers with: the configuration's, those of CNI_ARGS added, or the runtime's instead (docs/reference/cni.md 4.6).
 
 Texts are checked only once it is clear which of them count. DEL and GC have nothing to do, as nothing is kept. Must not
 know files, and must not ask whether somebody else uses an address.

@@ -23,7 +23,7 @@ class Store(Protocol):
         """Return everything that is reserved now."""
 
     def claimed(self, claim: Claim) -> tuple[Reservation, ...]:
-        """Return at least what `claim` holds, its container's legacy reservations included (contract 3.4)."""
+        """Return at least what `claim` holds, its container's legacy reservations included (docs/reference/cni.md 3.4)."""
 
     def reserve(self, address: IPAddress, claim: Claim) -> Reservation | None:
         """Reserve `address`, exclusively and completely; None when somebody holds it."""

@@ -68,7 +68,7 @@ class Namespace:
 
 
 def open_path(path: str) -> Namespace:
-    """Open the network namespace bound at `path` (contract 7d: once, close-on-exec, and verified to be one).
+    """Open the network namespace bound at `path` (docs/reference/cni.md 7(d): once, close-on-exec, and verified to be one).
 
     Raises NamespaceGone when nothing is there or it is something else; KernelError when it may not be opened.
     """

@@ -1,4 +1,4 @@
-"""Reads and writes kernel parameters, confined to /proc/sys/net/ (contract 7c).
+"""Reads and writes kernel parameters, confined to /proc/sys/net/ (docs/reference/cni.md 7(c)).
 
 A key is the path below /proc/sys with slashes, so that a link name may contain dots: "net/ipv6/conf/eth0.5/accept_ra".
 /proc/sys/net shows the namespace of whoever opens it, so every access opens anew, inside the namespace meant. Must not

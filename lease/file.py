@@ -47,7 +47,7 @@ _NEEDED = (
     ("FLANNEL_MTU",),
     ("FLANNEL_IPMASQ",),
 )
-"""One of each is what makes a lease (flannel contract 7)."""
+"""One of each is what makes a lease (docs/reference/flannel.md 7)."""
 _FLAGS = {"true": True, "false": False}
 
 
@@ -113,7 +113,7 @@ class Unavailable(Exception):  # noqa: N818 - a state of the host, not an error 
 
 
 def read(path: str = DEFAULT_PATH) -> Lease:
-    """Read and check the lease at `path` (flannel contract 4.6 and 7); whatever is wrong with it raises Unavailable."""
+    """Read and check the lease at `path` (docs/reference/flannel.md 4.6 and 7); whatever is wrong with it raises Unavailable."""
     try:
         text = _content(path)
     except FileNotFoundError:
@@ -144,7 +144,7 @@ def parse(text: str, path: str = DEFAULT_PATH) -> Lease:
 
 
 def render(lease: Lease) -> str:
-    """Return the file's text, byte for byte as flanneld writes it (flannel contract 4.6)."""
+    """Return the file's text, byte for byte as flanneld writes it (docs/reference/flannel.md 4.6)."""
     values = (
         ",".join(map(str, lease.networks)),
         lease.subnet or "",
@@ -160,7 +160,7 @@ def write(path: str, lease: Lease) -> None:
     """Put the lease at `path` in one step, durable before it is visible; readers see the old file or the new one.
 
     Mode 0644 whatever the umask, or the permission bits of the file it replaces; missing parents are made 0755.
-    Raises OSError. A bind-mounted `path` is refused by the kernel with EBUSY (flannel contract 4.6).
+    Raises OSError. A bind-mounted `path` is refused by the kernel with EBUSY (docs/reference/flannel.md 4.6).
     """
     folder = os.path.dirname(path) or "."
     folders.make(folder)
@@ -236,7 +236,7 @@ def _unquoted(value: str, number: int) -> str:
 
 
 def _missing(values: Collection[str]) -> tuple[str, ...]:
-    """Return the keys a lease cannot do without, in the order in which the reference names them (flannel contract 7)."""
+    """Return the keys a lease cannot do without, in the order in which the reference names them (docs/reference/flannel.md 7)."""
     return tuple(key for keys in _NEEDED if not any(key in values for key in keys) for key in keys)
 
 
@@ -274,7 +274,7 @@ def _interface_v6(text: str) -> IPv6Interface:
 
 
 def _networks_v4(text: str) -> tuple[IPv4Network, ...]:
-    """Read a comma list; repeated networks count once, host bits are masked off as flannel does (contract 1 and 7)."""
+    """Read a comma list; repeated networks count once, host bits are masked off as flannel does (docs/reference/cni.md 1 and 7)."""
     return tuple(dict.fromkeys(_interface_v4(item.strip()).network for item in text.split(",")))
 
 

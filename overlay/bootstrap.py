@@ -48,7 +48,7 @@ from overlay.subnet.manager import Clock as Chance
 from overlay.subnet.state_machine import LeasePolicy, LeaseState
 
 CONFIG_RETRY = 1.0
-"""Seconds until a store without a network config is asked again (flannel-contract.md 2.8)."""
+"""Seconds until a store without a network config is asked again (docs/reference/flannel.md 2.8)."""
 LOOK, BURST = 5.0, 0.1
 """Seconds until an interface that is not there yet is looked for though the kernel told of no change, and behind a change."""
 

@@ -32,7 +32,7 @@ DEBOUNCE = 0.02
 STORE_SILENCE_LIMIT = 300.0
 """Seconds a store may be silent while the daemon is ready: what changed since is not known here."""
 WATCH_BACKOFF, WATCH_CEILING = 0.1, 5.0
-"""Seconds between attempts to watch a store that fails, doubling (flannel-contract.md 2.7)."""
+"""Seconds between attempts to watch a store that fails, doubling (docs/reference/flannel.md 2.7)."""
 
 
 class Listener(Protocol):

@@ -45,12 +45,17 @@ CARRIERS = (
 )
 """Files whose tests start wireguard-go or our forwarder: those have one place for their sockets, so two of these do not go side by side."""
 
+APART = ("tests/e2e/test_differential.py",)
+"""Files whose tests share nothing and take long: they may go to any process."""
+
 
 class Together(LoadFileScheduling):
-    """Gives a file's tests to one process, and those of CARRIERS to the same."""
+    """Gives a file's tests to one process, those of CARRIERS to the same, and those of APART to any."""
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
+        if file in APART:
+            return nodeid
         return "carriers" if file in CARRIERS else file
 
 

@@ -89,7 +89,7 @@ def forget_modern(owner: AttachmentID) -> None:
 def forget_legacy(owner: AttachmentID, own_addresses: Callable[[], Collection[IPAddress] | None]) -> None:
     """Remove the container's iptables rules: all, or (`own_addresses` returns some) those for them; none is success.
 
-    The listing finds what refers to the container's chain, so no address has to be known (contract 6, row 2), nor asked
+    The listing finds what refers to the container's chain, so no address has to be known (docs/reference/cni.md 6, row 2), nor asked
     for where there is no such chain.
     """
     for family in FAMILIES:

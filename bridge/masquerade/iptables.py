@@ -1,4 +1,4 @@
-"""Puts the plan's masquerade into iptables words and finds an attachment's rules again (contract 2.5, iptables).
+"""Puts the plan's masquerade into iptables words and finds an attachment's rules again (docs/reference/cni.md 2.5, iptables).
 
 Chains, rules and comments are the reference's, so that either program can remove what the other added. Its one chain
 serves all interfaces of a container on a network: what belongs to one of them is told by addresses alone.

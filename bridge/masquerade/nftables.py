@@ -1,4 +1,4 @@
-"""Puts the plan's masquerade into nftables words and finds an attachment's rules again (contract 2.5, nftables).
+"""Puts the plan's masquerade into nftables words and finds an attachment's rules again (docs/reference/cni.md 2.5, nftables).
 
 Table, chains and comments are the reference's, so that either program can remove what the other added.
 Pure: builds and reads libnftables JSON; must not run nft.

@@ -1,6 +1,6 @@
 /* Answers VERSION from a table that the build writes from each program's own PROGRAM, so that nothing is said twice.
  *
- * It must not read stdin (contract 1.1) and has no opinion about a name it does not find: the cold program has.
+ * It must not read stdin (docs/reference/cni.md 1.1) and has no opinion about a name it does not find: the cold program has.
  */
 #include <string.h>
 

@@ -1,4 +1,4 @@
-"""Says this host's share of the network in dockerd's options, as flannel's mk-docker-opts.sh does (flannel contract 8).
+"""Says this host's share of the network in dockerd's options, as flannel's mk-docker-opts.sh does (docs/reference/flannel.md 8).
 
 What is written is decided by `lines`, purely; `run` reads the lease, writes the file, then looks whether the subnet is already
 reached through another host. Must not start or configure Docker.

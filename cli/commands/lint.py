@@ -145,7 +145,7 @@ def of_one(document: dict[str, Any], installed: Installed = Installed()) -> list
 
 
 def of_list(document: dict[str, Any], installed: Installed = Installed()) -> list[Finding]:  # noqa: B008 - frozen
-    """Return the mistakes of a conflist; its own keys are exact, those of its plugins match in any case (contract 1.7, 1.8)."""
+    """Return the mistakes of a conflist; its own keys are exact, those of its plugins match in any case (docs/reference/cni.md 1.7, 1.8)."""
     spelled = dict(document)
     near = list(keys.near_misses(document, tuple(schemas.top_keys(LIST)), ()))
     if isinstance(spelled.get("plugins"), list):

@@ -121,7 +121,7 @@ def _halves(found: NetworkState, silent: frozenset[PeerPath]) -> tuple[frozenset
 def there(found: NetworkState, way: PeerPath) -> EchoRequest:
     """Ask through the tunnel from this host's own address, to which the answer comes beside it.
 
-    The mark has our masquerade leave the source address alone (flannel contract 6.1); other programs' does not know it.
+    The mark has our masquerade leave the source address alone (docs/reference/flannel.md 6.1); other programs' does not know it.
     """
     here = found.plan.underlay if found.plan else None
     source = (here.local or here.public_ip if way.subnet.version == 4 else here.public_ipv6) if here else None

@@ -140,7 +140,7 @@ def refusal(parser: Parser, config: Any) -> CniError | None:
 
 
 def _gates(asked: Request) -> None:
-    """Pass what the skeleton checks before it calls a program (contract 1.3)."""
+    """Pass what the skeleton checks before it calls a program (docs/reference/cni.md 1.3)."""
     document = json.dumps(dict(asked.config.members)).encode()
     composed = request.compose({}, document, asked.log)
     dispatch.check_version(versions.SUPPORTED, "ADD", replace(asked, config=composed.config).version)

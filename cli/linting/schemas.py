@@ -17,7 +17,7 @@ from cni import addresses
 FOLDER = Path(__file__).resolve().parents[2] / "conf" / "schema"
 
 EXACT = frozenset({"capabilities", "sysctl"})
-"""Maps, whose keys are whatever the user calls things; all other objects' keys match in any case (contract 1.7)."""
+"""Maps, whose keys are whatever the user calls things; all other objects' keys match in any case (docs/reference/cni.md 1.7)."""
 
 SHOWN = 80
 """How many characters of a wrong value a mistake repeats."""

@@ -1,4 +1,4 @@
-"""Reads what libcni remembers of attachments, and says what a program of the list would be handed (contract 1.8, cache).
+"""Reads what libcni remembers of attachments, and says what a program of the list would be handed (docs/reference/cni.md 1.8, cache).
 
 One file an attachment, and none is believed: what is no such record is told with its reason, and the next one is read.
 Must not run anything. Blind spot: plugins that a list takes from a folder beside it are not in its record.

@@ -1,4 +1,4 @@
-"""Decides what gives Docker's bridge docker0 this host's share of the network: the options of flannel's mk-docker-opts.sh (contract 8).
+"""Decides what gives Docker's bridge docker0 this host's share of the network: the options of flannel's mk-docker-opts.sh (docs/reference/flannel.md 8).
 
 Where systemd starts Docker, a drop-in asks for the lease anew at every start; else the lease is written down. Pure. Must not know
 other runtimes. Blind spot: IPv4 alone, as the reference; and what Docker 28 and later drop of other hosts' packets (docs/init.md).

@@ -1,6 +1,6 @@
 """Decides what each runtime needs to find the network `tulle`: files, what to know, and what to run next.
 
-Pure: given the machine and the lease it answers the same. Who may share the subnet is cli.setup.address_books'. Versions and places are runtimes.md's: 1.0.0, because Podman 4 refuses
+Pure: given the machine and the lease it answers the same. Who may share the subnet is cli.setup.address_books'. Versions and places are docs/reference/runtimes.md's: 1.0.0, because Podman 4 refuses
 1.1.0. Must not read or write a file.
 """
 
@@ -209,7 +209,7 @@ AFTER = {path: f"; next: {command}" for path, command in _RESTART.items()}
 
 
 def network(lease: Lease, name: str, bridge: str) -> str:
-    """Write Podman's network for netavark, which keeps the addresses itself (runtimes.md C.3 and C.4)."""
+    """Write Podman's network for netavark, which keeps the addresses itself (docs/reference/runtimes.md C.3 and C.4)."""
     pairs = zip(lease.subnets, lease.gateways, strict=True)
     document = {
         "name": name,

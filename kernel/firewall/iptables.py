@@ -104,7 +104,7 @@ def installed(family: int) -> bool:
 
 
 def usable(family: int, namespace: Namespace | None = None) -> bool:
-    """Tell whether iptables works here: it is installed and can be asked (contract 2.5); changes nothing."""
+    """Tell whether iptables works here: it is installed and can be asked (docs/reference/cni.md 2.5); changes nothing."""
     if not installed(family):
         return False
     outcome = spawn.run([PROGRAMS[family], WAIT, "-t", "filter", "-S", "INPUT", "1"], "", namespace)

@@ -125,7 +125,7 @@ def installed() -> bool:
 
 
 def usable(namespace: Namespace | None = None) -> bool:
-    """Tell whether nft is installed and the kernel would take a table from us (contract 2.5); changes nothing."""
+    """Tell whether nft is installed and the kernel would take a table from us (docs/reference/cni.md 2.5); changes nothing."""
     return installed() and accepts([TRIAL], namespace)
 
 

@@ -25,7 +25,7 @@ from kernel.sysctl import Parameter, write_all
 __all__ = ["Address", "BridgeInfo", "FdbEntry", "Handle", "Link", "Neighbour", "Route", "VxlanInfo"]
 
 DUMP_ATTEMPTS = 5
-"""How often an interrupted dump is repeated before its data is used as it is (contract 8.9)."""
+"""How often an interrupted dump is repeated before its data is used as it is (docs/reference/cni.md 8.9)."""
 
 BROKEN_ATTEMPTS = 256
 """How often a question is put that the kernel was out of memory for; each takes up to 32 KiB of a broken-off dump."""

@@ -94,7 +94,7 @@ def wait_for_link_up(network: Handle, index: int, timeout: float) -> Link:
 
 
 def wait_for_dad(network: Handle, index: int, timeout: float) -> tuple[Address, ...]:
-    """Wait until duplicate address detection is over on a link, at most `timeout` seconds (contract 2.4 step 4).
+    """Wait until duplicate address detection is over on a link, at most `timeout` seconds (docs/reference/cni.md 2.4 step 4).
 
     Return the IPv6 addresses that are not usable: none when all is well, those with `dadfailed` as soon as one has
     failed, those still `tentative` when time is up.

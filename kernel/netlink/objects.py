@@ -14,7 +14,7 @@ IPNetwork = IPv4Network | IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class VxlanInfo:
-    """What makes a vxlan device compatible or not (flannel contract 5.1); `local` None when none was given."""
+    """What makes a vxlan device compatible or not (docs/reference/flannel.md 5.1); `local` None when none was given."""
 
     vni: int
     port: int

@@ -68,7 +68,7 @@ class AddVeth:
 
 @dataclass(frozen=True, slots=True)
 class AddVxlan:
-    """Create flannel's kind of vxlan device, down (flannel contract 5.1).
+    """Create flannel's kind of vxlan device, down (docs/reference/flannel.md 5.1).
 
     `parent` is the index of the link the tunnel leaves by, `local` its published address; `port` 0 is the kernel's
     default, 8472. The checksum attribute is left out, so outer IPv4 checksums stay on.
@@ -236,7 +236,7 @@ class AddRoute:
 
     `onlink` says the gateway is reachable on `link` whatever the addresses there; `mtu` and `advmss` (bytes) are route
     metrics, 0 for none; `source` is the preferred source address. A route to the same prefix is refused with EEXIST
-    unless `replace` (takes its place) or `append` (stands beside it: multipath for IPv6, see contract 2.4 and 8.15).
+    unless `replace` (takes its place) or `append` (stands beside it: multipath for IPv6, see docs/reference/cni.md 2.4 and 8.15).
     """
 
     dst: IPNetwork

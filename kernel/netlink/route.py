@@ -58,7 +58,7 @@ NTF_SELF = 0x2
 
 
 def add_route(request: AddRoute) -> bytearray:
-    """Choose the flags: without EXCL and REPLACE a second route to the prefix is accepted (contract 8.15).
+    """Choose the flags: without EXCL and REPLACE a second route to the prefix is accepted (docs/reference/cni.md 8.15).
 
     IPv6 merges it into a multipath route, which wants APPEND; IPv4 puts the newest first, as the reference plugins do.
     """

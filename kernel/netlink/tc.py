@@ -14,7 +14,7 @@ ROOT, INGRESS = 0xFFFFFFFF, 0xFFFFFFF1
 """Where a qdisc hangs: TC_H_ROOT, TC_H_INGRESS."""
 
 ROOT_HANDLE, INGRESS_HANDLE = 0x10000, 0xFFFF0000
-"""1: and ffff:, the handles that contract 4.3 names."""
+"""1: and ffff:, the handles that docs/reference/cni.md 4.3 names."""
 
 RTM_NEWQDISC, RTM_DELQDISC, RTM_GETQDISC = 36, 37, 38
 RTM_NEWTFILTER, RTM_GETTFILTER = 44, 46
@@ -39,7 +39,7 @@ PSCHED = "/proc/net/psched"
 
 
 def add_bucket(request: AddTokenBucket) -> bytearray:
-    """Write a tbf; a rate of 4 GiB a second and more goes into an attribute of its own (contract 8.14)."""
+    """Write a tbf; a rate of 4 GiB a second and more goes into an attribute of its own (docs/reference/cni.md 8.14)."""
     bucket = request.bucket
     rate = (0, 0, 0, 0, 0, min(bucket.rate, HIGHEST))
     parameters = pack(BUCKET, *rate, 0, 0, 0, 0, 0, 0, bucket.limit, _ticks(bucket.buffer), 0)

@@ -64,7 +64,7 @@ class Message:
 class Dump:
     """All answers to one question, the refusal that ended them early, and whether they are of one moment.
 
-    If not, changes overtook the kernel while it answered: something may be missing or double (contract 8.9).
+    If not, changes overtook the kernel while it answered: something may be missing or double (docs/reference/cni.md 8.9).
     """
 
     answers: tuple[Message, ...]

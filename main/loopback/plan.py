@@ -1,4 +1,4 @@
-"""Decides what a container's loopback device should look like and what ADD answers about it (contract 4.5).
+"""Decides what a container's loopback device should look like and what ADD answers about it (docs/reference/cni.md 4.5).
 
 Must not see the kernel: the addresses found on the device are handed in.
 """

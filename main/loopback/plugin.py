@@ -42,7 +42,7 @@ def check(request: Request) -> None:
 
 
 def delete(request: Request) -> None:
-    """Take the device down; without the namespace there is none (contract 1.11)."""
+    """Take the device down; without the namespace there is none (docs/reference/cni.md 1.11)."""
     if not request.netns:
         return
     try:

@@ -1,4 +1,4 @@
-"""Compares the kernel with a plan; the first difference ends CHECK, named with what was expected (contract 4.3, CHECK).
+"""Compares the kernel with a plan; the first difference ends CHECK, named with what was expected (docs/reference/cni.md 4.3, CHECK).
 
 Reads only.
 """

@@ -1,4 +1,4 @@
-"""Reads the configuration of `bandwidth` into limits that are already valid (contract 4.3).
+"""Reads the configuration of `bandwidth` into limits that are already valid (docs/reference/cni.md 4.3).
 
 The reference's refusals are kept word for word. Must not know the kernel, prevResult or what a queue is.
 """

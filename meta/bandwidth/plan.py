@@ -91,7 +91,7 @@ def host_ends(earlier: Result) -> frozenset[str]:
 
 
 def _bucket(limit: Limit | None) -> Bucket | None:
-    """Count as the reference does (contract 4.3): the truncations are part of it."""
+    """Count as the reference does (docs/reference/cni.md 4.3): the truncations are part of it."""
     if limit is None:
         return None
     rate, burst = limit.rate // 8, limit.burst // 8

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from cni.program import Verbs
 
 VERSIONS = SUPPORTED[SUPPORTED.index("0.3.0") :]
-"""Results before 0.3.0 have no interfaces, and this program needs them (contract 1.4)."""
+"""Results before 0.3.0 have no interfaces, and this program needs them (docs/reference/cni.md 1.4)."""
 
 
 def _verbs() -> Verbs:

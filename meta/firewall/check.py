@@ -1,4 +1,4 @@
-"""Compares the kernel with a plan; what is missing ends CHECK, named rule by rule (contract 4.2, CHECK).
+"""Compares the kernel with a plan; what is missing ends CHECK, named rule by rule (docs/reference/cni.md 4.2, CHECK).
 
 Reads only: unlike the reference it makes no chain. Other attachments' rules are none of its business.
 """

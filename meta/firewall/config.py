@@ -1,4 +1,4 @@
-"""Reads the configuration of `firewall` into values that are already valid (contract 4.2).
+"""Reads the configuration of `firewall` into values that are already valid (docs/reference/cni.md 4.2).
 
 Must not know the kernel, prevResult or which backend works.
 """

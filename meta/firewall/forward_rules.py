@@ -1,4 +1,4 @@
-"""Keeps passages in the kernel: reads, and writes in one transaction (contract 4.2).
+"""Keeps passages in the kernel: reads, and writes in one transaction (docs/reference/cni.md 4.2).
 
 Whoever writes holds the namespace's turn; other programs are met by reading again. What rules say is rules'.
 """

@@ -52,12 +52,12 @@ def passage(settings: Settings, owner: AttachmentID, earlier: Result) -> Passage
 
 
 def addresses(earlier: Result) -> tuple[IPAddress, ...]:
-    """Return the container's addresses, each once (contract 4.2: all of prevResult's)."""
+    """Return the container's addresses, each once (docs/reference/cni.md 4.2: all of prevResult's)."""
     return tuple(dict.fromkeys(entry.address.ip for entry in earlier.ips))
 
 
 def _bridge(policy: str, earlier: Result) -> str:
-    """Return the bridge, the first interface of a result of `bridge` (contract 4.2, ingress policies)."""
+    """Return the bridge, the first interface of a result of `bridge` (docs/reference/cni.md 4.2, ingress policies)."""
     first = earlier.interfaces[0] if earlier.interfaces else None
     if first is None or not first.name or first.sandbox:
         raise CniError(

@@ -84,7 +84,7 @@ VERBS = {"ADD": add, "CHECK": check_attachment, "DEL": delete, "GC": collect, "S
 def _places(request: Request, settings: Settings) -> tuple[bool, bool]:
     """Return whether firewalld lets the container through, and whether rules are kept instead, or beside it.
 
-    A policy is kept by rules of the kernel whatever the backend (contract 4.2).
+    A policy is kept by rules of the kernel whatever the backend (docs/reference/cni.md 4.2).
     """
     in_zone = settings.backend == config.FIREWALLD or (not settings.backend and zones.runs(_bus(request)))
     return in_zone, not in_zone or settings.policy != "open"

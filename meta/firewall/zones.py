@@ -1,4 +1,4 @@
-"""Binds containers' addresses to a zone of firewalld, asked over the system bus (contract 4.2, firewalld).
+"""Binds containers' addresses to a zone of firewalld, asked over the system bus (docs/reference/cni.md 4.2, firewalld).
 
 Without a socket there is nothing to ask, and that costs one stat. Must not know rules or settings. Blind spot: a source says
 not whose it is, and firewalld forgets it when it reloads.

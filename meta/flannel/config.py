@@ -1,4 +1,4 @@
-"""Reads the configuration of `flannel` into values that are already valid (flannel contract 7).
+"""Reads the configuration of `flannel` into values that are already valid (docs/reference/flannel.md 7).
 
 The delegate's own keys travel untouched, whatever they are. Must not know the lease's content, the disk or the delegate.
 """

@@ -1,4 +1,4 @@
-"""Decides what the delegate is told: the configuration that a network and a lease make (flannel contract 7, ADD 1-4).
+"""Decides what the delegate is told: the configuration that a network and a lease make (docs/reference/flannel.md 7, ADD 1-4).
 
 What one host's delegate was told stands in its state, and CHECK, DEL and GC go by that: the lease may be another by then.
 Pure: must not know files, environment or how a delegate is run.

@@ -1,6 +1,6 @@
 """Decides who may have a host port: a live container keeps what it has, a dead one's mapping makes room.
 
-Dead needs positive evidence (issue containernetworking/plugins#683; contract 6, rows 12 and 13): the rules send packets to
+Dead needs positive evidence (issue containernetworking/plugins#683; docs/reference/cni.md 6, rows 12 and 13): the rules send packets to
 an address that is the new container's own now, or what was remembered of their owner says so. Pure; must not know how
 rules are written or where things are remembered.
 """

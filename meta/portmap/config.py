@@ -1,4 +1,4 @@
-"""Reads the configuration of `portmap` into values that are already valid (contract 4.1, configuration).
+"""Reads the configuration of `portmap` into values that are already valid (docs/reference/cni.md 4.1, configuration).
 
 The reference's refusals are kept word for word. Must not know the kernel, prevResult or which backend works.
 """

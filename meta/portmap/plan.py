@@ -62,7 +62,7 @@ class Publication:
 
     @property
     def from_loopback(self) -> bool:
-        """Whether 127.0.0.0/8 of the host leads to the container: only then may packets for it cross a route (contract 7)."""
+        """Whether 127.0.0.0/8 of the host leads to the container: only then may packets for it cross a route (docs/reference/cni.md 7)."""
         chosen = [each.only_at for each in self.of_family(4)] if 4 in self.families and self.snat else []
         return any(address is None or address in LOOPBACK for address in chosen)
 
@@ -88,7 +88,7 @@ def publication(settings: Settings, owner: AttachmentID, earlier: Result) -> Pub
 
 
 def container_addresses(earlier: Result, ifname: str) -> tuple[IPInterface, ...]:
-    """Return the container's first address of each IP version (contract 4.1, "Container addresses")."""
+    """Return the container's first address of each IP version (docs/reference/cni.md 4.1, "Container addresses")."""
     found: dict[int, IPInterface] = {}
     for entry in earlier.ips:
         if _in_container(earlier, entry.interface, ifname):

@@ -122,7 +122,7 @@ def _recorded_addresses(request: Request) -> tuple[IPAddress, ...]:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Begin a refusal of the configuration as the reference does on ADD (contract 4.1, configuration)."""
+    """Begin a refusal of the configuration as the reference does on ADD (docs/reference/cni.md 4.1, configuration)."""
     try:
         yield
     except CniError as refused:

@@ -1,4 +1,4 @@
-"""Keeps published ports in the kernel: reads, decides whose they may be, and writes in one transaction (contract 4.1).
+"""Keeps published ports in the kernel: reads, decides whose they may be, and writes in one transaction (docs/reference/cni.md 4.1).
 
 Whoever writes holds the namespace's turn, so that no two programs of ours take the same port; other programs are met by
 reading again. Who has a port is claims', what rules say is rules'.
@@ -244,7 +244,7 @@ def forget_flows_to(gone: Collection[Published]) -> None:
 
 
 def localnet_device(plan: Publication, host: Handle) -> str:
-    """Return the link towards the container that 127.0.0.0/8 has to cross, empty for none (contract 4.1, ADD)."""
+    """Return the link towards the container that 127.0.0.0/8 has to cross, empty for none (docs/reference/cni.md 4.1, ADD)."""
     if not plan.from_loopback:
         return ""
     side = next(side for side in plan.sides if side.family == 4)

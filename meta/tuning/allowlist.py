@@ -1,4 +1,4 @@
-"""Reads which kernel parameters the host's administrator lets networks change (contract 4.4).
+"""Reads which kernel parameters the host's administrator lets networks change (docs/reference/cni.md 4.4).
 
 One regular expression a line, found anywhere in the key as it is written in the configuration; no file allows everything.
 Patterns are Python's: one that the reference's library knows and Python does not is refused, never guessed.

@@ -1,4 +1,4 @@
-"""Compares the container with the settings; the first difference ends CHECK, named with what was expected (contract 4.4, CHECK).
+"""Compares the container with the settings; the first difference ends CHECK, named with what was expected (docs/reference/cni.md 4.4, CHECK).
 
 Parameters are compared word by word: the kernel joins by tabs what was written with blanks. One that can only be written
 cannot be compared. Reads only.

@@ -1,4 +1,4 @@
-"""Reads the configuration of `tuning` into values that are already valid (contract 4.4, 1.9).
+"""Reads the configuration of `tuning` into values that are already valid (docs/reference/cni.md 4.4, 1.9).
 
 Kernel parameters are confined to /proc/sys/net here, before anything is opened. Must not know the kernel or prevResult.
 """
@@ -136,7 +136,7 @@ def _duplicated(key: str, where: str) -> CniError:
 
 
 def _mac(request: Request) -> str:
-    """Return the wished MAC, weakest source first: `mac`, CNI_ARGS, runtimeConfig.mac, args.cni.mac (contract 1.9)."""
+    """Return the wished MAC, weakest source first: `mac`, CNI_ARGS, runtimeConfig.mac, args.cni.mac (docs/reference/cni.md 1.9)."""
     root = request.config
     sources = (
         _read_mac(root),

@@ -1,4 +1,4 @@
-"""Backend alloc: takes and publishes a subnet and leaves the way between hosts to somebody else (flannel-contract.md 5.7).
+"""Backend alloc: takes and publishes a subnet and leaves the way between hosts to somebody else (docs/reference/flannel.md 5.7).
 
 For networks whose routers learn the subnets another way. Must not want anything of the kernel.
 """
@@ -16,7 +16,7 @@ TYPE = "alloc"
 
 
 def derived(_: NetworkConfig, subnet: Subnet, public: IPv4Address, public_v6: IPv6Address | None) -> Attributes:
-    """Give the published value, which names no backend (contract 2.2)."""
+    """Give the published value, which names no backend (docs/reference/flannel.md 2.2)."""
     return Attributes(public, public_v6 if subnet.ipv6 else None)
 
 

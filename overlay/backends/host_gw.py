@@ -1,4 +1,4 @@
-"""Backend host-gw: every host is the gateway to its own subnet, by plain routes and without a tunnel (flannel-contract.md 5.2).
+"""Backend host-gw: every host is the gateway to its own subnet, by plain routes and without a tunnel (docs/reference/flannel.md 5.2).
 
 For hosts on one wire. The value has no data of the backend's own. A peer that is not on the interface's wire is left out with
 that reason; its route could not be set anyhow. Blind spot: a switch that drops addresses it does not know.
@@ -29,7 +29,7 @@ TYPE = "host-gw"
 
 
 def derived(_: NetworkConfig, subnet: Subnet, public: IPv4Address, public_v6: IPv6Address | None) -> Attributes:
-    """Give the published value (contract 2.2)."""
+    """Give the published value (docs/reference/flannel.md 2.2)."""
     return Attributes(public, public_v6 if subnet.ipv6 else None, TYPE)
 
 

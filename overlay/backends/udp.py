@@ -1,4 +1,4 @@
-"""Backend udp: flannel's userspace tunnel, for networks that have it already (flannel-contract.md 5.4).
+"""Backend udp: flannel's userspace tunnel, for networks that have it already (docs/reference/flannel.md 5.4).
 
 Published are addresses alone; peers use their own port. IPv4 only. Blind spot: a lease without a backend type may also be one of
 `alloc`; it is programmed, as flanneld does, and nobody answers there.
@@ -41,7 +41,7 @@ def options(config: NetworkConfig) -> int:
 
 
 def derived(_: NetworkConfig, __: Subnet, public: IPv4Address, ___: IPv6Address | None) -> Attributes:
-    """Give the published value, which names no backend (contract 2.2)."""
+    """Give the published value, which names no backend (docs/reference/flannel.md 2.2)."""
     return Attributes(public)
 
 

@@ -1,6 +1,6 @@
 """Backend vxlan: flannel's device, addresses and entries, decided without touching the kernel.
 
-Follows flannel-contract.md 5.1 on the wire and in what `ip` shows. The MAC of a new device is derived from VNI and
+Follows docs/reference/flannel.md 5.1 on the wire and in what `ip` shows. The MAC of a new device is derived from VNI and
 subnet, so that hosts which exchange nothing still agree on it. Blind spot: GBP is refused.
 """
 
@@ -52,7 +52,7 @@ _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The backend's section of the network config (contract 1.2); `mtu` 0 means that of the underlay."""
+    """The backend's section of the network config (docs/reference/flannel.md 1.2); `mtu` 0 means that of the underlay."""
 
     vni: int
     port: int

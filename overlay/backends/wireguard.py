@@ -1,4 +1,4 @@
-"""Backend wireguard: every packet encrypted, every peer known by its key (flannel-contract.md 5.5).
+"""Backend wireguard: every packet encrypted, every peer known by its key (docs/reference/flannel.md 5.5).
 
 A device a family (mode separate), or one for both. The only backend that proves who sent a packet. `kept` holds our public key
 under the device's name. Blind spot: leases are believed; who writes the store decides which keys are peers.
@@ -43,7 +43,7 @@ UNIQUE_LOCAL = IPv6Network("fc00::/7")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The backend's section of the network config (contract 1.2); `mtu` 0 means that of the underlay."""
+    """The backend's section of the network config (docs/reference/flannel.md 1.2); `mtu` 0 means that of the underlay."""
 
     port: int
     port_v6: int
@@ -181,7 +181,7 @@ class Wireguard:
         return (peer.public_ipv6, port_v6 or own) if peer.public_ipv6 else None
 
     def _best(self, peer: Attributes) -> int:
-        """Choose the IP version in mode auto (contract 5.5)."""
+        """Choose the IP version in mode auto (docs/reference/flannel.md 5.5)."""
         ours, theirs = self._underlay.public_ipv6, peer.public_ipv6
         if ours is None or theirs is None or not any(peer.public_ip in net for net in PRIVATE):
             return 4

@@ -1,6 +1,6 @@
 """Typed reading of foreign JSON objects, so that every refusal names the path of the member that is wrong.
 
-Reads as Go's encoding/json does (flannel-contract.md 1 and 12): member names match whatever their case, unknown members
+Reads as Go's encoding/json does (docs/reference/flannel.md 1 and 12): member names match whatever their case, unknown members
 are ignored, a duplicate's last wins, null is absent. Must not know what the members mean.
 """
 

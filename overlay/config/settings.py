@@ -1,6 +1,6 @@
 """What a person can set: every option once, in one table, with its environment variables and its help.
 
-Flags are Go's (`-flag` or `--flag`, a bare boolean is true; flannel-contract.md 4.1). A flag wins over TULLED_NAME, that wins
+Flags are Go's (`-flag` or `--flag`, a bare boolean is true; docs/reference/flannel.md 4.1). A flag wins over TULLED_NAME, that wins
 over FLANNELD_NAME; empty variables do not count. Unlike flanneld, a bad value ends the start, wherever it came from.
 Must not read the environment itself: it is handed in.
 """

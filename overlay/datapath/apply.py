@@ -106,7 +106,7 @@ def reach(network: Handle) -> OnLinkLookup:
 
 
 def kept_macs(network: Handle, devices: Sequence[VxlanIdentity]) -> dict[str, str]:
-    """Give the MACs of the devices that exist already and can stay, by name; peers know them (contract 5.1)."""
+    """Give the MACs of the devices that exist already and can stay, by name; peers know them (docs/reference/flannel.md 5.1)."""
     kept = {}
     for device in devices:
         link, parent = network.link(device.name), network.link(device.parent)
@@ -182,7 +182,7 @@ def _settle(
 
 
 def _refuse_router_advertisements(device: str) -> None:
-    """Keep the device from taking addresses from the wire; absent where IPv6 is off, which is as good (contract 5.1)."""
+    """Keep the device from taking addresses from the wire; absent where IPv6 is off, which is as good (docs/reference/flannel.md 5.1)."""
     try:
         sysctl.ensure(f"net/ipv6/conf/{device}/accept_ra", "0")
     except OSError:

@@ -1,6 +1,6 @@
 """Takes away what an earlier start of this daemon made and the present one does not want, once, and keeps the record of what is.
 
-Also keeps the blackhole routes of `--ip-blackhole-route` (flannel-contract.md 4.7): what goes to an address of our subnet that no
+Also keeps the blackhole routes of `--ip-blackhole-route` (docs/reference/flannel.md 4.7): what goes to an address of our subnet that no
 link has then ends here, instead of going round in circles. Must not judge what is ours: overlay.datapath.record says.
 """
 

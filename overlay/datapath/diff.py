@@ -1,7 +1,7 @@
 """What differs between the kernel a backend wants and the one there is, as the requests that make up the difference.
 
 Of our own device everything is judged: routes through it, neighbours and FDB entries on it, its addresses inside the
-network (flannel-contract.md 5.1). Of other links only routes by a gateway into the network, and only where a backend sets
+network (docs/reference/flannel.md 5.1). Of other links only routes by a gateway into the network, and only where a backend sets
 such routes. Blind spot: it compares what the kernel lists, not whether packets arrive.
 """
 
@@ -29,7 +29,7 @@ class DeviceState:
 
 
 def compatible(device: VxlanIdentity, link: Link, parent: int) -> bool:
-    """Tell whether an existing link can stay: MTU, MAC and learning may differ (contract 5.1)."""
+    """Tell whether an existing link can stay: MTU, MAC and learning may differ (docs/reference/flannel.md 5.1)."""
     found = link.vxlan
     if link.kind != "vxlan" or found is None or found.vni != device.vni:
         return False

@@ -34,7 +34,7 @@ _MANY = 5
 """How many of a kind one log line or health answer lists."""
 
 UNTYPED = ("udp", "alloc")
-"""Backends whose leases say no type (flannel-contract.md 2.2)."""
+"""Backends whose leases say no type (docs/reference/flannel.md 2.2)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Which interface the tunnels use and which address other hosts are told: flannel-contract.md 4.5.
+"""Which interface the tunnels use and which address other hosts are told: docs/reference/flannel.md 4.5.
 
 Looks at what the kernel lists through a small protocol, so that tests hand in a table. Must not change anything.
 """

@@ -1,6 +1,6 @@
 """Spells the rules of overlay.firewall.rules as iptables-save does, so that wanted and actual compare as equal.
 
-flannel-contract.md 6.1, to the letter: the order of words is iptables' own. Must not know what the rules are good for.
+docs/reference/flannel.md 6.1, to the letter: the order of words is iptables' own. Must not know what the rules are good for.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Spells the rules of overlay.firewall.rules as nft lists them, so that wanted and actual compare as equal.
 
-flannel-contract.md 6.2's tables and chains, with 6.1's rules. Must not know what the rules are good for.
+docs/reference/flannel.md 6.2's tables and chains, with 6.1's rules. Must not know what the rules are good for.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """The rules that let container traffic through and out: what they are, in order, for either tool.
 
-flannel-contract.md 6.1's rules, also where nftables mode (6.2) has them wrong: the mark is tested with its mask, and a host's
+docs/reference/flannel.md 6.1's rules, also where nftables mode (6.2) has them wrong: the mark is tested with its mask, and a host's
 packet to a remote container is masqueraded. Several networks share the host's one set, also with other daemons (flanneld, another
 tulled), whose rules are not touched: what is ours is known by its network. What spares comes before what translates. What must come
 before other programs' rules is apart. overlay.firewall.nftables and overlay.firewall.iptables spell the rules. Nothing is removed at exit.

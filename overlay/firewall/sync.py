@@ -1,6 +1,6 @@
 """Keeps the firewall as overlay.firewall.rules says: compares what the tool lists, and changes in one transaction what differs.
 
-iptables or nftables, as the network config chooses (flannel-contract.md 6); the other one only where the chosen one is absent,
+iptables or nftables, as the network config chooses (docs/reference/flannel.md 6); the other one only where the chosen one is absent,
 and its leftovers are removed (6.3). Of the tunnel's guard only the elements, if it is no more than these. Also sees that the
 host forwards at all. Starts programs, so it runs beside the event loop. Must not decide what the rules are.
 """

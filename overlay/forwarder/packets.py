@@ -1,6 +1,6 @@
 """What is done to an IPv4 packet between TUN and UDP: hop limit, checksum, and the answer when there is no way.
 
-flannel-contract.md 5.4: the hop limit goes down both when sending and when receiving; what reaches 0 is dropped without a word.
+docs/reference/flannel.md 5.4: the hop limit goes down both when sending and when receiving; what reaches 0 is dropped without a word.
 Must not know sockets; bytes in, bytes out.
 """
 
@@ -12,7 +12,7 @@ SHORTEST = 20
 """Bytes of an IPv4 header without options; anything shorter is no packet."""
 ICMP = 1
 UNREACHABLE_TTL = 8
-"""Hop limit of our own answers (contract 5.4)."""
+"""Hop limit of our own answers (docs/reference/flannel.md 5.4)."""
 
 
 class Table:

@@ -1,6 +1,6 @@
 """The forwarder itself: packets from the TUN device to the host that has their subnet, and back, until told to stop.
 
-Wire format (flannel-contract.md 5.4): the bare IPv4 packet is the UDP payload. Gets its first state on stdin, goes to the
+Wire format (docs/reference/flannel.md 5.4): the bare IPv4 packet is the UDP payload. Gets its first state on stdin, goes to the
 background once device and sockets stand, and then needs nobody: tulled may die and come back. Ends when its device is deleted.
 What comes in must be from a peer's address and that peer's subnet, and for ours. Blind spot: the wire has no authentication, so
 who can forge a peer's address can send as that peer.

@@ -1,7 +1,7 @@
 """A tiny HTTP server for /healthz, /readyz, whose answers say what is missing, and /metrics.
 
 Speaks just enough HTTP/1.x for probes: one request a connection, any method, the body is JSON but that of /metrics
-(flannel-contract.md 4.4 has paths and codes). Must not know what readiness is made of: it is handed functions that say.
+(docs/reference/flannel.md 4.4 has paths and codes). Must not know what readiness is made of: it is handed functions that say.
 """
 
 import asyncio

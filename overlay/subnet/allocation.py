@@ -1,6 +1,6 @@
 """Subnets of hosts: their key in a store, and the choice of a free one.
 
-The key text is flannel's, byte for byte (flannel-contract.md 2.1); the choice is its allocation (2.5 step 4): walk the
+The key text is flannel's, byte for byte (docs/reference/flannel.md 2.1); the choice is its allocation (2.5 step 4): walk the
 pool, keep what overlaps nobody, stop at a hundred candidates, take one at random. Must not know stores, nor throw dice.
 """
 

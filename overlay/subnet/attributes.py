@@ -1,6 +1,6 @@
 """The value of a lease: who holds a subnet and what its backend needs to reach it.
 
-Writes flannel's bytes (flannel-contract.md 2.2 and 12): compact, fixed member order, Go's escapes; reads whatever its
+Writes flannel's bytes (docs/reference/flannel.md 2.2 and 12): compact, fixed member order, Go's escapes; reads whatever its
 decoder reads. Backend data stays JSON text here: only the backend named in `backend_type` understands it.
 """
 
@@ -31,7 +31,7 @@ class Attributes:
 
 
 def encode(attributes: Attributes) -> str:
-    """Write the value byte for byte as flannel does (contract 2.2)."""
+    """Write the value byte for byte as flannel does (docs/reference/flannel.md 2.2)."""
     members: dict[str, Any] = {
         "PublicIP": str(attributes.public_ip),
         "PublicIPv6": str(attributes.public_ipv6) if attributes.public_ipv6 else None,

@@ -56,7 +56,7 @@ class LeaseFile:
             self._lock = None
 
     def previous(self) -> Subnet | None:
-        """Give the subnet the file speaks of; None when it is absent or unreadable (contract 2.5)."""
+        """Give the subnet the file speaks of; None when it is absent or unreadable (docs/reference/flannel.md 2.5)."""
         try:
             lease = file.read(self.path)
         except (file.Unavailable, OSError):

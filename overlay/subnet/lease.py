@@ -12,7 +12,7 @@ from overlay.subnet.allocation import Subnet
 from overlay.subnet.attributes import Attributes
 
 TTL = 86_400.0
-"""Seconds a lease lives unless renewed (flannel-contract.md 2.3)."""
+"""Seconds a lease lives unless renewed (docs/reference/flannel.md 2.3)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """How a host comes to its subnet and keeps it: a state machine that is told what happened and answers what to do.
 
-Follows flannel-contract.md 2.5 and 2.6 with its better items: a lost race is retried, renewal is a compare-and-swap, and
+Follows docs/reference/flannel.md 2.5 and 2.6 with its better items: a lost race is retried, renewal is a compare-and-swap, and
 a subnet that went to another host is never taken back but withdrawn from the lease file before anything else.
 Does no I/O, reads no clock and throws no dice: listings, times and chances come in with the events.
 """
@@ -16,7 +16,7 @@ from overlay.subnet.attributes import Attributes
 from overlay.subnet.lease import Lease
 
 RENEWAL_RETRY = 60.0
-"""Seconds until a failed renewal is tried again, flat (contract 2.6)."""
+"""Seconds until a failed renewal is tried again, flat (docs/reference/flannel.md 2.6)."""
 ACQUIRE_RETRY = 1.0
 """Seconds until a store that did not answer is asked again while we hold nothing, or what we hold is out of date."""
 RACE_BACKOFF, RACE_CEILING = 0.1, 5.0

@@ -1,4 +1,4 @@
-"""Claims about `tulle init` beside the runtimes it writes for, each the real one reading with its own parser (runtimes.md):
+"""Claims about `tulle init` beside the runtimes it writes for, each the real one reading with its own parser (docs/reference/runtimes.md):
 
 - Podman on CNI lists the network without a warning, with tulle's programs before others of the same names
 - Podman on netavark reads the lease out of the network; a container that netavark wires reaches another host with its own address,

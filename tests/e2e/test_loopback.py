@@ -1,4 +1,4 @@
-"""The built loopback, as the reference's own suite runs it (contract 5).
+"""The built loopback, as the reference's own suite runs it (docs/reference/cni.md 5).
 
 Claims: with five CNI_ variables of "none" and no PATH it finishes ADD and DEL well within the suite's second in every version.
 """

@@ -90,7 +90,7 @@ class Podman:
 
 
 def limit(kind: int) -> int:
-    """Return what this machine lets a process have; Podman's own defaults may be more than that (runtimes.md, fact 1)."""
+    """Return what this machine lets a process have; Podman's own defaults may be more than that (docs/reference/runtimes.md, fact 1)."""
     hard = resource.getrlimit(kind)[1]
     return 32768 if hard == resource.RLIM_INFINITY else hard
 

@@ -1,4 +1,4 @@
-"""Does what a container runtime does with a conflist (libcni; cni-contract.md 1.8): builds each request, runs the chain, remembers results.
+"""Does what a container runtime does with a conflist (libcni; docs/reference/cni.md 1.8): builds each request, runs the chain, remembers results.
 
 The requests are built by pure functions; only `Runtime` starts programs, with an environment that holds the CNI variables and nothing
 else. Must not know what a plugin does. Blind spot: results live in this process; `record` is what /var/lib/cni would hold.

@@ -1,4 +1,4 @@
-"""Puts passages into iptables words and finds an attachment's rules again (contract 4.2, "iptables").
+"""Puts passages into iptables words and finds an attachment's rules again (docs/reference/cni.md 4.2, "iptables").
 
 Chains and rules are the reference's, so that either program checks and removes what the other made. Beyond it, a chain that no packet
 passes says whose each address is, so that the rules are found without prevResult and nobody else's are taken; and what the host itself

@@ -1,4 +1,4 @@
-"""Puts published ports into iptables words and finds an attachment's rules again (contract 4.1, "iptables shape").
+"""Puts published ports into iptables words and finds an attachment's rules again (docs/reference/cni.md 4.1, "iptables shape").
 
 Chains, rules and comments are the reference's, so that either program can remove what the other added, and nerdctl can
 read which ports are taken. The reference has one chain for all interfaces of a container on a network: here that is
@@ -50,7 +50,7 @@ MARTIANS: Rule = (
     *("-A", "PREROUTING", "-d", "127.0.0.0/8", "!", "-i", "lo"),
     *("-m", "comment", "--comment", "CNI portfwd: 127.0.0.0/8 belongs to lo", "-j", "DROP"),
 )
-"""Keeps neighbours away from the host's own services where route_localnet would let them in (contract 7, CVE-2020-8558)."""
+"""Keeps neighbours away from the host's own services where route_localnet would let them in (docs/reference/cni.md 7, CVE-2020-8558)."""
 
 
 def chain_name(owner: AttachmentID) -> str:
@@ -201,7 +201,7 @@ def _mapping_rules(plan: Publication, side: Side, mapping: PortMapping) -> Itera
 def _shared(plan: Publication, existing: Sequence[Rule]) -> list[Rule]:
     """Return what all containers share, in the reference's order; a chain that exists is not declared again.
 
-    PREROUTING and OUTPUT are appended to: in front of others' rules ours would beat those (contract 7, CVE-2019-9946).
+    PREROUTING and OUTPUT are appended to: in front of others' rules ours would beat those (docs/reference/cni.md 7, CVE-2019-9946).
     """
     chains = {rule[1] for rule in existing if rule[0] == "-N"}
     rules: list[Rule] = []

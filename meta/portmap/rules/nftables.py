@@ -1,4 +1,4 @@
-"""Puts published ports into nftables words and finds an attachment's rules again (contract 4.1, "nftables shape").
+"""Puts published ports into nftables words and finds an attachment's rules again (docs/reference/cni.md 4.1, "nftables shape").
 
 Table, chains and rules are the reference's. The comments are not: the reference's name the container alone, so that two
 of its networks would delete each other's rules, and a long id is refused. Conditions stand in the rules of the attachment

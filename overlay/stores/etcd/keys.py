@@ -1,6 +1,6 @@
 """Where things are in etcd and where etcd is: keys below the prefix, and endpoints.
 
-Keys are flannel's, byte for byte (flannel-contract.md 2.1): its path.Join decides how prefix and names meet. Pure, and light
+Keys are flannel's, byte for byte (docs/reference/flannel.md 2.1): its path.Join decides how prefix and names meet. Pure, and light
 enough for the settings to check themselves with.
 """
 
@@ -42,7 +42,7 @@ class Keys:
 
     @property
     def subnets_end(self) -> bytes:
-        """The first key behind those of the leases (contract 12: `.../subnett`)."""
+        """The first key behind those of the leases (docs/reference/flannel.md 12: `.../subnett`)."""
         return behind(self.subnets)
 
     def lease(self, subnet: Subnet) -> bytes:

@@ -1,6 +1,6 @@
 """The store that real machines share: etcd v3, with flannel's keys and values, byte for byte.
 
-Follows flannel-contract.md sections 0, 2 and 12. Written are only perfect lease keys with perfect values; each writing is a transaction
+Follows docs/reference/flannel.md 0, 2 and 12. Written are only perfect lease keys with perfect values; each writing is a transaction
 that holds only while nobody else was faster: a new lease while no key has its base address, a renewal while the key is as just read
 and names our PublicIP, or is gone. A revision from earlier decides nothing, so a restored backup locks nobody out. Keys without a
 lease are reservations and stay so. Blind spot: a restored cluster that looks like the old one, only newer, is noticed at the
@@ -26,7 +26,7 @@ from overlay.subnet.lease import TTL, Lease
 ATTEMPTS = 3
 """How often a renewal is decided anew when somebody writes the key between our look and our word."""
 WATCH_BACKOFF, WATCH_CEILING = 0.1, 5.0
-"""Seconds between attempts to take a watch up again, doubling (flannel-contract.md 2.7)."""
+"""Seconds between attempts to take a watch up again, doubling (docs/reference/flannel.md 2.7)."""
 PATIENCE = 4
 """Attempts in a row that may fail before the watch says so."""
 GRACE = 60.0
@@ -53,7 +53,7 @@ class EtcdStore:
         return self._client.heard
 
     def close(self) -> None:
-        """Let go of the connection; nothing is revoked (contract 2.3)."""
+        """Let go of the connection; nothing is revoked (docs/reference/flannel.md 2.3)."""
         self._client.close()
 
     def moved(self) -> None:
@@ -70,12 +70,12 @@ class EtcdStore:
         return listing.entries[0].value.decode(errors="replace")
 
     async def leases(self) -> Snapshot:
-        """List all leases with one question; how long others' still live, nobody needs to know (contract 12)."""
+        """List all leases with one question; how long others' still live, nobody needs to know (docs/reference/flannel.md 12)."""
         listing = await self._list()
         return Snapshot(tuple(self._parsed(listing.entries)), listing.header.revision)
 
     async def create(self, subnet: Subnet, attributes: Attributes) -> Lease | None:
-        """Take `subnet` under a new lease unless anything overlaps it, now or when written (contract 2.3, 2.5)."""
+        """Take `subnet` under a new lease unless anything overlaps it, now or when written (docs/reference/flannel.md 2.3, 2.5)."""
         key, value = self._perfect(subnet, attributes)
         taken = (await self._list()).entries
         _refuse_mixture(subnet, taken, self._keys)
@@ -234,7 +234,7 @@ class EtcdStore:
         return found
 
     def _perfect(self, subnet: Subnet, attributes: Attributes) -> tuple[bytes, bytes]:
-        """Give key and value, or raise Refused for what could hurt a peer (contract section 0, rules 1 to 3 and 6)."""
+        """Give key and value, or raise Refused for what could hurt a peer (docs/reference/flannel.md 0, rules 1 to 3 and 6)."""
         value = values.encode(attributes)
         where = _shown(self._keys.lease(subnet))
         parsed = leases.parse(subnet.key, value)

@@ -1,4 +1,4 @@
-"""Claims about VLANs of the program `bridge`, on a kernel that filters them (contract 2.2, 5, 6 row 16).
+"""Claims about VLANs of the program `bridge`, on a kernel that filters them (docs/reference/cni.md 2.2, 5, 6 row 16).
 
 * A container's port is in exactly the VLANs asked for; the bridge's default goes unless it is to be kept.
 * A bridge filters from its creation, an existing one is switched on.

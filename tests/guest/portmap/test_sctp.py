@@ -1,4 +1,4 @@
-"""Claims about SCTP through the program `portmap`, on a kernel that speaks it (contract 4.1).
+"""Claims about SCTP through the program `portmap`, on a kernel that speaks it (docs/reference/cni.md 4.1).
 
 * A published SCTP port is reached from outside, through either backend, and closed by DEL.
 """

@@ -1,4 +1,4 @@
-"""Claims about the verbs of `bandwidth` (contract 4.3, 1.11, section 5).
+"""Claims about the verbs of `bandwidth` (docs/reference/cni.md 4.3, 1.11, section 5).
 
 * ADD answers prevResult with the ifb at its end when it limits egress, and untouched otherwise; a container's second interface has an ifb too.
 * With the burst that containerd and CRI-O send ADD succeeds at every rate of a Kubernetes annotation, both ways, and CHECK agrees.

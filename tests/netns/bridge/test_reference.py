@@ -1,9 +1,9 @@
-"""Claims of the reference's own bridge suite (contract 5), with the built host-local and in every version of the protocol.
+"""Claims of the reference's own bridge suite (docs/reference/cni.md 5), with the built host-local and in every version of the protocol.
 
 * ADD makes what the suite asserts: links, MACs, gateway addresses, exact numbers of addresses, default routes.
 * 0.1.0 and 0.2.0 refuse what they cannot say, in the reference's words; DEL works afterwards.
 * Contradicting gateway addresses are refused or replaced, disjoint IPv6 prefixes live together.
-* The bridge keeps its index and MAC, and has the link-local address of that MAC before a port is live; a late failure gives the address back; complaints of contract 6 stay solved.
+* The bridge keeps its index and MAC, and has the link-local address of that MAC before a port is live; a late failure gives the address back; complaints of docs/reference/cni.md 6 stay solved.
 Left out: VLANs, which this kernel may lack (tests/guest/bridge).
 """
 

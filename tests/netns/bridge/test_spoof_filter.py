@@ -1,9 +1,9 @@
-"""Claims about bridge.spoof_filter: forged MACs are dropped, in the real kernel (contract 2.6).
+"""Claims about bridge.spoof_filter: forged MACs are dropped, in the real kernel (docs/reference/cni.md 2.6).
 
 * One rule watches the port, one leads to the verdicts, two decide; none is left after DEL, with or without namespace.
 * Frames under the container's own MAC pass, others do not.
 * CHECK sees a missing rule, and adding again leaves one set.
-* GC removes the sets of host ends that are gone (contract 6, row 1), of no network's living ones.
+* GC removes the sets of host ends that are gone (docs/reference/cni.md 6, row 1), of no network's living ones.
 * What cannot be removed does not make DEL fail; a host that cannot do it is told what is missing.
 """
 

@@ -1,4 +1,4 @@
-"""Claims about CHECK of `firewall` (contract 4.2, CHECK).
+"""Claims about CHECK of `firewall` (docs/reference/cni.md 4.2, CHECK).
 
 * What nobody touched passes under every policy, in either family, beside other containers.
 * Whatever is taken away is named: each rule, the shared ones, the flag of a port; CHECK makes nothing itself.

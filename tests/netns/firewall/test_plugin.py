@@ -1,4 +1,4 @@
-"""Claims about the verbs of `firewall`, on both backends (contract 4.2; 5, firewall).
+"""Claims about the verbs of `firewall`, on both backends (docs/reference/cni.md 4.2; 5, firewall).
 
 * ADD hands prevResult on untouched and makes chains, jumps and rules for both families; another ADD changes nothing.
 * What others keep in the same chains stays. DEL removes the attachment's rules alone, without prevResult and twice; the

@@ -1,4 +1,4 @@
-"""Claims beside the reference's own firewall: after the same ADD, and after DEL, the rules of both are the same (contract 4.2).
+"""Claims beside the reference's own firewall: after the same ADD, and after DEL, the rules of both are the same (docs/reference/cni.md 4.2).
 
 * iptables: rule by rule, in the same order, for every policy, in both families; but for the chain that says whose the addresses are, which
   no packet passes, and the one rule that lets published ports pass.

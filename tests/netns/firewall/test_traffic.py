@@ -1,4 +1,4 @@
-"""Claims about who reaches whom, with real packets through both backends (contract 5, firewall, integration; 6, row 9).
+"""Claims about who reaches whom, with real packets through both backends (docs/reference/cni.md 5, firewall, integration; 6, row 9).
 
 * Under every policy: the matrix of containers on one bridge, on another one, and the outside, in both families, with and
   without br_netfilter.

@@ -1,4 +1,4 @@
-"""Claims about the backend firewalld, on a real message bus with a service of firewalld's name (contract 4.2, firewalld).
+"""Claims about the backend firewalld, on a real message bus with a service of firewalld's name (docs/reference/cni.md 4.2, firewalld).
 
 * ADD binds each address, /32 or /128, to the zone, twice without complaint; CHECK names what is not bound; DEL takes it away.
 * It is chosen where the name is owned, and only there. DEL succeeds whatever is absent: the binding, firewalld, the bus.

@@ -1,4 +1,4 @@
-"""Claims about CHECK of `portmap` (contract 4.1, CHECK; issue containernetworking/plugins#819).
+"""Claims about CHECK of `portmap` (docs/reference/cni.md 4.1, CHECK; issue containernetworking/plugins#819).
 
 * What nobody touched passes, in either family, with conditions, with and without snat, beside other containers.
 * Thousands of ports are checked, published beside others and removed in seconds: no verb's time grows with their square.

@@ -1,4 +1,4 @@
-"""Claims about the verbs of `portmap` (contract 4.1, 1.11).
+"""Claims about the verbs of `portmap` (docs/reference/cni.md 4.1, 1.11).
 
 * prevResult is handed on untouched, with what nobody knows; without mappings nothing is touched.
 * DEL finishes with and without prevResult, namespace and mappings, twice, for what was never or half added, of any configuration.

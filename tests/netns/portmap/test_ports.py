@@ -1,4 +1,4 @@
-"""Claims about meta.portmap.ports: who gets a host port, and what stays in the real kernel (contract 4.1; 6, rows 12 and 13).
+"""Claims about meta.portmap.ports: who gets a host port, and what stays in the real kernel (docs/reference/cni.md 4.1; 6, rows 12 and 13).
 
 * A port of a live container is refused with both names, whichever backend has it; another address, protocol or port is not,
   nor one of the same container on another network.

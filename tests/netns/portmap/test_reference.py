@@ -1,4 +1,4 @@
-"""Claims beside the reference's own portmap: after the same ADD, and after DEL, the rules of both are the same (contract 4.1).
+"""Claims beside the reference's own portmap: after the same ADD, and after DEL, the rules of both are the same (docs/reference/cni.md 4.1).
 
 * iptables: rule by rule, as iptables lists them, for every option; but for the drop of martians in the table `raw`.
 * nftables: rule by rule, but for comments (ours name network and interface too), the chain `martians`, and one more masquerade.

@@ -1,4 +1,4 @@
-"""Claims about published ports, with real packets through both backends (contract 5, portmap, integration).
+"""Claims about published ports, with real packets through both backends (docs/reference/cni.md 5, portmap, integration).
 
 * A port is reached from outside, from the host by its own address and by 127.0.0.1, and from the container itself; by both
   families, with and without br_netfilter; the stranger's address arrives, what comes from the bridge is masqueraded,

@@ -1,4 +1,4 @@
-"""Claims about the verbs of `tuning` (contract 4.4, 1.11, section 5).
+"""Claims about the verbs of `tuning` (docs/reference/cni.md 4.4, 1.11, section 5).
 
 * ADD sets parameters and properties and tells MAC and MTU; CHECK then holds; DEL puts everything back, parameters too, and leaves no file.
 * DEL finishes without namespace, interface, prevResult and a good configuration, twice, and always removes the file.

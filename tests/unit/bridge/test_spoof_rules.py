@@ -1,4 +1,4 @@
-"""Claims about bridge.spoof_rules (contract 2.6).
+"""Claims about bridge.spoof_rules (docs/reference/cni.md 2.6).
 
 * Chains, comments and the order of rules are the reference's: one jump to watch a port, one to decide, two verdicts.
 * What stands is not declared again.

@@ -1,4 +1,4 @@
-"""Claims about bridge.vlans (contract 2.1, 2.2).
+"""Claims about bridge.vlans (docs/reference/cni.md 2.1, 2.2).
 
 * A VLAN id lies between 0 and 4094, where 0 is none; texts of refusals are the reference's.
 * A trunk is the sorted union of its entries; the first wrong entry is refused with the reference's text.

@@ -1,4 +1,4 @@
-"""Claims: CNI_ARGS is split as contract 1.9 says; unknown keys are refused unless IgnoreUnknown lets them pass."""
+"""Claims: CNI_ARGS is split as docs/reference/cni.md 1.9 says; unknown keys are refused unless IgnoreUnknown lets them pass."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Claims: contract 1.3 row by row: which check wins, with which code and which literal; what a verb raises becomes one error.
+"""Claims: docs/reference/cni.md 1.3 row by row: which check wins, with which code and which literal; what a verb raises becomes one error.
 
 The order of the checks is a table of requests that break several rules at once. Code 8 comes before ADD works and after
 DEL has cleaned up. A rejected configuration names `tulle lint`, unless a delegate rejected it. Not covered: the environment table (test_request), bad input in bulk (test_malformed).

@@ -1,4 +1,4 @@
-"""Claims: the environment is checked by contract 1.2's table in its order; a request holds what came in, decoded once.
+"""Claims: the environment is checked by docs/reference/cni.md 1.2's table in its order; a request holds what came in, decoded once.
 
 Every cell of the table is tested: each variable missing, and invalid where it has a rule, under each verb.
 """

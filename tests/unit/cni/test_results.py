@@ -1,6 +1,6 @@
 """Claims: every version's results are read and printed in its own shape; what a shape cannot hold is lost and nothing else.
 
-Algebra (hypothesis): printing and reading again returns the result less the losses that contract 1.6 lists, and a second
+Algebra (hypothesis): printing and reading again returns the result less the losses that docs/reference/cni.md 1.6 lists, and a second
 round changes nothing. prevResult has to be of the configuration's family. Unknown members travel along.
 """
 

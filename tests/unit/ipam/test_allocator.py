@@ -1,8 +1,8 @@
 """Which address an attachment gets, decided on a store in memory that obeys the same protocol as the disk.
 
-Claims: candidates go round robin over all ranges of a set and leave out gateways (contract 3.3); what is refused is refused
+Claims: candidates go round robin over all ranges of a set and leave out gateways (docs/reference/cni.md 3.3); what is refused is refused
 in the reference's words and leaves exactly what was there before; requested addresses go to the first set that holds them;
-excluded ones are neither given nor granted (contract 6, row 25); a long row of taken ones costs one look at the store.
+excluded ones are neither given nor granted (docs/reference/cni.md 6, row 25); a long row of taken ones costs one look at the store.
 """
 
 from collections.abc import Sequence

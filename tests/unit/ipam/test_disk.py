@@ -1,6 +1,6 @@
 """Claims on disk.
 
-Rows are those of contract 6. Claims: names, contents, modes and the lock are the reference's byte for byte; a reservation is exclusive and appears whole
+Rows are those of docs/reference/cni.md 6. Claims: names, contents, modes and the lock are the reference's byte for byte; a reservation is exclusive and appears whole
 or not at all, also where nameless files or /proc do not exist; files of zero length or null bytes are free under the lock; no symlink leads out of
 the directory, no FIFO holds anybody up; what the disk refuses is code 5 with the path; a claim is found without reading every
 file, also after somebody else's writes. A power failure is test_crashes'.

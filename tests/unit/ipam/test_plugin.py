@@ -2,7 +2,7 @@
 
 Claims: ADD's first answers, files and refusals are the reference's; DEL, CHECK and GC work without the lease, in every book,
 and reach only their own network's claims; STATUS tells beforehand what ADD would refuse; GC frees nothing on a guess.
-GC and STATUS do their work (contract 6, row 1), and with `reclaim`, what an earlier boot left is free (row 3); `exclude` is never handed out (row 25).
+GC and STATUS do their work (docs/reference/cni.md 6, row 1), and with `reclaim`, what an earlier boot left is free (row 3); `exclude` is never handed out (row 25).
 """
 
 import json

@@ -1,6 +1,6 @@
 """The algebra of ranges.
 
-Claims: a range completes and refuses itself in the reference's order and words (contract 3.2); a set holds one family and
+Claims: a range completes and refuses itself in the reference's order and words (docs/reference/cni.md 3.2); a set holds one family and
 no address twice; overlap is symmetric and means a shared address; a size counts exactly what may be given out, in ascending
 stretches without the gateway and without anything excluded.
 """

@@ -1,4 +1,4 @@
-"""resolv.conf as the reference reads it (contract 3.5).
+"""resolv.conf as the reference reads it (docs/reference/cni.md 3.5).
 
 Claims: keywords add up or replace as resolv.conf(5) and the reference have it; junk is skipped; an unreadable file is a
 refusal that names it.

@@ -1,4 +1,4 @@
-"""What static answers (contract 4.6), through the skeleton as a runtime sees it.
+"""What static answers (docs/reference/cni.md 4.6), through the skeleton as a runtime sees it.
 
 Claims: configured addresses come back with routes and dns in the shape of every version; CNI_ARGS adds, args.cni.ips
 replaces, runtimeConfig.ips replaces again; refusals are the reference's words; DEL and GC succeed whatever the configuration

@@ -1,4 +1,4 @@
-"""Claims about the lab's runtime (cni-contract.md 1.8):
+"""Claims about the lab's runtime (docs/reference/cni.md 1.8):
 
 - the list's name and version win over the plugin's own, its other keys pass through
 - prevResult is sent when there is one, and only then

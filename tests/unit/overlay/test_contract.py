@@ -1,5 +1,5 @@
 """Claims about what stands in a store, whole: key and value that each backend publishes are flannel's bytes, in one family and in both
-(flannel-contract.md 2.1, 2.2); values of every other flannel, newer and older, are read, and written back as they were; and whatever
+(docs/reference/flannel.md 2.1, 2.2); values of every other flannel, newer and older, are read, and written back as they were; and whatever
 a store contains, as a lease or as the network config, no backend raises for it, nor what becomes of its wishes on the way to the kernel.
 """
 

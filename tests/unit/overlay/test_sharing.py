@@ -1,4 +1,4 @@
-"""Claims: the twelve rules of living beside flanneld in one etcd (flannel-contract.md section 0), a test each, named after its rule.
+"""Claims: the twelve rules of living beside flanneld in one etcd (docs/reference/flannel.md 0), a test each, named after its rule.
 
 What only an etcd can show is in stores/test_etcd.py; docs/daemon.md says which test keeps which rule.
 """

@@ -24,7 +24,7 @@ from cni import invoke, skel
 from cni.program import Program
 from cni.request import Request
 from cni.types import Result
-from tests.vectors.reading import Answer, Vector, compare, play, vectors
+from tests.vectors.reading import FOLDER, Answer, Vector, compare, play, vectors
 
 VERBS = ("ADD", "CHECK", "DEL", "GC", "STATUS")
 
@@ -64,7 +64,7 @@ def test_the_vector_holds_in_process(vector: Vector, tmp_path: Path) -> None:
 
 
 def test_every_table_has_vectors() -> None:
-    sections = {vector.source.partition("-")[0] for vector in vectors()}
+    sections = {json.loads(path.read_text())["source"].split()[1] for path in FOLDER.glob("*.json")}
     assert sections >= {"1.2", "1.3", "1.5", "1.6", "1.7", "1.8", "1.9", "1.10", "2.1", "3.1", "3.3", "4.5", "4.6"}
 
 

@@ -1,4 +1,4 @@
-"""Claims about bridge.masquerade.apply: the masquerade of both backends, in the real kernel (contract 2.5).
+"""Claims about bridge.masquerade.apply: the masquerade of both backends, in the real kernel (docs/reference/cni.md 2.5).
 
 * Without a choice of the configuration iptables is taken; a first interface costs one program, a second one looks first.
 * iptables gets the reference's chain, comments and order; the overlay of a lease is exempt in either backend.

@@ -1,6 +1,6 @@
 """Claims about kernel.firewall.choose.
 
-* What is configured is taken untried; without a choice iptables is taken; nftables when only that works (contract 6, row 7).
+* What is configured is taken untried; without a choice iptables is taken; nftables when only that works (docs/reference/cni.md 6, row 7).
 """
 
 import pytest

@@ -1,7 +1,7 @@
 """Claims about kernel.firewall.iptables with the real iptables.
 
 - the policy of FORWARD is read, for both families, and asking changes nothing
-- flannel's chains are made literally (flannel contract 6.1), in one change, once; order and doubles are repaired as the rest
+- flannel's chains are made literally (docs/reference/flannel.md 6.1), in one change, once; order and doubles are repaired as the rest
 - in a chain shared by networks only the rules about ours are put right, at its end, and removed; the chain goes with the last of anybody's
 - a chain that must be first is, whatever was there, and is again after another came before it
 - rules given as words are carried out wholly or not at all, and listed as the same words

@@ -1,7 +1,7 @@
 """Claims about kernel.firewall.nft with the real nft.
 
 - a transaction happens wholly or not at all, in the namespace meant
-- flannel's masquerade rules can be said (flannel contract 6.2) and are listed as its tests expect
+- flannel's masquerade rules can be said (docs/reference/flannel.md 6.2) and are listed as its tests expect
 - an absent table lists as empty, in every family and without a program started; deleting it is refused as gone
 - a comment stays a comment whatever is in it
 - checking changes nothing

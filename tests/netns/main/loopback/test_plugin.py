@@ -1,4 +1,4 @@
-"""The program loopback on the real kernel (contract 4.5, and the reference's own suite in contract 5).
+"""The program loopback on the real kernel (docs/reference/cni.md 4.5, and the reference's own suite in docs/reference/cni.md 5).
 
 Claims: in all seven versions ADD brings lo up and prints an object, DEL takes it down; CNI_IFNAME and CNI_ARGS are never
 looked at, not even malformed ones; an address that is no loopback one is refused and the device left alone; DEL needs no

@@ -1,4 +1,4 @@
-"""Claims about bridge.masquerade.iptables (contract 2.5).
+"""Claims about bridge.masquerade.iptables (docs/reference/cni.md 2.5).
 
 * Chain name, comment, rules and their order are the reference's.
 * Every rule is added only if it is absent; accepts stand before the masquerade whatever was there.

@@ -1,6 +1,6 @@
 """Claims about the pure part of kernel.firewall.iptables.
 
-- rules and jump are written as iptables lists them (flannel contract 6.1, literally)
+- rules and jump are written as iptables lists them (docs/reference/flannel.md 6.1, literally)
 - words survive being quoted and read; one that could end its line is refused
 - an interface's name is read as it is called, whatever quotes it holds; no listing makes the reader fail
 - a word or comment of a chain that could change the meaning of its line is refused

@@ -1,4 +1,4 @@
-"""Claims about the limits `bandwidth` reads (contract 4.3).
+"""Claims about the limits `bandwidth` reads (docs/reference/cni.md 4.3).
 
 * Limits come from the top level, or from runtimeConfig.bandwidth in any case; one key of the top level, even null, wins completely.
 * A rate goes with a burst, in the reference's words; zero and absent mean no limit.

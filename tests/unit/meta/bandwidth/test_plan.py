@@ -1,4 +1,4 @@
-"""Claims about what `bandwidth` decides (contract 4.3).
+"""Claims about what `bandwidth` decides (docs/reference/cni.md 4.3).
 
 * The numbers of a token bucket are the reference's, truncations included.
 * The ifb has the reference's name; a second interface of a container has another one, a second network too.

@@ -1,4 +1,4 @@
-"""Claims about meta.portmap.claims (contract 6, rows 12 and 13).
+"""Claims about meta.portmap.claims (docs/reference/cni.md 6, rows 12 and 13).
 
 * Same protocol, port and an address in common make a clash; any of them different does not.
 * A clash with what is not proved dead is refused with both names; with the dead it evicts them.

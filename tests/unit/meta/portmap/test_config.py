@@ -1,4 +1,4 @@
-"""Claims about meta.portmap.config (contract 4.1, configuration; 7a).
+"""Claims about meta.portmap.config (docs/reference/cni.md 4.1, configuration; 7a).
 
 * Defaults are the reference's; its refusals are kept word for word, the container's port being judged first.
 * Protocols, ports and host addresses are checked: nothing unchecked becomes part of a rule.

@@ -1,4 +1,4 @@
-"""Claims about meta.portmap.plan (contract 4.1, "Container addresses", ADD).
+"""Claims about meta.portmap.plan (docs/reference/cni.md 4.1, "Container addresses", ADD).
 
 * The first address of each family in the container counts; what is known to be elsewhere does not.
 * 127.0.0.0/8 crosses a route only for mappings that want it, and only for IPv4 with snat.

@@ -1,4 +1,4 @@
-"""Claims about the wishes `tuning` reads (contract 4.4, 1.9).
+"""Claims about the wishes `tuning` reads (docs/reference/cni.md 4.4, 1.9).
 
 * args.cni overrides each key, and `sysctl` a parameter at a time, also without a `sysctl` of the configuration's own.
 * A MAC comes from `mac`, CNI_ARGS, runtimeConfig and args.cni, the last one given wins.

@@ -1,4 +1,4 @@
-"""Claims: alloc publishes addresses alone, byte for byte (flannel-contract.md 2.2), and wants nothing of the kernel."""
+"""Claims: alloc publishes addresses alone, byte for byte (docs/reference/flannel.md 2.2), and wants nothing of the kernel."""
 
 from ipaddress import IPv4Address, IPv6Address
 

@@ -1,4 +1,4 @@
-"""Claims: host-gw publishes its type without data, byte for byte (flannel-contract.md 2.2); it refuses NAT; a peer on the wire
+"""Claims: host-gw publishes its type without data, byte for byte (docs/reference/flannel.md 2.2); it refuses NAT; a peer on the wire
 becomes a route a family, any other one is left out with its reason.
 """
 

@@ -1,4 +1,4 @@
-"""Claims: udp publishes its address alone, byte for byte (flannel-contract.md 2.2); every usable lease without a type becomes a
+"""Claims: udp publishes its address alone, byte for byte (docs/reference/flannel.md 2.2); every usable lease without a type becomes a
 route of the forwarder; what cannot work is refused.
 """
 

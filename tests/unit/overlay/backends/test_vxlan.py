@@ -1,4 +1,4 @@
-"""Claims: names, options and MTU are flannel's (flannel-contract.md 5.1, 1.2); the derived MAC never changes; what is published is
+"""Claims: names, options and MTU are flannel's (docs/reference/flannel.md 5.1, 1.2); the derived MAC never changes; what is published is
 the kept MAC or the derived one; every usable peer becomes ARP, FDB and route, in both families; a peer that could harm
 this host is left out with its reason; with DirectRouting a peer on a link of ours needs no tunnel.
 """

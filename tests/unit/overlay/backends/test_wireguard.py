@@ -1,4 +1,4 @@
-"""Claims: wireguard publishes key and port, byte for byte (flannel-contract.md 2.2); each mode has the devices, peers and endpoints of
+"""Claims: wireguard publishes key and port, byte for byte (docs/reference/flannel.md 2.2); each mode has the devices, peers and endpoints of
 5.5; a peer without a key of its own is left out; impossible options are refused, the PSK unseen.
 """
 

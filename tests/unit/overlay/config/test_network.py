@@ -1,4 +1,4 @@
-"""Claims: flannel's defaults, bounds and overrides for both families (flannel-contract.md 1.1); every impossible config is
+"""Claims: flannel's defaults, bounds and overrides for both families (docs/reference/flannel.md 1.1); every impossible config is
 refused with the member's path and a remedy; two configs differ only in what both say.
 """
 

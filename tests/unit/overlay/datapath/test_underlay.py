@@ -1,4 +1,4 @@
-"""Claims: flannel-contract.md 4.5, case by case: names, addresses, patterns in the order given, then a route, then the default
+"""Claims: docs/reference/flannel.md 4.5, case by case: names, addresses, patterns in the order given, then a route, then the default
 route; which of an interface's addresses is told to others; what cannot be found is said with what this host has; what is in
 use is kept while its interface has the addresses, unless that is a link-local one and another came late.
 """

@@ -1,4 +1,4 @@
-"""Claims: the words are those flannel's own tests compare (contract 6.1), for both families, with and without random ports;
+"""Claims: the words are those flannel's own tests compare (docs/reference/flannel.md 6.1), for both families, with and without random ports;
 what keeps its source is spelled the same way.
 """
 

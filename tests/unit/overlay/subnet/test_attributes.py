@@ -1,4 +1,4 @@
-"""Claims: values are flannel's bytes for every backend of flannel-contract.md 2.2; reading accepts what its decoder accepts,
+"""Claims: values are flannel's bytes for every backend of docs/reference/flannel.md 2.2; reading accepts what its decoder accepts,
 older spellings included, and refuses the rest; Go's escapes are written.
 """
 

@@ -1,4 +1,4 @@
-"""Claims about the words of iptables (contract 4.2).
+"""Claims about the words of iptables (docs/reference/cni.md 4.2).
 
 * What was added is not missing and not added again; commits of ADD delete nothing that is not the attachment's own.
 * Policies stand in front of the containers' chain, the exception in front of every policy, whatever stood there before.

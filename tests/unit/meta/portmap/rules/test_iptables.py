@@ -1,4 +1,4 @@
-"""Claims about meta.portmap.rules.iptables (contract 4.1, "iptables shape").
+"""Claims about meta.portmap.rules.iptables (docs/reference/cni.md 4.1, "iptables shape").
 
 * Chain names and comments are the reference's; another interface than the first has its own.
 * More than fifteen ports take several entry rules, by protocol in alphabetical order.

@@ -1,4 +1,4 @@
-"""Claims about meta.portmap.rules.nftables (contract 4.1, "nftables shape").
+"""Claims about meta.portmap.rules.nftables (docs/reference/cni.md 4.1, "nftables shape").
 
 * No rule translates before it was asked whether the packet is for this host (CVE-2025-67499).
 * What is published is read back, also what the reference made; what stands is not made again.
