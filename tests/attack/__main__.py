@@ -9,11 +9,12 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 
-from tests.attack import inject, overlay, parsers
+from tests.attack import inject, kills, overlay, parsers
 from tests.attack.figures import Budget, Campaign
 
 CAMPAIGNS: Mapping[str, Campaign] = {
     "inject": inject.campaign,
+    "kills": kills.campaign,
     "overlay": overlay.campaign,
     "parsers": parsers.campaign,
 }

@@ -1,16 +1,17 @@
-"""Claims: of what tests/attack/overlay.py tries on a network of built programs nothing gets through, and without the guards some of each kind does.
+"""Claims, each by a sample that is the same every time; `make attack` tries more:
 
-A sample, the same every time. `make attack` tries more.
+- of what tests/attack/overlay.py tries on a network of built programs nothing gets through, and without the guards some of each kind does
+- whatever system call of tests/attack/kills.py a command is killed at, the same command again ends well, and nothing half-made stays
 """
 
 import os
 
 import pytest
 
-from tests.attack import overlay
+from tests.attack import kills, overlay
 from tests.attack.figures import Budget
 
-CASES = 120
+CASES, KILLS = 120, 24
 KINDS = ("bridge: ", "vxlan IPv4: ", "vxlan IPv6: ")
 
 pytestmark = pytest.mark.skipif(
@@ -30,3 +31,10 @@ def test_some_of_each_kind_gets_through_without_the_guards() -> None:
         cases = overlay.drawn(stage, 1)
         for kind in KINDS:
             assert any(case.gets_through() for case in cases if case.words.startswith(kind)), kind
+
+
+def test_what_is_killed_anywhere_ends_well_the_next_time() -> None:
+    figures = kills.campaign(Budget(seconds=120, seed=1, cases=KILLS))
+
+    assert figures.broken == []
+    assert figures.tried == KILLS
