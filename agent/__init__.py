@@ -1,4 +1,4 @@
 """The warm way in: a supervisor and its workers, which serve the launcher's requests with everything imported.
 
-Runs the programs' own entry points and nothing else; must not know what a verb does.
+Runs the programs' own entry points and nothing else.
 """

@@ -1,4 +1,4 @@
-"""Decides who may ask, from what the kernel says of the caller and of us. Pure: must not look at anything itself.
+"""Decides who may ask, from what the kernel says of the caller and of us.
 
 A worker is root in the host's namespaces. Whoever may ask could have done all of it alone: the same mounts, users,
 processes and root directory, and the two capabilities that the cold program needs.

@@ -90,15 +90,15 @@ class Overflow:
         return self._exit.fileno()
 
     def has_room(self) -> bool:
-        """Tell whether another request may be put."""
+        """Return whether another request may be put."""
         return bool(self._room.poll(0))
 
     def is_empty(self) -> bool:
-        """Tell whether no request waits."""
+        """Return whether no request waits."""
         return self._peek() is None
 
     def is_late(self) -> bool:
-        """Tell whether the first request has waited for too long."""
+        """Return whether the first request has waited for too long."""
         since = self._peek()
         return since is not None and time.monotonic_ns() - since > self._longest * 1e9
 

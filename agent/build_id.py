@@ -1,7 +1,7 @@
 """Knows which build this process runs, and whether its files have been replaced since.
 
-The number of a build is the hash that `make build` writes beside the executable. A replaced tree breaks the next import of a
-process that runs from it, so the agent starts anew. Must not know who asks.
+The number of a build is the hash that `make build` writes beside the executable. A replaced tree breaks the next import
+of a process that runs from it, so the agent starts anew.
 """
 
 import os
@@ -52,7 +52,7 @@ class Build:
         return Path(self.files[0]).parent
 
     def is_replaced(self) -> bool:
-        """Tell whether another file stands where one of ours was; in the moment of an installation there may be none."""
+        """Return whether another file stands where one of ours was; in the moment of an installation there may be none."""
         return any(
             now is not None and now != then for now, then in zip(map(_stamp, self.files), self.stamps, strict=True)
         )

@@ -1,6 +1,6 @@
 """The socket that all workers accept from: handed over by systemd (sd_listen_fds(3)) or by the agent's former self, or made here.
 
-Mode 0600: who may not even connect need not be judged. Must not read anything from it.
+Mode 0600: who may not even connect need not be judged.
 """
 
 import os

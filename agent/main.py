@@ -1,4 +1,7 @@
-"""`tulle agent`: runs the supervisor, or asks a running one for its status. Must not import what only the supervisor needs."""
+"""`tulle agent`: runs the supervisor, or asks a running one for its status.
+
+What only the supervisor needs is imported when it is started, so that the status command stays quick.
+"""
 
 import argparse
 import sys

@@ -1,4 +1,4 @@
-"""Asks the kernel who is at the other end of a connection. Must not decide anything.
+"""Asks the kernel who is at the other end of a connection.
 
 The process is held by a descriptor while it is asked about and used. SO_PEERPIDFD (Linux 6.5) gives that of the process
 which connected. Older kernels know its number alone, which may be another process's by now, so there it also has to

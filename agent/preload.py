@@ -1,6 +1,6 @@
 """Imports all that any request may need before the first one comes: no module loads afterwards.
 
-A directory of programs that is replaced under a running process breaks its next import. Must not run anything.
+A directory of programs that is replaced under a running process breaks its next import.
 """
 
 import gc

@@ -1,7 +1,6 @@
 """What a worker looks like when nobody's request is in it, and the proof after each request that it does so again.
 
-A request must leave nothing to the next one. Must not repair anything but the three things a worker moves itself: working
-directory, umask and network namespace (kernel.netns brings that one home, or ends the process).
+A request must leave nothing to the next one.
 """
 
 import os

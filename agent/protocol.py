@@ -1,8 +1,7 @@
 """What launcher and worker say to each other: one datagram, then short answers (docs/agent.md).
 
 No descriptor of the caller's is among what is sent, so whatever lies unread in a socket keeps nobody waiting: neither
-who reads the caller's stderr to its end, nor who removes a namespace. Pure but for the sending and receiving. Must not
-judge who asks or what is asked.
+who reads the caller's stderr to its end, nor who removes a namespace. Pure but for the sending and receiving.
 """
 
 import array
@@ -191,7 +190,7 @@ def answer_by_file(connection: socket.socket, status: int, document: int) -> boo
 
 
 def has_hung_up(connection: socket.socket) -> bool:
-    """Tell whether the launcher has ended, perhaps killed by its runtime: it has nothing more to say."""
+    """Return whether the launcher has ended, perhaps killed by its runtime: it has nothing more to say."""
     try:
         return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except BlockingIOError:

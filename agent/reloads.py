@@ -1,10 +1,10 @@
 """Hears that the host's firewall was flushed or reloaded, and has `tulle repair` make again what containers lost by it.
 
-A process of its own beside the workers, a copy of the supervisor that has everything imported. It hears nf_tables' own notifications and,
-over D-Bus, firewalld's word that it loaded its rules anew; waits until the change is over; and runs the command. What it does itself is
-heard, too, and looked at once more. Somebody who goes on taking rules away is answered less and less often, and named.
-Must not know rules, records or containers. Blind spot: iptables of the variant legacy, and the iptables of a firewalld that is told to
-use it, tell the kernel's listeners nothing.
+A process of its own beside the workers, a copy of the supervisor that has everything imported. It hears nf_tables' own
+notifications and, over D-Bus, firewalld's word that it loaded its rules anew; waits until the change is over; and runs
+the command. What it does itself is heard, too, and looked at once more. Somebody who goes on taking rules away is
+answered less and less often, and named. Blind spot: iptables of the variant legacy, and the iptables of a firewalld
+that is told to use it, tell the kernel's listeners nothing.
 """
 
 import json
@@ -120,7 +120,7 @@ def _settle(ears: Ears) -> set[str]:
 
 
 def _repair(repair: Sequence[str], say: Say) -> bool:
-    """Run a repair, say what was not as it should be, and tell whether that was anything."""
+    """Run a repair, say what was not as it should be, and return whether that was anything."""
     try:
         done = spawn.run(repair, within=PATIENCE)
         told = list(_told(json.loads(done.stdout)))

@@ -1,6 +1,6 @@
 """Serves one taken request exactly as the cold program would: the same entry point, where the caller stands.
 
-Runs in the caller's network namespace and working directory, and with its umask. Must not decide whether to serve.
+Runs in the caller's network namespace and working directory, and with its umask.
 """
 
 import io

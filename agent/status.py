@@ -1,6 +1,6 @@
 """What the agent says of itself: put together by the supervisor, read and shown by `tulle agent status`.
 
-It has a socket of its own beside the agent's, so that it answers when every worker is busy. Must not change anything.
+It has a socket of its own beside the agent's, so that it answers when every worker is busy.
 """
 
 import json

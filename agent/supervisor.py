@@ -1,7 +1,7 @@
 """Keeps the workers: starts them from one warm image, replaces them, ends a stuck one, and starts anew when its files change.
 
 Workers accept from the shared socket themselves. Only while all of them are busy the supervisor takes requests for them
-(agent.backlog), unread and unjudged. Must not import what a program imports by name.
+(agent.backlog), unread and unjudged.
 """
 
 import ctypes
@@ -182,12 +182,12 @@ class Supervisor:
             self._notifier.alive()
 
     def _is_crowded(self) -> bool:
-        """Tell whether requests that come now are to be taken here: no worker is free, and some get free all the time."""
+        """Return whether requests that come now are to be taken here: no worker is free, and some get free all the time."""
         ready = bool(self._members) and not self._leaving
         return ready and self._table.all_busy() and not self._is_stalled() and self._overflow.has_room()
 
     def _is_stalled(self) -> bool:
-        """Tell whether no worker has got free for a while: they all wait for something, and who is taken would wait too."""
+        """Return whether no worker has got free for a while: they all wait for something, and who is taken would wait too."""
         begun = [row.busy_since for row in self._table.rows]
         return all(begun) and time.monotonic_ns() - max(begun) > self._options.stall * 1e9
 

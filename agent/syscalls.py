@@ -1,6 +1,6 @@
 """The two system calls that tell of another process in one visit what several files below /proc would, and that Python lacks.
 
-For a process of one thread: what the kernel writes lies in the same place every time. Must not know who is asked about.
+For a process of one thread: what the kernel writes lies in the same place every time.
 """
 
 import ctypes

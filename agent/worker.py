@@ -1,6 +1,6 @@
 """One warm process: serves requests one at a time, until it is told to stop or is no longer as good as new.
 
-Ends by os._exit only, with a code that tells the supervisor why. Must not know how many of its kind there are.
+Ends by os._exit only, with a code that tells the supervisor why.
 """
 
 import gc

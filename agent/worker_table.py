@@ -1,6 +1,6 @@
 """What supervisor and workers know of each other: one row a worker in memory they share, written by that worker alone.
 
-A row outlives its worker, so counts survive a replacement. Must not know what the numbers lead to.
+A row outlives its worker, so counts survive a replacement.
 """
 
 import mmap
@@ -67,7 +67,7 @@ class Row:
 
     @property
     def is_free(self) -> bool:
-        """Tell whether a worker waits for a request."""
+        """Return whether a worker waits for a request."""
         return not self._cells[_BUSY]
 
     @property
@@ -77,7 +77,7 @@ class Row:
 
     @property
     def is_taken(self) -> bool:
-        """Tell whether the request in hand has passed the commit point."""
+        """Return whether the request in hand has passed the commit point."""
         return bool(self._cells[_TAKEN])
 
     @property
@@ -128,7 +128,7 @@ class Table:
             row.vacate()
 
     def all_busy(self) -> bool:
-        """Tell whether no worker could begin a request now."""
+        """Return whether no worker could begin a request now."""
         return not any(row.is_free for row in self.rows)
 
     def totals(self) -> Totals:

@@ -1,7 +1,6 @@
 """Reads CNI_ARGS, the runtime's free-form `KEY=value;KEY=value` (docs/reference/cni.md 1.9).
 
-Must not know which program accepts which key: the caller says so. Most runtimes pass keys of their own together with
-IgnoreUnknown=1, which every program understands.
+Most runtimes pass keys of their own together with IgnoreUnknown=1, which every program understands.
 """
 
 from __future__ import annotations

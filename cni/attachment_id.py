@@ -1,7 +1,7 @@
 """Whose something in the kernel is: the attachment's name, and how links and rules carry it.
 
-Every program that leaves links or rules on the host signs them so, and finds its own by it. Names that are too long for a place
-are shortened here, and nowhere else: whoever looks for them there shortens them alike. Must not know who signs what.
+Every program that leaves links or rules on the host signs them so, and finds its own by it. Names that are too long for
+a place are shortened here, and nowhere else: whoever looks for them there shortens them alike.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Leads a request to its verb, through every gate of the specification in the reference's order (docs/reference/cni.md 1.3).
 
 Takes what it reads as arguments and returns what is to be printed, so that the same code serves a cold process and a
-warm worker. Must not print, exit or look at the process's own environment: that is cni.skel's.
+warm worker.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def _serve(program: Program, asked: request.Request, is_wanted: Callable[[], boo
 
 
 def _is_loop(asked: request.Request) -> bool:
-    """Tell whether this program is among its own callers, who are at DEL or GC already: then nothing is left to do here.
+    """Return whether this program is among its own callers, who are at DEL or GC already: then nothing is left to do here.
 
     Raises CniError 7 for every other verb: the program would wait for its own turn, or call itself without end.
     """
@@ -206,7 +206,7 @@ def _spared(asked: request.Request) -> request.Request:
 
 
 def _is_own_netns(asked: request.Request) -> bool:
-    """Tell whether CNI_NETNS is the program's own namespace; one that cannot be opened is not (docs/reference/cni.md 1.3)."""
+    """Return whether CNI_NETNS is the program's own namespace; one that cannot be opened is not (docs/reference/cni.md 1.3)."""
     if not asked.netns or request.allows_own_netns(asked.environ):
         return False
     try:

@@ -1,9 +1,9 @@
 """Runs another plugin on behalf of the one that was called (specification "Plugin Delegation", docs/reference/cni.md 1.8 and 1.10).
 
 The delegate gets the same environment with only CNI_COMMAND replaced, the same stdin byte for byte unless its caller
-writes it another document, and its refusal is raised as it came. One of our own build is served in this process, through the
-same gates and with the same answer, word for word. The streams of every other are unnamed memory files: nothing to poll,
-nothing that blocks when a grandchild keeps one open, and none of subprocess's import time. Must not know what IPAM is, nor look a program up anywhere but in CNI_PATH.
+writes it another document, and its refusal is raised as it came. One of our own build is served in this process,
+through the same gates and with the same answer, word for word. The streams of every other are unnamed memory files:
+nothing to poll, nothing that blocks when a grandchild keeps one open, and none of subprocess's import time.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Turns foreign JSON into typed values, with the reference decoder's manners and errors that name the key's path.
 
 The reference is a Go program, so keys of objects match in any case, the last duplicate wins, null means "not given",
-and no type is bent into another (docs/reference/cni.md 1.7). Keys of maps (sysctl, capabilities) stay exact: read those through
-`mapping`. Must not know what any key means.
+and no type is bent into another (docs/reference/cni.md 1.7). Keys of maps (sysctl, capabilities) stay exact: read those
+through `mapping`.
 """
 
 from __future__ import annotations
@@ -100,11 +100,11 @@ class JsonObject:
         object.__setattr__(self, "folded", {key.casefold(): value for key, value in self.members.items()})
 
     def contains(self, key: str) -> bool:
-        """Tell whether `key` was written at all, be it as null."""
+        """Return whether `key` was written at all, be it as null."""
         return key.casefold() in self.folded
 
     def has(self, key: str) -> bool:
-        """Tell whether `key` has a value other than null."""
+        """Return whether `key` has a value other than null."""
         return self.raw(key) is not None
 
     def raw(self, key: str) -> Any:

@@ -1,8 +1,8 @@
 """Carries results between the shapes of the seven specification versions and the one shape of cni.types.
 
 Reading goes up to the newest shape, printing goes down to the version the configuration asks for, losing exactly what
-docs/reference/cni.md 1.6 says; members unknown to every version travel along wherever the target shape has a place for them, so
-that a chained program hands them on. Must not know who made a result or what it means.
+docs/reference/cni.md 1.6 says; members unknown to every version travel along wherever the target shape has a place for
+them, so that a chained program hands them on.
 """
 
 from __future__ import annotations

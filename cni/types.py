@@ -1,7 +1,7 @@
 """The result of an attachment in the newest specification's shape, as frozen values.
 
-Older shapes exist only at the edge, in cni.results. Must not know JSON text, files or the kernel.
-Members nobody here knows are kept in `extra`, so that a chained program hands them on untouched.
+Older shapes exist only at the edge, in cni.results. Members nobody here knows are kept in `extra`, so that a chained
+program hands them on untouched.
 """
 
 from __future__ import annotations

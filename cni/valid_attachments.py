@@ -1,7 +1,6 @@
 """Reads which attachments a runtime still knows, for GC (specification 1.1.0, "GC").
 
 libcni writes the list under the right key and under a historic misspelling (containernetworking/cni#1101).
-Must not decide what is stale: it only tells an explicit empty list from no list at all.
 """
 
 from cni.json_object import JsonObject

@@ -1,7 +1,6 @@
 """The specification versions, as a table: what each family of results looks like and which verbs a version allows.
 
 Imports nothing: VERSION is answered from here and has to cost no more than starting the interpreter.
-Must not know any plugin.
 """
 
 SUPPORTED: tuple[str, ...] = ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")

@@ -1,7 +1,7 @@
 """How many bytes the links of this process's network namespace have carried.
 
-The counters come with a link's messages, too, where they are half of each; here they are asked for by nobody but a person's
-monitoring. Must not know which links matter.
+The counters come with a link's messages, too, where they are half of each; here they are asked for by nobody but a
+person's monitoring.
 """
 
 from pathlib import Path

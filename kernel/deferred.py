@@ -1,7 +1,7 @@
 """Has the kernel work off what takes it long while its caller goes on: deleting a link waits 15 ms and more for grace periods.
 
-A thread lives no longer than its one piece of work, in the namespace of whoever began it. What the work uses, a socket for one,
-is nobody else's until the work is done; `held` tells it from what somebody forgot to close. Must not know what the work is.
+A thread lives no longer than its one piece of work, in the namespace of whoever began it. What the work uses, a socket
+for one, is nobody else's until the work is done; `held` tells it from what somebody forgot to close.
 """
 
 from _thread import allocate_lock, start_new_thread

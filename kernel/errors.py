@@ -1,7 +1,6 @@
 """The one error this package raises: errno, the request in words, and the kernel's own sentence where it gave one.
 
 Exists so that no caller sees struct or subprocess errors, and none has to parse a text to know what happened.
-Must not know any protocol: which CNI code an errno becomes is the program's business.
 """
 
 import errno

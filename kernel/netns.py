@@ -1,8 +1,8 @@
 """Network namespaces by descriptor, and the only place where a process of ours enters one.
 
 A path may be unmounted, reused or replaced while we work; a descriptor stays what it was. Entering moves the calling
-thread, so single-threaded callers only, and never further than opening a socket, handling a kernel parameter or starting a program there.
-Must not know what is done inside.
+thread, so single-threaded callers only, and never further than opening a socket, handling a kernel parameter or
+starting a program there.
 """
 
 import errno

@@ -1,8 +1,8 @@
 """Tells what to do about what the kernel, or a program that asks it for us, refuses: one table, a row an errno and what was asked.
 
-The same number means different things to different questions: EACCES is a missing privilege, but for an IPv6 address it says that
-IPv6 is switched off. So a row may name how the question begins, or words of the answer, in the words of kernel.errors. The first row
-that fits is taken; what no row fits has no remedy. Must not know who asked.
+The same number means different things to different questions: EACCES is a missing privilege, but for an IPv6 address it
+says that IPv6 is switched off. So a row may name how the question begins, or words of the answer, in the words of
+kernel.errors. The first row that fits is taken; what no row fits has no remedy.
 """
 
 import errno

@@ -1,7 +1,7 @@
 """Runs the few system programs this package cannot replace: nft and iptables.
 
 Found in fixed places whatever PATH says (a CNI program may be started with an empty environment), started with a
-minimal environment inside the namespace meant. Must not know their languages.
+minimal environment inside the namespace meant.
 """
 
 import errno

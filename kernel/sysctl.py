@@ -1,8 +1,7 @@
 """Reads and writes kernel parameters, confined to /proc/sys/net/ (docs/reference/cni.md 7(c)).
 
 A key is the path below /proc/sys with slashes, so that a link name may contain dots: "net/ipv6/conf/eth0.5/accept_ra".
-/proc/sys/net shows the namespace of whoever opens it, so every access opens anew, inside the namespace meant. Must not
-know which values are right.
+/proc/sys/net shows the namespace of whoever opens it, so every access opens anew, inside the namespace meant.
 """
 
 import errno

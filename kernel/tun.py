@@ -1,6 +1,6 @@
 """Opens TUN devices: a link whose packets a process of ours reads and writes, bare, one a call.
 
-The device lives as long as the descriptor (it is not made persistent). Must not know what the packets are for.
+The device lives as long as the descriptor (it is not made persistent).
 """
 
 import errno

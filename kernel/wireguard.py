@@ -1,7 +1,7 @@
 """WireGuard devices through `wg`, which speaks to the kernel's own and to wireguard-go's alike.
 
-Where the kernel has no WireGuard, wireguard-go carries the device in a process of its own, which ends with it. Keys travel on
-stdin, never as arguments. Must not know whose peers these are.
+Where the kernel has no WireGuard, wireguard-go carries the device in a process of its own, which ends with it. Keys
+travel on stdin, never as arguments.
 """
 
 import errno

@@ -1,7 +1,7 @@
 """The lease file exists so that one conflist fits every host: it holds what differs between them (flannel's subnet.env).
 
-One reader and one writer for programs and daemon. Must not know CNI, address books or who took the lease.
-On the cold-start path of every container: standard library only, nothing heavier than ipaddress.
+One reader and one writer for programs and daemon. On the cold-start path of every container: standard library only,
+nothing heavier than ipaddress.
 """
 # pathlib costs milliseconds that every container's start would pay:
 # ruff: noqa: PTH116, PTH118, PTH119, PTH120

@@ -1,9 +1,9 @@
 """Keeps containers out of the tunnel between hosts: what a tunnel's packets look like, and the nftables rules that drop them.
 
-A tunnel without encryption takes a packet from any address of a peer. What a container sends to another host's tunnel port leaves under
-the address of its own host, a peer's, so it must never leave; nor may it reach this host's port, nor come out of the tunnel once more.
-The daemon says in the record beside its lease file what its tunnel looks like; whoever attaches a container reads that and sees that
-the rules stand, also where no daemon runs. Must not run nft, nor know which hosts are peers.
+A tunnel without encryption takes a packet from any address of a peer. What a container sends to another host's tunnel
+port leaves under the address of its own host, a peer's, so it must never leave; nor may it reach this host's port, nor
+come out of the tunnel once more. The daemon says in the record beside its lease file what its tunnel looks like;
+whoever attaches a container reads that and sees that the rules stand, also where no daemon runs.
 """
 # pathlib costs milliseconds that every container's start would pay:
 # ruff: noqa: PTH123

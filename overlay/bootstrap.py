@@ -1,7 +1,7 @@
 """Puts one daemon together from its settings: store, network config, interface, backend, lease file, in this order.
 
-Each step checks what the next one builds on, so that a wrong setting ends the start before anything was changed.
-What must be closed again is registered on the stack it is handed. Must not know the process's arguments or signals.
+Each step checks what the next one builds on, so that a wrong setting ends the start before anything was changed. What
+must be closed again is registered on the stack it is handed.
 """
 
 import asyncio
@@ -184,7 +184,7 @@ def _firewall_events(stack: ExitStack) -> NftEvents | None:
 
 
 def initial_config(chosen: Settings) -> str:
-    """Give the network config that the settings describe, empty when they describe none; raises Refused."""
+    """Return the network config that the settings describe, empty when they describe none; raises Refused."""
     if chosen.net_config:
         try:
             text = Path(chosen.net_config).read_text(encoding="utf-8")
@@ -284,7 +284,7 @@ def _initialise(store: SqliteStore, founding: str, chosen: Settings) -> None:
 
 
 def _interface_selection(chosen: Settings, store: Store, kernel: Handle) -> InterfaceSelection:
-    """Give the wish of the settings; without one, a hosts file that lists an address of ours makes the choice.
+    """Return the wish of the settings; without one, a hosts file that lists an address of ours makes the choice.
 
     Raises Unavailable while this host has none of those addresses.
     """
@@ -315,7 +315,7 @@ def _retire_forwarder(config: NetworkConfig, owner: str, log: Log) -> None:
 
 
 def earlier_rules(chosen: Settings, boot: str) -> tuple[NetworkRules, ...]:
-    """Give the firewall rules this network had at an earlier start of this boot, as these settings would have them."""
+    """Return the firewall rules this network had at an earlier start of this boot, as these settings would have them."""
     return tuple(
         NetworkRules(
             *(network, subnet, chosen.ip_masq, chosen.iptables_forward_rules),

@@ -92,11 +92,11 @@ class Daemon:
             loop.remove_reader(self._outside.events.fileno())
 
     def lively(self, within: float) -> bool:
-        """Tell whether passes are made: the last one at most `within` seconds ago, or a few times PERIOD."""
+        """Return whether passes are made: the last one at most `within` seconds ago, or a few times PERIOD."""
         return self._outside.chance.now() - self._last_pass < max(4 * PERIOD, within)
 
     def health(self) -> Health:
-        """Say what is missing for readiness, and facts."""
+        """Return what is missing for readiness, and facts."""
         progress, own = self._upkeep.progress, self._own
         missing = [f"lease: {self._tenant.problem}"] if own is None or self._tenant.problem else []
         silent = time.monotonic() - self._outside.store.heard
@@ -122,7 +122,7 @@ class Daemon:
         return self._upkeep.cidr
 
     async def figures(self) -> Figures:
-        """Give what can be counted; in a thread what other programs count."""
+        """Return what can be counted; in a thread what other programs count."""
         progress, own = self._upkeep.progress, self._own
         devices, peers = await asyncio.to_thread(self._upkeep.traffic)
         dropped = await asyncio.to_thread(self._upkeep.dropped)

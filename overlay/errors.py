@@ -1,7 +1,4 @@
-"""The two ways the daemon says no: a person must act (Refused), or time may help (Unavailable).
-
-Must not know who catches them: main turns them into exit codes, the loops of the daemon into a retry.
-"""
+"""The two ways the daemon says no: a person must act (Refused), or time may help (Unavailable)."""
 
 import errno
 
@@ -24,7 +21,7 @@ class Refused(Exception):  # noqa: N818 - the word the operator reads; "error" w
         self.remedy = remedy
 
     def __str__(self) -> str:
-        """Give one sentence: `where: what; remedy`."""
+        """Return one sentence: `where: what; remedy`."""
         located = f"{self.where}: {self.what}" if self.where else self.what
         return f"{located}; {self.remedy}" if self.remedy else located
 

@@ -120,7 +120,7 @@ async def _metrics(supervisor: Supervisor) -> tuple[str, bytes]:
 
 
 def _last_words(log: Log, failure: BaseException) -> int:
-    """Say why the daemon ends: a sentence for what can happen, the trace for what must not."""
+    """Return why the daemon ends: a sentence for what can happen, the trace for what must not."""
     reasons = list(leaves(failure))
     for reason in reasons:
         if isinstance(reason, Refused | Unavailable | KernelError | OSError):

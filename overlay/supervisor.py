@@ -1,8 +1,8 @@
 """All networks of this process, each with a daemon of its own: one's trouble does not stop the others.
 
-A single network is what it always was: its failure ends the process. Of several, one that fails is tried again every RETRY
-seconds while the others go on; the process ends only when every one of them waits for a person. Tells the service manager and
-the health server how all of them do. Must not know what a daemon does.
+A single network is what it always was: its failure ends the process. Of several, one that fails is tried again every
+RETRY seconds while the others go on; the process ends only when every one of them waits for a person. Tells the service
+manager and the health server how all of them do.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ class NetworkRunner:
         self._told()
 
     def health(self) -> Health:
-        """Say what is missing, and facts."""
+        """Return what is missing, and facts."""
         return self.daemon.health() if self.daemon else Health((self.problem,), {})
 
 
@@ -88,7 +88,7 @@ class Supervisor:
         return Health(missing, facts, alive=all(one.alive for one in each.values()))
 
     async def figures(self) -> dict[str, Figures]:
-        """Give the figures of every network whose daemon runs, by its CIDR."""
+        """Return the figures of every network whose daemon runs, by its CIDR."""
         running = [member.daemon for member in self.members if member.daemon]
         return {daemon.network: await daemon.figures() for daemon in running}
 
@@ -151,7 +151,7 @@ class Supervisor:
 
 
 def leaves(failure: BaseException) -> Iterator[BaseException]:
-    """Give the single errors of a group, however deep."""
+    """Return the single errors of a group, however deep."""
     if isinstance(failure, BaseExceptionGroup):
         for inner in failure.exceptions:
             yield from leaves(inner)

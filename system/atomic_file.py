@@ -1,6 +1,6 @@
 """Puts a file in place in one step: durable before it is visible, so readers and power failures see the old one or the new.
 
-For small files that other processes read at any time. Must not know what a file says or who reads it.
+For small files that other processes read at any time.
 """
 # pathlib costs milliseconds that every container's start would pay:
 # ruff: noqa: PTH104, PTH108, PTH120, PTH123

@@ -70,7 +70,7 @@ class Lock:
 
 
 def is_held(file: str, offset: int, *, folder: str = FOLDER) -> bool:
-    """Tell whether somebody holds a byte of `file`, without taking it from who may want it now.
+    """Return whether somebody holds a byte of `file`, without taking it from who may want it now.
 
     OSError when there is no such file.
     """
@@ -136,7 +136,7 @@ def opened(path: str) -> int:
 
 
 def holder(path: str, offset: int | None = None) -> str:
-    """Say who has a lock on the file at `path`, on the byte at `offset` if that is given: `process 1234 (bridge)`."""
+    """Return who has a lock on the file at `path`, on the byte at `offset` if that is given: `process 1234 (bridge)`."""
     pid = holder_pid(path, offset)
     try:
         with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
@@ -161,7 +161,7 @@ def holder_pid(path: str, offset: int | None = None) -> str:
 
 
 def _locks(pid: str, number: str, path: str, offset: int | None) -> bool:
-    """Tell whether an open file is that at `path` and has the lock.
+    """Return whether an open file is that at `path` and has the lock.
 
     As in `lock: 1: OFDLCK ADVISORY WRITE -1 00:1a:5 7 7` (proc_pid_fdinfo(5)). A look at the file itself might never end.
     """

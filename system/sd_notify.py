@@ -1,6 +1,6 @@
 """Tells the service manager how the daemon does (sd_notify(3)): ready, status, stopping, and the watchdog's heartbeat.
 
-Outside systemd there is no NOTIFY_SOCKET and every call does nothing. Must not judge whether the daemon is well.
+Outside systemd there is no NOTIFY_SOCKET and every call does nothing.
 """
 
 import socket
@@ -40,7 +40,7 @@ class Notifier:
             self._owed = ""
 
     def _send(self, message: str) -> bool:
-        """Tell whether the manager has it, or there is none."""
+        """Return whether the manager has it, or there is none."""
         if not self._address:
             return True
         try:
@@ -52,6 +52,6 @@ class Notifier:
 
 
 def _heartbeat(environ: Mapping[str, str]) -> float | None:
-    """Give the seconds between two heartbeats, half of what the manager allows; None without a watchdog."""
+    """Return the seconds between two heartbeats, half of what the manager allows; None without a watchdog."""
     allowed = environ.get("WATCHDOG_USEC", "")
     return int(allowed) / 2e6 if allowed.isascii() and allowed.isdigit() and int(allowed) else None

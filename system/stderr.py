@@ -77,7 +77,7 @@ class Stderr(io.TextIOBase):
         return 2
 
     def isatty(self) -> bool:
-        """Tell whether a person reads it."""
+        """Return whether a person reads it."""
         return os.isatty(2)
 
     def _write(self, rest: bytes) -> bool:

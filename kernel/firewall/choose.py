@@ -1,7 +1,4 @@
-"""Chooses which of the kernel's two rule languages a program writes: iptables or nftables.
-
-Must not know what the rules say.
-"""
+"""Chooses which of the kernel's two rule languages a program writes: iptables or nftables."""
 
 from collections.abc import Collection
 

@@ -1,8 +1,8 @@
 """Changes iptables, one `iptables-restore --noflush` a change: it happens wholly or not at all.
 
-Two ways in: `listing` (or `Snapshot`, for several tables) and `restore` speak rules as words, for the masquerade that reference programs keep there; a `Chain`
-is held exactly as it is, for a daemon that keeps its rules. Must not know whose chains these are. Blind spot: rules of the
-variant (legacy, nf_tables) that is not the host's choice.
+Two ways in: `listing` (or `Snapshot`, for several tables) and `restore` speak rules as words, for the masquerade that
+reference programs keep there; a `Chain` is held exactly as it is, for a daemon that keeps its rules. Blind spot: rules
+of the variant (legacy, nf_tables) that is not the host's choice.
 """
 
 import errno
@@ -51,7 +51,7 @@ class Chain:
     networks: frozenset[IPNetwork] | None = None
 
     def owns(self, line: str) -> bool:
-        """Tell whether a rule, as iptables lists it, is ours: by the source it is about, else by the destination."""
+        """Return whether a rule, as iptables lists it, is ours: by the source it is about, else by the destination."""
         if self.networks is None:
             return True
         subject = SUBJECT.match(line)
@@ -99,12 +99,12 @@ ABSENT = ("does not exist", "can't initialize", "No such file or directory", "No
 
 
 def installed(family: int) -> bool:
-    """Tell whether there is an iptables for IP version 4 or 6."""
+    """Return whether there is an iptables for IP version 4 or 6."""
     return spawn.find(PROGRAMS[family]) is not None
 
 
 def usable(family: int, namespace: Namespace | None = None) -> bool:
-    """Tell whether iptables works here: it is installed and can be asked (docs/reference/cni.md 2.5); changes nothing."""
+    """Return whether iptables works here: it is installed and can be asked (docs/reference/cni.md 2.5); changes nothing."""
     if not installed(family):
         return False
     outcome = spawn.run([PROGRAMS[family], WAIT, "-t", "filter", "-S", "INPUT", "1"], "", namespace)
@@ -226,13 +226,13 @@ def saved(family: int, namespace: Namespace | None = None) -> Tables:
 
 
 def policy(tables: Tables, table: str, chain: str) -> str | None:
-    """Give what happens to packets no rule of a built-in chain matched ("ACCEPT", "DROP"); None when it does not exist."""
+    """Return what happens to packets no rule of a built-in chain matched ("ACCEPT", "DROP"); None when it does not exist."""
     start = f":{chain} "
     return next((line.removeprefix(start) for line in tables.get(table, ()) if line.startswith(start)), None)
 
 
 def legacy(family: int) -> bool:
-    """Tell whether this iptables has tables of its own instead of nftables', whose changes the kernel tells nobody."""
+    """Return whether this iptables has tables of its own instead of nftables', whose changes the kernel tells nobody."""
     return installed(family) and "legacy" in spawn.run([PROGRAMS[family], "--version"]).stdout
 
 
@@ -279,7 +279,7 @@ def _repair(found: Sequence[str], chain: Chain) -> list[str]:
 
 
 def _refilled(found: Sequence[str], chain: Chain) -> list[str]:
-    """Give what brings our rules of a chain to what is wanted: all of them again at its end, unless they are there, in order."""
+    """Return what brings our rules of a chain to what is wanted: all of them again at its end, unless they are there, in order."""
     lines = _held(found, chain)
     if chain.networks is None:
         return [] if lines == chain.lines() else chain.lines()
@@ -292,7 +292,7 @@ def _refilled(found: Sequence[str], chain: Chain) -> list[str]:
 
 
 def _removal(found: Sequence[str], chain: Chain) -> list[str]:
-    """Give what removes our rules of a chain, and if none of anybody else's is left, every jump to it and the chain."""
+    """Return what removes our rules of a chain, and if none of anybody else's is left, every jump to it and the chain."""
     if not _present(found, chain):
         return []
     if any(not chain.owns(line) and SUBJECT.match(line) for line in _held(found, chain)):
@@ -305,7 +305,7 @@ def _held(found: Sequence[str], chain: Chain) -> list[str]:
 
 
 def _empty(chain: Chain) -> str:
-    """Give the line that makes a chain, or empties it."""
+    """Return the line that makes a chain, or empties it."""
     return f":{chain.name} - [0:0]"
 
 
@@ -323,7 +323,7 @@ def _jumps(found: Sequence[str], chain: Chain) -> list[str]:
 
 
 def _leads(found: Sequence[str], chain: Chain) -> bool:
-    """Tell whether the jump is what the built-in chain begins with."""
+    """Return whether the jump is what the built-in chain begins with."""
     return next((line for line in found if line.startswith(f"-A {chain.parent} ")), "") == chain.jump()
 
 

@@ -2,7 +2,7 @@
 
 The lock is a byte of a file that only root can open, and the byte's place is the namespace's number: its reach is
 exactly that of the rules. On the namespace itself anybody could hold it, for /proc/self/ns/net is anybody's to open.
-Must not know what is read or written. Blind spot: whoever may not write below /run goes on without a lock.
+Blind spot: whoever may not write below /run goes on without a lock.
 """
 
 import errno

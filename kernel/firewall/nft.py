@@ -1,8 +1,8 @@
 """Changes nftables in whole transactions, as the JSON documents of libnftables-json(5).
 
-One transaction is one `nft -j -f -`: it happens wholly or not at all. Whether a table is there is asked of the kernel itself
-(NFT_MSG_GETTABLE, linux/netfilter/nf_tables.h), so that no program is started to list nothing. Values travel as JSON strings, never as text of
-nft's language, so a name or comment cannot become a rule. Must not know whose tables these are.
+One transaction is one `nft -j -f -`: it happens wholly or not at all. Whether a table is there is asked of the kernel
+itself (NFT_MSG_GETTABLE, linux/netfilter/nf_tables.h), so that no program is started to list nothing. Values travel as
+JSON strings, never as text of nft's language, so a name or comment cannot become a rule.
 """
 
 import errno
@@ -63,7 +63,7 @@ def load(text: str, namespace: Namespace | None = None) -> None:
 
 
 def exists(family: str, table: str, namespace: Namespace | None = None) -> bool:
-    """Tell whether there is such a table, without a program; where the kernel has no nftables there is none."""
+    """Return whether there is such a table, without a program; where the kernel has no nftables there is none."""
     return isinstance(_ask(family, table, namespace), Message)
 
 
@@ -99,7 +99,7 @@ def _list(what: dict[str, Any], namespace: Namespace | None) -> list[dict[str, A
 
 
 def _absent(family: str, table: str, namespace: Namespace | None) -> bool:
-    """Tell whether the kernel knows for certain that there is no such table; whatever else it says is nft's to explain."""
+    """Return whether the kernel knows for certain that there is no such table; whatever else it says is nft's to explain."""
     answer = _ask(family, table, namespace)
     return isinstance(answer, NetlinkError) and answer.number == errno.ENOENT
 
@@ -120,17 +120,17 @@ def _ask(family: str, table: str, namespace: Namespace | None) -> Message | Netl
 
 
 def installed() -> bool:
-    """Tell whether there is an nft."""
+    """Return whether there is an nft."""
     return spawn.find("nft") is not None
 
 
 def usable(namespace: Namespace | None = None) -> bool:
-    """Tell whether nft is installed and the kernel would take a table from us (docs/reference/cni.md 2.5); changes nothing."""
+    """Return whether nft is installed and the kernel would take a table from us (docs/reference/cni.md 2.5); changes nothing."""
     return installed() and accepts([TRIAL], namespace)
 
 
 def accepts(transaction: Sequence[dict[str, Any]], namespace: Namespace | None = None) -> bool:
-    """Tell whether a transaction would be carried out, without carrying it out (`nft --check`)."""
+    """Return whether a transaction would be carried out, without carrying it out (`nft --check`)."""
     try:
         _execute(["-c", "-j", "-f", "-"], transaction, "checking nftables", namespace)
     except KernelError:

@@ -59,12 +59,12 @@ class NftLosses(NftEvents):
 
 
 def table_of(event: Message) -> str | None:
-    """Give the table a message is about; None when it is about none."""
+    """Return the table a message is about; None when it is about none."""
     return name_of(event, TABLE)
 
 
 def name_of(event: Message, attribute: int) -> str | None:
-    """Give the name in one of a message's first two attributes, TABLE or CHAIN; None when it has none there."""
+    """Return the name in one of a message's first two attributes, TABLE or CHAIN; None when it has none there."""
     if event.kind >> 8 != SUBSYSTEM or event.kind & 0xFF == GENERATION:
         return None
     at = BODY

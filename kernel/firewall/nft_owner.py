@@ -26,7 +26,7 @@ SECONDS = 5.0
 
 
 def make(family: str, table: str, namespace: Namespace | None = None) -> bool:
-    """Make a table that can be held, unless there is one; tell whether there is one of this kind now."""
+    """Make a table that can be held, unless there is one; return whether there is one of this kind now."""
     door = _open(namespace)
     with door:
         return _said(door, family, table, PERSIST) == 0
@@ -40,7 +40,7 @@ class TableOwner:
         self._door: socket.socket | None = None
 
     def hold(self) -> bool:
-        """Take the table, or an empty one where there is none; tell whether it is ours.
+        """Take the table, or an empty one where there is none; return whether it is ours.
 
         Not where it is another's, is one that `make` did not make, or the kernel is older.
         """

@@ -1,7 +1,7 @@
 """Addresses of links to and from netlink messages, as linux/if_addr.h lays them out.
 
-A value that does not fit is a ValueError; an answer that cannot be read raises whatever it does, for kernel.netlink.handle to translate.
-Must not know sockets.
+A value that does not fit is a ValueError; an answer that cannot be read raises whatever it does, for
+kernel.netlink.handle to translate.
 """
 
 import struct

@@ -1,7 +1,7 @@
 """Turns requests into netlink messages: which module writes which request.
 
 One request is one message, except where the kernel wants two; a request that cannot be put on the wire is refused here
-with EINVAL, before the kernel sees it. Must not know sockets.
+with EINVAL, before the kernel sees it.
 """
 
 import errno

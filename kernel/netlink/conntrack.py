@@ -1,7 +1,6 @@
 """Forgets tracked connections, so that a flow that lives on is translated anew by the rules that are there now.
 
-Speaks ctnetlink (linux/netfilter/nfnetlink_conntrack.h) directly: two messages, dump and delete by tuple. Must not know
-why an entry has to go.
+Speaks ctnetlink (linux/netfilter/nfnetlink_conntrack.h) directly: two messages, dump and delete by tuple.
 """
 
 import errno

@@ -1,7 +1,7 @@
 """One network namespace: what is to change there, and what is there.
 
 Programs hold two of these, `host` and `container`, and never move. Everything the kernel refuses leaves as KernelError
-with the request in words. Not for two threads at once. Must not know any protocol, or decide anything.
+with the request in words. Not for two threads at once.
 """
 
 import errno

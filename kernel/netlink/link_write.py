@@ -1,6 +1,6 @@
 """Writes what is asked of links: made, changed, deleted, put into VLANs; as linux/if_link.h and linux/if_bridge.h lay it out.
 
-A value that does not fit, a name, MAC or alias that is none, is a ValueError. Must not know sockets, or what the kernel answers.
+A value that does not fit, a name, MAC or alias that is none, is a ValueError.
 """
 
 import re

@@ -1,7 +1,7 @@
 """A netlink socket that hears from the kernel what changed, so that nobody has to poll or sleep.
 
-Each kind of listener says what its groups are and what a message means. Events are lost when too many come at once; then
-everything counts as changed. Must not know what a change is good for.
+Each kind of listener says what its groups are and what a message means. Events are lost when too many come at once;
+then everything counts as changed.
 """
 
 import errno

@@ -1,7 +1,7 @@
 """What all netlink messages are made of: a header, a fixed body, and attributes that may hold attributes (netlink(7)).
 
-Written and read here byte for byte, because a class that describes a message takes some hundred microseconds for one and these
-lines a few. A value that does not fit is a ValueError. Must not know what any body or attribute means.
+Written and read here byte for byte, because a class that describes a message takes some hundred microseconds for one
+and these lines a few. A value that does not fit is a ValueError.
 """
 
 import struct

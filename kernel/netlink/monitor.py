@@ -1,7 +1,7 @@
 """Hears of changes in a network namespace from the kernel, so that nobody has to poll or sleep.
 
 An event says only where to look, never what is true now: events are lost when too many come at once, and a reader
-compares state anyway. Must not know what a change is good for.
+compares state anyway.
 """
 
 import errno
@@ -70,7 +70,7 @@ class Events(Listener[Change]):
 
 
 def change_of(event: Message) -> Change | None:
-    """Give the kind and the link a message is about; None when it is about neither."""
+    """Return the kind and the link a message is about; None when it is about neither."""
     kind = KINDS.get(event.kind)
     if kind is None:
         return None

@@ -1,7 +1,7 @@
 """Writes nf_tables' own messages and has them carried out as transactions, without starting nft (linux/netfilter/nf_tables.h).
 
-For what every container costs: elements of sets that stand, and the tables that hold them. A rule is a row of expressions, each
-a few bytes. Numbers travel big endian; names and values as the kernel keeps them. Must not know whose tables these are.
+For what every container costs: elements of sets that stand, and the tables that hold them. A rule is a row of
+expressions, each a few bytes. Numbers travel big endian; names and values as the kernel keeps them.
 """
 
 import errno
@@ -194,7 +194,7 @@ class Tables:
         return {max(0, place - 1): refusal for place, refusal in said.items()}
 
     def holds(self, what: str, question: Message) -> bool:
-        """Ask for one object and tell whether it is there."""
+        """Ask for one object and return whether it is there."""
         answer = self._ask(what, question)
         if isinstance(answer, NetlinkError) and answer.number not in NOTHING:
             raise KernelError(answer.number, what, answer.reason)

@@ -1,7 +1,7 @@
 """What the kernel says is there: links, addresses, routes, neighbours and forwarding entries as frozen values.
 
-kernel.netlink.link_read, addresses and rows read them, deciders compare them, tests write them down. Links are their indexes, valid only in the
-namespace they were read from. Must not know netlink's numbers.
+kernel.netlink.link_read, addresses and rows read them, deciders compare them, tests write them down. Links are their
+indexes, valid only in the namespace they were read from.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """What may be asked of the kernel, one frozen value a request; kernel.netlink.codec turns it into bytes.
 
 Values only: making one touches nothing and imports nothing heavy, so a plan can hold them and a test can compare them.
-Links are named by index, or by name where the kernel takes one. Must not know netlink's numbers.
+Links are named by index, or by name where the kernel takes one.
 """
 
 from collections.abc import Iterable
@@ -40,7 +40,7 @@ class AddBridge:
     vlan_filtering: bool = False
 
     def what(self) -> str:
-        """Say it in words, for errors."""
+        """Return what the request does, in words for error messages."""
         return f"creating bridge {self.name}"
 
 
@@ -61,7 +61,7 @@ class AddVeth:
     up: bool = True
 
     def what(self) -> str:
-        """Say it in words, for errors."""
+        """Return what the request does, in words for error messages."""
         where = f' in "{self.peer_namespace.path}"' if self.peer_namespace else ""
         return f"creating veth {self.name} with peer {self.peer}{where}"
 
@@ -84,7 +84,7 @@ class AddVxlan:
     learning: bool = False
 
     def what(self) -> str:
-        """Say it in words, for errors."""
+        """Return what the request does, in words for error messages."""
         return f"creating vxlan {self.name} with VNI {self.vni} on link {self.parent} from {self.local}"
 
 
@@ -95,7 +95,7 @@ class AddWireguard:
     name: str
 
     def what(self) -> str:
-        """Say it in words, for errors."""
+        """Return what the request does, in words for error messages."""
         return f"creating WireGuard device {self.name}"
 
 
@@ -107,7 +107,7 @@ class AddIfb:
     mtu: int = 0
 
     def what(self) -> str:
-        """Say it in words, for errors."""
+        """Return what the request does, in words for error messages."""
         return f"creating ifb {self.name}"
 
 
@@ -135,7 +135,7 @@ class SetLink:
     arp: bool | None = None
 
     def what(self) -> str:
-        """Say it in words, for errors."""
+        """Return what the request does, in words for error messages."""
         wanted: dict[str, object] = {"state": None if self.up is None else "up" if self.up else "down", "arp": self.arp}
         wanted |= {"alias": self.alias, "master": "none" if self.master == 0 else self.master}
         wanted |= {"promiscuous": self.promiscuous, "hairpin": self.hairpin, "isolated": self.isolated}
@@ -156,7 +156,7 @@ class DeleteLink:
     link: int | str
 
     def what(self) -> str:
-        """Say it in words, for errors."""
+        """Return what the request does, in words for error messages."""
         return f"deleting {_link(self.link)}"
 
 
@@ -180,7 +180,7 @@ class AddVlans:
     vlans: tuple[Vlan, ...]
 
     def what(self) -> str:
-        """Say it in words, for errors."""
+        """Return what the request does, in words for error messages."""
         return f"adding link {self.link} to VLAN {_listed(vlan.vid for vlan in self.vlans)}"
 
 
@@ -192,7 +192,7 @@ class DeleteVlans:
     vids: tuple[int, ...]
 
     def what(self) -> str:
-        """Say it in words, for errors."""
+        """Return what the request does, in words for error messages."""
         return f"taking link {self.link} out of VLAN {_listed(self.vids)}"
 
 
@@ -214,7 +214,7 @@ class AddAddress:
     scope: int = 0
 
     def what(self) -> str:
-        """Say it in words, for errors."""
+        """Return what the request does, in words for error messages."""
         return f"adding address {self.address} to link {self.link}"
 
 
@@ -226,7 +226,7 @@ class DeleteAddress:
     address: IPInterface
 
     def what(self) -> str:
-        """Say it in words, for errors."""
+        """Return what the request does, in words for error messages."""
         return f"deleting address {self.address} from link {self.link}"
 
 
@@ -255,7 +255,7 @@ class AddRoute:
     blackhole: bool = False
 
     def what(self) -> str:
-        """Say it in words, for errors."""
+        """Return what the request does, in words for error messages."""
         return f"adding {'blackhole ' if self.blackhole else ''}route {_path(self.dst, self.gateway, self.link)}"
 
 
@@ -271,7 +271,7 @@ class DeleteRoute:
     blackhole: bool = False
 
     def what(self) -> str:
-        """Say it in words, for errors."""
+        """Return what the request does, in words for error messages."""
         return f"deleting {'blackhole ' if self.blackhole else ''}route {_path(self.dst, self.gateway, self.link)}"
 
 
@@ -289,7 +289,7 @@ class AddNeighbour:
     mac: str
 
     def what(self) -> str:
-        """Say it in words, for errors."""
+        """Return what the request does, in words for error messages."""
         return f"adding neighbour {self.address} at {self.mac} on link {self.link}"
 
 
@@ -301,7 +301,7 @@ class DeleteNeighbour:
     address: IPAddress
 
     def what(self) -> str:
-        """Say it in words, for errors."""
+        """Return what the request does, in words for error messages."""
         return f"deleting neighbour {self.address} on link {self.link}"
 
 
@@ -314,7 +314,7 @@ class AddFdb:
     dst: IPAddress
 
     def what(self) -> str:
-        """Say it in words, for errors."""
+        """Return what the request does, in words for error messages."""
         return f"adding forwarding entry {self.mac} to {self.dst} on link {self.link}"
 
 
@@ -327,7 +327,7 @@ class DeleteFdb:
     dst: IPAddress
 
     def what(self) -> str:
-        """Say it in words, for errors."""
+        """Return what the request does, in words for error messages."""
         return f"deleting forwarding entry {self.mac} to {self.dst} on link {self.link}"
 
 
@@ -339,7 +339,7 @@ class AddTokenBucket:
     bucket: TokenBucket
 
     def what(self) -> str:
-        """Say it in words, for errors."""
+        """Return what the request does, in words for error messages."""
         return f"limiting link {self.link} to {self.bucket.rate} bytes a second"
 
 
@@ -354,7 +354,7 @@ class AddRedirect:
     to: int
 
     def what(self) -> str:
-        """Say it in words, for errors."""
+        """Return what the request does, in words for error messages."""
         return f"redirecting what arrives on link {self.link} to link {self.to}"
 
 
@@ -366,7 +366,7 @@ class DeleteQdisc:
     arriving: bool = False
 
     def what(self) -> str:
-        """Say it in words, for errors."""
+        """Return what the request does, in words for error messages."""
         return f"removing the {'ingress' if self.arriving else 'root'} qdisc of link {self.link}"
 
 

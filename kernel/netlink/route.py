@@ -1,7 +1,7 @@
 """Routes, neighbours and forwarding entries to and from netlink messages by hand: a host with thousands of peers has thousands of each.
 
-Numbers are those of linux/rtnetlink.h and linux/neighbour.h. A value that does not fit is a ValueError; an answer that cannot be read raises whatever it does, for
-kernel.netlink.handle to translate. Must not know sockets.
+Numbers are those of linux/rtnetlink.h and linux/neighbour.h. A value that does not fit is a ValueError; an answer that
+cannot be read raises whatever it does, for kernel.netlink.handle to translate.
 """
 
 import struct
@@ -189,7 +189,7 @@ def _metrics(request: AddRoute) -> tuple[tuple[int, int], ...]:
 
 
 def _way(request: AddRoute | DeleteRoute) -> bytes:
-    """Say which route: table, destination, gateway, link and priority, as far as they are given."""
+    """Return which route: table, destination, gateway, link and priority, as far as they are given."""
     parts = [number(RTA_TABLE, request.table)]
     if request.dst.prefixlen:
         parts.append(attribute(RTA_DST, request.dst.network_address.packed))

@@ -2,7 +2,7 @@
 
 The kernel works a sendmsg off before it returns, so a batch is never cut in half by a kill of the sender. It answers
 every refusal unasked; only the last message of a batch asks to be acknowledged, unless it is a question, and when that
-answer is there the others are decided. Must not know what the messages say.
+answer is there the others are decided.
 """
 
 import errno

@@ -187,9 +187,9 @@ class Backend(Protocol):
     """Bytes a container's packet may have: the underlay's less the encapsulation."""
 
     def attributes(self, subnet: Subnet) -> Attributes:
-        """Give what this host publishes once it holds `subnet`."""
+        """Return what this host publishes once it holds `subnet`."""
         ...
 
     def desired(self, own: Lease, peers: Sequence[Lease], reach: OnLinkLookup = nowhere) -> Desired:
-        """Give the kernel state that makes `peers` reachable from the host holding `own`."""
+        """Return the kernel state that makes `peers` reachable from the host holding `own`."""
         ...

@@ -1,6 +1,6 @@
 """Backend alloc: takes and publishes a subnet and leaves the way between hosts to somebody else (docs/reference/flannel.md 5.7).
 
-For networks whose routers learn the subnets another way. Must not want anything of the kernel.
+For networks whose routers learn the subnets another way.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ TYPE = "alloc"
 
 
 def derived(_: NetworkConfig, subnet: Subnet, public: IPv4Address, public_v6: IPv6Address | None) -> Attributes:
-    """Give the published value, which names no backend (docs/reference/flannel.md 2.2)."""
+    """Return the published value, which names no backend (docs/reference/flannel.md 2.2)."""
     return Attributes(public, public_v6 if subnet.ipv6 else None)
 
 
@@ -32,7 +32,7 @@ class Alloc:
         self._config, self._underlay, self.mtu = config, underlay, underlay.mtu
 
     def attributes(self, subnet: Subnet) -> Attributes:
-        """Give the published value."""
+        """Return the published value."""
         return derived(self._config, subnet, self._underlay.public_ip, self._underlay.public_ipv6)
 
     def desired(self, own: Lease, peers: Sequence[Lease], reach: OnLinkLookup = nowhere) -> Desired:  # noqa: ARG002 - the protocol's

@@ -29,7 +29,7 @@ TYPE = "host-gw"
 
 
 def derived(_: NetworkConfig, subnet: Subnet, public: IPv4Address, public_v6: IPv6Address | None) -> Attributes:
-    """Give the published value (docs/reference/flannel.md 2.2)."""
+    """Return the published value (docs/reference/flannel.md 2.2)."""
     return Attributes(public, public_v6 if subnet.ipv6 else None, TYPE)
 
 
@@ -52,11 +52,11 @@ class HostGw:
         self._config, self._underlay, self.mtu = config, underlay, underlay.mtu
 
     def attributes(self, subnet: Subnet) -> Attributes:
-        """Give the published value."""
+        """Return the published value."""
         return derived(self._config, subnet, self._underlay.public_ip, self._underlay.public_ipv6)
 
     def desired(self, own: Lease, peers: Sequence[Lease], reach: OnLinkLookup = nowhere) -> Desired:
-        """Give a route a family for every peer on the interface's wire."""
+        """Return a route a family for every peer on the interface's wire."""
         theirs = [peer for peer in peers if peer.attributes.backend_type == TYPE]
         usable, refused = peer_filter.divide(theirs, partial(self._problem, own, reach))
         routes = frozenset(

@@ -1,7 +1,6 @@
 """Which leases of other hosts may be programmed at all, whatever the backend: none that could harm this host.
 
 A store is written by many hands; what it says about others must not take away our own subnet or send packets to nobody.
-Must not know what a backend does with a lease.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +14,7 @@ Judge = Callable[[Lease], str]
 
 
 def problem(own: Lease, peer: Lease, config: NetworkConfig) -> str:
-    """Say why a lease cannot be programmed without harm to this host; empty when it can."""
+    """Return why a lease cannot be programmed without harm to this host; empty when it can."""
     public = peer.attributes.public_ip
     if peer.subnet.overlaps(own.subnet):
         return f"overlaps this host's own {own.subnet}"
@@ -41,7 +40,7 @@ def divide(peers: Sequence[Lease], judge: Judge) -> tuple[list[Lease], tuple[str
 
 
 def sources(peers: Sequence[Lease], config: NetworkConfig) -> frozenset[tuple[IPAddress, IPNetwork]]:
-    """Give from which address the packets of each peer's subnets come, a family each."""
+    """Return from which address the packets of each peer's subnets come, a family each."""
     return frozenset(
         (public, subnet)
         for peer in peers
@@ -56,7 +55,7 @@ def sources(peers: Sequence[Lease], config: NetworkConfig) -> frozenset[tuple[IP
 
 
 def within(inner: IPNetwork, outer: IPNetwork) -> bool:
-    """Tell whether a subnet lies in a network of its own family."""
+    """Return whether a subnet lies in a network of its own family."""
     return inner.version == outer.version and inner.prefixlen >= outer.prefixlen and inner.network_address in outer
 
 

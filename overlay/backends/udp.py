@@ -41,7 +41,7 @@ def options(config: NetworkConfig) -> int:
 
 
 def derived(_: NetworkConfig, __: Subnet, public: IPv4Address, ___: IPv6Address | None) -> Attributes:
-    """Give the published value, which names no backend (docs/reference/flannel.md 2.2)."""
+    """Return the published value, which names no backend (docs/reference/flannel.md 2.2)."""
     return Attributes(public)
 
 
@@ -61,11 +61,11 @@ class Udp:
             raise underlay.too_small(0, LOWEST_MTU + OVERHEAD)
 
     def attributes(self, subnet: Subnet) -> Attributes:
-        """Give the published value."""
+        """Return the published value."""
         return derived(self._config, subnet, self._underlay.public_ip, None)
 
     def desired(self, own: Lease, peers: Sequence[Lease], reach: OnLinkLookup = nowhere) -> Desired:  # noqa: ARG002 - the protocol's
-        """Give the device, the way of the whole network into it, and which host has which subnet."""
+        """Return the device, the way of the whole network into it, and which host has which subnet."""
         theirs = [peer for peer in peers if not peer.attributes.backend_type]
         usable, refused = peer_filter.divide(theirs, partial(self._problem, own))
         base = own.subnet.ipv4.network_address

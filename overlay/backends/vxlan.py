@@ -87,7 +87,7 @@ def device_name(version: int, vni: int) -> str:
 
 
 def devices(config: NetworkConfig, underlay: Underlay) -> tuple[VxlanIdentity, ...]:
-    """Give the devices this host will have, IPv4's first; raises Refused."""
+    """Return the devices this host will have, IPv4's first; raises Refused."""
     chosen = options(config)
     local: tuple[IPAddress | None, ...] = (underlay.public_ip, underlay.public_ipv6 if config.ipv6 else None)
     return tuple(
@@ -108,7 +108,7 @@ def derived_mac(vni: int, subnet: IPNetwork) -> str:
 
 
 def derived(config: NetworkConfig, subnet: Subnet, public: IPv4Address, public_v6: IPv6Address | None) -> Attributes:
-    """Give the attributes that follow from a host's subnet and addresses alone."""
+    """Return the attributes that follow from a host's subnet and addresses alone."""
     vni = options(config).vni
     macs = {device_name(one.version, vni): derived_mac(vni, one) for one in subnet.networks}
     return _attributes(vni, macs, public, public_v6 if subnet.ipv6 else None)
@@ -133,14 +133,14 @@ class Vxlan:
             raise Unavailable(f"{underlay.interface} has no IPv6 address for a dual-stack network; {remedy}")
 
     def attributes(self, subnet: Subnet) -> Attributes:
-        """Give the published value: the kept device's MAC, else the derived one."""
+        """Return the published value: the kept device's MAC, else the derived one."""
         vni = self._options.vni
         names = {device_name(one.version, vni): one for one in subnet.networks}
         macs = {name: self._kept.get(name) or derived_mac(vni, one) for name, one in names.items()}
         return _attributes(vni, macs, self._underlay.public_ip, self._underlay.public_ipv6 if subnet.ipv6 else None)
 
     def desired(self, own: Lease, peers: Sequence[Lease], reach: OnLinkLookup = nowhere) -> Desired:
-        """Give a device per family with ARP, FDB and route of every usable peer, or its direct route where that is asked for."""
+        """Return a device per family with ARP, FDB and route of every usable peer, or its direct route where that is asked for."""
         usable, refused = self._usable(own, peers)
         tunnels, direct = [], set[tuple[IPNetwork, IPAddress, str]]()
         for version in (4, 6) if own.subnet.ipv6 is not None else (4,):
@@ -164,7 +164,7 @@ class Vxlan:
         )
 
     def _direct(self, link: str) -> str:
-        """Give the link a peer is on, unless that is the tunnel itself."""
+        """Return the link a peer is on, unless that is the tunnel itself."""
         return "" if link in {one.name for one in self._devices.values()} else link
 
     def _usable(self, own: Lease, peers: Sequence[Lease]) -> tuple[list[Lease], list[str]]:
@@ -183,7 +183,7 @@ class Vxlan:
         return usable, refused
 
     def _problem(self, own: Lease, peer: Lease) -> str:
-        """Say why a lease cannot be programmed; empty when it can."""
+        """Return why a lease cannot be programmed; empty when it can."""
         problem = peer_filter.problem(own, peer, self._config)
         if not problem and not _mac(peer.attributes.backend_data):
             return f"its BackendData has no usable VtepMAC: {peer.attributes.backend_data[:80] or 'absent'}"
@@ -207,7 +207,7 @@ class Vxlan:
         )
 
     def _end(self, peer: Lease, version: int) -> End | None:
-        """Give a peer's subnet, MAC and public address of one family; None when it has not published all three."""
+        """Return a peer's subnet, MAC and public address of one family; None when it has not published all three."""
         if version == 4:
             return _far_end(peer, 4)
         network, public = peer.subnet.ipv6, peer.attributes.public_ipv6

@@ -78,7 +78,7 @@ def options(config: NetworkConfig) -> Options:
 
 
 def is_key(text: str) -> bool:
-    """Tell whether this is a key: 32 bytes in standard base64."""
+    """Return whether this is a key: 32 bytes in standard base64."""
     try:
         return len(text) == 44 and len(base64.b64decode(text, validate=True)) == 32
     except (binascii.Error, ValueError):
@@ -113,14 +113,14 @@ class Wireguard:
             raise Unavailable(f"{underlay.interface} has no IPv6 address for its tunnels; {remedy}")
 
     def attributes(self, subnet: Subnet) -> Attributes:
-        """Give the published value: our key and where we listen."""
+        """Return the published value: our key and where we listen."""
         port_v6 = self._options.port_v6 if self._options.mode == "separate" else self._options.port
         data = compact({"PublicKey": self._key, "Port": self._options.port})
         data_v6 = compact({"PublicKey": self._key, "Port": port_v6}) if subnet.ipv6 else ""
         return Attributes(self._underlay.public_ip, self._underlay.public_ipv6, TYPE, data, data_v6)
 
     def desired(self, own: Lease, peers: Sequence[Lease], reach: OnLinkLookup = nowhere) -> Desired:  # noqa: ARG002 - the protocol's
-        """Give the devices with all usable peers."""
+        """Return the devices with all usable peers."""
         keys = {self._key: own.subnet}
 
         def judge(peer: Lease) -> str:
@@ -163,7 +163,7 @@ class Wireguard:
         return L3Device(name, self.mtu, tuple(map(_host_interface, mine)), networks, carrier)
 
     def _peer(self, peer: Lease, networks: Sequence[IPNetwork]) -> WireguardPeer | None:
-        """Give a peer as one device sees it; None when it has nothing in the device's networks, or no address to send to."""
+        """Return a peer as one device sees it; None when it has nothing in the device's networks, or no address to send to."""
         inside = [one for one in peer.subnet.networks if any(peer_filter.within(one, net) for net in networks)]
         endpoint = self._endpoint(peer.attributes, networks[0].version)
         if not inside or endpoint is None:

@@ -1,6 +1,6 @@
 """The WireGuard key of this host, made once and kept across reboots: peers know us by it.
 
-Must not be shown: no log line and no error holds it.
+The private key appears in no log line and in no error.
 """
 
 import contextlib

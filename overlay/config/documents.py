@@ -1,7 +1,7 @@
 """Typed reading of foreign JSON objects, so that every refusal names the path of the member that is wrong.
 
-Reads as Go's encoding/json does (docs/reference/flannel.md 1 and 12): member names match whatever their case, unknown members
-are ignored, a duplicate's last wins, null is absent. Must not know what the members mean.
+Reads as Go's encoding/json does (docs/reference/flannel.md 1 and 12): member names match whatever their case, unknown
+members are ignored, a duplicate's last wins, null is absent.
 """
 
 import json
@@ -25,7 +25,7 @@ class Section:
     path: str = ""
 
     def raw(self, key: str) -> Any:
-        """Give the member's value as decoded, None when absent or null; the last of several spellings wins."""
+        """Return the member's value as decoded, None when absent or null; the last of several spellings wins."""
         found = [value for name, value in self.members.items() if name.lower() == key.lower()]
         return found[-1] if found else None
 
@@ -35,11 +35,11 @@ class Section:
         return Refused(f"{self.at(key)} is {shown[:120]}: {problem}", where=self.where, remedy=remedy)
 
     def at(self, key: str) -> str:
-        """Give the path of a member, `Backend.VNI`."""
+        """Return the path of a member, `Backend.VNI`."""
         return f"{self.path}.{key}" if self.path else key
 
     def text(self, key: str, default: str = "") -> str:
-        """Give a string member."""
+        """Return a string member."""
         value = self.raw(key)
         if value is None:
             return default
@@ -48,7 +48,7 @@ class Section:
         return value
 
     def flag(self, key: str, *, default: bool = False) -> bool:
-        """Give a boolean member."""
+        """Return a boolean member."""
         value = self.raw(key)
         if value is None:
             return default
@@ -57,7 +57,7 @@ class Section:
         return value
 
     def number(self, key: str, default: int, *, lowest: int, highest: int) -> int:
-        """Give an integer member within `lowest` and `highest`, both included."""
+        """Return an integer member within `lowest` and `highest`, both included."""
         value = self.raw(key)
         if value is None:
             return default
@@ -66,7 +66,7 @@ class Section:
         return value
 
     def section(self, key: str) -> "Section | None":
-        """Give an object member, None when absent."""
+        """Return an object member, None when absent."""
         value = self.raw(key)
         if value is None:
             return None
@@ -75,7 +75,7 @@ class Section:
         return Section(value, self.where, self.at(key))
 
     def sections(self, key: str) -> "tuple[Section, ...]":
-        """Give a list of objects, empty when absent."""
+        """Return a list of objects, empty when absent."""
         value = self.raw(key)
         if value is None:
             return ()
@@ -84,7 +84,7 @@ class Section:
         return tuple(Section(one, self.where, f"{self.at(key)}[{index}]") for index, one in enumerate(value))
 
     def ipv4(self, key: str) -> IPv4Address | None:
-        """Give an IPv4 address member, None when absent."""
+        """Return an IPv4 address member, None when absent."""
         value = self.text(key)
         address = _address(value) if value else None
         if value and not isinstance(address, IPv4Address):
@@ -92,7 +92,7 @@ class Section:
         return address if isinstance(address, IPv4Address) else None
 
     def ipv6(self, key: str) -> IPv6Address | None:
-        """Give an IPv6 address member, None when absent."""
+        """Return an IPv6 address member, None when absent."""
         value = self.text(key)
         address = _address(value) if value else None
         if value and not isinstance(address, IPv6Address):
@@ -100,7 +100,7 @@ class Section:
         return address if isinstance(address, IPv6Address) else None
 
     def ipv4_network(self, key: str) -> IPv4Network | None:
-        """Give an IPv4 CIDR member, host bits masked off as flannel does; None when absent."""
+        """Return an IPv4 CIDR member, host bits masked off as flannel does; None when absent."""
         value = self.text(key)
         network = _network(value) if value else None
         if value and not isinstance(network, IPv4Network):
@@ -108,7 +108,7 @@ class Section:
         return network if isinstance(network, IPv4Network) else None
 
     def ipv6_network(self, key: str) -> IPv6Network | None:
-        """Give an IPv6 CIDR member, host bits masked off; None when absent."""
+        """Return an IPv6 CIDR member, host bits masked off; None when absent."""
         value = self.text(key)
         network = _network(value) if value else None
         if value and not isinstance(network, IPv6Network):
@@ -140,7 +140,7 @@ def _no_number(text: str) -> NoReturn:
 
 
 def _is_deep(document: Any) -> bool:
-    """Tell whether a document is nested deeper than DEEPEST: json reads more, from Python 3.12 on, than it and others can write."""
+    """Return whether a document is nested deeper than DEEPEST: json reads more, from Python 3.12 on, than it and others can write."""
     layer = [document]
     for _ in range(DEEPEST):
         layer = [one for each in layer for one in _inside(each)]

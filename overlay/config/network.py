@@ -1,7 +1,6 @@
 """What the whole overlay agrees on: flannel's network config as checked values.
 
-Follows docs/reference/flannel.md 1 and 1.1, rule by rule. Must not know where the text is stored, nor what a backend
-makes of its own members: `backend` stays a section that the backend reads.
+Follows docs/reference/flannel.md 1 and 1.1, rule by rule.
 """
 
 from collections.abc import Mapping
@@ -30,7 +29,7 @@ class Pool:
         return 1 << (self.network.max_prefixlen - self.length)
 
     def offers(self, subnet: IPv4Network | IPv6Network) -> bool:
-        """Tell whether `subnet` is one this pool gives out (flannel's "compatible", docs/reference/flannel.md 2.5)."""
+        """Return whether `subnet` is one this pool gives out (flannel's "compatible", docs/reference/flannel.md 2.5)."""
         same_family = subnet.version == self.network.version
         return (
             same_family and subnet.prefixlen == self.length and self.first <= int(subnet.network_address) <= self.last

@@ -1,7 +1,4 @@
-"""How the text of a setting becomes a value: every reader raises ValueError saying what to write instead.
-
-Must not know which setting it reads.
-"""
+"""How the text of a setting becomes a value: every reader raises ValueError saying what to write instead."""
 
 import re
 from collections.abc import Callable

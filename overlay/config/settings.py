@@ -1,8 +1,8 @@
 """What a person can set: every option once, in one table, with its environment variables and its help.
 
-Flags are Go's (`-flag` or `--flag`, a bare boolean is true; docs/reference/flannel.md 4.1). A flag wins over TULLED_NAME, that wins
-over FLANNELD_NAME; empty variables do not count. Unlike flanneld, a bad value ends the start, wherever it came from.
-Must not read the environment itself: it is handed in.
+Flags are Go's (`-flag` or `--flag`, a bare boolean is true; docs/reference/flannel.md 4.1). A flag wins over
+TULLED_NAME, that wins over FLANNELD_NAME; empty variables do not count. Unlike flanneld, a bad value ends the start,
+wherever it came from.
 """
 
 import argparse
@@ -79,7 +79,7 @@ class Settings:
 
     @property
     def each(self) -> "tuple[Settings, ...]":
-        """Give the settings of every network by itself."""
+        """Return the settings of every network by itself."""
         return tuple(self._alone(tract) for tract in self.etcd_prefix) or (self,)
 
     def _alone(self, tract: EtcdNetwork) -> "Settings":

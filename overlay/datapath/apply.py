@@ -1,7 +1,6 @@
 """Makes the kernel be what a backend wants, again and again: reads, compares through overlay.datapath.diff, sends the difference.
 
 Everything is idempotent and everything is attempted: one refused entry does not keep the others from being set.
-Must not decide anything itself; what fails is reported and is tried again with the next call.
 """
 
 import errno
@@ -90,7 +89,7 @@ def incremental_sync(network: Handle, before: Desired, after: Desired) -> SyncRe
 
 
 def reach(network: Handle) -> OnLinkLookup:
-    """Give the kernel's own answer to which link an address is on; one look-up for each address asked about."""
+    """Return the kernel's own answer to which link an address is on; one look-up for each address asked about."""
     names: dict[int, str] = {}
 
     def look(address: IPAddress) -> str:
@@ -106,7 +105,7 @@ def reach(network: Handle) -> OnLinkLookup:
 
 
 def kept_macs(network: Handle, devices: Sequence[VxlanIdentity]) -> dict[str, str]:
-    """Give the MACs of the devices that exist already and can stay, by name; peers know them (docs/reference/flannel.md 5.1)."""
+    """Return the MACs of the devices that exist already and can stay, by name; peers know them (docs/reference/flannel.md 5.1)."""
     kept = {}
     for device in devices:
         link, parent = network.link(device.name), network.link(device.parent)

@@ -1,7 +1,7 @@
 """Takes away what an earlier start of this daemon made and the present one does not want, once, and keeps the record of what is.
 
-Also keeps the blackhole routes of `--ip-blackhole-route` (docs/reference/flannel.md 4.7): what goes to an address of our subnet that no
-link has then ends here, instead of going round in circles. Must not judge what is ours: overlay.datapath.record says.
+Also keeps the blackhole routes of `--ip-blackhole-route` (docs/reference/flannel.md 4.7): what goes to an address of
+our subnet that no link has then ends here, instead of going round in circles.
 """
 
 from dataclasses import replace
@@ -41,7 +41,7 @@ class Cleanup:
         """The networks of earlier starts in this boot."""
 
     def clear(self, desired: Desired, blackholes: tuple[IPNetwork, ...], failed: list[str]) -> tuple[str, ...]:
-        """Remove what an earlier start left and set the blackholes; say what was changed, `failed` gets what could not be."""
+        """Remove what an earlier start left and set the blackholes; return what was changed, `failed` gets what could not be."""
         changed: list[str] = []
         if not self._cleared:
             left = self._recorded.without(wanted(desired, blackholes))
@@ -74,7 +74,7 @@ class Cleanup:
             self._recorded = now
 
     def _removals(self, left: CreatedObjects) -> list[requests.Request]:
-        """Give what removes links that are still the recorded ones, and routes of the recorded kinds."""
+        """Return what removes links that are still the recorded ones, and routes of the recorded kinds."""
         found = self._network.routes() if left.gateways or left.blackholes else ()
         ranges_of_ours = tuple(one for one in left.gateways if one.prefixlen >= SHORTEST)
         named = ((self._network.link(name), index) for name, index in sorted(left.links))
@@ -95,7 +95,7 @@ class Cleanup:
 
 
 def _is_ours(link: Link) -> bool:
-    """Tell whether a link is of a kind and a name that only we and flannel give: a record that says otherwise is not to be believed."""
+    """Return whether a link is of a kind and a name that only we and flannel give: a record that says otherwise is not to be believed."""
     return link.kind in KINDS and link.name.startswith(ranges.OWN)
 
 

@@ -1,7 +1,7 @@
 """What of the host each network of this daemon needs for itself: two that cannot live together are refused by both names.
 
-A VNI, a device's name, a UDP port, a range of addresses. Must not know how a network is kept. Blind spot: other daemons of
-this host; the kernel refuses what they have.
+A VNI, a device's name, a UDP port, a range of addresses. Blind spot: other daemons of this host; the kernel refuses
+what they have.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class HostResources:
 
 
 def host_resources(config: NetworkConfig) -> HostResources:
-    """Say what a network will take; raises Refused for impossible options."""
+    """Return what a network will take; raises Refused for impossible options."""
     match config.backend_type:
         case vxlan.TYPE:
             chosen = vxlan.options(config)
@@ -61,7 +61,7 @@ class ConflictChecker:
 
 
 def clash(one: HostResources, other: HostResources) -> str:
-    """Say what two networks both need; empty when they can live together."""
+    """Return what two networks both need; empty when they can live together."""
     if one.vni is not None and one.vni == other.vni:
         return f"VNI {one.vni}"
     if one.devices & other.devices:

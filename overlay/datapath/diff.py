@@ -29,7 +29,7 @@ class DeviceState:
 
 
 def compatible(device: VxlanIdentity, link: Link, parent: int) -> bool:
-    """Tell whether an existing link can stay: MTU, MAC and learning may differ (docs/reference/flannel.md 5.1)."""
+    """Return whether an existing link can stay: MTU, MAC and learning may differ (docs/reference/flannel.md 5.1)."""
     found = link.vxlan
     if link.kind != "vxlan" or found is None or found.vni != device.vni:
         return False
@@ -41,7 +41,7 @@ def compatible(device: VxlanIdentity, link: Link, parent: int) -> bool:
 
 
 def link_requests(tunnel: VxlanDevice, link: Link | None, parent: int) -> tuple[requests.Request, ...]:
-    """Give what makes the device exist, compatible, with its MAC, and up.
+    """Return what makes the device exist, compatible, with its MAC, and up.
 
     It has no ARP: whatever address it sends to is in the entries, and nobody behind the tunnel teaches it another.
     """
@@ -61,7 +61,7 @@ def link_requests(tunnel: VxlanDevice, link: Link | None, parent: int) -> tuple[
 
 
 def entry_requests(tunnel: VxlanDevice, link: int, found: DeviceState) -> tuple[requests.Request, ...]:
-    """Give what brings the device's entries in line: first what must go, then ARP, FDB and, last, the routes."""
+    """Return what brings the device's entries in line: first what must go, then ARP, FDB and, last, the routes."""
     return (
         *_stale(tunnel, link, found),
         *_address(tunnel, link, found.addresses),
@@ -72,7 +72,7 @@ def entry_requests(tunnel: VxlanDevice, link: int, found: DeviceState) -> tuple[
 
 
 def incremental_requests(before: VxlanDevice, after: VxlanDevice, link: int) -> tuple[requests.Request, ...] | None:
-    """Give what leads from one tunnel, as it stands in the kernel, to another; None when more than its peers differs."""
+    """Return what leads from one tunnel, as it stands in the kernel, to another; None when more than its peers differs."""
     if replace(before, neighbours=after.neighbours, fdb=after.fdb, routes=after.routes) != after:
         return None
     macs = {address for address, _ in after.neighbours - before.neighbours}
@@ -91,7 +91,7 @@ def incremental_requests(before: VxlanDevice, after: VxlanDevice, link: int) -> 
 
 
 def pipe_requests(pipe: L3Device, link: Link, found: DeviceState) -> tuple[requests.Request, ...]:
-    """Give what brings a layer 3 device in line: MTU, its addresses, up, and the way of the networks into it."""
+    """Return what brings a layer 3 device in line: MTU, its addresses, up, and the way of the networks into it."""
     there = {held.address for held in found.addresses}
     routed = {one.dst for one in found.routes if one.gateway is None and one.protocol == requests.PROTO_BOOT}
     return (
@@ -113,7 +113,7 @@ def _surplus(address: IPInterface, pipe: L3Device) -> bool:
 def direct_requests(
     direct: GatewayRoutes, links: Mapping[str, int], found: Sequence[Route]
 ) -> tuple[requests.Request, ...]:
-    """Give what brings the routes by other hosts in line; `links` has the index of every link wanted, `found` all routes."""
+    """Return what brings the routes by other hosts in line; `links` has the index of every link wanted, `found` all routes."""
     wanted = {(dst, gateway, links[name]) for dst, gateway, name in direct.routes}
     there = {(one.dst, one.gateway, one.link): one for one in found if by_host(one, direct)}
     return (
@@ -132,7 +132,7 @@ def direct_requests(
 
 
 def by_host(route: Route, direct: GatewayRoutes) -> bool:
-    """Tell whether a route is of the kind a backend sets: ours, by a gateway, to a part of the network."""
+    """Return whether a route is of the kind a backend sets: ours, by a gateway, to a part of the network."""
     if route.protocol != requests.PROTO_BOOT or route.gateway is None or route.onlink:
         return False
     return any(
@@ -203,7 +203,7 @@ def _ours(route: Route, tunnel: VxlanDevice) -> bool:
 
 
 def _foreign(held: Address, tunnel: VxlanDevice) -> bool:
-    """Tell whether an address must go: another one of the network, or any other IPv6 one that is not link-local."""
+    """Return whether an address must go: another one of the network, or any other IPv6 one that is not link-local."""
     if held.address == tunnel.address or held.address.version != tunnel.address.version:
         return False
     if isinstance(held.address.ip, IPv6Address):

@@ -26,7 +26,7 @@ class Gateway:
 
 
 def keep(network: Handle, wanted: Gateway) -> tuple[str, ...]:
-    """Bring the bridge in line and say what was changed; raises KernelError, or Unavailable when it cannot be."""
+    """Bring the bridge in line and return what was changed; raises KernelError, or Unavailable when it cannot be."""
     changed: list[str] = []
     link = network.link(wanted.bridge)
     if link is None:
@@ -49,7 +49,7 @@ def difference(
     *,
     ports: int,
 ) -> tuple[requests.Request, ...]:
-    """Give what brings an existing bridge in line; raises Unavailable while ports hold it to another subnet."""
+    """Return what brings an existing bridge in line; raises Unavailable while ports hold it to another subnet."""
     there = {one.address for one in found}
     stale = [one.address for one in found if _stale(one.address, wanted)]
     if stale and ports:
@@ -71,6 +71,6 @@ def bridge_mac(wanted: Gateway) -> str:
 
 
 def _stale(address: IPInterface, wanted: Gateway) -> bool:
-    """Tell whether an address is an earlier lease's: inside the network, not the wanted one."""
+    """Return whether an address is an earlier lease's: inside the network, not the wanted one."""
     ours = any(address.version == one.version and address.ip in one for one in wanted.networks)
     return ours and address not in wanted.addresses

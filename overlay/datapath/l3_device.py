@@ -1,7 +1,6 @@
 """Sees that what carries the packets of a layer 3 device runs and knows the peers; the device is there when it does.
 
-A carrier outlives us: an existing one that can go on is told what changed and nothing else, so that no packet is lost. Must
-not decide which peers there are; what the device itself needs is overlay.datapath.diff's.
+A carrier outlives us: an existing one that can go on is told what changed and nothing else, so that no packet is lost.
 """
 
 import contextlib
@@ -39,7 +38,7 @@ class L3Devices:
         self._made: dict[str, float] = {}
 
     def ensure(self, network: Handle, pipe: L3Device) -> tuple[str, ...]:
-        """Bring the carrier of a device in line and say what was changed.
+        """Bring the carrier of a device in line and return what was changed.
 
         Raises KernelError, or Unavailable while the device is another daemon's.
         """
@@ -119,7 +118,7 @@ def _without_endpoints(settings: wireguard.Settings) -> wireguard.Settings:
 
 
 def stop_forwarder(device: str, owner: str) -> bool:
-    """Stop the forwarder of a device if it is ours and running; tell whether it was."""
+    """Stop the forwarder of a device if it is ours and running; return whether it was."""
     running = control.ask(device)
     if running is None:
         return control.earlier(device) == owner and control.earlier(device, control.STOP) == owner

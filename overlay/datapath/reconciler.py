@@ -1,8 +1,8 @@
 """One pass over everything this host must have, in the order containers rely on.
 
-Firewall, so that a peer's packets are let in before ours invite answers; tunnels and peers, bridge, and last the lease file.
-Each pass compares and repairs; a failure of one part is kept until a later pass clears it. The lease file is written only when
-devices and firewall stand: whoever reads it may start containers at once. Must not wait; the daemon decides when to pass.
+Firewall, so that a peer's packets are let in before ours invite answers; tunnels and peers, bridge, and last the lease
+file. Each pass compares and repairs; a failure of one part is kept until a later pass clears it. The lease file is
+written only when devices and firewall stand: whoever reads it may start containers at once.
 """
 
 import re
@@ -127,7 +127,7 @@ class Reconciler:
         return own.subnet.networks if self._duties.blackhole else ()
 
     def tunnels(self, desired: Desired, *, trusting: bool = False) -> int:
-        """Program device, addresses and peers; give the MTU containers may use, 0 while a device is missing.
+        """Program device, addresses and peers; return the MTU containers may use, 0 while a device is missing.
 
         `trusting` says that the kernel told of no change: what stood after the last pass still stands, and only what is wanted
         differently now is done.
@@ -159,7 +159,7 @@ class Reconciler:
 
     @property
     def exposed(self) -> bool:
-        """Tell whether nothing keeps this network apart from another one, and its devices were not yet made here."""
+        """Return whether nothing keeps this network apart from another one, and its devices were not yet made here."""
         return "isolation" in self.progress.failed and self._stands is None
 
     @property
@@ -195,7 +195,7 @@ class Reconciler:
             return {}
 
     def rules(self, own: Lease) -> tuple[NetworkRules, ...]:
-        """Give the firewall rules the lease asks for, a family each."""
+        """Return the firewall rules the lease asks for, a family each."""
         duties = self._duties
         outside = {version: tuple(one for one in duties.excluded if one.version == version) for version in (4, 6)}
         return tuple(
@@ -207,7 +207,7 @@ class Reconciler:
         )
 
     def guard(self, desired: Desired) -> guard.TunnelFilter | None:
-        """Give who may send to the tunnel; None when nothing needs a guard."""
+        """Return who may send to the tunnel; None when nothing needs a guard."""
         return guard.TunnelFilter(desired.guard, self._duties.allowed, self._duties.guarded) if desired.guard else None
 
     def firewall(self, outcome: SyncResult) -> None:

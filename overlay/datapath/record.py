@@ -32,7 +32,7 @@ class CreatedObjects:
     tunnels: tuple[Tunnel, ...] = ()
 
     def without(self, wanted: "CreatedObjects") -> "CreatedObjects":
-        """Give what is here and not wanted any more; a link that is wanted by name stays, whatever its index."""
+        """Return what is here and not wanted any more; a link that is wanted by name stays, whatever its index."""
         names = {name for name, _ in wanted.links}
         return CreatedObjects(
             frozenset(one for one in self.links if one[0] not in names),
@@ -44,7 +44,7 @@ class CreatedObjects:
 
 
 def wanted(desired: Desired, blackholes: Iterable[IPNetwork]) -> CreatedObjects:
-    """Give what a backend's wishes come to; links have no index yet."""
+    """Return what a backend's wishes come to; links have no index yet."""
     names = (*(tunnel.device.name for tunnel in desired.tunnels), *(pipe.name for pipe in desired.pipes))
     return CreatedObjects(
         frozenset((name, 0) for name in names),
@@ -62,7 +62,7 @@ class CreatedObjectsFile:
         self._boot = boot
 
     def read(self) -> CreatedObjects:
-        """Give what is remembered of this boot; nothing when there is no such file, or one that nobody of ours wrote."""
+        """Return what is remembered of this boot; nothing when there is no such file, or one that nobody of ours wrote."""
         try:
             members = json.loads(Path(self.path).read_text(encoding="utf-8"))
             return _decoded(members) if members["boot"] == self._boot else CreatedObjects()
@@ -70,7 +70,7 @@ class CreatedObjectsFile:
             return CreatedObjects()
 
     def subnets(self) -> tuple[IPNetwork, ...]:
-        """Give the subnets this host has had in this boot, as far as firewall rules tell."""
+        """Return the subnets this host has had in this boot, as far as firewall rules tell."""
         return tuple(sorted({subnet for _, subnet, _ in self.read().rules}, key=str))
 
     def write(self, estate: CreatedObjects) -> None:

@@ -1,6 +1,6 @@
 """Which interface the tunnels use and which address other hosts are told: docs/reference/flannel.md 4.5.
 
-Looks at what the kernel lists through a small protocol, so that tests hand in a table. Must not change anything.
+Looks at what the kernel lists through a small protocol, so that tests hand in a table.
 """
 
 import re
@@ -68,7 +68,7 @@ def choose(view: LinkReader, wish: InterfaceSelection, *, dual: bool) -> Underla
 
 
 def still_valid(view: LinkReader, wish: InterfaceSelection, now: Underlay) -> Underlay | None:
-    """Give what is in use with its MTU of today while its interface has the addresses; None when it has not."""
+    """Return what is in use with its MTU of today while its interface has the addresses; None when it has not."""
     link = next((link for link in view.links() if link.name == now.interface), None)
     if link is None or not link.mtu:
         return None
@@ -79,13 +79,13 @@ def still_valid(view: LinkReader, wish: InterfaceSelection, now: Underlay) -> Un
 
 
 def _is_makeshift(address: IPAddress, held: Collection[IPAddress]) -> bool:
-    """Tell whether a link-local address was taken while the interface had no other, and now has one: that came late."""
+    """Return whether a link-local address was taken while the interface had no other, and now has one: that came late."""
     usable = (one for one in held if one.version == address.version and not one.is_loopback)
     return address.is_link_local and any(not one.is_link_local for one in usable)
 
 
 def with_previous_mtu(before: Underlay, after: Underlay) -> Underlay:
-    """Give `after` with the MTU there was before, when it changed."""
+    """Return `after` with the MTU there was before, when it changed."""
     return replace(after, earlier_mtu=before.earlier_mtu if after.mtu == before.mtu else before.mtu)
 
 
@@ -172,7 +172,7 @@ def _underlay(view: LinkReader, match: _Match, wish: InterfaceSelection, *, dual
 
 
 def _first(held: Sequence[Address], family: type[IPAddress]) -> IPAddress | None:
-    """Give the address other hosts should use: global before link-local, permanent before dynamic, then not temporary."""
+    """Return the address other hosts should use: global before link-local, permanent before dynamic, then not temporary."""
     usable = [one for one in held if isinstance(one.address.ip, family) and not one.flags & DEPRECATED]
     usable = [one for one in usable if not (one.address.ip.is_loopback or one.address.ip.is_multicast)]
     ranked = sorted(usable, key=lambda one: (one.address.ip.is_link_local, not one.permanent, one.flags & TEMPORARY))

@@ -1,8 +1,8 @@
 """Where this host stands on the underlay while the daemon runs: an address, an MTU or an interface may change under it.
 
-What is in use stays in use while its interface has its addresses, whatever else comes along. An address that was replaced on the
-interface is taken at once; another interface only after GRACE seconds, so that a moment without an address moves nobody. Must not
-change anything: it says what is true now. Blind spot: what changed while the daemon was not running.
+What is in use stays in use while its interface has its addresses, whatever else comes along. An address that was
+replaced on the interface is taken at once; another interface only after GRACE seconds, so that a moment without an
+address moves nobody. Blind spot: what changed while the daemon was not running.
 """
 
 from collections.abc import Callable
@@ -46,7 +46,7 @@ class UnderlayMonitor:
         self._lost: float | None = None
 
     def look(self) -> UnderlayState | None:
-        """Give the stand when it is another one than before; raises KernelError."""
+        """Return the stand when it is another one than before; raises KernelError."""
         before = self.stand.underlay
         found = interfaces.still_valid(self._view, self._wish, before) or self._chosen(before)
         if found is None:
@@ -74,7 +74,7 @@ class UnderlayMonitor:
         return interfaces.with_previous_mtu(before, found)
 
     def _hesitation(self, found: Underlay, lost: float) -> str:
-        """Say why another interface is not taken: it is the network's own, our bridge say, or it is too early; empty when it is."""
+        """Return why another interface is not taken: it is the network's own, our bridge say, or it is too early; empty when it is."""
         inside = [net for net in self.stand.terms.config.networks if net.version == 4 and found.local in net]
         if inside:
             return f"has an address of {inside[0]} and is not taken"

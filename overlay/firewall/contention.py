@@ -1,7 +1,6 @@
 """Notices that somebody else changes the same rules again and again, so that a loop of two programs is said and not only run.
 
-Counts, in the clock it is handed, how often the same part had to be put back without anybody here wanting it otherwise. Must not know
-what the parts are.
+Counts, in the clock it is handed, how often the same part had to be put back without anybody here wanting it otherwise.
 """
 
 from collections import deque

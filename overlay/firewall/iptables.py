@@ -1,6 +1,6 @@
 """Spells the rules of overlay.firewall.rules as iptables-save does, so that wanted and actual compare as equal.
 
-docs/reference/flannel.md 6.1, to the letter: the order of words is iptables' own. Must not know what the rules are good for.
+docs/reference/flannel.md 6.1, to the letter: the order of words is iptables' own.
 """
 
 from collections.abc import Sequence
@@ -13,17 +13,17 @@ _TARGETS = {"return": "RETURN", "accept": "ACCEPT", "masquerade": "MASQUERADE"}
 
 
 def masquerading(plan: RuleSet) -> tuple[Words, ...]:
-    """Give the rules of the chain FLANNEL-POSTRTG, without their comments."""
+    """Return the rules of the chain FLANNEL-POSTRTG, without their comments."""
     return tuple(_words(rule, fully_random=plan.fully_random) for rule in plan.masquerade)
 
 
 def forwarding(plans: Sequence[RuleSet]) -> tuple[Words, ...]:
-    """Give the rules of the chain FLANNEL-FWD for these plans."""
+    """Return the rules of the chain FLANNEL-FWD for these plans."""
     return tuple(_words(rule) for plan in plans for rule in plan.forward)
 
 
 def keeping(plans: Sequence[RuleSet]) -> tuple[Words, ...]:
-    """Give the rules of the chain TULLE-KEEP-SOURCE for these plans."""
+    """Return the rules of the chain TULLE-KEEP-SOURCE for these plans."""
     return tuple(_words(rule) for plan in plans for rule in plan.first)
 
 

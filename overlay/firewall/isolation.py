@@ -67,7 +67,7 @@ def changes(apart: Sequence[IPNetwork], listing: Sequence[Json]) -> list[Json]:
 
 
 def dormant(listing: Sequence[Json]) -> bool:
-    """Tell whether somebody switched a table off."""
+    """Return whether somebody switched a table off."""
     return any("dormant" in one["table"].get("flags", ()) for one in listing if "table" in one)
 
 

@@ -1,8 +1,8 @@
 """Keeps the networks of this host apart, as overlay.firewall.isolation says: compares what the tool lists, and changes what differs.
 
-In nftables; in iptables only where nft cannot be used, and with neither a second network is refused. A daemon holds the table where the
-kernel lets it, so that no flush takes it away: then only that daemon can change it, and is asked to by whoever else has to. Starts programs,
-so it runs beside the event loop. Must not decide what is kept apart.
+In nftables; in iptables only where nft cannot be used, and with neither a second network is refused. A daemon holds the
+table where the kernel lets it, so that no flush takes it away: then only that daemon can change it, and is asked to by
+whoever else has to. Starts programs, so it runs beside the event loop.
 """
 
 import errno
@@ -37,7 +37,7 @@ class Isolation:
         self._native: bool | None = None
 
     def keep(self, own: Iterable[Kept] = (), *, change: bool = True) -> tuple[str, ...]:
-        """Have `own` stand in the roster and all in it kept apart; say what was changed, or would be with `change` False.
+        """Have `own` stand in the roster and all in it kept apart; return what was changed, or would be with `change` False.
 
         Raises Unavailable with the networks that are not, and why.
         """
@@ -66,7 +66,7 @@ class Isolation:
             self._roster.complain(text)
 
     def leave(self, lease_file: str) -> tuple[str, ...]:
-        """Take a network out of the roster, and the rules with the last but one; say what was changed. Raises Unavailable."""
+        """Take a network out of the roster, and the rules with the last but one; return what was changed. Raises Unavailable."""
         try:
             with self._roster.turn():
                 self._roster.leave(lease_file)
@@ -115,7 +115,7 @@ def _is_anothers(problem: OSError) -> bool:
 
 
 def _poked() -> bool:
-    """Have the daemon that holds the table look at the roster; tell whether it was told."""
+    """Have the daemon that holds the table look at the roster; return whether it was told."""
     try:
         nft.run(isolation.poke())
     except KernelError:

@@ -49,7 +49,7 @@ class KnownNetworks:
 
     @property
     def fresh(self) -> bool:
-        """Tell whether nobody has ever written it."""
+        """Return whether nobody has ever written it."""
         return not self._folder.exists()
 
     @contextmanager
@@ -86,7 +86,7 @@ class KnownNetworks:
 
     @property
     def complaint(self) -> str:
-        """Give what a daemon said of rules that somebody else changes in a loop; "" for none, or of a daemon that is gone."""
+        """Return what a daemon said of rules that somebody else changes in a loop; "" for none, or of a daemon that is gone."""
         try:
             pid, _, text = (self._folder / COMPLAINT).read_text(encoding="utf-8").partition(" ")
             return text if Path("/proc", str(int(pid))).exists() else ""

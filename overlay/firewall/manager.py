@@ -1,8 +1,8 @@
 """The host's one firewall for all networks of this daemon: who wants what, and when it is looked at again.
 
-Told of changes by the kernel (kernel.firewall.nft_monitor) it looks then, and else only seldom; where the kernel does not tell, as of
-iptables' own tables, it looks every `--iptables-resync` seconds. What keeps networks apart is looked at at once: until it is back they
-reach each other. One look at a time, in a thread because it starts programs. Must not know what the rules are.
+Told of changes by the kernel (kernel.firewall.nft_monitor) it looks then, and else only seldom; where the kernel does
+not tell, as of iptables' own tables, it looks every `--iptables-resync` seconds. What keeps networks apart is looked at
+at once: until it is back they reach each other. One look at a time, in a thread because it starts programs.
 """
 
 import asyncio
@@ -133,7 +133,7 @@ class FirewallManager:
             await asyncio.sleep(min(self._interval, LOOPED) if self._contested else AT_ONCE)
 
     async def _separate(self) -> tuple[str, ...]:
-        """Have all networks kept apart, and say what was changed; what could not be is told to every network."""
+        """Have all networks kept apart, and return what was changed; what could not be is told to every network."""
         own = self._kept()
         if self._apart is None:
             return ()
@@ -146,7 +146,7 @@ class FirewallManager:
         return changed
 
     def _kept(self) -> list[Kept]:
-        """Give the networks with a lease file whose ranges are known, of an earlier start or of this one."""
+        """Return the networks with a lease file whose ranges are known, of an earlier start or of this one."""
         return [
             Kept(name, ward.lease_file, tuple(one.network for one in ward.rules))
             for name, ward in self._wards.items()

@@ -1,6 +1,6 @@
 """Spells the rules of overlay.firewall.rules as nft lists them, so that wanted and actual compare as equal.
 
-docs/reference/flannel.md 6.2's tables and chains, with 6.1's rules. Must not know what the rules are good for.
+docs/reference/flannel.md 6.2's tables and chains, with 6.1's rules.
 """
 
 from collections.abc import Sequence
@@ -16,17 +16,17 @@ POSTROUTING, FORWARD = "postrtg", "forward"
 
 
 def family(version: int) -> str:
-    """Give the word nft uses for a family."""
+    """Return the word nft uses for a family."""
     return "ip" if version == 4 else "ip6"
 
 
 def name(version: int) -> str:
-    """Give the name flannel gives a family's table."""
+    """Return the name flannel gives a family's table."""
     return f"flannel-ipv{version}"
 
 
 def chains(plan: RuleSet) -> list[Json]:
-    """Give the chains as nft lists them, without handles."""
+    """Return the chains as nft lists them, without handles."""
     return [
         _chain(plan, POSTROUTING, "nat", "postrouting", 100, "chain to manage traffic masquerading by flannel"),
         _chain(plan, FORWARD, "filter", "forward", 0, "chain to accept flannel traffic"),
@@ -34,13 +34,13 @@ def chains(plan: RuleSet) -> list[Json]:
 
 
 def rules(plan: RuleSet) -> list[Json]:
-    """Give our rules of both chains as nft lists them, without handles."""
+    """Return our rules of both chains as nft lists them, without handles."""
     filled = [(POSTROUTING, rule) for rule in plan.masquerade] + [(FORWARD, rule) for rule in plan.forward]
     return [{"rule": {**_place(plan), "chain": chain, "expr": _expression(plan, rule)}} for chain, rule in filled]
 
 
 def changes(plan: RuleSet, listing: Sequence[Json]) -> list[Json]:
-    """Give the commands, one transaction, that have a table hold chains and rules of the plan; [] when it does.
+    """Return the commands, one transaction, that have a table hold chains and rules of the plan; [] when it does.
 
     Rules about other networks stay as they are, another daemon's; ours come at the end of a chain, all again when one is missing or
     their order is another one. A chain of another hook is nobody's who knows flannel: then the table is made anew.
@@ -57,7 +57,7 @@ def changes(plan: RuleSet, listing: Sequence[Json]) -> list[Json]:
 
 
 def removal(plan: RuleSet, listing: Sequence[Json]) -> list[Json]:
-    """Give the commands that take our rules away, and the table when no rule about another network is in it."""
+    """Return the commands that take our rules away, and the table when no rule about another network is in it."""
     found = [one for one in listing if "rule" in one]
     if any(_subject(one) and not _owned(plan, one) for one in found):
         return [_deletion(one) for one in found if _owned(plan, one)]
@@ -65,7 +65,7 @@ def removal(plan: RuleSet, listing: Sequence[Json]) -> list[Json]:
 
 
 def _refill(plan: RuleSet, chain: str, listing: Sequence[Json]) -> list[Json]:
-    """Give what brings our rules of a chain to what is wanted; one about no network is everybody's and has to stand before ours."""
+    """Return what brings our rules of a chain to what is wanted; one about no network is everybody's and has to stand before ours."""
     found = [one for one in listing if "rule" in one and one["rule"]["chain"] == chain]
     wanted = [one for one in rules(plan) if one["rule"]["chain"] == chain]
     held = [one for one in found if _owned(plan, one)]
@@ -83,7 +83,7 @@ def _deletion(listed: Json) -> Json:
 
 
 def _owned(plan: RuleSet, entry: Json) -> bool:
-    """Tell whether a rule is ours: by the source it is about, else by the destination."""
+    """Return whether a rule is ours: by the source it is about, else by the destination."""
     about = _subject(entry)
     return about is not None and any(
         about.version == one.version and about.subnet_of(one)  # type: ignore[arg-type]
@@ -92,7 +92,7 @@ def _owned(plan: RuleSet, entry: Json) -> bool:
 
 
 def _subject(entry: Json) -> IPNetwork | None:
-    """Give the network a listed rule is about: that of its first match of an address; None for none."""
+    """Return the network a listed rule is about: that of its first match of an address; None for none."""
     for statement in entry["rule"]["expr"]:
         match statement:
             case {"match": {"left": {"payload": {"field": "saddr" | "daddr"}}, "right": str(address)}}:

@@ -77,7 +77,7 @@ class RuleSet:
 
 
 def plan(version: int, wanted: Sequence[NetworkRules], networks: Iterable[IPNetwork] = ()) -> RuleSet:
-    """Give the rules that all networks of one family together come to; rules of `networks`, too, are ours, and go."""
+    """Return the rules that all networks of one family together come to; rules of `networks`, too, are ours, and go."""
     translating = [one for one in wanted if one.masquerade]
     masquerade = (
         Rule("return", marked=True),

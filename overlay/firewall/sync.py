@@ -1,8 +1,8 @@
 """Keeps the firewall as overlay.firewall.rules says: compares what the tool lists, and changes in one transaction what differs.
 
-iptables or nftables, as the network config chooses (docs/reference/flannel.md 6); the other one only where the chosen one is absent,
-and its leftovers are removed (6.3). Of the tunnel's guard only the elements, if it is no more than these. Also sees that the
-host forwards at all. Starts programs, so it runs beside the event loop. Must not decide what the rules are.
+iptables or nftables, as the network config chooses (docs/reference/flannel.md 6); the other one only where the chosen
+one is absent, and its leftovers are removed (6.3). Of the tunnel's guard only the elements, if it is no more than
+these. Also sees that the host forwards at all. Starts programs, so it runs beside the event loop.
 """
 
 from collections.abc import Callable, Sequence
@@ -57,7 +57,7 @@ class FirewallSync:
 
     @property
     def overhears(self) -> bool:
-        """Tell whether the kernel would tell of every change to our rules: not when they are in iptables' own tables."""
+        """Return whether the kernel would tell of every change to our rules: not when they are in iptables' own tables."""
         return not any(self._legacy.values())
 
     def enforce(
@@ -235,7 +235,7 @@ def _reason(problem: KernelError) -> str:
 
 
 def _bare(wish: tunnel_filter.TunnelFilter | None, problem: KernelError) -> str:
-    """Say what it means that the guard cannot be; nothing where this host has no nftables and a key proves who sends."""
+    """Return what it means that the guard cannot be; nothing where this host has no nftables and a key proves who sends."""
     if wish and wish.tunnel.form == "sealed" and problem.unsupported:
         return ""
     return f"anybody may send to the tunnel: {_reason(problem)}, or switch the guard off with --tunnel-guard=false"

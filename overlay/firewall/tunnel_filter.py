@@ -59,30 +59,30 @@ class TunnelFilter:
 
 
 def name(tunnel_name: str) -> str:
-    """Give the name of a tunnel's table: tulle-guard-VNI, tulle-guard-udp, tulle-guard-wireguard."""
+    """Return the name of a tunnel's table: tulle-guard-VNI, tulle-guard-udp, tulle-guard-wireguard."""
     return f"{tunnel.PREFIX}-{tunnel_name}"
 
 
 def recorded(wish: TunnelFilter) -> Tunnel | None:
-    """Give what others must know to keep containers out while we are away; None when the guard is off."""
+    """Return what others must know to keep containers out while we are away; None when the guard is off."""
     guard = wish.tunnel
     return Tunnel(wish.table, guard.ports, guard.vni, underlay=guard.underlay) if wish.armed else None
 
 
 def script(wish: TunnelFilter) -> str:
-    """Give the text that replaces the table at once, whether or not it exists; only takes it away when off."""
+    """Return the text that replaces the table at once, whether or not it exists; only takes it away when off."""
     head = f"add table {FAMILY} {wish.table}\ndelete table {FAMILY} {wish.table}\n"
     return head + tunnel.block(wish.table, _lines(wish, elements(wish))) if wish.armed else head
 
 
 def shape(wish: TunnelFilter) -> Shape:
-    """Give all of a table but elements: wishes of one shape differ in these only."""
+    """Return all of a table but elements: wishes of one shape differ in these only."""
     lengths = frozenset((network.max_prefixlen, network.prefixlen) for _, network in wish.tunnel.sources)
     return replace(wish.tunnel, sources=frozenset()), lengths
 
 
 def structure(listing: Sequence[Json]) -> tuple[str, ...]:
-    """Give what is in a listing but elements, handles and what was counted."""
+    """Return what is in a listing but elements, handles and what was counted."""
     skipped = ("handle", "elem", "packets", "bytes")
     return tuple(
         f"{kind} {sorted((key, str(value)) for key, value in body.items() if key not in skipped)}"
@@ -92,12 +92,12 @@ def structure(listing: Sequence[Json]) -> tuple[str, ...]:
 
 
 def full(wish: TunnelFilter, listing: Sequence[Json]) -> list[Json]:
-    """Give the commands for the elements that differ in a listing whose structure is right."""
+    """Return the commands for the elements that differ in a listing whose structure is right."""
     return _exchange(wish, _found(wish, listing), elements(wish))
 
 
 def incremental(before: TunnelFilter, after: TunnelFilter) -> list[Json] | None:
-    """Give the commands from one wish, as it was carried out, to another; None when more than peers differs."""
+    """Return the commands from one wish, as it was carried out, to another; None when more than peers differs."""
     if not after.armed or replace(before, tunnel=after.tunnel) != after or shape(before) != shape(after):
         return None
     old, new = before.tunnel.sources, after.tunnel.sources
@@ -106,13 +106,13 @@ def incremental(before: TunnelFilter, after: TunnelFilter) -> list[Json] | None:
 
 
 def _senders(sources: Iterable[Source], others: Iterable[Source]) -> set[IPAddress]:
-    """Give the addresses in `sources` that are not in `others`."""
+    """Return the addresses in `sources` that are not in `others`."""
     found = {public for public, _ in sources}
     return found - {public for public, _ in others if public in found}
 
 
 def elements(wish: TunnelFilter) -> Elements:
-    """Give what belongs into every set: peers, allowed networks, and pairs of a peer with the start of an inner address."""
+    """Return what belongs into every set: peers, allowed networks, and pairs of a peer with the start of an inner address."""
     if wish.tunnel.form == "sealed":
         return {}
     found = _of(wish.tunnel, wish.tunnel.sources, wish.tunnel.peers)
@@ -123,7 +123,7 @@ def elements(wish: TunnelFilter) -> Elements:
 
 
 def _of(guard: AllowedPeers, sources: Iterable[Source], peers: Iterable[IPAddress]) -> Elements:
-    """Give the elements for these; there is a set of pairs for each length of the peers' subnets: all have the same, as a rule.
+    """Return the elements for these; there is a set of pairs for each length of the peers' subnets: all have the same, as a rule.
 
     What a peer sends itself has its own address inside, too: a container of ours asked it there without being masqueraded, and it answers.
     """
@@ -198,17 +198,17 @@ def _come(guard: AllowedPeers) -> Iterator[str]:
 
 
 def _starts(place: int, network: IPNetwork) -> str:
-    """Give the condition that an address at `place` lies in a network; the start of it, as many bits as the network has."""
+    """Return the condition that an address at `place` lies in a network; the start of it, as many bits as the network has."""
     return f"@th,{place},{network.prefixlen} {int(network.network_address) >> (network.max_prefixlen - network.prefixlen):#x}"
 
 
 def _versions(guard: AllowedPeers) -> tuple[int, ...]:
-    """Give the families the tunnel's packets come in: with VXLAN as many as there are devices."""
+    """Return the families the tunnel's packets come in: with VXLAN as many as there are devices."""
     return tuple(own.version for own in guard.own if (guard.form, own.version) in INNER)
 
 
 def _part(inner: Inner, key: str) -> str:
-    """Give the start of the inner source address, as long as a set of pairs has it."""
+    """Return the start of the inner source address, as long as a set of pairs has it."""
     return f"@th,{inner.source},{key.partition('_')[2]}"
 
 
@@ -236,7 +236,7 @@ def _found(wish: TunnelFilter, listing: Sequence[Json]) -> Elements:
 
 
 def _identified(key: str, element: Any) -> tuple[str, Json | str]:
-    """Give an element of a listing with the text that tells it apart; nft writes a long number as text, or below zero."""
+    """Return an element of a listing with the text that tells it apart; nft writes a long number as text, or below zero."""
     if key.startswith("peers"):
         return str(ip_address(element)), element
     if key.startswith("allowed"):

@@ -1,9 +1,9 @@
 """What tulled and a forwarder say to each other: the whole state as one JSON document, over a Unix socket.
 
-The socket is a file in a directory that only root may enter, named for the network namespace and the device: who stands in a container on
-the host's network does not see it. Both sides look at whom the kernel says they talk to. Forwarders from before this file listen
-on an abstract name, which anybody in the network namespace can reach: they are ended, and only by who is trusted. Must not know how
-packets are carried.
+The socket is a file in a directory that only root may enter, named for the network namespace and the device: who stands
+in a container on the host's network does not see it. Both sides look at whom the kernel says they talk to. Forwarders
+from before this file listen on an abstract name, which anybody in the network namespace can reach: they are ended, and
+only by who is trusted.
 """
 
 import errno
@@ -50,7 +50,7 @@ class State:
     allowed: tuple[IPv4Network, ...] = ()
 
     def same_process(self, other: "State") -> bool:
-        """Tell whether one process can go from one state to the other."""
+        """Return whether one process can go from one state to the other."""
         return (self.device, self.bind, self.port, self.owner) == (other.device, other.bind, other.port, other.owner)
 
 
@@ -132,7 +132,7 @@ def _own(folder: Path, mode: int) -> None:
 
 
 def trusted(peer: socket.socket) -> bool:
-    """Tell whether the other end is root or our own user, in our user namespace, and may change the network.
+    """Return whether the other end is root or our own user, in our user namespace, and may change the network.
 
     uid 0 alone means little: a container's root without capabilities has it, and so may one in a user namespace of its own. Whose
     namespace cannot be looked at holds more capabilities than we do. The process is held by a descriptor while its number is used.
@@ -161,7 +161,7 @@ def _process(peer: socket.socket, pid: int) -> int:
 
 
 def _elsewhere(pid: int) -> bool | None:
-    """Tell whether a process is in another user namespace than we are; None when we may not know."""
+    """Return whether a process is in another user namespace than we are; None when we may not know."""
     try:
         return not Path(f"/proc/{pid}/ns/user").samefile("/proc/self/ns/user")
     except PermissionError:

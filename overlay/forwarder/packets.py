@@ -1,7 +1,7 @@
 """What is done to an IPv4 packet between TUN and UDP: hop limit, checksum, and the answer when there is no way.
 
-docs/reference/flannel.md 5.4: the hop limit goes down both when sending and when receiving; what reaches 0 is dropped without a word.
-Must not know sockets; bytes in, bytes out.
+docs/reference/flannel.md 5.4: the hop limit goes down both when sending and when receiving; what reaches 0 is dropped
+without a word.
 """
 
 import struct
@@ -42,7 +42,7 @@ class Table:
         return None
 
     def lets_in(self, packet: bytearray, sender: str) -> bool:
-        """Tell whether a packet is for this host's subnet and from that of the host that sent it.
+        """Return whether a packet is for this host's subnet and from that of the host that sent it.
 
         Whatever else a datagram brings would be forwarded as if this host vouched for it: to other networks, and masqueraded.
         """
@@ -52,12 +52,12 @@ class Table:
         return host is not None and (host == sender or self._may_speak(sender))
 
     def _may_speak(self, sender: str) -> bool:
-        """Tell whether a sender who is no peer may send for one: a peer behind NAT, say."""
+        """Return whether a sender who is no peer may send for one: a peer behind NAT, say."""
         return bool(self._allowed) and any(IPv4Address(sender) in one for one in self._allowed)
 
 
 def is_packet(packet: bytearray) -> bool:
-    """Tell whether this is an IPv4 packet long enough to be looked at."""
+    """Return whether this is an IPv4 packet long enough to be looked at."""
     return len(packet) >= SHORTEST and packet[0] >> 4 == 4
 
 

@@ -1,7 +1,7 @@
 """What the log says of a store's bad entries: a kind of them once, whatever their number.
 
-Whoever can write the store can write ten thousand. The first of a kind is named; what comes later of that kind, and is another entry, is
-said again only after QUIET seconds. Memory and log stay bounded. Must not judge entries.
+Whoever can write the store can write ten thousand. The first of a kind is named; what comes later of that kind, and is
+another entry, is said again only after QUIET seconds. Memory and log stay bounded.
 """
 
 import re
@@ -47,5 +47,5 @@ class Complaints:
 
 
 def _kind_of(problem: Refused) -> str:
-    """Give our own words about an entry, which stand behind what it says itself, without numbers."""
+    """Return our own words about an entry, which stand behind what it says itself, without numbers."""
     return _SPECIFIC.sub("", problem.what.rpartition(": ")[2])[:80]

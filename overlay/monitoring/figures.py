@@ -1,4 +1,4 @@
-"""The figures of one network's daemon, as values: what /metrics shows. Must not know how they are shown."""
+"""The figures of one network's daemon, as values: what /metrics shows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

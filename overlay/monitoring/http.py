@@ -1,7 +1,7 @@
 """A tiny HTTP server for /healthz, /readyz, whose answers say what is missing, and /metrics.
 
 Speaks just enough HTTP/1.x for probes: one request a connection, any method, the body is JSON but that of /metrics
-(docs/reference/flannel.md 4.4 has paths and codes). Must not know what readiness is made of: it is handed functions that say.
+(docs/reference/flannel.md 4.4 has paths and codes).
 """
 
 import asyncio
@@ -31,7 +31,7 @@ class Health:
 
 
 def answer(path: str, health: Health) -> tuple[int, dict[str, object]]:
-    """Give status code and body for a path."""
+    """Return status code and body for a path."""
     if path == "/healthz" and not health.alive:
         return 503, {"status": "stuck", "missing": list(health.missing), **health.facts}
     if path == "/healthz":

@@ -1,7 +1,7 @@
 """One line an event on stderr: key=value for people, or JSON for machines.
 
-A line is written when something changes, not each time it is looked at: `change` keeps quiet while a topic says the same.
-Must not hold back or reorder: a line is out, or lost and counted, before the call returns.
+A line is written when something changes, not each time it is looked at: `change` keeps quiet while a topic says the
+same.
 """
 
 import json
@@ -36,7 +36,7 @@ class Log:
         self._always: dict[str, object] = {}
 
     def about(self, **always: object) -> "Log":
-        """Give a log that adds these fields to every line, and keeps topics of its own."""
+        """Return a log that adds these fields to every line, and keeps topics of its own."""
         form = "json" if self._json else "text"
         other = Log(self._out, clock=self._clock, form=form, verbose=self._verbose)
         other._always = {**self._always, **always}

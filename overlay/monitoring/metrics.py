@@ -1,7 +1,6 @@
 """What a daemon tells a Prometheus server, as the text of its exposition format.
 
-Imported when /metrics is first asked for: prometheus_client costs a start that most never need. Must not read anything, it is
-handed the figures.
+Imported when /metrics is first asked for: prometheus_client costs a start that most never need.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,7 @@
 """What every store of leases can do, in one protocol.
 
-A store keeps the network config and one entry per lease, counts every change with a revision, and tells what changed since
-one. Methods are coroutines because an engine may live across the network. Must not decide who may take what.
+A store keeps the network config and one entry per lease, counts every change with a revision, and tells what changed
+since one. Methods are coroutines because an engine may live across the network.
 """
 
 from collections.abc import AsyncIterator
@@ -45,11 +45,11 @@ class Store(Protocol):
 
     @property
     def heard(self) -> float:
-        """Give time.monotonic() of the engine's last answer, or of the opening before there is one."""
+        """Return time.monotonic() of the engine's last answer, or of the opening before there is one."""
         ...
 
     async def read_config(self) -> str:
-        """Give the network config's JSON text; raises Refused when the store has none."""
+        """Return the network config's JSON text; raises Refused when the store has none."""
         ...
 
     async def leases(self) -> Snapshot:

@@ -134,11 +134,11 @@ class FileStore:
         """Do nothing: the file is here."""
 
     async def read_config(self) -> str:
-        """Give the member "Network" as it was when the file was first read."""
+        """Return the member "Network" as it was when the file was first read."""
         return self._hosts.network_text
 
     async def leases(self) -> Snapshot:
-        """Give one lease for each host; none of them ever expires."""
+        """Return one lease for each host; none of them ever expires."""
         return self._snapshot()
 
     async def create(self, subnet: Subnet, attributes: Attributes) -> Lease | None:

@@ -107,7 +107,7 @@ class SqliteStore:
         self._base.close()
 
     def initialise(self, config: str) -> str:
-        """Store the network config if there is none yet; give the one that is stored then."""
+        """Store the network config if there is none yet; return the one that is stored then."""
         with self._writing() as base:
             base.execute("INSERT OR IGNORE INTO meta VALUES ('config', ?)", (config,))
             return str(base.execute("SELECT value FROM meta WHERE name = 'config'").fetchone()[0])
@@ -116,7 +116,7 @@ class SqliteStore:
         """Do nothing: the file is here."""
 
     async def read_config(self) -> str:
-        """Give the config's text; raises Refused when no daemon has stored one."""
+        """Return the config's text; raises Refused when no daemon has stored one."""
         with self._reading() as base:
             row = base.execute("SELECT value FROM meta WHERE name = 'config'").fetchone()
         if row is None:

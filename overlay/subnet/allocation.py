@@ -1,7 +1,7 @@
 """Subnets of hosts: their key in a store, and the choice of a free one.
 
-The key text is flannel's, byte for byte (docs/reference/flannel.md 2.1); the choice is its allocation (2.5 step 4): walk the
-pool, keep what overlaps nobody, stop at a hundred candidates, take one at random. Must not know stores, nor throw dice.
+The key text is flannel's, byte for byte (docs/reference/flannel.md 2.1); the choice is its allocation (2.5 step 4):
+walk the pool, keep what overlaps nobody, stop at a hundred candidates, take one at random.
 """
 
 import re
@@ -37,7 +37,7 @@ class Subnet:
         return (self.ipv4, self.ipv6) if self.ipv6 else (self.ipv4,)
 
     def overlaps(self, other: "Subnet") -> bool:
-        """Tell whether any address belongs to both."""
+        """Return whether any address belongs to both."""
         both_v6 = self.ipv6 is not None and other.ipv6 is not None and self.ipv6.overlaps(other.ipv6)
         return self.ipv4.overlaps(other.ipv4) or both_v6
 
@@ -60,7 +60,7 @@ def parse_key(key: str) -> Subnet:
 
 
 def is_compatible(config: NetworkConfig, subnet: Subnet) -> bool:
-    """Tell whether this network would give out `subnet`: the families match, and so do length and bounds (2.5)."""
+    """Return whether this network would give out `subnet`: the families match, and so do length and bounds (2.5)."""
     if not config.ipv4.offers(subnet.ipv4) or (config.ipv6 is None) != (subnet.ipv6 is None):
         return False
     return config.ipv6 is None or subnet.ipv6 is None or config.ipv6.offers(subnet.ipv6)

@@ -1,7 +1,7 @@
 """The daemon's keeper of the lease file: one daemon a file, written last and only when it says something new.
 
 The file's form is lease.file's. Withdrawing is deleting: the CNI programs then answer "try again later" instead of
-handing out addresses that another host may have. Must not decide when.
+handing out addresses that another host may have.
 """
 
 import re
@@ -56,7 +56,7 @@ class LeaseFile:
             self._lock = None
 
     def previous(self) -> Subnet | None:
-        """Give the subnet the file speaks of; None when it is absent or unreadable (docs/reference/flannel.md 2.5)."""
+        """Return the subnet the file speaks of; None when it is absent or unreadable (docs/reference/flannel.md 2.5)."""
         try:
             lease = file.read(self.path)
         except (file.Unavailable, OSError):
@@ -66,7 +66,7 @@ class LeaseFile:
         return Subnet(lease.subnet.network, lease.ipv6_subnet.network if lease.ipv6_subnet else None)
 
     def publish(self, lease: file.Lease) -> bool:
-        """Write the file unless it says just that; tell whether it was written. Raises OSError."""
+        """Write the file unless it says just that; return whether it was written. Raises OSError."""
         try:
             if file.read(self.path) == lease:
                 return False
@@ -81,7 +81,7 @@ class LeaseFile:
 
 
 def content(config: NetworkConfig, subnet: Subnet, *, mtu: int, ipmasq: bool) -> file.Lease:
-    """Give what the file says: networks, the gateway (base + 1) with the subnet's length, MTU and masquerade."""
+    """Return what the file says: networks, the gateway (base + 1) with the subnet's length, MTU and masquerade."""
     v6_network = config.ipv6.network if config.ipv6 else None
     return file.Lease(
         networks=(config.ipv4.network,) if isinstance(config.ipv4.network, IPv4Network) else (),
@@ -94,7 +94,7 @@ def content(config: NetworkConfig, subnet: Subnet, *, mtu: int, ipmasq: bool) ->
 
 
 def is_kept(path: str, *, folder: str = locks.FOLDER) -> bool:
-    """Tell whether a daemon keeps the lease file at `path` now."""
+    """Return whether a daemon keeps the lease file at `path` now."""
     try:
         return locks.is_held(FILE, _place(path), folder=folder)
     except OSError:

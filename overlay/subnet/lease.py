@@ -1,7 +1,6 @@
 """A lease as the daemon sees it: a subnet, what its holder published, and the store's mark of this very writing.
 
 One place turns a store's key and value into it, so that no content of a store can raise anywhere else.
-Must not know how stores keep them.
 """
 
 from dataclasses import dataclass, field

@@ -1,6 +1,6 @@
 """Carries the tenancy's commands out against a store, and tells it what became of them.
 
-The only one who calls the store to take, renew or give up a lease. Must not decide: overlay.subnet.state_machine does.
+The only one who calls the store to take, renew or give up a lease.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Who else is in the network: the leases last heard of, kept up to date from a store's updates.
 
-Turns updates into the events the tenancy wants to know. Must not judge leases; backends leave out what they cannot use.
+Turns updates into the events the tenancy wants to know.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ class Peers:
         self.known = False
 
     def apply(self, update: Update) -> tuple[Event, ...]:
-        """Take an update over; give what it says about any subnet, gone ones first. Unchanged leases say nothing."""
+        """Take an update over; return what it says about any subnet, gone ones first. Unchanged leases say nothing."""
         match update:
             case Snapshot(leases, _):
                 stays = {lease.subnet for lease in leases}
@@ -35,7 +35,7 @@ class Peers:
         return len(self._leases)
 
     def others(self, own: Subnet, public_ip: IPv4Address) -> tuple[Lease, ...]:
-        """Give the leases of other hosts, by IPv4 subnet; this host's, also earlier ones, are left out."""
+        """Return the leases of other hosts, by IPv4 subnet; this host's, also earlier ones, are left out."""
         theirs = (one for one in self._leases.values() if one.subnet != own and one.attributes.public_ip != public_ip)
         return tuple(sorted(theirs, key=_place))
 

@@ -182,7 +182,7 @@ Step = tuple[LeaseState, tuple[Command, ...]]
 
 
 def step(state: LeaseState, event: Event) -> Step:
-    """Give the next state and what to do now."""
+    """Return the next state and what to do now."""
     match event:
         case Started() | TimerFired():
             return state, (ListLeases(),)
@@ -222,7 +222,7 @@ def choose_lease(state: LeaseState, leases: Sequence[Lease], dice: float) -> Ste
 
 
 def _untouched(held: Lease | None, listed: Lease) -> bool:
-    """Tell whether a listed lease is what we hold, as we wrote it, though our address has changed since.
+    """Return whether a listed lease is what we hold, as we wrote it, though our address has changed since.
 
     A host that got our old address would take the lease for its own and write it: then it is, and this says no.
     """

@@ -1,11 +1,12 @@
 """The one place that speaks gRPC: connections to etcd's members, one at a time, with a deadline on everything.
 
-A member that does not answer is left for the next one in the list. What only reads is asked again there at once; what writes is
-not, because it may have happened: the caller looks again and finds out. Every failure comes out as StoreError. Must not know what
-is stored, and never says or logs a password or a token.
+A member that does not answer is left for the next one in the list. What only reads is asked again there at once; what
+writes is not, because it may have happened: the caller looks again and finds out. Every failure comes out as
+StoreError.
 
-grpclib ends a call whose connection breaks by cancelling the task that makes it, and leaves that on the task's account, where the next
-asyncio.timeout takes it for somebody's wish that the task end (Python 3.11). So every call and every watch has a task of its own.
+grpclib ends a call whose connection breaks by cancelling the task that makes it, and leaves that on the task's account,
+where the next asyncio.timeout takes it for somebody's wish that the task end (Python 3.11). So every call and every
+watch has a task of its own.
 """
 
 import asyncio
@@ -253,7 +254,7 @@ class Client:
             await heard.put(WatchResponse.parse(answer))
 
     def _said(self, problem: BaseException, turns: int) -> str:
-        """Say what went wrong and where, without a word of what was sent."""
+        """Return what went wrong and where, without a word of what was sent."""
         match problem:
             case GRPCError():
                 what = problem.message or problem.status.name

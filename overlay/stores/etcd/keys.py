@@ -37,7 +37,7 @@ class Keys:
 
     @classmethod
     def below(cls, prefix: str) -> Self:
-        """Give the keys below a prefix as flannel's flag has it."""
+        """Return the keys below a prefix as flannel's flag has it."""
         return cls(_bytes(join(prefix, "config")), _bytes(join(prefix, "subnets")))
 
     @property
@@ -46,21 +46,21 @@ class Keys:
         return behind(self.subnets)
 
     def lease(self, subnet: Subnet) -> bytes:
-        """Give the key of a lease."""
+        """Return the key of a lease."""
         return self.subnets + b"/" + subnet.key.encode()
 
     def base(self, subnet: Subnet) -> bytes:
-        """Give what every key begins with that has this IPv4 base address, whatever its length and its IPv6 half."""
+        """Return what every key begins with that has this IPv4 base address, whatever its length and its IPv6 half."""
         return self.subnets + b"/" + f"{subnet.ipv4.network_address}-".encode()
 
     def name(self, key: bytes) -> str | None:
-        """Give what stands behind the folder, None for a key that is beside it; bytes that are no text stay visible."""
+        """Return what stands behind the folder, None for a key that is beside it; bytes that are no text stay visible."""
         folder = self.subnets + b"/"
         return key[len(folder) :].decode(errors="backslashreplace") if key.startswith(folder) else None
 
 
 def behind(prefix: bytes) -> bytes:
-    """Give the first key that does not begin with `prefix` any more: its last byte plus one (ours end in ASCII)."""
+    """Return the first key that does not begin with `prefix` any more: its last byte plus one (ours end in ASCII)."""
     return prefix[:-1] + bytes([prefix[-1] + 1])
 
 

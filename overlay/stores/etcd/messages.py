@@ -1,7 +1,7 @@
 """The few messages of etcd's v3 API that a lease needs, to and from bytes.
 
-Field numbers are the API's public ones (packages etcdserverpb and mvccpb). Requests are functions that give bytes, answers are frozen
-values with a `parse`. Must not know connections, nor what keys mean.
+Field numbers are the API's public ones (packages etcdserverpb and mvccpb). Requests are functions that give bytes,
+answers are frozen values with a `parse`.
 """
 
 from collections.abc import Sequence

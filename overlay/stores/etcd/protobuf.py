@@ -1,7 +1,7 @@
 """The protobuf wire format, as far as etcd's API needs it: fields of varints and of bytes.
 
-Written from the public encoding: a message is a row of (field number, wire type, value); what is absent has its default; a
-field given twice counts last; unknown fields are skipped. Must not know any message of etcd.
+Written from the public encoding: a message is a row of (field number, wire type, value); what is absent has its
+default; a field given twice counts last; unknown fields are skipped.
 """
 
 from collections.abc import Iterable, Iterator
@@ -66,19 +66,19 @@ class Message:
             self._fields.setdefault(number, []).append(value)
 
     def number(self, field: int) -> int:
-        """Give an integer, 0 when absent; raises WireError for bytes there."""
+        """Return an integer, 0 when absent; raises WireError for bytes there."""
         value = self._fields.get(field, [0])[-1]
         if isinstance(value, bytes):
             raise WireError(f"field {field} is not a number")
         return value
 
     def octets(self, field: int) -> bytes:
-        """Give bytes, empty when absent; raises WireError for a number there."""
+        """Return bytes, empty when absent; raises WireError for a number there."""
         every = self.every(field)
         return every[-1] if every else b""
 
     def every(self, field: int) -> list[bytes]:
-        """Give all values of a repeated field of bytes or messages; raises WireError for a number among them."""
+        """Return all values of a repeated field of bytes or messages; raises WireError for a number among them."""
         found: list[bytes] = []
         for value in self._fields.get(field, []):
             if not isinstance(value, bytes):

@@ -61,7 +61,7 @@ class EtcdStore:
         self._client.close()
 
     async def read_config(self) -> str:
-        """Give the config's text; raises StoreError while there is none: somebody may be about to put it."""
+        """Return the config's text; raises StoreError while there is none: somebody may be about to put it."""
         listing = await self._get(self._keys.config)
         if not listing.entries:
             key = _shown(self._keys.config)
@@ -198,7 +198,7 @@ class EtcdStore:
         return None
 
     async def _outrun(self, subnet: Subnet, key: bytes, written: int) -> bool:
-        """Tell whether an overlapping key was there before ours: two hosts may take one IPv6 half at once (2.5)."""
+        """Return whether an overlapping key was there before ours: two hosts may take one IPv6 half at once (2.5)."""
         entries = (await self._list()).entries
         return any(entry.key != key and entry.created < written and self._overlaps(entry, subnet) for entry in entries)
 
@@ -207,7 +207,7 @@ class EtcdStore:
         return held is not None and held.overlaps(subnet)
 
     def _is_of(self, entry: KeyValue, lease: Lease, attributes: Attributes) -> bool:
-        """Tell whether an entry is ours to write: by its PublicIP, or because it is the very one the caller knows as ours."""
+        """Return whether an entry is ours to write: by its PublicIP, or because it is the very one the caller knows as ours."""
         held = leases.parse(self._keys.name(entry.key) or "", entry.value)
         if not isinstance(held, Lease):
             return False
@@ -234,7 +234,7 @@ class EtcdStore:
         return found
 
     def _perfect(self, subnet: Subnet, attributes: Attributes) -> tuple[bytes, bytes]:
-        """Give key and value, or raise Refused for what could hurt a peer (docs/reference/flannel.md 0, rules 1 to 3 and 6)."""
+        """Return key and value, or raise Refused for what could hurt a peer (docs/reference/flannel.md 0, rules 1 to 3 and 6)."""
         value = values.encode(attributes)
         where = _shown(self._keys.lease(subnet))
         parsed = leases.parse(subnet.key, value)
@@ -281,7 +281,7 @@ def _refuse_mixture(subnet: Subnet, taken: Iterable[KeyValue], keys: Keys) -> No
 
 
 def _is_another(known: Header, heard: Header) -> bool:
-    """Tell whether a member speaks for a past we have already left: a restored backup, or another cluster."""
+    """Return whether a member speaks for a past we have already left: a restored backup, or another cluster."""
     elsewhere = known.cluster not in (0, heard.cluster)
     return elsewhere or heard.revision < known.revision or heard.term < known.term
 
