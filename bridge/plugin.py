@@ -99,11 +99,12 @@ def collect(request: Request) -> None:
     owners = AttachmentID.known_to(request)
     left = config.parse_leftovers(request)
     steps: list[Callable[[], object]] = []
+    deleted: set[str] = set()
 
     def free_addresses() -> None:
         """Have no address freed while a port that ought to be gone can send under it."""
         if owners is not None:
-            unwire.unplug_strangers(request.name, owners)
+            deleted.update(unwire.unplug_strangers(request.name, owners))
         if left.ipam_type:
             invoke.delegate(request, left.ipam_type, "GC")
 
@@ -112,7 +113,7 @@ def collect(request: Request) -> None:
         steps.append(lambda: apply.forget_modern_strangers(request.name, owners))
         steps.append(lambda: apply.forget_legacy_strangers(request.name, owners))
         steps.append(spoof_filter.forget_orphans)
-        steps.append(spoofchk.dismiss_orphans)
+        steps.append(lambda: spoofchk.dismiss_orphans(deleted))
     _attempt_all(steps)
 
 

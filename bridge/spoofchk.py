@@ -9,7 +9,7 @@ still there, and DEL need not search the sets. That memory may be lost, and refu
 import errno
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -96,14 +96,17 @@ def dismiss(owner: AttachmentID, *, search: bool) -> None:
     _forget(_folder(owner), owner.mark)
 
 
-def dismiss_orphans() -> None:
-    """Remove the elements of every port that is gone, whatever network it was of: nobody can send through it any more."""
+def dismiss_orphans(deleted: Collection[str] = ()) -> None:
+    """Remove the elements of every port that is gone, whatever network it was of: nobody can send through it any more.
+
+    `deleted` are ports that the caller has just deleted: those are not being made, however new they were.
+    """
 
     def remove(tables: Tables) -> None:
         with Handle() as host:
             listed, remembered = _listed(tables), list(_remembered())
             present = {link.name for link in host.links()}  # read last: elements are there before their port is
-        present |= {one.port.name for one in remembered if one.age < UNDER_WAY}
+        present |= {one.port.name for one in remembered if one.age < UNDER_WAY and one.port.name not in deleted}
         dead = [one for one in remembered if one.port.name not in present]
         for one in dead:
             _remove(

@@ -89,12 +89,15 @@ class Removal:
             _delete_if_there(container, link.index)
 
 
-def unplug_strangers(network: str, known: Collection[AttachmentID]) -> None:
-    """Delete every host end of `network` that belongs to none of the `known` attachments."""
+def unplug_strangers(network: str, known: Collection[AttachmentID]) -> frozenset[str]:
+    """Delete every host end of `network` that belongs to none of the `known` attachments; return their names."""
     keep = {owner.alias for owner in known}
     with Handle() as host:
-        ours = {link.alias for link in host.links() if link.kind == "veth" and _names(link.alias, network)}
-        _delete_by_alias(host, ours - keep)
+        ours = [link for link in host.links() if link.kind == "veth" and _names(link.alias, network)]
+        strangers = [link for link in ours if link.alias not in keep]
+        for link in strangers:
+            _delete_if_there(host, link.index)
+    return frozenset(link.name for link in strangers)
 
 
 def siblings(owner: AttachmentID) -> bool:
