@@ -43,8 +43,8 @@ demo: build ## three pretend hosts, six containers, every path tried, nothing le
 demo-clean: ready-run ## remove what `make demo KEEP=1` left up
 	@$(PYTHON) -m tests.lab.demo clean
 
-test: ready-reference ready-newer build ## all tests on the built programs (ARGS='-k name' picks)
-	@$(PYTHON) -m pytest $(ARGS)
+test: ready-reference ready-newer build ## all tests on the built programs, side by side (ARGS='-k name' picks)
+	@$(PYTHON) -m tests.run $(ARGS)
 
 soak: ready-test build ## 10,000 ADD/DEL pairs of host-local and 500 of bridge leave nothing (SOAK=N scales both)
 	@$(PYTHON) -m tests.soak $(SOAK)

@@ -24,7 +24,10 @@ from tests.lab.waiting import until
 from tests.lab.warm import Agent
 
 CROWD = 200
-pytestmark = pytest.mark.skipif(os.geteuid() != 0 and not os.environ.get("CI"), reason="an agent needs root")
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.skipif(os.geteuid() != 0 and not os.environ.get("CI"), reason="an agent needs root"),
+]
 
 
 class Jam:

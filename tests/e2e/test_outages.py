@@ -29,6 +29,8 @@ from tests.lab.member import URL, Member
 from tests.lab.waiting import until
 from tests.lab.world import Place
 
+pytestmark = pytest.mark.alone
+
 AWAY = 60.0
 """Seconds without etcd."""
 RATE = 5

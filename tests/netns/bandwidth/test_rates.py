@@ -12,6 +12,8 @@ from kernel import netns
 from tests.netns.bandwidth.conftest import Runtime
 from tests.netns.spaces import Space
 
+pytestmark = pytest.mark.alone
+
 RATE = 40_000_000
 BURST = 800_000
 SECONDS = 4
