@@ -34,7 +34,7 @@ EXECUTABLES = ("tulle", "launcher")
 """What starts these programs, beside the file that holds the build's number: links in the plugin directory lead to one of them."""
 
 
-def siblings(folder: Path) -> InProcessPrograms:
+def in_process(folder: Path) -> InProcessPrograms:
     """Return the programs that need no process of their own when one of them delegates to another; made before a request comes."""
     return InProcessPrograms(
         {name: _loader(program) for name, program in PROGRAMS.items()},

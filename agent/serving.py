@@ -53,7 +53,7 @@ class Stderr:
 
 
 def serve(
-    wanted: Wanted, siblings: InProcessPrograms, is_wanted: Callable[[], bool], answer: Callable[[int, bytes], object]
+    wanted: Wanted, in_process: InProcessPrograms, is_wanted: Callable[[], bool], answer: Callable[[int, bytes], object]
 ) -> None:
     """Run one request and `answer` with its exit status and what goes to stdout, before going home: the caller waits for it.
 
@@ -67,7 +67,7 @@ def serve(
             stdin=io.BytesIO(wanted.stdin),
             stdout=printed,
             stderr=Stderr(wanted.tell),
-            siblings=siblings,
+            in_process=in_process,
             is_wanted=is_wanted,
         )
         answer(status, printed.getvalue().encode("ascii"))

@@ -105,7 +105,7 @@ class Supervisor:
         self._listener = listener
         self._listener.socket.setblocking(False)
         self._overflow = Overflow()
-        self._siblings = catalogue.siblings(build.folder)
+        self._in_process = catalogue.in_process(build.folder)
         self._command = command
         self._environ = environ
         self._notifier = Notifier(environ)
@@ -302,7 +302,7 @@ class Supervisor:
         """
         self._be_born(parent)
         sources = Sources(self._listener.socket, self._overflow, self._wakeup[1])
-        Worker(sources, self._table, row, self._build, self._siblings, growth=self._options.growth).run()
+        Worker(sources, self._table, row, self._build, self._in_process, growth=self._options.growth).run()
 
     def _watch(self) -> None:
         """End workers whose request takes too long, the time they waited for other programs taken off."""

@@ -83,13 +83,13 @@ class Worker:
     """Serves until there is a reason not to."""
 
     def __init__(
-        self, sources: Sources, table: Table, row: int, build: Build, siblings: InProcessPrograms, *, growth: int
+        self, sources: Sources, table: Table, row: int, build: Build, in_process: InProcessPrograms, *, growth: int
     ) -> None:
         self._sources = sources
         self._table = table
         self._row = table.rows[row]
         self._build = build
-        self._siblings = siblings
+        self._in_process = in_process
         self._watch = _watch(sources)
         self._place = judging.own()
         self._process = f"/proc/{os.getpid()}"
@@ -238,7 +238,7 @@ class Worker:
             else:
                 answer_by_file(arrival.connection, status, document)
 
-        serving.serve(wanted, self._siblings, lambda: not protocol.has_hung_up(arrival.connection), answer)
+        serving.serve(wanted, self._in_process, lambda: not protocol.has_hung_up(arrival.connection), answer)
 
     def _flaw(self) -> End | None:
         """Return why this worker should serve no further request."""

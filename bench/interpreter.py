@@ -175,7 +175,7 @@ def _serve(checkout: Path, plugins: str) -> int:
     from kernel import deferred  # noqa: PLC0415 - as above
 
     preload.import_everything()
-    siblings = catalogue.siblings(Path(plugins).parent / "lib")
+    in_process = catalogue.in_process(Path(plugins).parent / "lib")
     for line in sys.stdin:
         verb, container, config = json.loads(line)
         environ = {"CNI_COMMAND": verb, "CNI_CONTAINERID": Path(container).name, "CNI_NETNS": container}
@@ -189,7 +189,7 @@ def _serve(checkout: Path, plugins: str) -> int:
             stdin=stdin,
             stdout=stdout,
             stderr=sys.stderr,
-            siblings=siblings,
+            in_process=in_process,
         )
         wall, processor = time.perf_counter() - began, time.process_time() - spent
         deferred.drain()

@@ -59,10 +59,10 @@ def restore(environ: MutableMapping[str, str]) -> None:
         environ[LIBRARIES] = original
 
 
-def start(name: str, *, siblings: bool) -> NoReturn:
+def start(name: str, *, in_process: bool) -> NoReturn:
     """Run the program called `name` on this process's streams, arguments and environment, and end the process.
 
-    With `siblings`, delegates that are links to this executable, or to the launcher beside it, are served in this process.
+    With `in_process`, delegates that are links to this executable, or to the launcher beside it, are served in this process.
     """
     _expect_children()
     is_driver = name == "tulle" and sys.argv[1:2] != [] and sys.argv[1] in DRIVER
@@ -82,13 +82,13 @@ def start(name: str, *, siblings: bool) -> NoReturn:
         loaded = __import__(module, fromlist=["main"])  # one program's imports, not every program's
         from cni.skel import main  # noqa: PLC0415 - the same
 
-        near = _siblings() if siblings else None
+        near = _in_process() if in_process else None
     except Exception as failure:  # noqa: BLE001 - a module that cannot be had may fail in any way
         _give_up(name, failure, is_driver=is_driver)
     if name in CNI:
         main(loaded.PROGRAM, near)
     if is_driver:
-        raise SystemExit(loaded.main(sys.argv[1:], f"{_folder()}/cni" if siblings else "", near))
+        raise SystemExit(loaded.main(sys.argv[1:], f"{_folder()}/cni" if in_process else "", near))
     raise SystemExit(loaded.main())
 
 
@@ -154,7 +154,7 @@ def _program(name: str) -> Program:
     return program
 
 
-def _siblings() -> InProcessPrograms:
+def _in_process() -> InProcessPrograms:
     from cni.in_process import InProcessPrograms  # noqa: PLC0415 - the checkout's programs need none
 
     return InProcessPrograms({name: _loader(name) for name in CNI}, (sys.executable, f"{_folder()}/launcher"))
@@ -173,6 +173,6 @@ if __name__ == "__main__":
     if hasattr(sys, "_MEIPASS"):  # set by the bootloader: this is the frozen program
         sys.frozen = True  # type: ignore[attr-defined]  # libraries ask for it
         restore(os.environ)  # noqa: TID251 - before any program reads it
-        start(sys.argv[0].rpartition("/")[2], siblings=True)
+        start(sys.argv[0].rpartition("/")[2], in_process=True)
     sys.argv = sys.argv[1:] or [""]
-    start(sys.argv[0], siblings=False)
+    start(sys.argv[0], in_process=False)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import Protocol
 
-    from cni.in_process import InProcessPrograms
     from cni.program import Program
+    from cni.request import InProcess
 
     class Source(Protocol):
         """What a configuration is read from."""
@@ -51,13 +51,13 @@ def answer(  # noqa: PLR0913, PLR0917 - what a process is given
     stdin: Source,
     log: Callable[[str], object],
     own_netns: str,
-    siblings: InProcessPrograms | None = None,
+    in_process: InProcess | None = None,
     is_wanted: Callable[[], bool] | None = None,
     caller: request.Request | None = None,
 ) -> tuple[int, str]:
     """Serve one request other than VERSION; return the exit code and the document for stdout.
 
-    `own_netns` is the path of the network namespace this runs in; delegates among `siblings` are served the same way, and
+    `own_netns` is the path of the network namespace this runs in; delegates that `in_process` knows are served the same way, and
     `caller` is the request in this process that one of those is served for. What `is_wanted` denies when its turn has come is not begun.
     """
     if not environ.get("CNI_COMMAND") and program.about:
@@ -66,7 +66,7 @@ def answer(  # noqa: PLR0913, PLR0917 - what a process is given
     version = versions.NEWEST
     try:
         request.check_environment(environ)
-        asked = request.compose(environ, _read(stdin), log, own_netns, siblings, program=program.name, caller=caller)
+        asked = request.compose(environ, _read(stdin), log, own_netns, in_process, program=program.name, caller=caller)
         version = _spoken(asked)
         return 0, _serve(program, asked, is_wanted)
     except Exception as failure:  # noqa: BLE001 - whatever happens, the runtime gets one error document

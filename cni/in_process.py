@@ -31,7 +31,7 @@ class InProcessPrograms:
         self._programs = programs
         self._files = {identity for file in files if (identity := _identity(file))}
 
-    def program(self, path: str) -> Program | None:
+    def __call__(self, path: str) -> Program | None:
         """Return the program that executing `path` would start, None when it is not of this build."""
         load = self._programs.get(os.path.basename(path))  # noqa: PTH119 - pathlib costs milliseconds
         return load() if load and _identity(path) in self._files else None

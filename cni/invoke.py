@@ -18,13 +18,13 @@ from dataclasses import dataclass
 
 from cni import dispatch, json_object, results
 from cni.errors import SYSTEM_REMEDIES, CniError, Code, RelayedError, quoted
+from cni.program import Program
 from cni.types import Result
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from cni.program import Program
     from cni.request import Request
 
 BUSY_WAITS: tuple[float, ...] = (0.05, 0.2, 0.5, 1.0, 1.5)
@@ -68,8 +68,8 @@ def delegate(request: Request, plugin: str, verb: str, *, stdin: bytes | None = 
     path = find(plugin, request.path)
     environ = {**request.environ, "CNI_COMMAND": verb}
     document = request.stdin if stdin is None else stdin
-    own = request.siblings.program(path) if request.siblings else None
-    outcome = _run(path, environ, document) if own is None else _serve(own, environ, document, request)
+    own = request.in_process(path) if request.in_process else None
+    outcome = _serve(own, environ, document, request) if isinstance(own, Program) else _run(path, environ, document)
     if outcome.stderr:
         request.log(outcome.stderr.rstrip("\n"))
     if outcome.status != 0:
@@ -117,7 +117,7 @@ def _serve(program: Program, environ: Mapping[str, str], stdin: bytes, caller: R
         io.BytesIO(stdin),
         said.append,
         caller.own_netns,
-        caller.siblings,
+        caller.in_process,
         caller=caller,
     )
     return Outcome(status, answer.encode(), "".join(f"{text}\n" for text in said))

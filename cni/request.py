@@ -18,8 +18,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from cni.in_process import InProcessPrograms
     from cni.types import Result
+
+    InProcess = Callable[[str], object | None]
 
 IFNAME_BYTES = 15
 """IFNAMSIZ of linux/if.h less the closing NUL."""
@@ -32,8 +33,9 @@ ID_LETTERS = ALNUM | frozenset("_.-")
 class Request:
     """One call of one verb. `netns` and `args` may be empty; `stdin` is what delegates are handed, byte for byte.
 
-    `own_netns` is the path of the namespace the request is served in, `siblings` are the programs that can be served beside it,
-    `program` is the name of the one that serves it, `caller` the request in this process that it is served for.
+    `own_netns` is the path of the namespace the request is served in. `in_process` returns the program that can be served in this
+    process instead of executing a path, None when there is none (`cni.in_process`). `program` is the name of the one that serves
+    the request, `caller` the request in this process that it is served for.
     """
 
     command: str
@@ -47,7 +49,7 @@ class Request:
     environ: Mapping[str, str]
     log: Callable[[str], object]
     own_netns: str = ""
-    siblings: InProcessPrograms | None = None
+    in_process: InProcess | None = None
     program: str = ""
     caller: Request | None = None
 
@@ -87,7 +89,7 @@ def compose(  # noqa: PLR0913 - what a process is given, and what is served in i
     stdin: bytes,
     log: Callable[[str], object],
     own_netns: str = "",
-    siblings: InProcessPrograms | None = None,
+    in_process: InProcess | None = None,
     *,
     program: str = "",
     caller: Request | None = None,
@@ -110,7 +112,7 @@ def compose(  # noqa: PLR0913 - what a process is given, and what is served in i
         environ=environ,
         log=log,
         own_netns=own_netns,
-        siblings=siblings,
+        in_process=in_process,
         program=program,
         caller=caller,
     )

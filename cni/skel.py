@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from typing import NoReturn, Protocol
 
     from cni.dispatch import Source
-    from cni.in_process import InProcessPrograms
     from cni.program import Program
+    from cni.request import InProcess
 
     class Paper(Protocol):
         """What is written on; both may raise OSError, and ValueError once it is closed."""
@@ -35,10 +35,10 @@ OWN_NETNS = "/proc/thread-self/ns/net"
 """The network namespace of the calling thread (proc_pid_ns(5)); a thread may sit in another one than its process."""
 
 
-def main(program: Program, siblings: InProcessPrograms | None = None) -> NoReturn:
+def main(program: Program, in_process: InProcess | None = None) -> NoReturn:
     """Serve the one request this process was started for, and end the process: 0 for success, 1 for a refusal.
 
-    Delegates among `siblings` are served here as well, every other one by a process of its own.
+    Delegates that `in_process` knows are served here as well, every other one by a process of its own.
     """
     stderr = _Stderr()
     try:
@@ -48,7 +48,7 @@ def main(program: Program, siblings: InProcessPrograms | None = None) -> NoRetur
             open(1, "w", encoding="ascii", closefd=False) as stdout,
         ):
             environ = dict(os.environ)
-            status = run(program, environ=environ, stdin=stdin, stdout=stdout, stderr=stderr, siblings=siblings)
+            status = run(program, environ=environ, stdin=stdin, stdout=stdout, stderr=stderr, in_process=in_process)
             os._exit(
                 status
             )  # what is not flushed by now cannot be; tearing the interpreter down takes longer than VERSION
@@ -68,12 +68,12 @@ def run(  # noqa: PLR0913 - what a process is given, each named
     stdout: Paper,
     stderr: Paper,
     own_netns: str = OWN_NETNS,
-    siblings: InProcessPrograms | None = None,
+    in_process: InProcess | None = None,
     is_wanted: Callable[[], bool] | None = None,
 ) -> int:
     """Serve one request over the streams handed in and return the exit code; nothing global is touched.
 
-    `own_netns` is the path of the network namespace this runs in, `siblings` are the programs that can run here too.
+    `own_netns` is the path of the network namespace this runs in, `in_process` knows the programs that can run here too.
     `is_wanted` tells, when it is this request's turn, whether somebody still waits for the answer; what nobody waits for is not begun.
 
     stdout receives at most one JSON document, in ASCII, whatever happens (specification "Result Types"). An ADD whose result cannot
@@ -94,7 +94,7 @@ def run(  # noqa: PLR0913 - what a process is given, each named
         from cni import dispatch  # noqa: PLC0415 - VERSION must not pay for JSON and dataclasses
 
         kept = Kept(stdin)
-        status, document = dispatch.answer(program, environ, kept, log, own_netns, siblings, is_wanted)
+        status, document = dispatch.answer(program, environ, kept, log, own_netns, in_process, is_wanted)
     except Exception as failure:  # noqa: BLE001 - what a verb raises is answered: this is a module that is not whole
         log(f"{program.name}: {installed.message(failure)}")
         _delivered(installed.document(failure), stdout, log)
@@ -103,7 +103,7 @@ def run(  # noqa: PLR0913 - what a process is given, each named
         return status
     if status == 0 and environ.get("CNI_COMMAND") == "ADD":
         undo = {**environ, "CNI_COMMAND": "DEL"}
-        failed, said = dispatch.answer(program, undo, io.BytesIO(kept.data), log, own_netns, siblings)
+        failed, said = dispatch.answer(program, undo, io.BytesIO(kept.data), log, own_netns, in_process)
         log(f"{program.name}: the ADD was {f'not undone: {said}' if failed else 'undone'}")
     return 1
 

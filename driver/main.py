@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any, BinaryIO, TextIO
 
-    from cni.in_process import InProcessPrograms
+    from cni.request import InProcess
 
 API_VERSION = "1.0.0"
 """Of netavark's plugin API."""
 
 
-def main(words: Sequence[str], path: str = "", siblings: InProcessPrograms | None = None) -> int:
+def main(words: Sequence[str], path: str = "", in_process: InProcess | None = None) -> int:
     """Serve the one call this process was started for; `path` holds the CNI programs, by default CNI_PATH does."""
     environ = dict(os.environ)
     found = path or environ.get("CNI_PATH", "")
     with open(0, "rb", closefd=False) as stdin:
         return run(
-            words, environ=environ, stdin=stdin, stdout=sys.stdout, stderr=sys.stderr, path=found, siblings=siblings
+            words, environ=environ, stdin=stdin, stdout=sys.stdout, stderr=sys.stderr, path=found, in_process=in_process
         )
 
 
@@ -45,7 +45,7 @@ def run(  # noqa: PLR0913 - what a process is given, each named
     stdout: TextIO,
     stderr: TextIO,
     path: str,
-    siblings: InProcessPrograms | None = None,
+    in_process: InProcess | None = None,
 ) -> int:
     """Serve one call over the streams handed in and return the exit code; a setup whose answer cannot be delivered is torn down."""
 
@@ -54,7 +54,7 @@ def run(  # noqa: PLR0913 - what a process is given, each named
             stderr.write(f"{text}\n")
             stderr.flush()
 
-    around = Surroundings(path, environ, log, siblings, os.getppid(), os.geteuid())
+    around = Surroundings(path, environ, log, in_process, os.getppid(), os.geteuid())
     told = b""
     try:
         told = stdin.read() if words[0] != "info" else b""

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from cni.in_process import InProcessPrograms
     from cni.json_object import JsonObject
+    from cni.request import InProcess
     from cni.types import Result
     from driver.attachment import Attachment, Names
 
@@ -40,7 +40,7 @@ class Surroundings:
     path: str
     environ: Mapping[str, str]
     log: Callable[[str], object]
-    siblings: InProcessPrograms | None = None
+    in_process: InProcess | None = None
     caller: int = 0
     user: int = 0
     """The effective user of this process."""
@@ -184,5 +184,5 @@ def _call(around: Surroundings, names: Names, netns: str, program: str, verb: st
         "CNI_PATH": around.path,
     }
     asked = request.compose(environ, told, around.log)
-    asked = replace(asked, own_netns=skel.OWN_NETNS, siblings=around.siblings)
+    asked = replace(asked, own_netns=skel.OWN_NETNS, in_process=around.in_process)
     return invoke.delegate(asked, program, verb)

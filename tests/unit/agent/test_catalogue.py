@@ -1,7 +1,7 @@
 """Claims about the programs a worker serves:
 
 - they are those the frozen executable holds
-- a link to the executable is a sibling, another file of the same name is not
+- a link to the executable is served in the process that asks, another file of the same name is not
 """
 
 from pathlib import Path
@@ -14,13 +14,13 @@ def test_they_are_those_of_the_executable() -> None:
     assert set(catalogue.PROGRAMS) == set(entry.CNI)
 
 
-def test_a_link_to_the_executable_is_a_sibling(tmp_path: Path) -> None:
+def test_a_link_to_the_executable_is_served_in_process(tmp_path: Path) -> None:
     (tmp_path / "tulle").touch()
     (tmp_path / "cni").mkdir()
     (tmp_path / "cni" / "bridge").symlink_to(tmp_path / "tulle")
     (tmp_path / "cni" / "static").touch()
 
-    siblings = catalogue.siblings(tmp_path)
+    in_process = catalogue.in_process(tmp_path)
 
-    assert siblings.program(str(tmp_path / "cni" / "bridge")) is catalogue.PROGRAMS["bridge"]
-    assert siblings.program(str(tmp_path / "cni" / "static")) is None
+    assert in_process(str(tmp_path / "cni" / "bridge")) is catalogue.PROGRAMS["bridge"]
+    assert in_process(str(tmp_path / "cni" / "static")) is None

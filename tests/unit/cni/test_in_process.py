@@ -23,50 +23,50 @@ def launcher(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def siblings(launcher: Path) -> InProcessPrograms:
+def in_process(launcher: Path) -> InProcessPrograms:
     return InProcessPrograms({"bridge": lambda: BRIDGE}, [str(launcher), str(launcher.parent / "absent")])
 
 
 def test_a_link_to_the_launcher_is_the_program_of_its_name(
-    siblings: InProcessPrograms, launcher: Path, tmp_path: Path
+    in_process: InProcessPrograms, launcher: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "near").symlink_to(launcher)
     (tmp_path / "bridge").symlink_to("near")
-    assert siblings.program(str(tmp_path / "bridge")) is BRIDGE
+    assert in_process(str(tmp_path / "bridge")) is BRIDGE
 
 
 def test_the_launcher_under_a_name_of_no_program_is_nobodys(
-    siblings: InProcessPrograms, launcher: Path, tmp_path: Path
+    in_process: InProcessPrograms, launcher: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "bridged").symlink_to(launcher)
-    assert siblings.program(str(tmp_path / "bridged")) is None
+    assert in_process(str(tmp_path / "bridged")) is None
 
 
-def test_another_file_of_a_programs_name_is_nobodys(siblings: InProcessPrograms, tmp_path: Path) -> None:
+def test_another_file_of_a_programs_name_is_nobodys(in_process: InProcessPrograms, tmp_path: Path) -> None:
     (tmp_path / "bridge").write_text("#!/bin/sh\n")
-    assert siblings.program(str(tmp_path / "bridge")) is None
+    assert in_process(str(tmp_path / "bridge")) is None
 
 
 @pytest.mark.parametrize("path", ["absent", "bridge", "", "bri\0dge"])
-def test_nothing_is_nobodys(siblings: InProcessPrograms, tmp_path: Path, path: str) -> None:
-    assert siblings.program(str(tmp_path / path)) is None
+def test_nothing_is_nobodys(in_process: InProcessPrograms, tmp_path: Path, path: str) -> None:
+    assert in_process(str(tmp_path / path)) is None
 
 
-def test_a_replaced_launcher_is_another_builds(siblings: InProcessPrograms, launcher: Path, tmp_path: Path) -> None:
+def test_a_replaced_launcher_is_another_builds(in_process: InProcessPrograms, launcher: Path, tmp_path: Path) -> None:
     (tmp_path / "bridge").symlink_to(launcher)
     fresh = launcher.with_name("fresh")
     fresh.write_text("#!/bin/sh\n")
     fresh.replace(launcher)
-    assert siblings.program(str(tmp_path / "bridge")) is None
+    assert in_process(str(tmp_path / "bridge")) is None
 
 
 def test_one_that_got_the_inode_of_the_old_is_another_builds(launcher: Path, tmp_path: Path) -> None:
     (tmp_path / "bridge").symlink_to(launcher)
-    siblings = InProcessPrograms({"bridge": lambda: BRIDGE}, [str(launcher)])
+    in_process = InProcessPrograms({"bridge": lambda: BRIDGE}, [str(launcher)])
     before = launcher.stat().st_ctime_ns
     while launcher.stat().st_ctime_ns == before:  # the kernel stamps files with a coarse clock
         os.utime(launcher)
-    assert siblings.program(str(tmp_path / "bridge")) is None
+    assert in_process(str(tmp_path / "bridge")) is None
 
 
 def test_a_program_is_loaded_only_when_it_is_meant(launcher: Path, tmp_path: Path) -> None:
@@ -76,6 +76,6 @@ def test_a_program_is_loaded_only_when_it_is_meant(launcher: Path, tmp_path: Pat
         loaded.append("now")
         return BRIDGE
 
-    siblings = InProcessPrograms({"bridge": load}, [str(launcher)])
+    in_process = InProcessPrograms({"bridge": load}, [str(launcher)])
     (tmp_path / "bridge").write_text("")
-    assert (siblings.program(str(tmp_path / "bridge")), loaded) == (None, [])
+    assert (in_process(str(tmp_path / "bridge")), loaded) == (None, [])

@@ -343,30 +343,30 @@ def relation(told: Callable[[Request], Result | None], directory: Path) -> InPro
 def related(told: Callable[[Request], Result | None], directory: Path, said: list[str] | None = None) -> Request:
     log = (said if said is not None else []).append
     return replace(
-        asked(directory, log), siblings=relation(told, directory), own_netns="/proc/self/ns/net", program="outer"
+        asked(directory, log), in_process=relation(told, directory), own_netns="/proc/self/ns/net", program="outer"
     )
 
 
-def test_a_sibling_is_served_here_and_sees_what_a_child_would(tmp_path: Path) -> None:
+def test_a_program_of_ours_is_served_here_and_sees_what_a_child_would(tmp_path: Path) -> None:
     seen: list[Request] = []
     request = related(seen.append, tmp_path)
     assert invoke.delegate(request, "probe", "DEL") == Result()
     (own,) = seen
     assert own.environ == {**request.environ, "CNI_COMMAND": "DEL"}
-    assert (own.command, own.stdin, own.own_netns, own.siblings) == (
+    assert (own.command, own.stdin, own.own_netns, own.in_process) == (
         *("DEL", STDIN, "/proc/self/ns/net"),
-        request.siblings,
+        request.in_process,
     )
 
 
-def test_a_sibling_gets_the_document_its_caller_wrote(tmp_path: Path) -> None:
+def test_a_program_in_process_gets_the_document_its_caller_wrote(tmp_path: Path) -> None:
     seen: list[bytes] = []
     request = related(lambda own: seen.append(own.stdin), tmp_path)
     invoke.delegate(request, "probe", "DEL", stdin=b'{"name": "other"}')
     assert seen == [b'{"name": "other"}']
 
 
-def test_what_a_sibling_answers_is_told_in_the_version_of_its_document(tmp_path: Path) -> None:
+def test_what_a_program_in_process_answers_is_told_in_the_version_of_its_document(tmp_path: Path) -> None:
     answer = Result(ips=(Address(ip_interface("10.1.0.5/24"), interface=2),))
     document = b'{"name": "net", "cniVersion": "0.2.0"}'
     request = related(lambda _: answer, tmp_path)
@@ -391,7 +391,7 @@ def test_taking_back_what_a_loop_made_finishes(tmp_path: Path, verb: str) -> Non
     assert invoke.delegate(related(relay, tmp_path), "probe", verb, stdin=NEWEST) == Result()
 
 
-def test_a_siblings_refusal_is_relayed_with_its_advice(tmp_path: Path) -> None:
+def test_the_refusal_of_a_program_in_process_is_relayed_with_its_advice(tmp_path: Path) -> None:
     def refuse(_: Request) -> None:
         raise CniError(7, "bad", "correct it")
 
@@ -400,7 +400,7 @@ def test_a_siblings_refusal_is_relayed_with_its_advice(tmp_path: Path) -> None:
     assert (caught.value.code, caught.value.remedy) == (7, f"correct it; {ADVICE}")
 
 
-def test_a_siblings_bug_is_999_as_a_childs_would_be(tmp_path: Path) -> None:
+def test_the_bug_of_a_program_in_process_is_999_as_a_childs_would_be(tmp_path: Path) -> None:
     def stumble(_: Request) -> None:
         raise KeyError("lost")
 
@@ -409,7 +409,7 @@ def test_a_siblings_bug_is_999_as_a_childs_would_be(tmp_path: Path) -> None:
     assert caught.value.code == 999
 
 
-def test_what_a_sibling_says_is_forwarded_at_its_end(tmp_path: Path) -> None:
+def test_what_a_program_in_process_says_is_forwarded_at_its_end(tmp_path: Path) -> None:
     said: list[str] = []
 
     def talk(own: Request) -> None:

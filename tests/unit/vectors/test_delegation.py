@@ -64,13 +64,13 @@ def multicall(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def served(directory: Path, siblings: InProcessPrograms | None) -> tuple[Server, list[Answer]]:
+def served(directory: Path, in_process: InProcessPrograms | None) -> tuple[Server, list[Answer]]:
     answers: list[Answer] = []
 
     def serve(name: str, environ: Mapping[str, str], stdin: bytes) -> Answer:
         out, err = io.StringIO(), io.StringIO()
         status = skel.run(
-            front(name), environ=environ, stdin=io.BytesIO(stdin), stdout=out, stderr=err, siblings=siblings
+            front(name), environ=environ, stdin=io.BytesIO(stdin), stdout=out, stderr=err, in_process=in_process
         )
         answers.append(Answer(status, *(each.getvalue().replace(str(directory), "DIR") for each in (out, err))))
         return Answer(status, out.getvalue(), err.getvalue())
@@ -88,11 +88,11 @@ def test_the_vector_holds_for_a_delegate_in_process(vector: Vector, tmp_path: Pa
 @pytest.mark.parametrize("vector", FIRSTS, ids=str)
 def test_a_child_gives_the_same_answers(vector: Vector, tmp_path: Path, multicall: Path) -> None:
     told = []
-    for siblings in (InProcessPrograms(LOADS, [str(multicall)]), None):
-        directory = tmp_path / ("child" if siblings is None else "here")
+    for in_process in (InProcessPrograms(LOADS, [str(multicall)]), None):
+        directory = tmp_path / ("child" if in_process is None else "here")
         directory.mkdir()
         (directory / vector.program).symlink_to(multicall)
-        serve, answers = served(directory, siblings)
+        serve, answers = served(directory, in_process)
         play(vector, directory, serve)
         told.append(answers)
     assert told[0] == told[1]
