@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-PAGES = ["daemon-internals.md"]
+PAGES = ["daemon-internals.md", "first-change.md"]
 LINES = [
     pytest.param(line, id=f"{page}:{number}")
     for page in PAGES
@@ -21,7 +21,7 @@ LINES = [
 FOLDERS = {path.name for path in ROOT.iterdir() if path.is_dir()}
 PLACE = re.compile(r"[\w.-]+(?:/[\w.-]+)*/?\Z")
 NAME = re.compile(r"(?:([\w.]+)\(\)|([A-Z][A-Z_]{2,}))\Z")
-ENVIRONMENT = {"PATH", "NAME"}
+OTHERS = {"PATH", "NAME"}
 
 
 def quoted(line: str) -> list[str]:
@@ -64,7 +64,7 @@ def test_what_a_line_names_exists(line: str) -> None:
 
     known = set().union(*(defined(ROOT / place) for place in named if place.endswith(".py")))
     names = [found[1] or found[2] for word in quoted(line) if (found := NAME.match(word))]
-    assert [name for name in names if name not in known | ENVIRONMENT] == []
+    assert [name for name in names if name not in known | OTHERS] == []
 
 
 @pytest.mark.parametrize("page", PAGES)
