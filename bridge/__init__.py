@@ -1,4 +1,6 @@
-"""The program `bridge`: config → plan → wire / check, with the verbs in plugin. The model for every program of ours.
+"""The CNI program `bridge`: connects a container to a bridge of the host. Every other program has the same shape.
 
-It never imports IPAM: addresses come from the program that `ipam.type` names, through cni.invoke.
+`config` reads the configuration, `plan` decides, `wire` carries the plan out, `check` compares the kernel with it, and
+`plugin` puts these together, one function per verb. Addresses come from the program that `ipam.type` names, which is
+run through cni.invoke.
 """

@@ -1,7 +1,4 @@
-"""Reads the configuration of `bridge` into values that are already valid (docs/reference/cni.md 2.1).
-
-Knows keys and their rules; must not know the kernel, the lease file's content or IPAM's answer.
-"""
+"""Reads the configuration of `bridge` into values that are already valid (docs/reference/cni.md 2.1)."""
 
 from dataclasses import dataclass
 
@@ -18,44 +15,44 @@ BACKENDS = ("", "iptables", "nftables")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The configuration of one network; `None` marks what the lease or the reference's default decides.
+    """The configuration of one network. None in a field means: the lease file or the reference's default decides."""
 
-    `masq_backend` is "iptables", "nftables" or, for the choice at ADD, empty; `vlan` 0 is none.
-    """
-
-    bridge: str
-    is_gateway: bool
-    is_default_gateway: bool
-    force_address: bool
-    ip_masq: bool | None
-    masq_backend: str
-    mtu: int | None
+    bridge: str  # name of the bridge
+    is_gateway: bool  # the bridge has the gateway address
+    is_default_gateway: bool  # the container's default route leads to the bridge
+    force_address: bool  # replace another address of the bridge instead of refusing
+    ip_masq: bool | None  # None: as the lease says, else no
+    masq_backend: str  # "iptables", "nftables", or empty: ADD takes the one that works
+    mtu: int | None  # None: the lease's, else the kernel's default
     hairpin: bool
-    promiscuous: bool
-    isolated: bool
-    detect_duplicates: bool
-    container_down: bool
-    vlan: int
-    trunk: tuple[int, ...]
-    vlan_filtering: bool
-    keep_default_vlan: bool
-    mac_check: bool
-    spoof_check: bool
-    mac: str
-    ipam_type: str
-    subnet_file: str
-    ipam_follows_lease: bool
-    dns: Dns | None
+    promiscuous: bool  # the bridge receives every frame
+    isolated: bool  # ports with this flag do not reach each other
+    detect_duplicates: bool  # wait for the kernel's duplicate address detection (DAD)
+    container_down: bool  # leave the container's interface down, without addresses
+    vlan: int  # 0: none
+    trunk: tuple[int, ...]  # VLANs that the container sends and receives tagged
+    vlan_filtering: bool  # the bridge keeps VLANs apart
+    keep_default_vlan: bool  # the port also stays in the bridge's own default VLAN
+    mac_check: bool  # key `macspoofchk`
+    spoof_check: bool  # key `spoofchk`
+    mac: str  # empty: a random one
+    ipam_type: str  # empty: the container gets no addresses
+    subnet_file: str  # path of the lease file, or empty
+    ipam_follows_lease: bool  # IPAM takes its ranges from the same lease file
+    dns: Dns | None  # None: IPAM's answer decides
 
 
 @dataclass(frozen=True, slots=True)
 class Leftovers:
-    """What DEL and GC have to know; nothing is refused here, so that a configuration ADD rejected can still be cleaned."""
+    """What DEL and GC need to know.
 
-    ipam_type: str
-    may_masquerade: bool
-    mac_check: bool
-    spoof_check: bool
+    Only a wrong type is refused, so that a configuration which ADD refused can be removed.
+    """
+
+    ipam_type: str  # empty: no address to give back
+    may_masquerade: bool  # masquerade rules may exist
+    mac_check: bool  # key `macspoofchk`
+    spoof_check: bool  # key `spoofchk`
 
 
 def parse_leftovers(request: Request) -> Leftovers:
@@ -108,7 +105,10 @@ def parse(request: Request) -> Settings:
 
 
 def _follows(ipam: JsonObject | None, subnet_file: str) -> bool:
-    """Tell whether IPAM takes its ranges from the same lease file: it has none of its own and names no other file."""
+    """Return whether IPAM takes its ranges from the same lease file.
+
+    It does so when it has no ranges of its own and names no other file.
+    """
     if ipam is None or not subnet_file:
         return False
     own_ranges = ipam.has("ranges") or ipam.has("subnet") or ipam.has("addresses")
@@ -116,7 +116,10 @@ def _follows(ipam: JsonObject | None, subnet_file: str) -> bool:
 
 
 def _mac(request: Request) -> str:
-    """Return the wished MAC, weakest source first: CNI_ARGS, args.cni.mac, runtimeConfig.mac (docs/reference/cni.md 1.9)."""
+    """Return the MAC that was asked for, or empty.
+
+    A later source wins: CNI_ARGS, args.cni.mac, runtimeConfig.mac (docs/reference/cni.md 1.9).
+    """
     wished = args.parse(request.args, {"MAC"}).get("MAC", "")
     for path in (("args", "cni"), ("runtimeConfig",)):
         section: JsonObject | None = request.config
@@ -134,7 +137,10 @@ def _colons(mac: str) -> str:
 
 
 def _dns(root: JsonObject) -> Dns | None:
-    """Return the configured resolver settings; any list that is present, even an empty one, replaces IPAM's wholly."""
+    """Return the configured resolver settings, or None.
+
+    A list that is present, even an empty one, replaces all that IPAM answers.
+    """
     section = root.section("dns")
     if section is None:
         return None

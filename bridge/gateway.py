@@ -1,7 +1,8 @@
-"""Keeps the gateway addresses on the bridge, or on the gateway link of its VLAN, and one bridge to a lease.
+"""Puts the gateway addresses on the bridge, or on the gateway link of its VLAN, and allows one bridge per lease.
 
-Adding is cheap to repeat; what contradicts is refused with both names or, where nobody can be hurt, replaced.
-Blind spot: without a lease another bridge may carry the same subnet, as with the reference.
+Repeating it changes nothing. An address that contradicts is refused with both addresses in the error, or replaced when
+no container uses it. Without a lease, another bridge may carry the same subnet: the reference does not check that
+either.
 """
 
 from bridge import links
@@ -18,11 +19,12 @@ FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
 
 
 def ensure(plan: Attachment, host: Handle, bridge: Link, carrier: Link) -> None:
-    """Put every gateway address of the plan on `carrier`, which is the bridge or a port's other end; let the host forward.
+    """Put every gateway address of the plan on `carrier`, and let the host forward packets.
 
-    IPv6 is switched on there where an address of it is wanted, and a strict filter of reverse paths made loose.
+    `carrier` is the bridge itself, or the gateway link of a VLAN. IPv6 is enabled on it when one of the addresses is
+    IPv6, and a strict reverse path filter becomes a loose one.
 
-    Raises CniError 103 for a contradicting address or a second bridge on the lease.
+    Raises CniError 103 for an address that contradicts, or for a second bridge on the same lease.
     """
     sysctl.write_all([links.loose(carrier.name)])
     if not plan.gateways:
@@ -44,10 +46,14 @@ def ensure(plan: Attachment, host: Handle, bridge: Link, carrier: Link) -> None:
 
 
 def _requests(carrier: Link, in_the_way: list[IPInterface], missing: list[IPInterface]) -> list[Request]:
-    """Return removals, additions and the link's own MAC, which becomes permanent by being written (docs/reference/cni.md 2.2)."""
+    """Return the requests: delete `in_the_way`, add `missing`, and set the link's own MAC.
+
+    See docs/reference/cni.md 2.2.
+    """
     return [
         *(DeleteAddress(carrier.index, address) for address in in_the_way),
         *(AddAddress(carrier.index, address, nodad=True, replace=True) for address in missing),
+        # Writing the MAC that the bridge has makes it permanent: otherwise the kernel changes it with the ports.
         SetLink(carrier.index, mac=carrier.mac),
     ]
 
@@ -57,14 +63,15 @@ def _in_the_way(plan: Attachment, missing: list[IPInterface], present: tuple[Add
 
 
 def _in_use(host: Handle, bridge: Link, carrier: Link) -> bool:
-    """Tell whether containers are on the bridge: it has ports, not counting the one behind its gateway link."""
+    """Return whether containers are on the bridge: it has ports, not counting the one behind its gateway link."""
     return any(link.master == bridge.index and link.index != carrier.peer for link in host.links())
 
 
 def _contradict(plan: Attachment, present: IPInterface, wanted: IPInterface) -> bool:
-    """Tell whether both cannot stand on one link: any two of IPv4, overlapping prefixes of IPv6 (docs/reference/cni.md 2.2).
+    """Return whether two addresses cannot be on one link (docs/reference/cni.md 2.2).
 
-    The bridge of a lease carries that lease alone, so there any other global address contradicts.
+    These are two IPv4 addresses, or overlapping IPv6 prefixes. The bridge of a lease carries only that lease, so any
+    other global address on it contradicts.
     """
     if present.version != wanted.version or present in plan.gateways or present.ip.is_link_local:
         return False
@@ -78,7 +85,10 @@ def _allow_replacing(
     present: list[IPInterface],
     missing: list[IPInterface],
 ) -> None:
-    """Return when the old addresses may go: on demand, or when the lease changed and no container is left behind."""
+    """Return when the old addresses may be deleted, else raise CniError 103.
+
+    They may when the configuration asks for it, or when the lease changed and no container is left.
+    """
     if plan.replace_gateways:
         return
     wanted = [address for address in missing if any(_contradict(plan, other, address) for other in present)]
@@ -101,7 +111,7 @@ def _subnets(addresses: list[IPInterface]) -> str:
 
 
 def refuse_second_bridge(plan: Attachment, host: Handle) -> None:
-    """One lease, one bridge: refuse when another bridge already carries an address of a leased subnet."""
+    """Raise CniError 103 when another bridge already carries an address of a leased subnet."""
     other = _other_bridge(plan, host)
     if other is not None:
         raise CniError(
@@ -120,7 +130,7 @@ def _other_bridge(plan: Attachment, host: Handle) -> str | None:
 
 
 def _yield_to_faster(plan: Attachment, host: Handle, carrier: Link, added: list[IPInterface]) -> None:
-    """Look again: two first ADDs with different bridge names may have passed each other unseen."""
+    """Look for a second bridge again, and undo ours if there is one: two first ADDs may have run at the same moment."""
     try:
         refuse_second_bridge(plan, host)
     except CniError:

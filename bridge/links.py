@@ -1,7 +1,4 @@
-"""What every link of ours gets the same way: its name or MAC by chance, and no say in the host's routing.
-
-Must not know what a link is for.
-"""
+"""What every link we make has in common: a random name or MAC, and no influence on the host's routing."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,12 +12,15 @@ from kernel.netlink.requests import Request
 from kernel.sysctl import Parameter
 
 DIGITS = 11
-"""As many as fit a link name: the kernel goes on with a batch after a refusal, so a clash of names would put our alias on
-somebody else's link. 44 random bits make that a thing that does not happen; the reference's 32 do not quite."""
+"""Hexadecimal digits of a random link name, as many as fit (IFNAMSIZ).
+
+After a refusal the kernel still executes the rest of a batch. If the name were taken, our alias would be put on another
+program's link. 44 random bits make that practically impossible; the reference has 32.
+"""
 
 
 def random_name() -> str:
-    """Return a name for an end of a veth that lives on the host."""
+    """Return a random name for the host's end of a veth pair."""
     return f"veth{urandom(6).hex()[:DIGITS]}"
 
 
@@ -31,19 +31,23 @@ def random_mac() -> str:
 
 
 def ignore_router_advertisements(link: Link) -> None:
-    """Before carrier, so that no container can route the host's traffic through itself (CVE-2020-10749)."""
+    """Make the host ignore router advertisements on a link, before it has carrier.
+
+    Else a container could redirect the host's traffic (CVE-2020-10749).
+    """
     if link.advised:
         with suppress(KernelError):
             sysctl.write(f"net/ipv6/conf/{link.name}/accept_ra", "0")
 
 
 def loose(name: str) -> Parameter:
-    """Return what lets packets in by this link whose answers would leave by another one, where a strict filter drops them.
+    """Return the parameter that makes a strict reverse path filter of this link a loose one.
 
-    The answers of a container on two networks leave by the one with the default route, whichever its address is of. Loose (2) is as
-    netavark has it; where nothing is filtered nothing changes.
+    A container on two networks answers through its default route, whichever of its addresses was asked. A strict filter
+    drops these answers. Value 2 (loose) is what netavark sets; where no filter is set, nothing changes.
     """
     own = f"net/ipv4/conf/{name}/rp_filter"
+    # The kernel uses the larger of the link's value and that of `all` (Documentation/networking/ip-sysctl.rst).
     return Parameter(own, "2", optional=True, only_if=((own, "1"), ("net/ipv4/conf/all/rp_filter", "1")))
 
 

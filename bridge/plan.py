@@ -1,6 +1,6 @@
-"""Decides what an attachment consists of; ADD builds it, CHECK compares the kernel with it, from one and the same plan.
+"""Decides what an attachment consists of. ADD builds this plan, CHECK compares the kernel with the same plan.
 
-Pure: knows settings, lease and addresses; must not see a namespace, a socket or a file.
+It works on settings, lease and addresses only, and does not look at the host.
 """
 
 from dataclasses import dataclass, replace
@@ -24,43 +24,39 @@ ANYWHERE = {4: ip_interface("0.0.0.0/0"), 6: ip_interface("::/0")}
 
 @dataclass(frozen=True, slots=True)
 class Masquerade:
-    """One address whose traffic leaves under the host's address, except towards `inside`."""
+    """The masquerade of one address."""
 
-    address: IPAddress
-    inside: tuple[IPNetwork, ...]
+    address: IPAddress  # packets from it leave with the host's address
+    inside: tuple[IPNetwork, ...]  # except packets to these networks
 
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """Everything one ADD makes; addresses carry their prefix, routes their gateway.
-
-    `members` are the VLANs of the container's port, none leaves it as the bridge made it; `gateway_vlan` is the VLAN whose
-    gateway link is needed, 0 for none; an empty `masquerade_backend` is chosen by what works.
-    """
+    """Everything that one ADD makes."""
 
     owner: AttachmentID
-    sandbox: str
-    bridge: str
-    mtu: int
-    mac: str
+    sandbox: str  # CNI_NETNS: path of the container's network namespace
+    bridge: str  # name of the bridge
+    mtu: int  # 0: the kernel's default
+    mac: str  # of the container's end; empty: a random one
     hairpin: bool
-    isolated: bool
-    promiscuous: bool
-    detect_duplicates: bool
-    container_down: bool
-    addresses: tuple[Address, ...]
-    routes: tuple[Route, ...]
-    gateways: tuple[IPInterface, ...]
-    replace_gateways: bool
-    leased: tuple[IPNetwork, ...]
-    masquerade: tuple[Masquerade, ...]
-    masquerade_backend: str
-    vlan_filtering: bool
-    members: tuple[vlans.Member, ...]
-    gateway_vlan: int
-    keep_default_vlan: bool
-    mac_check: bool
-    spoof_check: bool
+    isolated: bool  # ports with this flag do not reach each other
+    promiscuous: bool  # the bridge receives every frame
+    detect_duplicates: bool  # wait for duplicate address detection
+    container_down: bool  # leave the container's interface down, without addresses
+    addresses: tuple[Address, ...]  # with their prefix, gateway and index of the interface
+    routes: tuple[Route, ...]  # with their gateway
+    gateways: tuple[IPInterface, ...]  # addresses of the bridge itself
+    replace_gateways: bool  # replace a contradicting address instead of refusing
+    leased: tuple[IPNetwork, ...]  # subnets of the lease; empty without a lease
+    masquerade: tuple[Masquerade, ...]  # one per address, empty: no masquerade
+    masquerade_backend: str  # "iptables", "nftables", or empty: the one that works
+    vlan_filtering: bool  # of the bridge
+    members: tuple[vlans.Member, ...]  # VLANs of the container's port; empty: as the bridge makes it
+    gateway_vlan: int  # VLAN that needs a gateway link, 0: none
+    keep_default_vlan: bool  # the port also stays in the bridge's own default VLAN
+    mac_check: bool  # key `macspoofchk`
+    spoof_check: bool  # key `spoofchk`
 
     @property
     def gateway_link(self) -> str:
@@ -68,7 +64,7 @@ class Attachment:
         return vlans.gateway_name(self.bridge, self.gateway_vlan) if self.gateway_vlan else self.bridge
 
     def port(self, name: str, mac: str) -> Port:
-        """Return what the container may send through its port of this name."""
+        """Return the container's port with the MAC and the addresses it may send from."""
         return Port(name, mac, tuple(entry.address.ip for entry in self.addresses))
 
     @property
@@ -80,7 +76,7 @@ class Attachment:
 def attachment(
     settings: Settings, owner: AttachmentID, lease: Lease | None, given: Result, *, sandbox: str
 ) -> Attachment:
-    """Return the plan for `given`, which is IPAM's answer (ADD) or an earlier result (CHECK); `sandbox` is CNI_NETNS."""
+    """Return the plan for `given`: IPAM's answer (ADD) or the earlier result (CHECK). `sandbox` is CNI_NETNS."""
     addresses = tuple(_with_gateway(entry, settings) for entry in given.ips)
     gateways = _gateways(settings, addresses)
     return Attachment(
@@ -111,7 +107,7 @@ def attachment(
 
 
 def same_reading(settings: Settings, lease: Lease | None, given: Result) -> None:
-    """Insist that IPAM read the lease this program read: one ADD, one reading; CniError 11 when it changed between."""
+    """Raise CniError 11 when the lease changed between IPAM's reading of it and ours."""
     if lease is None or not settings.ipam_follows_lease:
         return
     for entry in given.ips:
@@ -129,7 +125,10 @@ def _first(*choices: int | None) -> int:
 
 
 def _with_gateway(entry: Address, settings: Settings) -> Address:
-    """Point the address at the container end; a gateway bridge answers on the first address of the subnet by default."""
+    """Return the address with the container's end as its interface.
+
+    A bridge that is the gateway has the subnet's first address by default.
+    """
     gateway = entry.gateway
     if gateway is None and settings.is_gateway:
         gateway = entry.address.network.network_address + 1
@@ -137,9 +136,10 @@ def _with_gateway(entry: Address, settings: Settings) -> Address:
 
 
 def _routes(settings: Settings, addresses: tuple[Address, ...], routes: tuple[Route, ...]) -> tuple[Route, ...]:
-    """Append a default route for each family that has none with a gateway of its own."""
+    """Return the routes, and a default route for each family that has none with a gateway."""
     if not settings.is_default_gateway:
         return routes
+    # A default route with a gateway, from IPAM or the configuration, wins over the bridge.
     explicit = {route.dst.version for route in routes if route.gw is not None and route.dst.network.prefixlen == 0}
     defaults: dict[int, Route] = {}
     for entry in addresses:
@@ -151,12 +151,12 @@ def _routes(settings: Settings, addresses: tuple[Address, ...], routes: tuple[Ro
 
 
 def _restates(route: Route, defaults: dict[int, Route]) -> bool:
-    """Tell whether a gateway-less default route from IPAM says the same as the one about to be added."""
+    """Return whether a default route without gateway says the same as the one that is about to be added."""
     return route == Route(dst=ANYWHERE[route.dst.version]) and route.dst.version in defaults
 
 
 def _gateways(settings: Settings, addresses: tuple[Address, ...]) -> tuple[IPInterface, ...]:
-    """Return the addresses the bridge itself answers on, IPv4 before IPv6, each once."""
+    """Return the addresses of the bridge itself, IPv4 before IPv6, each once."""
     if not settings.is_gateway:
         return ()
     wanted = [
@@ -172,7 +172,10 @@ def _interface(address: IPAddress, length: int) -> IPInterface:
 
 
 def _masquerade(settings: Settings, lease: Lease | None, addresses: tuple[Address, ...]) -> tuple[Masquerade, ...]:
-    """Masquerade towards everything but the own subnet and, on an overlay, its networks: overlay traffic stays as it is."""
+    """Return the masquerade of each address.
+
+    None towards its own subnet and, with a lease, towards the overlay's networks.
+    """
     follows = lease is not None and not lease.ipmasq
     if not (follows if settings.ip_masq is None else settings.ip_masq):
         return ()
@@ -187,7 +190,10 @@ def _masquerade(settings: Settings, lease: Lease | None, addresses: tuple[Addres
 
 
 def _collapsed(own: IPNetwork, networks: tuple[IPNetwork, ...]) -> tuple[IPNetwork, ...]:
-    """Return the own subnet and the `networks` of its family without overlaps, which an nft set would reject."""
+    """Return the own subnet and those `networks` that are of its family, without overlaps.
+
+    A set of nftables refuses overlaps.
+    """
     if isinstance(own, IPv4Network):
         return tuple(collapse_addresses([own, *(net for net in networks if isinstance(net, IPv4Network))]))
     return tuple(collapse_addresses([own, *(net for net in networks if isinstance(net, IPv6Network))]))

@@ -1,7 +1,7 @@
-"""The verbs of `bridge`, each a short story told with config, plan, wire and check.
+"""The verbs of `bridge`: ADD, CHECK, DEL, GC and STATUS, and the repair of rules.
 
-ADD decides everything before it touches the kernel and gives IPAM's address back when wiring fails. DEL attempts every
-step and reports the failures together. Must not know nftables words or netlink requests.
+ADD decides everything before it changes the kernel, and gives IPAM's addresses back when a later step fails. DEL
+attempts every step and reports all failures together.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,8 +23,9 @@ from lease import file as lease_file
 
 
 def add(request: Request) -> Result:
-    """Attach the container; undone as a whole when any part of it fails."""
+    """Attach the container and return the result; when any step fails, everything is undone."""
     settings = config.parse(request)
+    # Read before IPAM is asked: same_reading notices a lease that changes in between.
     lease = _lease(settings, Code.TRY_AGAIN_LATER)
     with ExitStack() as undo, _doors(request) as (host, container):
         given = _addresses(request, settings, undo)
@@ -38,7 +39,7 @@ def add(request: Request) -> Result:
 
 
 def check_attachment(request: Request) -> None:
-    """Compare the kernel with the plan that the earlier result stands for; CniError 102 names the first difference."""
+    """Compare the kernel with the plan that prevResult stands for. Raises CniError 102 with the first difference."""
     settings = config.parse(request)
     if settings.ipam_type:
         invoke.delegate(request, settings.ipam_type, "CHECK")
@@ -47,9 +48,11 @@ def check_attachment(request: Request) -> None:
 
 
 def restore(request: Request) -> None:
-    """Have the rules of a standing attachment stand again, which something flushed: `tulle repair` asks for it, no runtime does.
+    """Add the rules of an existing attachment again after something flushed them.
 
-    Rules are all it adds: where the cable itself is not whole, CniError 102 says so. Takes what CHECK takes.
+    `tulle repair` calls it, no runtime does.
+
+    It takes what CHECK takes, and adds only rules: when links or addresses are missing, it raises CniError 102.
     """
     settings = config.parse(request)
     with _as_added(request, settings) as (plan, earlier, host, container):
@@ -65,16 +68,15 @@ def restore(request: Request) -> None:
 
 
 def delete(request: Request) -> None:
-    """Remove what names the attachment; every step is attempted, an absent thing is success (docs/reference/cni.md 1.11).
+    """Remove what belongs to the attachment.
 
-    While the kernel takes the link down its masquerade goes; its address and its guard only when it is down: an address is
-    nobody else's while a port of ours can send under it.
+    Every step is attempted; what is absent counts as removed (docs/reference/cni.md 1.11).
     """
     left = config.parse_leftovers(request)
     owner = AttachmentID.of(request)
 
     def shared() -> set[IPAddress] | None:
-        """Return the addresses whose rules go alone, when another interface of the container stays."""
+        """Return this interface's addresses if another interface of the container shares its chain, else None."""
         return {*_recorded_addresses(request), *removal.addresses} if unwire.siblings(owner) else None
 
     removal = unwire.Removal(
@@ -82,10 +84,12 @@ def delete(request: Request) -> None:
     )
     with removal:
         steps: list[Callable[[], object]] = [removal.begin]
+        # The kernel deletes the link meanwhile, which takes 15 ms and more: time enough to remove these rules.
         if left.may_masquerade:
             steps.append(lambda: apply.forget_modern(owner))
             steps.append(lambda: apply.forget_legacy(owner, shared))
         steps.append(removal.finish)
+        # Only now may another container get the address: while our port exists, it could still send from it.
         if left.ipam_type:
             steps.append(lambda: invoke.delegate(request, left.ipam_type, "DEL") if removal.finished else None)
         if left.mac_check:
@@ -95,14 +99,17 @@ def delete(request: Request) -> None:
 
 
 def collect(request: Request) -> None:
-    """Remove what belongs to attachments the runtime no longer knows; without a list nothing is removed."""
+    """Remove what belongs to attachments that the runtime does not list any more. Without a list nothing is removed."""
     owners = AttachmentID.known_to(request)
     left = config.parse_leftovers(request)
     steps: list[Callable[[], object]] = []
     deleted: set[str] = set()
 
     def free_addresses() -> None:
-        """Have no address freed while a port that ought to be gone can send under it."""
+        """Remove the ports first, then free the addresses.
+
+        An address must not be given away while an old port can send from it.
+        """
         if owners is not None:
             deleted.update(unwire.unplug_strangers(request.name, owners))
         if left.ipam_type:
@@ -118,7 +125,7 @@ def collect(request: Request) -> None:
 
 
 def status(request: Request) -> None:
-    """Tell whether an ADD could succeed now; CniError 50 says what is missing."""
+    """Raise CniError 50, with what is missing, unless an ADD could succeed now."""
     settings = config.parse(request)
     lease = _lease(settings, Code.NOT_AVAILABLE)
     if not lease.ipmasq if settings.ip_masq is None and lease else settings.ip_masq:
@@ -135,7 +142,7 @@ def status(request: Request) -> None:
 
 @contextmanager
 def _as_added(request: Request, settings: config.Settings) -> Iterator[tuple[Attachment, Result, Handle, Handle]]:
-    """Yield the plan that the earlier result stands for, that result, and the doors to the host and the container."""
+    """Yield the plan that prevResult stands for, prevResult, and handles for both namespaces."""
     earlier = request.prev_result
     if earlier is None:
         raise CniError(
@@ -151,7 +158,7 @@ def _as_added(request: Request, settings: config.Settings) -> Iterator[tuple[Att
 
 
 def _recorded_addresses(request: Request) -> set[IPAddress]:
-    """Return the addresses ADD answered for this interface, as far as the runtime hands them back."""
+    """Return the addresses of this interface in prevResult, as far as the runtime passed it."""
     with suppress(CniError):
         if request.prev_result is not None:
             return {entry.address.ip for entry in _of_container(request.prev_result, request).ips}
@@ -159,7 +166,7 @@ def _recorded_addresses(request: Request) -> set[IPAddress]:
 
 
 def _recorded_ports(request: Request) -> set[str]:
-    """Return the links of the host ADD answered with, as far as the runtime hands them back."""
+    """Return the names of the host's links in prevResult, as far as the runtime passed it."""
     with suppress(CniError):
         if request.prev_result is not None:
             return {entry.name for entry in request.prev_result.interfaces if entry.name and not entry.sandbox}
@@ -167,7 +174,7 @@ def _recorded_ports(request: Request) -> set[str]:
 
 
 def _unguard(request: Request, owner: AttachmentID) -> None:
-    """Remove the rules against forged MACs; what stays of them guards nothing, so it is no reason to refuse DEL."""
+    """Remove the rules against forged MACs. A failure is only logged: without the port these rules have no effect."""
     try:
         spoof_filter.forget(owner)
     except KernelError as refused:
@@ -175,7 +182,7 @@ def _unguard(request: Request, owner: AttachmentID) -> None:
 
 
 def _of_container(earlier: Result, request: Request) -> Result:
-    """Return `earlier` with only the addresses on this interface: chained programs may have added interfaces of theirs."""
+    """Return `earlier` with only the addresses of this interface: chained programs may have added others."""
     own = {
         index
         for index, entry in enumerate(earlier.interfaces)
@@ -185,7 +192,7 @@ def _of_container(earlier: Result, request: Request) -> Result:
 
 
 def _lease(settings: config.Settings, code: Code) -> lease_file.Lease | None:
-    """Read the lease file if one is named; CniError `code` with path, cause and remedy when it cannot be read."""
+    """Return the lease, or None when no lease file is named. Raises CniError `code` with path, cause and remedy."""
     if not settings.subnet_file:
         return None
     try:
@@ -202,7 +209,10 @@ def _lease_if_readable(settings: config.Settings) -> lease_file.Lease | None:
 
 @contextmanager
 def _doors(request: Request) -> Iterator[tuple[Handle, Handle]]:
-    """Open one socket in the host's namespace and one in the container's; the process itself never moves."""
+    """Yield one handle for the host's namespace and one for the container's.
+
+    The process itself stays in its namespace.
+    """
     try:
         namespace = netns.open_other(request.netns, allow_own=allows_own_netns(request.environ))
     except NamespaceGone as gone:
@@ -216,7 +226,10 @@ def _doors(request: Request) -> Iterator[tuple[Handle, Handle]]:
 
 
 def _addresses(request: Request, settings: config.Settings, undo: ExitStack) -> Result:
-    """Ask IPAM; its answer is given back when a later step fails. Without IPAM the attachment has no addresses."""
+    """Return IPAM's answer, and register on `undo` that it is given back.
+
+    Without IPAM the attachment has no addresses.
+    """
     if not settings.ipam_type:
         return Result()
     given = invoke.delegate(request, settings.ipam_type, "ADD")

@@ -1,6 +1,6 @@
-"""Keeps the rules against forged MACs in the kernel: sets them, looks for them, removes them.
+"""Sets, finds and removes the rules of bridge.spoof_rules (key `macspoofchk`) in the kernel.
 
-What they say is macspoof's. Where nftables does not work there is nothing to remove.
+Where nftables does not work, there are no rules to remove.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Command = spoof_rules.Command
 
 
 def watch(owner: AttachmentID, host_end: str, mac: str) -> None:
-    """Drop from now on what comes out of `host_end` under another MAC than `mac`."""
+    """Drop, from now on, every frame from `host_end` that has another MAC than `mac`."""
     try:
         nft.run(spoof_rules.addition(owner, host_end, mac, _existing()))
     except KernelError as refused:
@@ -26,13 +26,13 @@ def watch(owner: AttachmentID, host_end: str, mac: str) -> None:
 
 
 def require() -> None:
-    """Raise CniError 50 unless the rules could be set here; changes nothing."""
+    """Raise CniError 50 unless the rules could be set here. Changes nothing."""
     if not nft.accepts(spoof_rules.addition(AttachmentID("status", "status", "eth0"), "lo", "02:00:00:00:00:01", ())):
         raise _unsupported(Code.NOT_AVAILABLE)
 
 
 def stands(owner: AttachmentID, host_end: str) -> bool:
-    """Tell whether the attachment's rules are there."""
+    """Return whether the attachment's rules exist."""
     return spoof_rules.complete(owner, host_end, _existing())
 
 
@@ -42,7 +42,7 @@ def forget(owner: AttachmentID) -> None:
 
 
 def forget_orphans() -> None:
-    """Remove every set of rules whose host end is gone: nobody can send through it any more."""
+    """Remove the rules of every host end that does not exist any more."""
 
     def orphans(existing: list[Command]) -> list[Command]:
         with Handle() as host:  # read after the rules: a host end is there before its rules are

@@ -1,8 +1,8 @@
-"""Rules that drop what a container sends under another MAC than its own, in nftables words (docs/reference/cni.md 2.6).
+"""The nftables rules that drop frames with a forged MAC (key `macspoofchk`, docs/reference/cni.md 2.6).
 
-Table, chains and comments are the reference's, so that either program can remove what the other added. They name
-container and interface but no network: whose they are is told by the host end they watch.
-Pure: builds and reads libnftables JSON; must not run nft.
+Table, chains and comments are the reference's, so that each program can remove what the other added. They name
+container and interface but not the network: the host end in the rule tells which attachment it belongs to. The rules
+are libnftables JSON.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -23,17 +23,15 @@ Objects = Sequence[Mapping[str, Any]]
 
 
 def identity(owner: AttachmentID) -> str:
-    """Return by what chains and comments name the attachment, short enough for a comment of nftables."""
+    """Return the text by which chains and comments name the attachment, short enough for a comment of nftables."""
     return shortened(f"{owner.container_id}-{owner.ifname}", COMMENT_BYTES - len(COMMENT_START))
 
 
 def addition(owner: AttachmentID, host_end: str, mac: str, existing: Objects) -> list[Command]:
-    """Return one transaction that leaves exactly one set of rules for this attachment, whatever `existing` is there.
-
-    What stands is not declared again: that, a flush or a deletion makes the kernel wait for 16-20 ms.
-    """
+    """Return one transaction after which this attachment has one set of rules, whatever is in `existing`."""
     watch, verdict = chains(identity(owner))
     there = _chains_in(existing)
+    # Nothing that exists is declared again: that, like a flush or a deletion, makes the kernel wait 16 to 20 ms.
     return [
         *([] if HOOK in there else _frame()),
         *({"flush" if name in there else "add": {"chain": _chain(name)}} for name in (watch, verdict)),
@@ -46,14 +44,14 @@ def addition(owner: AttachmentID, host_end: str, mac: str, existing: Objects) ->
 
 
 def removal(owner: AttachmentID, existing: Objects) -> list[Command]:
-    """Return one transaction that removes what `existing` holds of this attachment; nothing when it holds nothing."""
+    """Return one transaction that removes this attachment's rules in `existing`; empty when there are none."""
     return _removal({identity(owner)}, existing)
 
 
 def orphans(existing: Objects, present: Collection[str]) -> list[Command]:
-    """Return the removal of every set of rules that watches a host end which is not among the `present` links.
+    """Return the commands that remove every set of rules whose host end is not among the `present` links.
 
-    Positive evidence only: a set without a rule that says what it watches is left alone.
+    A set without a rule that names its host end is kept.
     """
     dead = {
         str(rule["comment"])[len(COMMENT_START) :]
@@ -64,7 +62,7 @@ def orphans(existing: Objects, present: Collection[str]) -> list[Command]:
 
 
 def complete(owner: AttachmentID, host_end: str, existing: Objects) -> bool:
-    """Tell whether the attachment's four rules stand, and watch `host_end`."""
+    """Return whether the attachment's four rules exist and name `host_end`."""
     watch, verdict = chains(identity(owner))
     mine = [rule for rule in _rules(existing) if rule.get("comment") == _comment(owner)]
     count = {name: sum(rule["chain"] == name for rule in mine) for name in (HOOK, watch, verdict)}
@@ -73,12 +71,15 @@ def complete(owner: AttachmentID, host_end: str, existing: Objects) -> bool:
 
 
 def chains(name: str) -> tuple[str, str]:
-    """Return the two chains of an attachment: the one PREROUTING jumps to, and the one that decides by MAC."""
+    """Return the names of an attachment's two chains.
+
+    The one that PREROUTING jumps to, and the one that compares the MAC.
+    """
     return f"{CHAIN_START}{name}", f"{CHAIN_START}{name}-mac"
 
 
 def _removal(names: Collection[str], existing: Objects) -> list[Command]:
-    """Jumps first, then the chains, each before the one it jumps to."""
+    """Return the deletions: jumps first, then each chain before the one it jumps to."""
     there = _chains_in(existing)
     doomed = [chain for name in sorted(names) for chain in chains(name) if chain in there]
     return [
@@ -93,7 +94,7 @@ def _chains_in(existing: Objects) -> set[str]:
 
 
 def _frame() -> list[Command]:
-    """Return the table and the chain every bridged packet comes through."""
+    """Return the commands that make the table and its chain, which every bridged frame passes."""
     hook = {"type": "filter", "hook": "prerouting", "prio": PRIORITY, "policy": "accept"}
     return [{"add": {"table": _table()}}, {"add": {"chain": {**_chain(HOOK), **hook}}}]
 
@@ -111,13 +112,13 @@ def _rules(existing: Objects) -> list[Mapping[str, Any]]:
 
 
 def _jumps(existing: Objects) -> list[Mapping[str, Any]]:
-    """Return the rules in PREROUTING that the comment says are ours; nft may have added counters to their statements."""
+    """Return the rules in PREROUTING whose comment is ours; nft may have added counters to their expressions."""
     rules = (rule for rule in _rules(existing) if rule["chain"] == HOOK)
     return [rule for rule in rules if str(rule.get("comment", "")).startswith(COMMENT_START)]
 
 
 def _watched(rule: Mapping[str, Any]) -> str | None:
-    """Return the link whose frames a rule takes."""
+    """Return the host end that a rule names, if it names one."""
     matches = (statement["match"] for statement in rule.get("expr", ()) if "match" in statement)
     return next((match["right"] for match in matches if match["left"] == {"meta": {"key": "iifname"}}), None)
 

@@ -1,7 +1,8 @@
-"""Keeps the rules of bridge.spoofchk_table in the kernel and each port's elements in their sets: before the port is there, until it is gone.
+"""Puts the table of bridge.spoofchk_table into the kernel, and each port's elements into its sets (key `spoofchk`).
 
-What a port may send is written down under /run as well: whoever finds the table flushed makes it again with all ports that are
-still there, and DEL need not search the sets. That memory may be lost, and refuses nothing.
+The elements are added before the port exists and removed after it is gone. What a port may send is also written to a
+file under /run: when something flushed the table, it is made again for every port that still exists; and DEL need not
+search the sets. The files may be lost; that never refuses a container.
 """
 # pathlib costs milliseconds that every container's start would pay:
 # ruff: noqa: PTH102, PTH106, PTH108, PTH118, PTH208
@@ -25,18 +26,20 @@ from system import folders
 
 MEMORY = "/run/tulle/spoofchk"
 ATTEMPTS = 3
-"""How often another program may change the table while it is made."""
+"""How many times to try again when another program changes the table in the meantime."""
 UNDER_WAY = 60.0
-"""Seconds for which GC leaves alone what was remembered for a port that is not there: perhaps it is just being made."""
+"""Seconds. GC keeps a younger file whose port does not exist: ADD may be about to make the port."""
 READ_BYTES = 4096
 QUIET = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 WHAT = "changing the rules against spoofing"
 
 
 def admit(owner: AttachmentID, port: Port) -> None:
-    """Have the port judged from its first frame on. Raises CniError 100 where the kernel cannot, KernelError for what it refuses.
+    """Add the port's elements, before the port exists.
 
-    That the way into the rules stands is looked at; `mend` looks at each.
+    Raises CniError 100 where the kernel lacks the feature, KernelError for a refusal.
+
+    To be quick, it only checks that the first rule exists, which leads to the others; `mend` checks them all.
     """
     others = _remember(owner, port)
     with _tables() as tables:
@@ -44,7 +47,7 @@ def admit(owner: AttachmentID, port: Port) -> None:
 
 
 def mend(owner: AttachmentID, port: Port) -> None:
-    """Have the port judged again, by every rule, whatever was flushed. Raises what `admit` raises."""
+    """Add the port's elements and whatever of the table is missing. Raises what `admit` raises."""
     others = _remember(owner, port)
     with _tables() as tables:
         _admit(tables, owner, port, others, lambda: _is_whole(tables))
@@ -52,7 +55,7 @@ def mend(owner: AttachmentID, port: Port) -> None:
 
 @contextmanager
 def _tables() -> Iterator[Tables]:
-    """Open the tables; whatever says that the kernel has no such rules is told with the way out."""
+    """Yield the handle for tables. Raises CniError 100 with a remedy when the kernel has no tables for bridges."""
     try:
         with Tables() as tables:
             yield tables
@@ -63,7 +66,8 @@ def _tables() -> Iterator[Tables]:
 
 
 def require() -> None:
-    """Raise CniError 50 unless the kernel would take the rules; changes nothing: the transaction asks for one thing too many."""
+    """Raise CniError 50 unless the kernel would take the rules. Changes nothing."""
+    # The transaction ends with a deletion that cannot succeed: the kernel checks everything and executes nothing.
     wanted = [*spoofchk_table.frame(), TABLE.remove("ports", bytes(NAME_BYTES))]
     with Tables() as tables:
         refused = tables.refusals(WHAT, wanted)
@@ -72,13 +76,13 @@ def require() -> None:
 
 
 def stands(port: Port) -> bool:
-    """Tell whether every rule and every element of the port is there."""
+    """Return whether every rule, and every element of the port, exists."""
     with Tables() as tables:
         return _is_whole(tables) and all(tables.holds(WHAT, TABLE.get(name, key)) for name, key in port.keys)
 
 
 def dismiss(owner: AttachmentID, *, search: bool) -> None:
-    """Remove the elements of an attachment's port, which is gone; with `search` also those that nothing remembers."""
+    """Remove the elements of an attachment's deleted port; with `search` also elements that no file records."""
     others = _recall(owner)
     port = others.pop(owner.mark, None)
     if port is None and not search:
@@ -97,9 +101,9 @@ def dismiss(owner: AttachmentID, *, search: bool) -> None:
 
 
 def dismiss_orphans(deleted: Collection[str] = ()) -> None:
-    """Remove the elements of every port that is gone, whatever network it was of: nobody can send through it any more.
+    """Remove the elements of every port that does not exist any more, on every network.
 
-    `deleted` are ports that the caller has just deleted: those are not being made, however new they were.
+    `deleted` are ports that the caller has just deleted: their files count as old, however new they are.
     """
 
     def remove(tables: Tables) -> None:
@@ -121,7 +125,7 @@ def dismiss_orphans(deleted: Collection[str] = ()) -> None:
 
 
 def _where_there_are_tables(act: Callable[[Tables], None]) -> None:
-    """Do something with the tables; where the kernel has none there is nothing to remove."""
+    """Call `act` with the handle for tables; where the kernel has no such tables, there is nothing to remove."""
     try:
         with Tables() as tables:
             act(tables)
@@ -131,7 +135,7 @@ def _where_there_are_tables(act: Callable[[Tables], None]) -> None:
 
 
 def _losses(port: Port, others: Iterable[Port]) -> list[tuple[str, bytes]]:
-    """Return the elements that go with a port: its own, and its addresses on the container's other ports."""
+    """Return the elements to remove with a port: its own, and its addresses on the container's other ports."""
     before = {key: None for each in spoofchk_ports.together([port, *others]) for key in each.keys}
     after = {key for each in spoofchk_ports.together([*others]) for key in each.keys}
     return [key for key in before if key not in after]
@@ -140,7 +144,7 @@ def _losses(port: Port, others: Iterable[Port]) -> list[tuple[str, bytes]]:
 def _admit(
     tables: Tables, owner: AttachmentID, port: Port, others: Sequence[Port], is_whole: Callable[[], bool]
 ) -> None:
-    """Add to the table that stands; one that is not whole is made anew with every port that is known."""
+    """Add the elements to the table. A table that is incomplete is made anew, with every port that is known."""
     judged = spoofchk_ports.together([port, *others])
     own = spoofchk_table.admission([(judged[0], owner.comment)])
     further = [TABLE.add(into, key) for each in judged[1:] for into, key in each.keys if into != "ports"]
@@ -156,18 +160,17 @@ def _admit(
             return
         first = refused[min(refused)]
         if first.number == errno.EEXIST and not whole:
-            tables.refusals(
-                WHAT, [TABLE.delete(), *wanted]
-            )  # its rules were flushed; the next round tells whether it is whole
+            # Rules were flushed: make the table anew; the next round looks whether it is complete.
+            tables.refusals(WHAT, [TABLE.delete(), *wanted])
         elif first.number != errno.ENOENT:
             raise KernelError(first.number, WHAT, first.reason)
-        elif not whole:  # what a table is made of is there, unless the kernel has no such chains or expressions
+        elif not whole:  # ENOENT from a new table: the kernel lacks these chains or expressions
             raise KernelError(errno.EOPNOTSUPP, WHAT)
     raise CniError(Code.TRY_AGAIN_LATER, f"{WHAT}: another program changes them at the same time", "try again")
 
 
 def _left(tables: Tables) -> list[Message]:
-    """Return what puts the elements of a table that is made anew back, also those that nothing remembers."""
+    """Return the messages that add the present elements to the new table, including those that no file records."""
     return [
         TABLE.add(name, each.key, each.comment)
         for name in SETS
@@ -181,7 +184,7 @@ def _is_whole(tables: Tables) -> bool:
 
 
 def _standing() -> Iterator[tuple[Port, str]]:
-    """Yield every port that is remembered and still there, as it is judged."""
+    """Yield every recorded port that still exists, with the comment of its elements."""
     with Handle() as host:
         present = {link.name: owner for link in host.links() if (owner := AttachmentID.signed(link.alias))}
     folders: dict[str, list[Port]] = {}
@@ -193,7 +196,7 @@ def _standing() -> Iterator[tuple[Port, str]]:
 
 
 def _listed(tables: Tables) -> list[tuple[bytes, str]]:
-    """Return every port that is judged, as the sets name it, with its comment."""
+    """Return the key and the comment of every element of the set `ports`."""
     return [(each.key, each.comment) for data in tables.all(WHAT, TABLE.get_all("ports")) for each in elements(data)]
 
 
@@ -213,7 +216,7 @@ def _name(key: bytes) -> str:
 
 
 def _remove(tables: Tables, keys: Iterable[tuple[str, bytes]]) -> None:
-    """Remove elements at once, or, where some are gone, each for itself."""
+    """Remove the elements in one transaction or, when some are already gone, one by one."""
     messages = spoofchk_table.removal(keys)
     if not messages or not tables.refusals(WHAT, messages):
         return
@@ -225,12 +228,12 @@ def _remove(tables: Tables, keys: Iterable[tuple[str, bytes]]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """A port as it was written down `age` seconds ago, in its container's folder under its attachment's mark."""
+    """A port as a file under /run records it."""
 
-    folder: str
-    mark: str
+    folder: str  # the container's directory
+    mark: str  # name of the file: the attachment's mark
     port: Port
-    age: float
+    age: float  # seconds since it was written
 
 
 def _folder(owner: AttachmentID) -> str:
@@ -238,9 +241,10 @@ def _folder(owner: AttachmentID) -> str:
 
 
 def _remember(owner: AttachmentID, port: Port) -> list[Port]:
-    """Write the port down, and return the container's other ones, which a container that was not known has not."""
+    """Record the port in a file, and return the container's other recorded ports."""
     folder = _folder(owner)
     with suppress(OSError):
+        # A directory that did not exist holds no other port, so it need not be read.
         if _makes(folder):
             _write(folder, owner.mark, port.text)
             return []
@@ -249,7 +253,7 @@ def _remember(owner: AttachmentID, port: Port) -> list[Port]:
 
 
 def _makes(folder: str) -> bool:
-    """Make a container's folder and tell whether there was none. Raises OSError."""
+    """Make a container's directory and return whether there was none. Raises OSError."""
     try:
         os.mkdir(folder, 0o700)
     except FileExistsError:
@@ -268,19 +272,19 @@ def _write(folder: str, mark: str, text: str) -> None:
 
 
 def _recall(owner: AttachmentID) -> dict[str, Port]:
-    """Return what is remembered of the container's ports, by the marks of their attachments."""
+    """Return the recorded ports of the container, by the mark of their attachment."""
     return {one.mark: one.port for one in _in_folder(_folder(owner))}
 
 
 def _remembered() -> Iterator[Remembered]:
-    """Yield every port that is remembered."""
+    """Yield every recorded port."""
     with suppress(OSError):
         for name in os.listdir(MEMORY):
             yield from _in_folder(os.path.join(MEMORY, name))
 
 
 def _in_folder(folder: str) -> Iterator[Remembered]:
-    """Yield the ports of one container; what is no port is none."""
+    """Yield the recorded ports of one container; a file that is not one is skipped."""
     with suppress(OSError):
         for mark in os.listdir(folder):
             with suppress(OSError, ValueError):
@@ -293,7 +297,7 @@ def _in_folder(folder: str) -> Iterator[Remembered]:
 
 
 def _forget(folder: str, mark: str) -> None:
-    """Forget a port, and with the last one its container."""
+    """Delete the file of a port, and the container's directory with the last file."""
     with suppress(OSError):
         os.unlink(os.path.join(folder, mark))
         os.rmdir(folder)

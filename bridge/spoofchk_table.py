@@ -1,9 +1,13 @@
-"""What a container may send through its port: its own MAC and addresses, and nothing that speaks for others (key `spoofchk`).
+"""The nftables table that limits what a container may send through its port (key `spoofchk`).
 
-One table for all ports: sets say what each port may send, rules judge every frame that comes out of one, and what they do not know
-is dropped. Fragments: what is dropped is never put together without its first piece, so later pieces pass; a first piece whose
-header does not show is dropped. Stateless, and before the bridge: also what is meant for the host is judged.
-Pure: decides messages for nf_tables; must not send them.
+Its own MAC and addresses.
+
+One table serves all ports: sets say what each port may send, rules look at every frame that comes out of a port and
+drop what they do not know. No connection is tracked. The rules run before the bridge forwards, so frames to the host
+are judged, too.
+
+Fragments: without its first fragment a packet is never put together, so later fragments pass; a first fragment that is
+too short to show its headers is dropped.
 """
 
 import struct
@@ -16,7 +20,7 @@ from kernel.netlink.nf_tables import ACCEPT, DIFFERENT, DROP, GOTO, Expression, 
 TABLE = nf_tables.Table("tulle-spoofchk")
 PREROUTING = (0, -300)  # NF_BR_PRE_ROUTING, NF_BR_PRI_NAT_DST_BRIDGED
 CHAINS = ("port", "port_arp", "port_ipv4", "port_udp4", "port_ipv6", "port_unspecified", "port_icmpv6", "port_udp6")
-"""What judges frames; names that are no words of nft's language, so that what it lists it also reads."""
+"""Names of the chains. They are no keywords of nft, so that nft can read what it lists."""
 
 IFNAME, ETHER, FOUR, SIX, NUMBER = 41, 9, 7, 8, 4  # nft's data types
 SETS = {
@@ -26,42 +30,48 @@ SETS = {
     "own6": ((IFNAME, ETHER, SIX), 40),
     "about6": ((IFNAME, ETHER, NUMBER), 40),
 }
-"""What is guarded, and what each port may send: name, then MAC (6 bytes of 8), then address; `about6` is `own6` once more."""
+"""The sets: the ports that are judged, and what each may send.
+
+A key is the name, then the MAC (6 bytes in 8), then the address. `about6` has the content of `own6`.
+"""
 NOTES = {
     "about6": bytes.fromhex(
         "000400000000035600040d000000014e000e00040900000001060004060000000114000407000000010c0004110000000104020000000226"
         "000407000000011e000400000000010400000000020403000000030440000000040480000000"
     )
 }
-"""How nft writes down `typeof iifname . ether saddr . @th,64,128`: without it nft would not read a ruleset that it saved."""
+"""What nft itself stores for `typeof iifname . ether saddr .
+
+@th,64,128`: without it nft cannot read a ruleset that it saved.
+"""
 
 IIFNAME, PROTOCOL, L4PROTO = 6, 1, 16  # NFT_META_
 LINK, NETWORK, TRANSPORT = 0, 1, 2
 NAME, MAC, ADDRESS = 8, 12, 14
-"""The registers that hold one key of a set: the parts lie one behind the other."""
+"""The registers that hold one key of a set, one part behind the other."""
 FRAGMENT = 44
 IP, ARP, IP6 = b"\x08\x00", b"\x08\x06", b"\x86\xdd"
 UDP, ICMP6, NEVER = b"\x11", b"\x3a", b"\xff"
 ETHERNET_ARP = bytes.fromhex("000108000604")
 SOLICIT, ADVERT, ROUTER_ADVERT, REDIRECT = b"\x87", b"\x88", b"\x86", b"\x89"
 BEFORE_AN_ADDRESS = (b"\x83", b"\x84", b"\x8f", b"\x85")
-"""ICMPv6 that a host sends before it has an address: multicast listener reports, router solicitations."""
+"""ICMPv6 messages that a host sends before it has an address: multicast listener reports, router solicitation."""
 
 
 def admission(ports: Iterable[tuple[Port, str]]) -> list[Message]:
-    """Return what has the rules judge these ports, each with the comment that says whose it is."""
+    """Return the messages that add the elements of these ports, each with the comment that names its attachment."""
     return [
         TABLE.add(into, key, comment if into == "ports" else "") for port, comment in ports for into, key in port.keys
     ]
 
 
 def removal(keys: Iterable[tuple[str, bytes]]) -> list[Message]:
-    """Return what removes elements."""
+    """Return the messages that remove elements."""
     return [TABLE.remove(out_of, key) for out_of, key in keys]
 
 
 def frame() -> list[Message]:
-    """Return what makes the table with its rules, no port being judged yet."""
+    """Return the messages that make the table with its rules and empty sets."""
     return [
         TABLE.create(),
         TABLE.chain("prerouting", PREROUTING),
@@ -75,14 +85,15 @@ def frame() -> list[Message]:
 
 
 def entrance() -> Message:
-    """Ask for the rule that leads to all others; the kernel numbers what a transaction makes in a table from 1, in its order."""
+    """Return the request for the rule that leads to all others."""
+    # The kernel numbers the objects of a table from 1, in the order in which a transaction makes them.
     return TABLE.get_rule("prerouting", 1 + len(CHAINS) + len(SETS) + 1)
 
 
 def _own(
     address: Expression, *, kind: str, absent: bool = False, mac: Expression | None = None
 ) -> tuple[Expression, ...]:
-    """Look the port's name, the sender's MAC and an address up in one of the sets."""
+    """Return the look-up of the port's name, the sender's MAC and an address in one of the sets."""
     name, sender = nf_tables.meta(IIFNAME, NAME), nf_tables.payload(LINK, 6, 6, MAC)
     return (name, mac or sender, address, lookup(kind, NAME, absent=absent))
 
@@ -92,17 +103,23 @@ def _is(load: Expression, value: bytes, how: int = nf_tables.EQUAL) -> tuple[Exp
 
 
 def _seen(protocol: bytes) -> tuple[Expression, ...]:
-    """Compare the protocol as the kernel sees it, behind a VLAN tag too; where it is known already, nft is told how to show what follows."""
+    """Return the comparison of the protocol behind a VLAN tag, if any.
+
+    Where it is known already, it tells nft how to print the rest.
+    """
     return _is(nf_tables.meta(PROTOCOL, NAME), protocol)
 
 
 def _transport(value: bytes, how: int = nf_tables.EQUAL) -> tuple[Expression, ...]:
-    """Compare the transport protocol; where the headers before it do not show it, the rule does not apply."""
+    """Return the comparison of the transport protocol; it does not match when the headers do not show it."""
     return _is(nf_tables.meta(L4PROTO, NAME), value, how)
 
 
 def _field(offset: int, value: bytes, how: int = nf_tables.EQUAL) -> tuple[Expression, ...]:
-    """Compare a field of the transport header; a later fragment, or a packet that ends before it, is not this rule's."""
+    """Return the comparison of a field of the transport header.
+
+    It does not match in a later fragment or a packet that is too short.
+    """
     return _is(nf_tables.payload(TRANSPORT, offset, len(value), NAME), value, how)
 
 
@@ -111,9 +128,9 @@ def _number(value: int) -> bytes:
 
 
 SENDER = nf_tables.payload(NETWORK, 8, 6, MAC)
-"""The MAC within an ARP packet."""
+"""The MAC in an ARP packet."""
 TARGET = nf_tables.payload(TRANSPORT, 8, 16, ADDRESS)
-"""The address a neighbour solicitation or advertisement is about."""
+"""The address that a neighbour solicitation or advertisement is about."""
 Rule = tuple[str, tuple[Expression, ...]]
 
 RULES: tuple[Rule, ...] = (
@@ -189,4 +206,4 @@ RULES: tuple[Rule, ...] = (
     ("port_udp6", (*_field(2, _number(546), DIFFERENT), verdict(ACCEPT))),
     ("port_udp6", (verdict(DROP),)),
 )
-"""Chain and expressions of every rule, in their order; the first one is the way in."""
+"""Chain and expressions of every rule, in order. The first rule leads to the others."""

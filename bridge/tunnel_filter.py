@@ -1,7 +1,8 @@
-"""Has the rules stand that keep containers out of the tunnel between hosts before one is attached, where no daemon has set them.
+"""Before a container is attached, makes sure that rules keep containers from sending into the tunnel between the hosts.
 
-What they say is lease.tunnel's. Where tulled left no record beside the lease file another daemon wrote that, flanneld or a person: then the
-devices called as flannel calls them tell the ports, or flannel's default does. Costs one question to the kernel when the table is there.
+lease.tunnel writes the rules. Usually tulled has set them; then this asks the kernel one question. If tulled left no
+record beside the lease file, flanneld or a person wrote it: then the ports are those of devices with flannel's names,
+or flannel's defaults.
 """
 
 from ipaddress import IPv4Network, IPv6Network
@@ -22,7 +23,10 @@ REMEDY = "install nftables, or switch the guard off with tulled's --tunnel-guard
 
 
 def keep_out(lease_file: str, lease: Lease, bridge: str, host: Handle) -> None:
-    """Have the guard of every tunnel of this lease; CniError when one cannot be, though the daemon says it must."""
+    """Add the rules for every tunnel of this lease that has none.
+
+    Raises CniError if that fails although tulled asked for them.
+    """
     recorded = tunnel.read(lease_file)
     if recorded is None:
         if not nft.exists(tunnel.FAMILY, tunnel.PREFIX):
@@ -45,7 +49,7 @@ def _set(wanted: Tunnel, lease: Lease, bridge: str) -> None:
 
 
 def _try(wanted: Tunnel, lease: Lease, bridge: str) -> None:
-    """Set a guard nobody asked for; where that cannot be, all is as its daemon left it."""
+    """Add rules that no daemon asked for; a failure is ignored."""
     try:
         _set(wanted, lease, bridge)
     except CniError:
@@ -53,7 +57,7 @@ def _try(wanted: Tunnel, lease: Lease, bridge: str) -> None:
 
 
 def _presumed(host: Handle) -> Tunnel:
-    """Tell the tunnel from this host's links; by any VNI, since the ports are all that is sure."""
+    """Return the tunnel as this host's links show it. It is for any VNI: only the ports are certain."""
     links = [link for link in host.links() if link.name.startswith("flannel")]
     ports = {link.vxlan.port or VXLAN_PORT for link in links if link.vxlan is not None}
     ports |= {UDP_PORT for link in links if link.kind == "tun"}

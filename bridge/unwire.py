@@ -1,6 +1,6 @@
-"""Finds and removes what an attachment left, with or without its namespace.
+"""Finds and removes the links of an attachment, with or without its namespace.
 
-An absent thing is success. Must not touch a link whose alias names another attachment of ours.
+What is absent counts as removed. A link whose alias names another attachment is not touched.
 """
 
 from collections.abc import Callable, Collection
@@ -19,25 +19,28 @@ SCOPE_UNIVERSE = 0  # linux/rtnetlink.h: a global address
 
 
 class Removal:
-    """The deletion of one attachment: of the host end that its alias names, and with it of the container's.
+    """The deletion of one attachment's veth pair, found by the alias of its host end.
 
-    The container may have renamed its end, moved it, or put another link in its place: only what the host keeps is believed.
-    The kernel takes both ends off every list in a millisecond and then waits 15 and more until nothing in it can still hold
-    one; only then does it answer. Nobody can see or use them any more meanwhile, so that wait is left to a thread.
+    The container may have renamed its end, moved it, or replaced it by another link, so the alias on the host decides.
+    The kernel unlists both ends within a millisecond, then waits 15 ms and more for their last users before it answers.
+    Nobody can see or use the ends any more, so a thread waits for the answer.
     """
 
     def __init__(
         self, owner: AttachmentID, netns: str, *, remember: bool = True, recorded: Callable[[], Collection[str]] = tuple
     ) -> None:
-        """Take from `recorded` which links of the host ADD answered with: ports of the reference's making carry no alias."""
+        """Remember what to delete; `recorded` returns the host's links in ADD's result.
+
+        Ports that the reference made carry no alias, so only the result leads to them.
+        """
         self._owner, self._netns, self._remember, self._recorded = owner, netns, remember, recorded
         self._doors = ExitStack()
         self._deletion: DeferredDelete | None = None
         self._is_gone: Callable[[], bool] | None = None
         self.finished = False
-        """Whether nothing of the attachment is left that can be seen."""
+        """Whether everything of the attachment that can be seen is gone."""
         self.addresses: tuple[IPAddress, ...] = ()
-        """With `remember`, the global addresses the interface had, as far as they could be read when it was begun."""
+        """With `remember`: the global addresses of the interface, as far as they could be read in `begin`."""
 
     def __enter__(self) -> Self:
         return self
@@ -46,7 +49,7 @@ class Removal:
         self._doors.close()
 
     def begin(self) -> None:
-        """Find what is to be deleted and set the kernel to it. Raises KernelError."""
+        """Find what is to be deleted, and start to delete it. Raises KernelError."""
         host = self._doors.enter_context(Handle())
         container, link = self._interface()
         port = _host_end(link, host) if link else None
@@ -61,13 +64,13 @@ class Removal:
             self._deletion = DeferredDelete(lambda: self._search(host, container, doomed))
 
     def finish(self) -> None:
-        """Return when nothing is left that can be seen; KernelError for what the kernel refused."""
+        """Return when nothing can be seen any more. Raises KernelError for what the kernel refused."""
         if self._deletion is not None:
             self._deletion.finish(self._is_gone)
             self.finished = True
 
     def _interface(self) -> tuple[Handle | None, Link | None]:
-        """Return what has the interface's name in the container, and the network it is in; the host end is found without."""
+        """Return a handle of the container's namespace and the interface in it; None where there is none."""
         try:
             namespace = self._doors.enter_context(namespaces.open_other(self._netns))
             container = self._doors.enter_context(Handle(namespace))
@@ -80,7 +83,7 @@ class Removal:
             _delete_if_there(door, port.index)
 
     def _search(self, host: Handle, container: Handle | None, link: Link | None) -> None:
-        """Delete what bears the attachment's alias on the host, then what bears its name in the container."""
+        """Delete the host's links with the attachment's alias, then the interface of its name in the container."""
         _delete_by_alias(host, {self._owner.alias})
         for port in filter(None, map(host.link, self._recorded())):
             if container is not None and _leads_to(port, container, host):
@@ -101,7 +104,7 @@ def unplug_strangers(network: str, known: Collection[AttachmentID]) -> frozenset
 
 
 def siblings(owner: AttachmentID) -> bool:
-    """Tell whether the same container still has another interface on the same network: they share an iptables chain."""
+    """Return whether the container has another interface on the same network: they share an iptables chain."""
     start = owner.alias.removesuffix(owner.ifname)
     with Handle() as host:
         return any(link.alias.startswith(start) and link.alias != owner.alias for link in host.links())
@@ -117,19 +120,19 @@ def _global_addresses(network: Handle, link: Link) -> tuple[IPAddress, ...]:
 
 
 def _host_end(link: Link, host: Handle) -> Link | None:
-    """Return the other end of `link`'s cable when it is on the host."""
+    """Return the other end of the veth `link` if it is on the host."""
     host_end = host.link(link.peer) if link.peer else None
     return host_end if host_end is not None and host_end.peer == link.index else None
 
 
 def _leads_to(port: Link, container: Handle, host: Handle) -> bool:
-    """Tell whether a link of the host without a name of ours is one end of a cable into the container."""
+    """Return whether a link of the host that has no alias of ours is one end of a veth pair into the container."""
     nameless = port.kind == "veth" and AttachmentID.signed(port.alias) is None and port.peer_space is not None
     return nameless and container.namespace is not None and port.peer_space == host.number_of(container.namespace)
 
 
 def _is_foreign(host_end: Link, owner: AttachmentID) -> bool:
-    """Tell whether the host end says that its cable is another attachment's; one without alias is taken by the interface's name."""
+    """Return whether the host end's alias names another attachment; without an alias the interface's name decides."""
     return AttachmentID.signed(host_end.alias) is not None and host_end.alias != owner.alias
 
 

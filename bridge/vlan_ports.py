@@ -1,6 +1,6 @@
-"""Puts ports of the bridge into VLANs, and keeps the gateway link through which the host itself is in one.
+"""Puts ports of the bridge into VLANs, and makes the gateway link through which the host itself is in a VLAN.
 
-What attachments share (the filtering bridge, the gateway link) stays. Must not decide which VLANs: bridge.vlans did.
+bridge.vlans decides which VLANs. What attachments share (VLAN filtering, the gateway link) stays when one is removed.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from kernel.netlink.requests import AddVeth, AddVlans, DeleteVlans, Request, Set
 
 
 def unsupported(bridge: str, code: Code = Code.KERNEL_REFUSED) -> CniError:
-    """Return the refusal for a kernel that cannot do it."""
+    """Return the error for a kernel without VLAN filtering."""
     return CniError(
         code,
         f'bridge "{bridge}" cannot filter VLANs: the kernel lacks bridge VLAN filtering',
@@ -23,7 +23,7 @@ def unsupported(bridge: str, code: Code = Code.KERNEL_REFUSED) -> CniError:
 
 
 def ensure(plan: Attachment, host: Handle, bridge: Link) -> Link:
-    """Return the bridge with VLAN filtering on, if the plan wants it: else its VLANs would keep nobody apart."""
+    """Return the bridge, with VLAN filtering on if the plan wants it."""
     if not plan.vlan_filtering or _filters(bridge):
         return bridge
     try:
@@ -33,7 +33,7 @@ def ensure(plan: Attachment, host: Handle, bridge: Link) -> Link:
             raise unsupported(plan.bridge) from refused
         raise
     switched = links.present(host, plan.bridge)
-    if not _filters(switched):  # taken and not acted upon
+    if not _filters(switched):  # a kernel without the feature may ignore the attribute
         raise unsupported(plan.bridge)
     return switched
 
@@ -43,7 +43,7 @@ def _filters(bridge: Link) -> bool:
 
 
 def memberships(plan: Attachment, bridge: Link, port: int, members: Sequence[vlans.Member]) -> list[Request]:
-    """Return what puts a new port into the VLANs of `members`, and out of the one the bridge puts every port in."""
+    """Return the requests that put a new port into the VLANs of `members`, and out of the bridge's default VLAN."""
     if not members:
         return []
     default = bridge.bridge.default_pvid if bridge.bridge else None
@@ -53,9 +53,11 @@ def memberships(plan: Attachment, bridge: Link, port: int, members: Sequence[vla
 
 
 def gateway_link(plan: Attachment, host: Handle, bridge: Link) -> Link:
-    """Return the link that carries the gateway addresses; a VLAN's is a veth whose peer is a port in that VLAN.
+    """Return the link that carries the gateway addresses.
 
-    It is made once, and comes up last: one that is up is ready, one that is not is finished whoever began it.
+    For a VLAN it is a veth whose other end is a port in that VLAN.
+
+    It is made once, and set up last: a link that is up is complete, one that is down is completed by whoever finds it.
     """
     if not plan.gateway_vlan:
         return bridge
@@ -72,7 +74,10 @@ def gateway_link(plan: Attachment, host: Handle, bridge: Link) -> Link:
 
 
 def _new_pair(plan: Attachment, host: Handle, bridge: Link) -> Link:
-    """Make the pair in one request, which numbers the port just below the gateway link (docs/reference/cni.md 8.7)."""
+    """Make the veth pair in one request.
+
+    The port gets the index just below the gateway link's (docs/reference/cni.md 8.7).
+    """
     try:
         host.apply(AddVeth(plan.gateway_link, peer=links.random_name(), peer_namespace=None, mtu=bridge.mtu, up=False))
     except KernelError as refused:

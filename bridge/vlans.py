@@ -1,7 +1,4 @@
-"""Decides which VLANs the ports of an attachment are in, and refuses ids that are none (docs/reference/cni.md 2.1, 2.2).
-
-Pure; the lowest module of the package. Must not know that a kernel may lack VLAN filtering.
-"""
+"""Decides which VLANs the ports of an attachment are in, and refuses invalid ids (docs/reference/cni.md 2.1, 2.2)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,19 +8,19 @@ from cni.json_object import JsonObject
 
 HIGHEST = 4094
 NATIVE = 1
-"""The VLAN that untagged frames of a trunk without `vlan` belong to."""
+"""The VLAN of untagged frames when `vlanTrunk` is set without `vlan`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A port's membership: the `native` VLAN comes in and goes out untagged, the others tagged."""
+    """A port's membership in one VLAN."""
 
     vid: int
-    native: bool = False
+    native: bool = False  # true: frames of this VLAN are untagged on the port; false: tagged
 
 
 def identifier(root: JsonObject) -> int:
-    """Return the key `vlan`, 0 for none; CniError 7 for what is no VLAN."""
+    """Return the key `vlan`, 0 for none. Raises CniError 7 for an invalid id."""
     vid = root.number("vlan", 0)
     if not 0 <= vid <= HIGHEST:
         raise CniError(
@@ -35,7 +32,7 @@ def identifier(root: JsonObject) -> int:
 
 
 def trunk(root: JsonObject) -> tuple[int, ...]:
-    """Return the VLANs of `vlanTrunk`, sorted, each once; CniError 7 for the first entry that is wrong."""
+    """Return the VLANs of `vlanTrunk`, sorted, each once. Raises CniError 7 for the first wrong entry."""
     found: set[int] = set()
     for entry in root.sections("vlanTrunk") or ():
         lowest, highest, single = (entry.optional_number(key) for key in ("minID", "maxID", "id"))
@@ -70,18 +67,17 @@ def _refusal(entry: JsonObject, message: str, remedy: str = "") -> CniError:
 
 
 def container_port(vlan: int, tagged: Sequence[int]) -> tuple[Member, ...]:
-    """Return the memberships of a container's port; none leaves the port as the bridge made it.
-
-    A trunk without `vlan` takes untagged frames as VLAN 1. An id in both stays native: tagged, it would be lost.
-    """
+    """Return the memberships of a container's port; empty: the port stays as the bridge makes it."""
     if not vlan and not tagged:
         return ()
+    # A trunk without `vlan` takes untagged frames as VLAN 1. An id in both keys stays untagged: tagged, it would be
+    # lost.
     native = vlan or NATIVE
     return (Member(native, native=True), *(Member(vid) for vid in tagged if vid != native))
 
 
 def gateway_port(vlan: int) -> tuple[Member, ...]:
-    """Return the memberships of the port behind the gateway link of a VLAN."""
+    """Return the memberships of the port behind a VLAN's gateway link."""
     return (Member(vlan, native=True),) if vlan else ()
 
 

@@ -1,7 +1,7 @@
-"""Carries a plan out, and takes back what it did when a later step fails.
+"""Carries a plan out, and undoes what it did when a later step fails.
 
-What several attachments share (the bridge, its gateway address, forwarding) stays: another container may use it already.
-Must not decide anything the plan could have decided.
+What several attachments share (the bridge, its gateway address, forwarding) is not undone: another container may use it
+already.
 """
 
 from contextlib import ExitStack, suppress
@@ -26,16 +26,16 @@ DAD_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """The two ends of the container's cable: the host's as the kernel made it, which knows the other one's index, and that MAC."""
+    """The veth pair of a container."""
 
-    host_end: Link
-    mac: str
+    host_end: Link  # as the kernel made it; it also knows the index of the other end
+    mac: str  # of the container's end
 
 
 def wire(plan: Attachment, host: Handle, container: Handle) -> Result:
-    """Build the attachment and return what was built; on any failure nothing of this attachment stays.
+    """Build the attachment and return the result. When a step fails, nothing of this attachment stays.
 
-    Raises KernelError for what the kernel refuses and CniError for what stands in the way.
+    Raises KernelError for what the kernel refuses and CniError for what contradicts the plan.
     """
     with ExitStack() as undo:
         bridge = _ready_bridge(plan, host)
@@ -51,9 +51,10 @@ def wire(plan: Attachment, host: Handle, container: Handle) -> Result:
 
 
 def _ready_bridge(plan: Attachment, host: Handle) -> Link:
-    """Return the bridge, made if absent; its MAC is set before it is up, else the kernel follows the lowest port."""
+    """Return the bridge, made if it is absent, and up."""
     link = host.link(plan.bridge)
     if link is None:
+        # Before the bridge is made, so that a refused ADD leaves no bridge.
         gateway.refuse_second_bridge(plan, host)
         link = _new_bridge(plan, host)
     _insist_on_bridge(link, Code.CONFLICT)
@@ -62,12 +63,13 @@ def _ready_bridge(plan: Attachment, host: Handle) -> Link:
     if plan.promiscuous and not link.promiscuous:
         host.apply(SetLink(link.index, promiscuous=True))
     if not link.up:
+        # Without a MAC of its own the bridge takes the lowest MAC of its ports, and changes it as they come and go.
         host.apply(SetLink(link.index, mac=link.mac, up=True))
     return link
 
 
 def require_bridge(name: str, host: Handle, *, filtering: bool) -> None:
-    """Raise CniError 50 when an existing link of the bridge's name is of another kind or cannot filter VLANs as asked."""
+    """Raise CniError 50 when the bridge's name is taken by another kind of link, or it cannot filter VLANs as asked."""
     link = host.link(name)
     if link is None:
         return
@@ -86,7 +88,7 @@ def _insist_on_bridge(link: Link, code: Code) -> None:
 
 
 def _new_bridge(plan: Attachment, host: Handle) -> Link:
-    # the MAC is the kernel's: one that is not takes the carrier away, and with it the link-local address of a bridge without ports
+    # The kernel chooses the MAC: to set one takes the carrier, and the link-local address, from a bridge without ports.
     wanted = AddBridge(plan.bridge, mtu=plan.mtu, up=False, vlan_filtering=plan.vlan_filtering)
     try:
         host.apply(wanted)
@@ -99,8 +101,11 @@ def _new_bridge(plan: Attachment, host: Handle) -> Link:
 
 
 def _cable(plan: Attachment, host: Handle, container: Handle, bridge: Link, undo: ExitStack) -> Ends:
-    """Make both ends in one request, the peer in the container; the host end is attributed and a port in the same send."""
-    mac = plan.mac or links.random_mac()  # as the kernel would draw one, but known without asking
+    """Make both ends in one request, the container's end in its namespace.
+
+    In the same send the host end gets its alias and is a port.
+    """
+    mac = plan.mac or links.random_mac()  # random, as the kernel's would be, but known without a question
     for _ in range(NAME_ATTEMPTS):
         name = links.random_name()
         _fence(plan, name, mac, undo)
@@ -118,20 +123,23 @@ def _cable(plan: Attachment, host: Handle, container: Handle, bridge: Link, undo
 
 
 def _fence(plan: Attachment, name: str, mac: str, undo: ExitStack) -> None:
-    """Have the port judged before there is one: it is up from its first moment."""
+    """Add the elements for `spoofchk` before the port exists, since it is up from its first moment."""
     if plan.spoof_check:
         undo.callback(_fence_no_more, plan)
         spoofchk.admit(plan.owner, plan.port(name, mac))
 
 
 def _fence_no_more(plan: Attachment) -> None:
-    """Take back what this ADD remembered; an attachment that stands already, by another ADD, stays judged."""
+    """Remove the elements that this ADD added. An attachment that another ADD made keeps its own."""
     with suppress(KernelError):
         spoofchk.dismiss(plan.owner, search=False)
 
 
 def _cable_requests(plan: Attachment, container: Handle, bridge: Link, name: str, mac: str) -> tuple[Request, ...]:
-    """Return the cable with `mac` at the container's end; a port that is to be in VLANs stays down until it is."""
+    """Return the requests for the pair, with `mac` on the container's end.
+
+    A port that joins VLANs stays down until it has.
+    """
     veth = AddVeth(
         name,
         peer=plan.owner.ifname,
@@ -151,7 +159,10 @@ def _join(plan: Attachment, host: Handle, bridge: Link, port: Link) -> None:
 
 
 def _explain_clash(refused: KernelError, plan: Attachment, host: Handle, container: Handle, name: str) -> None:
-    """Return only when another random name may help; what else is refused may have been refused half way."""
+    """Return only if another random name may help.
+
+    Otherwise raise, after removing what a refused batch may have made.
+    """
     if refused.errno != EEXIST:
         _unplug(host, name)
         raise refused
@@ -169,7 +180,7 @@ def _unplug(host: Handle, name: str) -> None:
 
 
 def _watch(plan: Attachment, ends: Ends, undo: ExitStack) -> None:
-    """Guard the port before the container can send through it."""
+    """Add the rules for `macspoofchk` before the container can send through the port."""
     if plan.mac_check:
         undo.callback(_watch_no_more, plan)
         spoof_filter.watch(plan.owner, ends.host_end.name, ends.mac)
@@ -181,7 +192,7 @@ def _watch_no_more(plan: Attachment) -> None:
 
 
 def _configure(plan: Attachment, container: Handle, end: int) -> None:
-    """Give the container end its addresses and routes, in one send."""
+    """Set addresses and routes on the container's end, in one send."""
     if plan.container_down:
         return
     container.set_parameters(_parameters(plan, plan.owner.ifname))
@@ -193,10 +204,11 @@ def _configure(plan: Attachment, container: Handle, end: int) -> None:
 
 
 def _parameters(plan: Attachment, ifname: str) -> list[Parameter]:
-    """Return what must stand before the first address; arp_notify makes the kernel announce the address."""
+    """Return the parameters to set before the first address."""
     if not plan.addresses:
-        return []  # who gives it addresses later decides about detection of duplicates, too
+        return []  # whoever adds addresses later also decides about duplicate detection
     four, six = f"net/ipv4/conf/{ifname}", f"net/ipv6/conf/{ifname}"
+    # arp_notify makes the kernel announce an address when the link comes up.
     wanted = [Parameter(f"{four}/arp_notify", "1", optional=True), links.loose(ifname)]
     if plan.detect_duplicates:
         wanted.append(Parameter(f"{six}/enhanced_dad", "1", optional=True))
@@ -209,7 +221,10 @@ def _parameters(plan: Attachment, ifname: str) -> list[Parameter]:
 
 
 def _route_requests(plan: Attachment, link: int) -> list[Request]:
-    """Routes without a gateway use the first gateway of their family; equal ones are sent once (docs/reference/cni.md 2.4, 8.15)."""
+    """Return the requests for the routes, equal ones once.
+
+    A route without gateway uses the first gateway of its family (docs/reference/cni.md 2.4, 8.15).
+    """
     requests: list[Request] = []
     gateways = {entry.address.version: entry.gateway for entry in reversed(plan.addresses) if entry.gateway is not None}
     for route in plan.routes:
@@ -244,7 +259,8 @@ def _translate_no_more(plan: Attachment) -> None:
 
 
 def _await_traffic(plan: Attachment, host: Handle, container: Handle, ends: Ends) -> tuple[Link, Link]:
-    """Return the port when it forwards, and with IPv6 its addresses are usable, and the bridge: its MAC may have followed a port."""
+    """Return the port and the bridge when the port forwards and, with IPv6, its addresses are usable."""
+    # The bridge is read again, too: its MAC may have changed to that of a port.
     seen = host.look(ends.host_end.index, plan.bridge)
     port, bridge = map(links.insist, seen, (ends.host_end.name, plan.bridge))
     if plan.container_down:
@@ -268,9 +284,11 @@ def _running(plan: Attachment, host: Handle, port: Link) -> Link:
 
 
 def _result(plan: Attachment, host: Handle, ends: Ends, port: Link, bridge: Link) -> Result:
-    """Return the reference's result: bridge, host end, container end, gateway link of a VLAN if there is one (docs/reference/cni.md 2.3).
+    """Return the reference's result (docs/reference/cni.md 2.3).
 
-    Addresses sit on the container end.
+    Bridge, host end, container end, and the gateway link of a VLAN.
+
+    The addresses are those of the container's end.
     """
     interfaces: tuple[Interface, ...] = (
         Interface(plan.bridge, mac=bridge.mac),

@@ -1,4 +1,5 @@
-"""Masquerade in the words of each backend, exactly as the reference plugins write it (docs/reference/cni.md 2.5).
+"""Masquerade rules for each firewall backend, exactly as the reference plugins write them (docs/reference/cni.md 2.5).
 
-Pure: what is there comes in as a listing, what is to change goes out as a transaction; `bridge.masquerade.apply` carries it.
+`iptables` and `nftables` compute the change from a listing of the rules; `apply` reads the listing and sends the
+change.
 """

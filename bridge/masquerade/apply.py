@@ -1,7 +1,7 @@
-"""Keeps the masquerade rules in the kernel through the backend that is configured or, without one, works.
+"""Adds, finds and removes the masquerade rules, through the configured backend or, without one, one that works.
 
-Which one ADD took is written down nowhere: whoever looks or removes does it in both. Where a backend does not work there
-is nothing of it to remove. What the rules say is bridge.masquerade's.
+It is not recorded which backend ADD used, so CHECK and DEL look in both. A backend that does not work here holds no
+rules.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -31,7 +31,7 @@ def require(configured: str) -> None:
 
 
 def add(plan: Attachment) -> None:
-    """Have the plan's masquerade rules stand: one transaction, with iptables one for each family."""
+    """Add the plan's masquerade rules in one transaction, or with iptables in one per family."""
     if not plan.masquerade:
         return
     if backends.choose(plan.masquerade_backend, _families(plan.masquerade)) == "nftables":
@@ -42,7 +42,10 @@ def add(plan: Attachment) -> None:
 
 
 def _add_legacy(family: int, owner: AttachmentID, rules: list[Masquerade]) -> None:
-    """Add without a look at what is there; what was refused did nothing, as for a second interface of the container: then look."""
+    """Add the rules without reading the existing ones first; read them only when that is refused.
+
+    A refused transaction has changed nothing. It is refused when another interface of the container already has rules.
+    """
     try:
         _carry_out(family, legacy.first(owner, rules))
     except KernelError:
@@ -50,7 +53,7 @@ def _add_legacy(family: int, owner: AttachmentID, rules: list[Masquerade]) -> No
 
 
 def _add_modern(plan: Attachment) -> None:
-    """Add to what is there, and look again when another program removed that in between."""
+    """Add the rules to the existing ones; read those again when another program removed one in between."""
     try:
         nft.run(modern.addition(plan.owner, plan.masquerade, _modern_rules()))
     except KernelError as refused:
@@ -60,7 +63,7 @@ def _add_modern(plan: Attachment) -> None:
 
 
 def missing(plan: Attachment) -> bool:
-    """Tell whether rules of the plan are missing in the configured backend; without one, in either."""
+    """Return whether rules of the plan are missing in the configured backend; without one, in either."""
     if not plan.masquerade:
         return False
     backends = (plan.masquerade_backend,) if plan.masquerade_backend else ("nftables", "iptables")
@@ -87,10 +90,12 @@ def forget_modern(owner: AttachmentID) -> None:
 
 
 def forget_legacy(owner: AttachmentID, own_addresses: Callable[[], Collection[IPAddress] | None]) -> None:
-    """Remove the container's iptables rules: all, or (`own_addresses` returns some) those for them; none is success.
+    """Remove the container's iptables rules: all of them, or only those for the addresses that `own_addresses` returns.
 
-    The listing finds what refers to the container's chain, so no address has to be known (docs/reference/cni.md 6, row 2), nor asked
-    for where there is no such chain.
+    No rules is success.
+
+    The listing shows which rules refer to the container's chain, so the addresses need not be known
+    (docs/reference/cni.md 6, row 2). `own_addresses` is only called when the chain exists.
     """
     for family in FAMILIES:
         existing = iptables.listing(family, legacy.TABLE)
@@ -105,7 +110,7 @@ def forget_modern_strangers(network: str, known: Collection[AttachmentID]) -> No
 
 
 def forget_legacy_strangers(network: str, known: Collection[AttachmentID]) -> None:
-    """Remove every iptables chain of `network` that belongs to none of the `known` containers, one change a family."""
+    """Remove every iptables chain of `network` that is of none of the `known` containers, in one change per family."""
     for family in FAMILIES:
         _carry_out(family, legacy.strangers(network, known, iptables.listing(family, legacy.TABLE)))
 

@@ -1,8 +1,9 @@
-"""Puts the plan's masquerade into iptables words and finds an attachment's rules again (docs/reference/cni.md 2.5, iptables).
+"""Writes the plan's masquerade as iptables rules and finds an attachment's rules again.
 
-Chains, rules and comments are the reference's, so that either program can remove what the other added. Its one chain
-serves all interfaces of a container on a network: what belongs to one of them is told by addresses alone.
-Pure: reads and builds rules as words; must not run iptables.
+See docs/reference/cni.md 2.5, iptables.
+
+Chains, rules and comments are the reference's, so that each program can remove what the other added. The reference has
+one chain for all interfaces of a container on a network: only the addresses tell which rule belongs to which interface.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -23,14 +24,14 @@ Rule = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One `iptables-restore`: chains to make or empty, then rules to add (`-A`), delete (`-D`) or chains to drop (`-X`)."""
+    """One input of `iptables-restore`."""
 
-    chains: tuple[str, ...] = ()
-    rules: tuple[Rule, ...] = ()
+    chains: tuple[str, ...] = ()  # to make, or to empty when they exist
+    rules: tuple[Rule, ...] = ()  # to add (`-A`), to delete (`-D`); `-X` deletes a chain
 
 
 def chain_name(network: str, container_id: str) -> str:
-    """Return the chain of a container on a network: 28 characters, whatever the interface is called."""
+    """Return the name of a container's chain on a network: 28 characters, the same for each of its interfaces."""
     return f"CNI-{sha512(f'{network}{container_id}'.encode()).hexdigest()[:24]}"
 
 
@@ -40,13 +41,11 @@ def comment(network: str, container_id: str) -> str:
 
 
 def addition(owner: AttachmentID, wanted: Iterable[Masquerade], existing: Sequence[Rule]) -> Change:
-    """Return what makes the rules of `wanted` (all of one family) stand, once each, beside those already there.
-
-    Accepts come before the masquerade: with several addresses the reference's order would translate inside a subnet.
-    """
+    """Return the change after which each rule of `wanted` (all of one family) exists once among the `existing`."""
     chain = chain_name(owner.network, owner.container_id)
     there = _rules_in(chain, existing)
     rules = list(dict.fromkeys((*there, *(rule for each in wanted for rule in _chain_rules(owner, each)))))
+    # ACCEPT before MASQUERADE: with several addresses, the reference's order would masquerade traffic inside a subnet.
     rules.sort(key=lambda rule: rule[-1] != "ACCEPT")
     jumps = [jump for each in wanted if (jump := _jump(owner, each.address)) not in existing]
     if not jumps and len(rules) == len(there):
@@ -55,7 +54,9 @@ def addition(owner: AttachmentID, wanted: Iterable[Masquerade], existing: Sequen
 
 
 def first(owner: AttachmentID, wanted: Iterable[Masquerade]) -> Change:
-    """Return the addition that needs no look at what is there: where the container has a chain, it is refused as a whole.
+    """Return the addition for a container without rules, which needs no listing.
+
+    It is refused as a whole when the chain exists.
 
     Without a chain there can be no jump to it either.
     """
@@ -63,19 +64,20 @@ def first(owner: AttachmentID, wanted: Iterable[Masquerade]) -> Change:
 
 
 def complete(owner: AttachmentID, wanted: Iterable[Masquerade], existing: Sequence[Rule]) -> bool:
-    """Tell whether every rule of `wanted` stands."""
+    """Return whether every rule of `wanted` exists."""
     return addition(owner, wanted, existing) == Change()
 
 
 def present(owner: AttachmentID, existing: Sequence[Rule]) -> bool:
-    """Tell whether the container has a chain, without which there is nothing to remove."""
+    """Return whether the container has a chain, without which there is nothing to remove."""
     return ("-N", chain_name(owner.network, owner.container_id)) in existing
 
 
 def removal(owner: AttachmentID, existing: Sequence[Rule], addresses: Collection[IPAddress] | None) -> Change:
-    """Return what removes the container's rules: all of them, or (`addresses` given) only the jumps from those.
+    """Return the change that removes the container's rules: all of them, or only the jumps from `addresses` if given.
 
-    The chain goes with its last jump. The jump's historic form, from the whole prefix, goes with the chain.
+    The chain is removed with its last jump, and with it the form of the jump that older versions of the reference
+    wrote, from the whole prefix.
     """
     chain = chain_name(owner.network, owner.container_id)
     jumps = [rule for rule in existing if _jumps_to(rule, chain)]
@@ -86,9 +88,9 @@ def removal(owner: AttachmentID, existing: Sequence[Rule], addresses: Collection
 
 
 def strangers(network: str, known: Collection[AttachmentID], existing: Sequence[Rule]) -> Change:
-    """Return what removes every chain of `network` whose container is not among the `known`.
+    """Return the change that removes every chain of `network` whose container is not among the `known`.
 
-    A chain belongs to a container only when the comment in it gives the chain its name: nothing else is touched.
+    A chain counts as a container's only if the comment in it leads to the chain's own name; no other chain is touched.
     """
     keep = {chain_name(owner.network, owner.container_id) for owner in known}
     chains: list[str] = []
@@ -102,7 +104,7 @@ def strangers(network: str, known: Collection[AttachmentID], existing: Sequence[
 
 
 def _chain_rules(owner: AttachmentID, wanted: Masquerade) -> list[Rule]:
-    """Return the container's chain in iptables' own spelling, so that it can be compared with a listing."""
+    """Return the rules of the container's chain as iptables prints them, to compare them with a listing."""
     chain = chain_name(owner.network, owner.container_id)
     remark = ("-m", "comment", "--comment", comment(owner.network, owner.container_id))
     accepts = [("-A", chain, "-d", str(network), *remark, "-j", "ACCEPT") for network in wanted.inside]
@@ -138,7 +140,7 @@ def _drop(chain: str, existing: Sequence[Rule], jumps: Sequence[Rule]) -> Change
 
 
 def _owned(rule: Rule, network: str) -> str | None:
-    """Return the chain a rule stands in or jumps to, if its comment names `network` and the container of that chain."""
+    """Return the chain that a rule is in or jumps to, if its comment names `network` and the chain's container."""
     if rule[0] != "-A" or "--comment" not in rule[:-1]:
         return None
     chain = rule[-1] if rule[1] == HOOK else rule[1]

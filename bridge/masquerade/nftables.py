@@ -1,7 +1,9 @@
-"""Puts the plan's masquerade into nftables words and finds an attachment's rules again (docs/reference/cni.md 2.5, nftables).
+"""Writes the plan's masquerade as nftables rules and finds an attachment's rules again.
 
-Table, chains and comments are the reference's, so that either program can remove what the other added.
-Pure: builds and reads libnftables JSON; must not run nft.
+See docs/reference/cni.md 2.5, nftables.
+
+Table, chains and comments are the reference's, so that each program can remove what the other added. The rules are
+libnftables JSON.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -19,10 +21,8 @@ Command = dict[str, Any]
 
 
 def addition(owner: AttachmentID, rules: Iterable[Masquerade], existing: Sequence[Mapping[str, Any]]) -> list[Command]:
-    """Return one transaction that leaves exactly `rules` for this attachment, whatever `existing` objects are there.
-
-    In a table that stands it only adds: a chain declared again, a flush or a deletion makes the kernel wait for 16-20 ms.
-    """
+    """Return one transaction after which this attachment has exactly `rules`, whatever `existing` objects there are."""
+    # An existing table only gets rules: to declare, flush or delete a chain makes the kernel wait 16 to 20 ms.
     return [
         *([] if _stands(existing) else _frame()),
         *removal(existing, owner.mark),
@@ -31,7 +31,7 @@ def addition(owner: AttachmentID, rules: Iterable[Masquerade], existing: Sequenc
 
 
 def removal(existing: Sequence[Mapping[str, Any]], mark: str, keep: Collection[str] = ()) -> list[Command]:
-    """Return the deletion of every rule whose comment starts with `mark`, but for those with a comment in `keep`."""
+    """Return the commands that delete every rule whose comment starts with `mark` and is not in `keep`."""
     return [
         {"delete": {"rule": {**_in_table(), "chain": RULES, "handle": rule["handle"]}}}
         for rule in rules_of(existing, mark)
@@ -46,7 +46,7 @@ def rules_of(existing: Sequence[Mapping[str, Any]], mark: str) -> list[Mapping[s
 
 
 def complete(existing: Sequence[Mapping[str, Any]], mark: str, count: int) -> bool:
-    """Tell whether `count` rules start with `mark`, and whether packets come to them at all."""
+    """Return whether at least `count` rules have a comment that starts with `mark`, and packets reach them."""
     hooked = [item["rule"].get("expr", ()) for item in existing if "rule" in item and item["rule"]["chain"] == HOOK]
     return len(rules_of(existing, mark)) >= count and any(_leads_to_rules(expression) for expression in hooked)
 
@@ -56,14 +56,14 @@ def _leads_to_rules(expression: Sequence[Command]) -> bool:
 
 
 def _stands(existing: Sequence[Mapping[str, Any]]) -> bool:
-    """Tell whether both chains are there, and in the hook exactly what sends packets to the rules."""
+    """Return whether both chains exist, and the hook contains exactly the rules that lead to `masq_checks`."""
     chains = {item["chain"]["name"] for item in existing if "chain" in item}
     hooked = [item["rule"].get("expr") for item in existing if "rule" in item and item["rule"]["chain"] == HOOK]
     return chains >= {RULES, HOOK} and hooked == _hook_expressions()
 
 
 def _frame() -> list[Command]:
-    """Return the table with its chains, which the first ADD makes and any other would mend."""
+    """Return the commands that make the table with its chains, or repair it."""
     return [
         {"add": {"table": {"family": FAMILY, "name": TABLE}}},
         {"add": {"chain": {**_in_table(), "name": RULES}}},
@@ -82,7 +82,7 @@ def _hook_rule(expression: list[Command]) -> Command:
 
 
 def _hook_expressions() -> list[list[Command]]:
-    """Multicast is never translated; everything else is looked up by its source."""
+    """Return the expressions of the hook's rules: multicast is never masqueraded, other packets go to `masq_checks`."""
     return [
         [_compare("ip", "daddr", "==", _prefix("224.0.0.0", 4)), {"return": None}],
         [_compare("ip6", "daddr", "==", _prefix("ff00::", 8)), {"return": None}],
