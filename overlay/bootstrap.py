@@ -107,7 +107,7 @@ async def assemble(chosen: Settings, stack: ExitStack, shared: ProcessContext, l
     ground = UnderlayMonitor(first, build, wish, kernel, shared.chance.now, dual=config.ipv6 is not None)
     upkeep = Reconciler(kernel, ground.stand.backend, file, _duties(chosen, config, key), Cleanup(kernel, record), log)
     outside = Outside(store, ground, events, listener, shared.chance, log, shared.keeper, chosen.name)
-    state = LeaseState(ground.stand.terms, previous=previous)
+    state = LeaseState(ground.stand.policy, previous=previous)
     return Daemon(outside, state, upkeep)
 
 

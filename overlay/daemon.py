@@ -229,7 +229,7 @@ class Daemon:
         self._upkeep.move(stand.backend)
         if now.addresses != before.addresses:
             self._outside.store.moved()
-            self._tenant.tell(AddressChanged(stand.terms))
+            self._tenant.tell(AddressChanged(stand.policy))
 
     async def _firewall(self, own: Lease, desired: Desired) -> None:
         """Have rules and guard kept when they are other ones than before; between that, the keeper looks by itself."""

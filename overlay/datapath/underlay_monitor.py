@@ -24,7 +24,7 @@ class UnderlayState:
 
     underlay: Underlay
     backend: Backend
-    terms: LeasePolicy
+    policy: LeasePolicy
 
 
 class UnderlayMonitor:
@@ -75,7 +75,7 @@ class UnderlayMonitor:
 
     def _hesitation(self, found: Underlay, lost: float) -> str:
         """Return why another interface is not taken: it is the network's own, our bridge say, or it is too early; empty when it is."""
-        inside = [net for net in self.stand.terms.config.networks if net.version == 4 and found.local in net]
+        inside = [net for net in self.stand.policy.config.networks if net.version == 4 and found.local in net]
         if inside:
             return f"has an address of {inside[0]} and is not taken"
         return "is next" if self._now() - lost < GRACE else ""

@@ -1,1 +1,1 @@
-"""How this host comes to its subnet and keeps it: leases, their store, and the lease file."""
+"""How this host acquires its subnet and renews it: leases, what the daemon wants from a store, and the lease file."""

@@ -1,7 +1,8 @@
 """Subnets of hosts: their key in a store, and the choice of a free one.
 
-The key text is flannel's, byte for byte (docs/reference/flannel.md 2.1); the choice is its allocation (2.5 step 4):
-walk the pool, keep what overlaps nobody, stop at a hundred candidates, take one at random.
+The key is flannel's, byte for byte (docs/reference/flannel.md 2.1). The choice is its allocation (2.5 step 4): walk the
+pool upwards, keep the subnets that overlap no taken one, stop at a hundred candidates, and take one of them at random.
+The random number is an argument, so the same arguments always give the same subnet.
 """
 
 import re
@@ -13,6 +14,7 @@ from itertools import islice
 from overlay.config.network import NetworkConfig, Pool
 
 CANDIDATES = 100
+"""How many free subnets one is chosen from (docs/reference/flannel.md 2.5 step 4)."""
 
 # Peers search with this shape, open at the left and closed at the very end; \Z because $ tolerates a final newline.
 _KEY = re.compile(r"([0-9]+\.[0-9]+\.[0-9]+\.[0-9]+)-([0-9]{1,3})(?:&([a-f0-9:.]+)-([0-9]{1,3}))?\Z")
@@ -20,10 +22,12 @@ _KEY = re.compile(r"([0-9]+\.[0-9]+\.[0-9]+\.[0-9]+)-([0-9]{1,3})(?:&([a-f0-9:.]
 
 @dataclass(frozen=True, slots=True)
 class Subnet:
-    """What one host owns: an IPv4 subnet and, in a dual-stack network, an IPv6 one."""
+    """The subnet of one host: IPv4 and, in a dual-stack network, IPv6."""
 
     ipv4: IPv4Network
+    """The IPv4 subnet, without host bits."""
     ipv6: IPv6Network | None = None
+    """The IPv6 subnet, without host bits; None in a network without IPv6."""
 
     @property
     def key(self) -> str:
@@ -46,7 +50,7 @@ class Subnet:
 
 
 def parse_key(key: str) -> Subnet:
-    """Read a subnet key; raises ValueError for whatever flannel's parser would not take, or a key with host bits."""
+    """Read a subnet key; raises ValueError for what flannel's parser would not take, and for a key with host bits."""
     found = _KEY.fullmatch(key)
     if not found:
         raise ValueError(f"{key[:80]!r} is no subnet key like 10.5.9.0-24")
@@ -60,43 +64,45 @@ def parse_key(key: str) -> Subnet:
 
 
 def is_compatible(config: NetworkConfig, subnet: Subnet) -> bool:
-    """Return whether this network would give out `subnet`: the families match, and so do length and bounds (2.5)."""
+    """Return whether the network config allows `subnet`: families, length and bounds (docs/reference/flannel.md 2.5)."""
     if not config.ipv4.offers(subnet.ipv4) or (config.ipv6 is None) != (subnet.ipv6 is None):
         return False
     return config.ipv6 is None or subnet.ipv6 is None or config.ipv6.offers(subnet.ipv6)
 
 
-def allocate(config: NetworkConfig, taken: Iterable[Subnet], dice: float) -> Subnet | None:
-    """Choose a free subnet with `dice` in [0, 1); None when the network has none left. Families are chosen apart."""
+def allocate(config: NetworkConfig, taken: Iterable[Subnet], random: float) -> Subnet | None:
+    """Return a free subnet, chosen by `random` (0 up to 1), each family by itself; None when there is none left."""
     held = tuple(taken)
-    ipv4 = _allocate(config.ipv4, [one.ipv4 for one in held], dice)
+    ipv4 = _allocate(config.ipv4, [one.ipv4 for one in held], random)
     if not isinstance(ipv4, IPv4Network):
         return None
     if config.ipv6 is None:
         return Subnet(ipv4)
-    ipv6 = _allocate(config.ipv6, [one.ipv6 for one in held if one.ipv6], dice)
+    ipv6 = _allocate(config.ipv6, [one.ipv6 for one in held if one.ipv6], random)
     return Subnet(ipv4, ipv6) if isinstance(ipv6, IPv6Network) else None
 
 
 def free(pool: Pool, taken: Iterable[IPv4Network | IPv6Network]) -> Iterator[int]:
-    """Walk the base addresses of the pool's free subnets upwards, in one pass over the taken ones."""
+    """Yield the base addresses of the pool's free subnets, lowest first, in one pass over the taken ones."""
     base = pool.first
     for start, end in sorted((int(one.network_address), int(one.broadcast_address)) for one in taken):
         while base <= pool.last and base + pool.step <= start:
             yield base
             base += pool.step
-        if end >= base:
+        if end >= base:  # a taken subnet may be longer or shorter than ours: go on at our next boundary
             base = _next_boundary(end, pool.step)
     while base <= pool.last:
         yield base
         base += pool.step
 
 
-def _allocate(pool: Pool, taken: Iterable[IPv4Network | IPv6Network], dice: float) -> IPv4Network | IPv6Network | None:
+def _allocate(
+    pool: Pool, taken: Iterable[IPv4Network | IPv6Network], random: float
+) -> IPv4Network | IPv6Network | None:
     candidates = list(islice(free(pool, taken), CANDIDATES))
     if not candidates:
         return None
-    base = candidates[int(dice * len(candidates))]
+    base = candidates[int(random * len(candidates))]
     return type(pool.network)((base, pool.length))
 
 

@@ -1,7 +1,8 @@
-"""The value of a lease: who holds a subnet and what its backend needs to reach it.
+"""The value of a lease: which host has the subnet, and what its backend needs to reach it.
 
-Writes flannel's bytes (docs/reference/flannel.md 2.2 and 12): compact, fixed member order, Go's escapes; reads whatever its
-decoder reads. Backend data stays JSON text here: only the backend named in `backend_type` understands it.
+Written are flannel's bytes (docs/reference/flannel.md 2.2 and 12): compact JSON, a fixed order of members, the escapes
+of Go's encoder. Read is whatever flannel's decoder reads. Backend data stays JSON text here; only the backend that
+`backend_type` names reads it.
 """
 
 import json
@@ -12,6 +13,7 @@ from typing import Any
 from overlay.config import documents
 
 UNSET = IPv4Address(0)
+"""The address of a value that names none, as Go prints it."""
 
 # Go's encoder writes these as escapes inside strings; outside strings they cannot occur in JSON.
 _GO_ESCAPES = str.maketrans(
@@ -21,17 +23,22 @@ _GO_ESCAPES = str.maketrans(
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """A lease's value; the two data members are compact JSON text, empty when absent."""
+    """A lease's value."""
 
     public_ip: IPv4Address = UNSET
+    """The address other hosts send to."""
     public_ipv6: IPv6Address | None = None
+    """The same for IPv6; None in a network without IPv6."""
     backend_type: str = ""
+    """The backend, like "vxlan"; empty for udp and alloc (docs/reference/flannel.md 2.2)."""
     backend_data: str = ""
+    """What the backend published for IPv4: compact JSON, or empty."""
     backend_v6_data: str = ""
+    """What the backend published for IPv6: compact JSON, or empty."""
 
 
 def encode(attributes: Attributes) -> str:
-    """Write the value byte for byte as flannel does (docs/reference/flannel.md 2.2)."""
+    """Return the value byte for byte as flannel writes it (docs/reference/flannel.md 2.2)."""
     members: dict[str, Any] = {
         "PublicIP": str(attributes.public_ip),
         "PublicIPv6": str(attributes.public_ipv6) if attributes.public_ipv6 else None,
@@ -46,7 +53,10 @@ def encode(attributes: Attributes) -> str:
 
 
 def decode(value: str | bytes, where: str = "") -> Attributes:
-    """Read a value; raises Refused for text flannel would not decode (section 0 rule 2: PublicIP null or empty too)."""
+    """Read a value; raises Refused for text flannel would not decode. `where` names the entry in the message.
+
+    A PublicIP that is null or empty is refused, too (docs/reference/flannel.md 0 rule 2).
+    """
     section = documents.parse(value, where)
     spelled = [key for key in section.members if key.lower() == "publicip"]
     public = _public_ip(section) if spelled else UNSET
@@ -60,7 +70,7 @@ def decode(value: str | bytes, where: str = "") -> Attributes:
 
 
 def compact(document: Any) -> str:
-    """Write JSON without blanks and with Go's escapes."""
+    """Return JSON without blanks and with Go's escapes."""
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False).translate(_GO_ESCAPES)
 
 
@@ -74,7 +84,7 @@ def _public_ip(section: documents.Section) -> IPv4Address:
 
 
 def _mapped(text: str) -> IPv4Address | None:
-    """Reduce `::ffff:192.0.2.1` to its IPv4 address, as Go's parser does."""
+    """Return the IPv4 address in `::ffff:192.0.2.1`, as Go's parser does; None for any other text."""
     try:
         return IPv6Address(text).ipv4_mapped
     except ValueError:

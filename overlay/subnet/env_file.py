@@ -1,7 +1,7 @@
-"""The daemon's keeper of the lease file: one daemon a file, written last and only when it says something new.
+"""The daemon's side of the lease file: one daemon per file, which writes it last and only when its content changes.
 
-The file's form is lease.file's. Withdrawing is deleting: the CNI programs then answer "try again later" instead of
-handing out addresses that another host may have.
+The format is that of lease.file. To withdraw a lease is to delete the file: the CNI programs then answer "try again
+later" and hand out no address that another host may have by now.
 """
 
 import re
@@ -15,16 +15,16 @@ from overlay.subnet.allocation import Subnet
 from system import folders, locks
 
 FILE = "leases"
-"""The lock file of all lease files (system.locks)."""
+"""The lock file of all lease files (see system.locks)."""
 
 _SECRET = re.compile(rb"(-etcd-password[=\0])[^\0]*")
-"""A password on another daemon's command line, which no message may repeat."""
+"""A password on another daemon's command line, which must not get into a message or the log."""
 
 
 class LeaseFile:
-    """The lease file at `path`, ours while its lock is held.
+    """The lease file at `path`, which this daemon alone writes while it has its lock.
 
-    The lock is a byte of a file in `folder`, because who may open a file may lock it.
+    The lock is on a byte of a file in `folder`, which only root can open: anybody may lock a file that he may open.
     """
 
     def __init__(self, path: str, *, folder: str = locks.FOLDER) -> None:
@@ -33,7 +33,7 @@ class LeaseFile:
         self._lock: locks.Lock | None = None
 
     def acquire(self) -> None:
-        """Become the only daemon of this file; raises Unavailable naming the process that is."""
+        """Become the only daemon that writes this file; raises Unavailable, naming the process that already is."""
         try:
             folders.make(str(Path(self.path).parent))
         except OSError as problem:
@@ -43,20 +43,20 @@ class LeaseFile:
             lock.__enter__()
             self._lock = lock
         except TimeoutError:
-            holder = _holder(locks.holder_pid(f"{self._folder}/{FILE}", _place(self.path)))
+            owner = _owner_text(locks.holder_pid(f"{self._folder}/{FILE}", _place(self.path)))
             remedy = "stop it, or give this one its own --subnet-file"
-            raise Unavailable(f"{self.path} is kept by another tulled ({holder}); {remedy}") from None
+            raise Unavailable(f"{self.path} is kept by another tulled ({owner}); {remedy}") from None
         except OSError as problem:
             raise Unavailable(f"no lock can be had in {self._folder}: {problem.strerror}") from problem
 
     def release(self) -> None:
-        """Let another daemon have it; the file stays."""
+        """Release the lock; the file stays."""
         if self._lock is not None:
             self._lock.__exit__()
             self._lock = None
 
     def previous(self) -> Subnet | None:
-        """Return the subnet the file speaks of; None when it is absent or unreadable (docs/reference/flannel.md 2.5)."""
+        """Return the subnet in the file; None when it is absent or unreadable (docs/reference/flannel.md 2.5)."""
         try:
             lease = file.read(self.path)
         except (file.Unavailable, OSError):
@@ -66,22 +66,22 @@ class LeaseFile:
         return Subnet(lease.subnet.network, lease.ipv6_subnet.network if lease.ipv6_subnet else None)
 
     def publish(self, lease: file.Lease) -> bool:
-        """Write the file unless it says just that; return whether it was written. Raises OSError."""
+        """Write the file unless it has this content already; return whether it was written. Raises OSError."""
         try:
             if file.read(self.path) == lease:
                 return False
         except file.Unavailable:
-            pass
+            pass  # absent or unreadable: write it
         file.write(self.path, lease)
         return True
 
     def withdraw(self) -> None:
-        """Take the file away; raises OSError, not for its absence."""
+        """Delete the file; raises OSError, but not when it is absent."""
         Path(self.path).unlink(missing_ok=True)
 
 
 def content(config: NetworkConfig, subnet: Subnet, *, mtu: int, ipmasq: bool) -> file.Lease:
-    """Return what the file says: networks, the gateway (base + 1) with the subnet's length, MTU and masquerade."""
+    """Return the file's content: networks, the gateway (base + 1) with the subnet's length, MTU and masquerade."""
     v6_network = config.ipv6.network if config.ipv6 else None
     return file.Lease(
         networks=(config.ipv4.network,) if isinstance(config.ipv4.network, IPv4Network) else (),
@@ -94,7 +94,7 @@ def content(config: NetworkConfig, subnet: Subnet, *, mtu: int, ipmasq: bool) ->
 
 
 def is_kept(path: str, *, folder: str = locks.FOLDER) -> bool:
-    """Return whether a daemon keeps the lease file at `path` now."""
+    """Return whether a daemon has the lock of the lease file at `path` now."""
     try:
         return locks.is_held(FILE, _place(path), folder=folder)
     except OSError:
@@ -107,7 +107,7 @@ def _place(path: str) -> int:
     return locks.place(str(folder.st_dev), str(folder.st_ino), Path(path).name)
 
 
-def _holder(pid: str) -> str:
+def _owner_text(pid: str) -> str:
     return f"pid {pid}: {_command(pid)}" if pid else "in another PID namespace"
 
 

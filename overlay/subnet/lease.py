@@ -1,6 +1,6 @@
-"""A lease as the daemon sees it: a subnet, what its holder published, and the store's mark of this very writing.
+"""A lease as the daemon sees it: a subnet, what its host published, and the store's version of the entry.
 
-One place turns a store's key and value into it, so that no content of a store can raise anywhere else.
+Key and value of a store become a lease here and nowhere else: whatever a store contains, it raises nothing elsewhere.
 """
 
 from dataclasses import dataclass, field
@@ -16,16 +16,20 @@ TTL = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """One lease; `version` changes with every writing, `ttl` is seconds left when read, None for one that never ends."""
+    """One lease in a store."""
 
     subnet: Subnet
+    """The subnet, which is also the lease's key in the store."""
     attributes: Attributes
+    """What the host that has the subnet published."""
     version: int = 0
+    """Changes each time the entry is written; a write that names an older version is refused."""
     ttl: float | None = field(default=None, compare=False)
+    """Seconds the lease had left when it was read; None for one that never expires."""
 
 
 def parse(key: str, value: str | bytes, *, version: int = 0, ttl: float | None = None) -> Lease | Refused:
-    """Read a store's entry; what is malformed comes back as the refusal to report, it is never raised."""
+    """Return the lease of a store's entry, or, for a malformed one, the refusal to report; raises nothing."""
     try:
         return Lease(allocation.parse_key(key), attributes.decode(value, key), version, ttl)
     except Refused as problem:

@@ -1,6 +1,9 @@
-"""Carries the tenancy's commands out against a store, and tells it what became of them.
+"""Acquires and renews this host's lease: carries out what the state machine decides, and tells it the result.
 
-The only one who calls the store to take, renew or give up a lease.
+One event at a time goes through overlay.subnet.state_machine, which answers with commands. A command that asks the
+store produces the next event: `Create` produces `Acquired` or `RaceLost`, an error of the store `Failed`, a refusal
+`Rejected`. The other commands set the timer, or call the listener, which programs the lease and writes or deletes the
+lease file. Nothing else in the daemon calls the store to create, replace or remove a lease.
 """
 
 import asyncio
@@ -18,56 +21,58 @@ from overlay.subnet.lease import Lease
 from overlay.subnet.state_machine import Command, Event, LeaseState
 
 MAX_SLEEP = 30.0
-"""Seconds between two looks at the clock: the event loop's own stands still while a machine is suspended."""
+"""Longest sleep in seconds: the event loop's clock stops while a machine is suspended, so the real one is read so often."""
 
 
 class LeaseListener(Protocol):
-    """Who acts on what the host holds."""
+    """What programs the lease of this host and writes the lease file."""
 
     def published(self, lease: Lease) -> None:
         """Program this lease and, last, write it to the lease file."""
         ...
 
     def withdrawn(self, lease: Lease, reason: str) -> None:
-        """Take the lease file away, at once."""
+        """Delete the lease file, at once."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """What a machine cannot know by itself: seconds since boot, suspension included, and numbers in [0, 1)."""
+    """Time and random numbers, handed in so that tests can choose them."""
 
     now: Callable[[], float]
-    dice: Callable[[], float]
+    """Returns seconds since boot, with the time in which the machine was suspended."""
+    random: Callable[[], float]
+    """Returns a number of at least 0 and below 1."""
 
 
 class LeaseManager:
-    """This host's side of the store."""
+    """Acquires and renews the lease of this host; `problem` says why there is none, empty when there is one."""
 
-    def __init__(self, store: Store, state: LeaseState, holder: LeaseListener, chance: Clock, log: Log) -> None:
+    def __init__(self, store: Store, state: LeaseState, listener: LeaseListener, clock: Clock, log: Log) -> None:
         self.state = state
         self.problem = "no lease yet"
-        self._store, self._holder, self._chance, self._log = store, holder, chance, log
+        self._store, self._listener, self._clock, self._log = store, listener, clock, log
         self._inbox: asyncio.Queue[Event] = asyncio.Queue()
         self._alarm: float | None = None
         self._settled = False
 
     def tell(self, event: Event) -> None:
-        """Hand in an event from outside, without waiting."""
+        """Queue an event from outside, without waiting."""
         self._inbox.put_nowait(event)
 
     async def run(self) -> None:
-        """Acquire and keep a lease for ever; raises Refused when the very first one is refused for good."""
+        """Acquire a lease and renew it, without end; raises Refused when the very first one is refused for good."""
         await self._handle(state_machine.Started())
         while True:
             await self._handle(await self._next())
 
     async def _next(self) -> Event:
         while True:
-            rest = MAX_SLEEP if self._alarm is None else self._alarm - self._chance.now()
+            rest = MAX_SLEEP if self._alarm is None else self._alarm - self._clock.now()
             if rest <= 0:
                 self._alarm = None
-                await asyncio.sleep(0)  # whatever the clock does, others have their turn
+                await asyncio.sleep(0)  # a clock that jumps forward must not keep other tasks from running
                 return state_machine.TimerFired()
             # not asyncio.wait_for: before Python 3.12 it swallows a cancellation that comes with the event
             with contextlib.suppress(TimeoutError):
@@ -85,18 +90,20 @@ class LeaseManager:
 
     async def _ask(self, command: Command) -> Event | None:
         try:
-            return await self._obey(command)
+            return await self._execute(command)
         except StoreError as problem:
             return state_machine.Failed(str(problem))
         except Refused as problem:
+            # before the first lease a refusal is a wrong setting, which a person must mend; afterwards
+            # running containers need the daemon more than anybody needs the error
             if not self._settled and not isinstance(problem, Unlisted):
                 raise
             return state_machine.Rejected(str(problem))
 
-    async def _obey(self, command: Command) -> Event | None:
+    async def _execute(self, command: Command) -> Event | None:
         match command:
             case state_machine.ListLeases():
-                return state_machine.Listed((await self._store.leases()).leases, self._chance.dice())
+                return state_machine.Listed((await self._store.leases()).leases, self._clock.random())
             case state_machine.Create(subnet, attributes):
                 return self._outcome(await self._store.create(subnet, attributes))
             case state_machine.Replace(lease, attributes):
@@ -106,26 +113,26 @@ class LeaseManager:
                 return (
                     state_machine.Started()
                     if await self._store.remove(lease)
-                    else state_machine.RaceLost(self._chance.dice())
+                    else state_machine.RaceLost(self._clock.random())
                 )
             case _:
-                self._act(command)
+                self._execute_here(command)
                 return None
 
-    def _act(self, command: Command) -> None:
+    def _execute_here(self, command: Command) -> None:
         match command:
             case state_machine.SetTimer(seconds):
-                self._alarm = self._chance.now() + seconds
+                self._alarm = self._clock.now() + seconds
             case state_machine.Publish(lease):
                 self.problem, self._settled = "", True
                 self._log.settled("lease", "the lease is ours again", subnet=lease.subnet)
-                self._holder.published(lease)
+                self._listener.published(lease)
             case state_machine.Withdraw(lease, reason):
                 self.problem = reason
-                self._holder.withdrawn(lease, reason)
+                self._listener.withdrawn(lease, reason)
             case state_machine.ReportProblem(reason):
                 self.problem = reason
                 self._log.change("lease", "warning", "the lease is in doubt", reason=reason)
 
     def _outcome(self, lease: Lease | None) -> Event:
-        return state_machine.Acquired(lease) if lease is not None else state_machine.RaceLost(self._chance.dice())
+        return state_machine.Acquired(lease) if lease is not None else state_machine.RaceLost(self._clock.random())

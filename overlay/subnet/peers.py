@@ -1,6 +1,7 @@
-"""Who else is in the network: the leases last heard of, kept up to date from a store's updates.
+"""The leases of all hosts as last heard of, kept current from a store's updates.
 
-Turns updates into the events the tenancy wants to know.
+An update becomes the events that overlay.subnet.state_machine takes. Every well-formed lease is kept here; which of
+them can be programmed is decided by the backends.
 """
 
 from collections.abc import Iterator
@@ -13,14 +14,14 @@ from overlay.subnet.state_machine import Event, LeaseGone, LeaseSeen
 
 
 class Peers:
-    """All leases by subnet; `known` is False until the first full listing, when absence means nothing yet."""
+    """All leases by subnet; `known` is False until the first full listing: until then an absent lease means nothing."""
 
     def __init__(self) -> None:
         self._leases: dict[Subnet, Lease] = {}
         self.known = False
 
     def apply(self, update: Update) -> tuple[Event, ...]:
-        """Take an update over; return what it says about any subnet, gone ones first. Unchanged leases say nothing."""
+        """Take an update overX"""
         match update:
             case Snapshot(leases, _):
                 stays = {lease.subnet for lease in leases}

@@ -40,7 +40,7 @@ class Host:
     def look(self) -> str:
         """Give the address of a new stand, empty when it is the old one."""
         fresh = self.ground.look()
-        return str(fresh.terms.public_ip) if fresh else ""
+        return str(fresh.policy.public_ip) if fresh else ""
 
 
 @pytest.fixture

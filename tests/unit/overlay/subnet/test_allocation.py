@@ -80,9 +80,9 @@ def quarter(number: int) -> Subnet:
     return Subnet(IPv4Network((0x0A090000 + 64 * number, 26)))
 
 
-@pytest.mark.parametrize(("dice", "number"), [(0.0, 1), (0.34, 2), (0.999, 3)])
-def test_the_dice_choose_among_free_subnets(dice: float, number: int) -> None:
-    assert allocation.allocate(SMALL, [], dice) == quarter(number)
+@pytest.mark.parametrize(("random", "number"), [(0.0, 1), (0.34, 2), (0.999, 3)])
+def test_the_dice_choose_among_free_subnets(random: float, number: int) -> None:
+    assert allocation.allocate(SMALL, [], random) == quarter(number)
 
 
 def test_there_is_none_when_all_are_taken() -> None:
@@ -108,10 +108,10 @@ def test_the_walk_yields_exactly_the_subnets_that_overlap_nobody(taken: list[IPv
 
 
 @given(st.floats(0, 1, exclude_max=True), st.sets(st.integers(1, 255), max_size=200))
-def test_a_pick_is_offered_free_and_within_the_first_hundred(dice: float, numbers: set[int]) -> None:
+def test_a_pick_is_offered_free_and_within_the_first_hundred(random: float, numbers: set[int]) -> None:
     config = network.parse('{"Network": "10.3.0.0/16", "Backend": {"Type": "vxlan"}}', "x")
     taken = [Subnet(IPv4Network((0x0A030000 + 256 * number, 24))) for number in numbers]
-    picked = allocation.allocate(config, taken, dice)
+    picked = allocation.allocate(config, taken, random)
     if len(numbers) == 255:
         assert picked is None
         return

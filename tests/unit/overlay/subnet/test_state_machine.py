@@ -82,13 +82,13 @@ def test_a_lease_with_our_address_is_used_again() -> None:
 
 
 def test_the_subnet_of_the_old_lease_file_comes_next() -> None:
-    state = LeaseState(FRESH.terms, previous=subnet(192))
+    state = LeaseState(FRESH.policy, previous=subnet(192))
     assert play(state, Listed([lease(64, OTHER)], 0.0))[1] == (Create(subnet(192), mine(subnet(192))),)
 
 
 @pytest.mark.parametrize("previous", [subnet(64), subnet(192, 27), Subnet(IPv4Network("10.8.0.0/26"))])
 def test_an_old_subnet_that_is_taken_or_not_offered_is_forgotten(previous: Subnet) -> None:
-    state = LeaseState(FRESH.terms, previous=previous)
+    state = LeaseState(FRESH.policy, previous=previous)
     assert play(state, Listed([lease(64, OTHER)], 0.0))[1] == (Create(subnet(128), mine(subnet(128))),)
 
 
@@ -224,7 +224,7 @@ def test_words_of_the_heir_are_looked_into_not_adopted() -> None:
 
 
 def test_of_several_leases_with_our_address_the_one_in_the_lease_file_is_taken() -> None:
-    state = LeaseState(FRESH.terms, previous=subnet(128))
+    state = LeaseState(FRESH.policy, previous=subnet(128))
     assert play(state, Listed([lease(64), lease(128)], 0.0))[1] == (Replace(lease(128), mine(subnet(128))),)
 
 
