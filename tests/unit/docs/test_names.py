@@ -2,16 +2,18 @@
 
 - every file and folder they name exists, but for those with NAME in it, which the reader makes
 - every function, method and constant they name stands in a file that the same line names
+- the tree and the picture of imports in docs/architecture.md are those of pyproject.toml
 """
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-PAGES = ["daemon-internals.md", "first-change.md"]
+PAGES = ["daemon-internals.md", "first-change.md", "architecture.md"]
 LINES = [
     pytest.param(line, id=f"{page}:{number}")
     for page in PAGES
@@ -67,8 +69,21 @@ def test_what_a_line_names_exists(line: str) -> None:
     assert [name for name in names if name not in known | OTHERS] == []
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_a_page_names_files_and_functions(page: str) -> None:
+@pytest.mark.parametrize(
+    ("page", "least"), [("daemon-internals.md", 40), ("first-change.md", 30), ("architecture.md", 20)]
+)
+def test_a_page_names_files(page: str, least: int) -> None:
     text = (ROOT / "docs" / page).read_text()
-    assert sum(len(places(line)) for line in text.splitlines()) > 10
-    assert text.count("()`") > 5
+    assert sum(len(places(line)) for line in text.splitlines()) >= least
+
+
+def test_the_picture_of_imports_is_the_import_contract() -> None:
+    rules = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    layers = [set(layer.split(" | ")) for layer in rules["contracts"][0]["layers"]]
+
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    picture = text.partition("## Who may import whom")[2].split("```")[1]
+    drawn = [set(line.split()) for line in picture.splitlines() if re.search("[a-z]", line)]
+
+    assert drawn == layers
+    assert [name for name in rules["root_packages"] if f"\n| `{name}/` |" not in text] == []
