@@ -42,12 +42,15 @@ def addition(plan: Passage, family: int, existing: Sequence[Rule]) -> list[Rule]
     """Return what has the rules of one family stand; pure additions unless the attachment has others there."""
     present = {_meaning(rule) for rule in existing}
     own = own_rules(plan, family)
-    stale = [rule for rule in _of(existing, plan.owner.mark.__eq__) if rule not in own]
+    through = {_source(rule) for rule in existing if rule[:2] == ("-A", OWN)}
+    # the reference's DEL takes the rules of an address and not what says whose it is
+    left = [rule for rule in _of(existing, lambda _: True) if rule[1] == OWNERS and _source(rule) not in through]
+    stale = [rule for rule in _of(existing, plan.owner.mark.__eq__) if rule not in own and rule not in left]
     return [
-        *_deletions(stale, (), existing),
+        *_deletions([*left, *stale], (), existing),
         *(_isolation(plan, existing) if plan.bridge else ()),
         *_frame(plan, existing),
-        *(rule for rule in own if _meaning(rule) not in present),
+        *(rule for rule in own if rule in left or _meaning(rule) not in present),
     ]
 
 

@@ -3,6 +3,7 @@
 * What was added is not missing and not added again; commits of ADD delete nothing that is not the attachment's own.
 * Policies stand in front of the containers' chain, the exception in front of every policy, whatever stood there before.
 * DEL takes the attachment's rules and, of the reference's, those for its addresses; GC those of its network alone.
+* What says whose an address is, and whose rules are gone, goes with the next ADD.
 """
 
 from dataclasses import replace
@@ -95,6 +96,17 @@ def test_an_address_that_another_attachment_has_too_stays_let_through() -> None:
     both = after(rules.addition(passage("c2"), 4, table), table)
     (gone,) = rules.strangers("net", [AttachmentID("net", "c1", "eth0")], both)
     assert gone[1] == rules.OWNERS
+
+
+def test_an_owner_whose_rules_the_reference_took_is_forgotten_by_the_next_add() -> None:
+    table = [
+        rule for rule in after(rules.addition(passage(), 4, ())) if rule[1] != rules.OWN or rule[-1] == "CNI-ADMIN"
+    ]
+    for plan in (passage("c2"), passage()):
+        table = after(rules.addition(plan, 4, table), table)
+        assert [rule[-1] for rule in table if rule[1] == rules.OWNERS and rule[0] == "-A"] == [plan.owner.comment]
+        table = after(rules.removal(plan.owner, 4, (), table), table)
+        assert targets(table, rules.OWN) == ["CNI-ADMIN"]
 
 
 def test_what_an_earlier_version_let_through_is_whole_and_goes() -> None:
