@@ -11,6 +11,7 @@ set -eu
 TABLE='flanneld github.com/flannel-io/flannel v0.28.9 . github.com/flannel-io/flannel/pkg/backend/tencentvpc
 bridge github.com/containernetworking/plugins v1.9.1 plugins/main/bridge -
 host-local github.com/containernetworking/plugins v1.9.1 plugins/ipam/host-local -
+static github.com/containernetworking/plugins v1.9.1 plugins/ipam/static -
 portmap github.com/containernetworking/plugins v1.9.1 plugins/meta/portmap -
 firewall github.com/containernetworking/plugins v1.9.1 plugins/meta/firewall -
 bandwidth github.com/containernetworking/plugins v1.9.1 plugins/meta/bandwidth -

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from tests.differential.cases import Case, cases
+from tests.differential.cases import RESOLV_CONF, RESOLVER, Case, cases
 from tests.differential.compare import differences
 from tests.differential.sides import Side, run
 from tests.lab.daemon import DIST, ROOT
@@ -39,6 +39,7 @@ def main() -> int:
     if not options.inside:
         command = ["unshare", "--mount", "--propagation=private", "sh", "-c", COVERED, sys.executable]
         return subprocess.run([*command, "-m", "tests.differential", *sys.argv[1:], "--inside"], check=False).returncode
+    Path(RESOLV_CONF).write_text(RESOLVER)
     reference = Side("reference", REFERENCES[options.release], {})
     with agent(Path("/run"), "--workers", "2") as running:
         ours = Side("ours", DIST / "cni", {"TULLE_AGENT": str(running.path)})

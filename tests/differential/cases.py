@@ -28,6 +28,17 @@ BRIDGE = "br0"
 MACS = ("02:11:22:33:44:55", "02:99:88:77:66:55")
 """What a runtime gives to bridge, and a configuration to tuning."""
 
+ARGS = (
+    "IP=10.9.0.11",
+    "IP=10.9.0.1",
+    "IP=10.9.0.22/24;GATEWAY=10.9.0.1",
+    "IP=10.9.0.22/24,fd00:9::22/64;IgnoreUnknown=1",
+    "GATEWAY=10.9.0.254",
+    "K8S_POD_NAME=x",
+    "IgnoreUnknown=1;A=b",
+)
+"""CNI_ARGS: what host-local and static know, and what they do not."""
+
 V4 = ("10.9.0.0/24", "10.9.1.0/29", "192.168.77.0/30", "10.9.0.0/28")
 V6 = ("fd00:9::/64", "fd00:9:1::/124")
 ROUTES: tuple[Json, ...] = (
@@ -37,6 +48,18 @@ ROUTES: tuple[Json, ...] = (
     {"dst": "::/0"},
     {"dst": "fd00:8::/64"},
 )
+
+RESOLV_CONF = "/run/resolv.conf"
+"""Lies there with the content RESOLVER."""
+
+RESOLVER = """# made for the differential run
+nameserver 192.0.2.53
+nameserver 2001:db8::53
+domain one.example
+search one.example two.example
+search three.example
+options ndots:2 timeout:1
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +83,9 @@ def optional(**keys: st.SearchStrategy[Any]) -> st.SearchStrategy[Json]:
 def mostly(value: Any, *others: Any) -> st.SearchStrategy[Any]:
     """Draw `value` in about two cases of three, else one of the others."""
     return st.one_of(st.just(value), st.just(value), st.sampled_from(others))
+
+
+DNS = mostly({"nameservers": ["192.0.2.53"]}, {"domain": "x"}, {"search": []}, {"options": ["ndots:2"]})
 
 
 @st.composite
@@ -97,9 +123,29 @@ def ranges(draw: st.DrawFn) -> Json:
 
 @st.composite
 def ipam(draw: st.DrawFn) -> Json:
-    """Draw host-local's object."""
-    routes = draw(st.lists(st.sampled_from(ROUTES), max_size=3, unique_by=lambda route: str(route["dst"])))
-    return {"type": "host-local", **draw(ranges()), **({"routes": routes} if draw(st.booleans()) else {})}
+    """Draw host-local's object; `exclude` and `subnetFile` are ours alone and have their tests elsewhere."""
+    given = draw(optional(routes=routes(), resolvConf=mostly(RESOLV_CONF, "/run/nothing")))
+    return {"type": "host-local", **draw(ranges()), **given}
+
+
+def routes() -> st.SearchStrategy[list[Json]]:
+    """Draw routes to different destinations."""
+    return st.lists(st.sampled_from(ROUTES), max_size=3, unique_by=lambda route: str(route["dst"]))
+
+
+@st.composite
+def static(draw: st.DrawFn) -> Json:
+    """Draw static's object."""
+    address = st.fixed_dictionaries(
+        {
+            "address": mostly(
+                "10.9.0.20/24", "10.9.0.21/24", "fd00:9::20/64", "172.30.0.9/16", "10.9.0.20", "10.9.0.999/24"
+            )
+        },
+        optional={"gateway": mostly("10.9.0.1", "fd00:9::1", "10.9.0.254", "nonsense")},
+    )
+    given = draw(optional(addresses=st.lists(address, max_size=3), routes=routes(), dns=DNS))
+    return {"type": "static", **given}
 
 
 def plain_ipam(*, dual: bool) -> Json:
@@ -110,7 +156,7 @@ def plain_ipam(*, dual: bool) -> Json:
 
 @st.composite
 def bridge(draw: st.DrawFn) -> Json:
-    """Draw the object of bridge, with host-local behind it or none."""
+    """Draw the object of bridge, with host-local or static behind it, or none."""
     given = draw(
         optional(
             isGateway=st.booleans(),
@@ -125,17 +171,20 @@ def bridge(draw: st.DrawFn) -> Json:
             enabledad=mostly(False, True),
             disableContainerInterface=mostly(False, True),
             portIsolation=mostly(False, True),
-            dns=mostly({"nameservers": ["192.0.2.53"]}, {"domain": "x"}, {"search": []}),
+            dns=DNS,
             vlan=mostly(0, 4095, -1),
         )
     )
-    addresses = draw(st.sampled_from(("drawn", "drawn", "drawn", "none")))
-    return {
-        "type": "bridge",
-        "bridge": BRIDGE,
-        **given,
-        **({"ipam": draw(ipam())} if addresses == "drawn" else draw(st.sampled_from(({}, {"ipam": {}})))),
+    addresses = draw(st.sampled_from(("host-local", "host-local", "host-local", "static", "none")))
+    drawn: dict[str, st.SearchStrategy[Json]] = {
+        "host-local": st.fixed_dictionaries({"ipam": ipam()}),
+        "static": st.fixed_dictionaries({"ipam": static()}),
+        "none": st.sampled_from(({}, {"ipam": {}})),
     }
+    wishes = draw(
+        optional(args=mostly({"cni": {"ips": ["10.9.0.12"]}}, {"cni": {"ips": ["10.9.0.30/24"]}}, {"cni": {}}))
+    )
+    return {"type": "bridge", "bridge": BRIDGE, **given, **wishes, **draw(drawn[addresses])}
 
 
 MAPPING = st.fixed_dictionaries(
@@ -247,7 +296,7 @@ def _cases(draw: st.DrawFn, release: str) -> Case:
     if subject in ("firewall", "all"):
         older.remove("0.3.1")  # the reference's firewall does not know it, ours does
     version = draw(mostly(newest, *older, "0.2.0")) if subject == "bridge" else draw(mostly(newest, *older))
-    args = draw(mostly("", "IP=10.9.0.11", "IP=10.9.0.1", "K8S_POD_NAME=x", "IgnoreUnknown=1;A=b"))
+    args = draw(mostly("", *ARGS))
     if subject == "bridge":
         runtime = draw(
             optional(

@@ -64,6 +64,7 @@ def still(text: str) -> str:
     """Return text without what is drawn at random: MACs that no configuration gave, names of veth links, the paths of namespaces."""
     text = MAC.sub(lambda found: found[0] if found[0] in MACS else "MAC", text)
     text = known.IDENTITY.sub(r'"comment": "\1"', text)
+    text = known.POLICY.sub("(ingressPolicy: same-bridge|isolated)", text)
     return known.QUEUE.sub(r"\g<1>N", known.COMMENT.sub("", NETNS.sub("NETNS", VETH.sub("veth", text))))
 
 

@@ -14,6 +14,9 @@ COMMENT = re.compile(r' -m comment --comment "[0-9a-f]{16}-[0-9a-f]{16}, net: [^
 IDENTITY = re.compile(r'"comment": "[0-9a-f]{16}-[0-9a-f]{16}, net: net, if: [^,]*, id: ([^"]*)"')
 """What ours writes at rules of nftables: network, container and interface, where the reference's portmap has the container alone."""
 
+POLICY = re.compile(r"\(ingressPolicy: same-bridge\)")
+"""Until it had the policy isolated (1.2), the reference did not name it in the comments of the rules that both policies share."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -49,6 +52,11 @@ SERVED: tuple[Refusal, ...] = (
     Refusal(
         "CHECK", r"Bridge interface br0 Mac doesn't match: .*", "the MAC of a bridge is set when it is made, and stays"
     ),
+    Refusal(
+        "ADD",
+        "burst cannot be more than 4GB",
+        "a burst is cut to what the kernel counts, as containerd sends more than that",
+    ),
     Refusal("ADD", "incompatible CNI versions", "every program knows every version"),
     Refusal("CHECK", "incompatible CNI versions", "every program knows every version"),
 )
@@ -76,6 +84,10 @@ LINES: tuple[Line, ...] = (
         r".*CNI firewall plugin rules .ingressPolicy: published ports pass.*",
         "published ports pass, whatever the policy",
     ),
+    Line(
+        r"[46] filter (:CNI-FORWARD-OWNERS -|-A CNI-FORWARD-OWNERS -s .*)",
+        "whose an address is stands in a chain that no packet passes, so that all other rules of firewall are the reference's",
+    ),
     Line(r"[46] [a-z]+ :[A-Z]+ ACCEPT", "a table without a rule is there once somebody looked into it"),
     Line(r"/run/cni/tuning/[^:]*\.json: .*", "the backup holds sysctls, too, and is told by container and interface"),
 )
@@ -83,16 +95,17 @@ LINES: tuple[Line, ...] = (
 GOING_BACK: tuple[Refusal, ...] = (
     Refusal(
         "CHECK",
-        r"expected rule .* not found",
-        "rules of firewall name their attachment, and the reference looks for rules without a name",
+        r"missing (hostport|masquerading) rules in .*",
+        "rules of portmap in nftables name their attachment, and the reference looks for rules that name the container alone",
     ),
-    Refusal("CHECK", r"missing (hostport|masquerading) rules in .*", "the same for portmap with nftables"),
 )
 """Calls by which the reference refuses what ours attached."""
 
 LEFT: tuple[Line, ...] = (
-    Line(r"[46] filter -A CNI-FORWARD -[ds] .*", "as above: DEL of the reference does not find them; GC of ours does"),
-    Line(r'\{"rule": \{"chain": "(hostports|masquerading)".*', "as above"),
+    Line(
+        r'\{"rule": \{"chain": "(hostports|masquerading)".*',
+        "as above: DEL of the reference does not find them; GC of ours does",
+    ),
 )
 """What DEL of the reference leaves of what ours attached."""
 
