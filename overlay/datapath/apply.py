@@ -1,6 +1,7 @@
-"""Makes the kernel be what a backend wants, again and again: reads, compares through overlay.datapath.diff, sends the difference.
+"""Brings the kernel to the state a backend wants: reads, compares (overlay.datapath.diff), sends the difference.
 
-Everything is idempotent and everything is attempted: one refused entry does not keep the others from being set.
+Every request can be repeated without harm, and every request is tried: one that the kernel refuses does not keep the
+others from being set. What failed is in the report and is tried again in the next call.
 """
 
 import errno
@@ -18,7 +19,7 @@ from overlay.datapath.l3_device import L3Devices
 from overlay.errors import Unavailable
 
 HIGHEST_MTU = 65_535
-"""Bytes: what no IPv4 packet exceeds."""
+"""Bytes no IPv4 packet exceeds (RFC 791): an MTU that limits nothing."""
 
 _DELETIONS = (
     requests.DeleteLink,
@@ -31,18 +32,18 @@ _DELETIONS = (
 
 @dataclass(frozen=True, slots=True)
 class SyncReport:
-    """What one pass changed, in the requests' words, what it could not, and the smallest MTU of the devices.
-
-    `mtu` is in bytes: 0 when a device is missing, HIGHEST_MTU when none is wanted.
-    """
+    """What one pass changed, and what it could not change."""
 
     changed: tuple[str, ...]
+    """What was changed, in the words of the requests."""
     failed: tuple[str, ...]
+    """What the kernel refused, and why."""
     mtu: int
+    """The smallest MTU of the devices in bytes: 0 when a device is missing, HIGHEST_MTU when none is wanted."""
 
 
 def full_sync(network: Handle, desired: Desired, carriers: L3Devices) -> SyncReport:
-    """Bring everything in line; never raises KernelError."""
+    """Compare everything with the kernel and change what differs; never raises KernelError."""
     changed: list[str] = []
     failed: list[str] = []
     mtus: list[int] = []
@@ -54,7 +55,7 @@ def full_sync(network: Handle, desired: Desired, carriers: L3Devices) -> SyncRep
             failed.append(str(problem))
     for pipe in desired.pipes:
         try:
-            carriers.greet(pipe)
+            carriers.trigger_handshake(pipe)
             changed += carriers.ensure(network, pipe)
             mtus.append(_pipe(network, pipe, changed, failed))
         except (KernelError, Unavailable) as problem:
@@ -67,9 +68,10 @@ def full_sync(network: Handle, desired: Desired, carriers: L3Devices) -> SyncRep
 
 
 def incremental_sync(network: Handle, before: Desired, after: Desired) -> SyncReport | None:
-    """Bring what stands as `before` to `after` without reading it anew; None where that takes a whole look, nothing is done then.
+    """Change the kernel from `before`, which must be its state now, to `after`, without reading it.
 
-    Never raises KernelError; a refused request is in the report, and means that `before` does not stand any more.
+    Return None, with nothing done, where more than the peers of the tunnels differs: that takes a full sync. Never raises
+    KernelError; a refused request is in the report, and means that the kernel's state was not `before`.
     """
     if before.pipes or after.pipes or before.direct != after.direct or len(before.tunnels) != len(after.tunnels):
         return None
@@ -89,7 +91,7 @@ def incremental_sync(network: Handle, before: Desired, after: Desired) -> SyncRe
 
 
 def reach(network: Handle) -> OnLinkLookup:
-    """Return the kernel's own answer to which link an address is on; one look-up for each address asked about."""
+    """Return a function that asks the kernel which link an address is on directly; one look-up per address."""
     names: dict[int, str] = {}
 
     def look(address: IPAddress) -> str:
@@ -105,7 +107,7 @@ def reach(network: Handle) -> OnLinkLookup:
 
 
 def kept_macs(network: Handle, devices: Sequence[VxlanIdentity]) -> dict[str, str]:
-    """Return the MACs of the devices that exist already and can stay, by name; peers know them (docs/reference/flannel.md 5.1)."""
+    """Return, by name, the MACs of devices that exist and can stay: peers know them (docs/reference/flannel.md 5.1)."""
     kept = {}
     for device in devices:
         link, parent = network.link(device.name), network.link(device.parent)
@@ -147,7 +149,7 @@ def _found(network: Handle, link: int) -> DeviceState:
 def _pipe(network: Handle, pipe: L3Device, changed: list[str], failed: list[str]) -> int:
     link = network.link(pipe.name)
     if link is None:
-        raise KernelError(errno.ENODEV, f"finding {pipe.name}, which its carrier should have made")
+        raise KernelError(errno.ENODEV, f"finding {pipe.name} after creating it")
     wanted = diff.pipe_requests(pipe, link, _found(network, link.index))
     _refuse_router_advertisements(pipe.name)
     _settle(wanted, network.attempt(wanted), changed, failed)
@@ -155,7 +157,7 @@ def _pipe(network: Handle, pipe: L3Device, changed: list[str], failed: list[str]
 
 
 def _direct(network: Handle, direct: GatewayRoutes, changed: list[str], failed: list[str]) -> None:
-    """Bring routes by other hosts in line; those by a link that is gone are reported, the others still set."""
+    """Set the routes by other hosts; those through a link that is gone are reported, the others are still set."""
     try:
         links = {name: link.index for name in {name for *_, name in direct.routes} if (link := network.link(name))}
         gone = sorted({name for *_, name in direct.routes} - links.keys())
@@ -176,12 +178,12 @@ def _settle(
     for request, problem in zip(wanted, answers, strict=True):
         if problem is None:
             changed.append(request.what())
-        elif not (problem.gone and isinstance(request, _DELETIONS)):  # else somebody was faster
+        elif not (problem.gone and isinstance(request, _DELETIONS)):  # else another program deleted it before us
             failed.append(str(problem))
 
 
 def _refuse_router_advertisements(device: str) -> None:
-    """Keep the device from taking addresses from the wire; absent where IPv6 is off, which is as good (docs/reference/flannel.md 5.1)."""
+    """Turn router advertisements off on a device; where IPv6 is off there are none (docs/reference/flannel.md 5.1)."""
     try:
         sysctl.ensure(f"net/ipv6/conf/{device}/accept_ra", "0")
     except OSError:

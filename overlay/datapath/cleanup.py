@@ -1,7 +1,7 @@
-"""Takes away what an earlier start of this daemon made and the present one does not want, once, and keeps the record of what is.
+"""Removes, once, what an earlier start of this daemon created and the present one does not want; keeps the record.
 
-Also keeps the blackhole routes of `--ip-blackhole-route` (docs/reference/flannel.md 4.7): what goes to an address of
-our subnet that no link has then ends here, instead of going round in circles.
+Also sets the blackhole routes of `--ip-blackhole-route` (docs/reference/flannel.md 4.7): a packet to an address of our
+subnet that no container has is dropped here; without the route it would go back to the network it came from.
 """
 
 from dataclasses import replace
@@ -21,17 +21,17 @@ from overlay.firewall import tunnel_filter
 from overlay.firewall.rules import NetworkRules
 
 BLACKHOLE_PRIORITY = 1024
-"""The metric of a blackhole: a bridge's own route, which has a lower one, goes before; IPv6 routes have it anyhow."""
+"""The metric of a blackhole route: the bridge's own route has a lower one and wins; in IPv6 it is the default."""
 
 KINDS = ("vxlan", "wireguard", "tun")
-"""What our devices are to the kernel; wireguard-go's and the forwarder's are of the last kind."""
+"""The kinds of our devices in the kernel; those of wireguard-go and of the forwarder are "tun"."""
 
 SHORTEST = 8
-"""Length of the largest network there can be; a record that names a larger one would take all routes by gateways away."""
+"""Prefix length of the largest possible network: a damaged record with a larger one would remove all gateway routes."""
 
 
 class Cleanup:
-    """The estate of one daemon on its host."""
+    """Removes what one daemon created earlier on its host, and records what it has now."""
 
     def __init__(self, network: Handle, record: CreatedObjectsFile) -> None:
         self._network, self._record = network, record
@@ -41,12 +41,12 @@ class Cleanup:
         """The networks of earlier starts in this boot."""
 
     def clear(self, desired: Desired, blackholes: tuple[IPNetwork, ...], failed: list[str]) -> tuple[str, ...]:
-        """Remove what an earlier start left and set the blackholes; return what was changed, `failed` gets what could not be."""
+        """Remove what an earlier start left, and set the blackholes; return the changes, `failed` gets what was refused."""
         changed: list[str] = []
         if not self._cleared:
             left = self._recorded.without(wanted(desired, blackholes))
             self._attempt(self._removals(left), changed, failed)
-            # the last was set for an attachment before any daemon had said which tunnel there is
+            # the last table was set for a container attached before any daemon had recorded its tunnel
             tables = [*map(tunnel_filter.name, sorted(left.guards)), tunnel.PREFIX]
             gone = [table for table in tables if nft.exists(tunnel.FAMILY, table)]
             changed += [said for table in gone if (said := _remove(table, failed))]
@@ -63,18 +63,19 @@ class Cleanup:
         rules: tuple[NetworkRules, ...],
         tunnels: tuple[Tunnel, ...] = (),
     ) -> None:
-        """Record what there is now, and which tunnels must be guarded, when it is something else than before; raises OSError."""
+        """Record what there is now, and which tunnels need a filter, if it has changed; raises OSError."""
         plan = wanted(desired, blackholes)
         links = {name: self._network.link(name) for name, _ in plan.links}
         held = frozenset((name, link.index) for name, link in links.items() if link is not None)
         filed = frozenset((one.network, one.subnet, one.native) for one in rules)
         now = replace(plan, links=held, rules=filed, tunnels=tunnels)
+        # until all of the earlier objects are removed, the old record must still name them
         if now != self._recorded and self._cleared:
             self._record.write(now)
             self._recorded = now
 
     def _removals(self, left: CreatedObjects) -> list[requests.Request]:
-        """Return what removes links that are still the recorded ones, and routes of the recorded kinds."""
+        """Return the requests that delete links which are still the recorded ones, and routes of the recorded kinds."""
         found = self._network.routes() if left.gateways or left.blackholes else ()
         ranges_of_ours = tuple(one for one in left.gateways if one.prefixlen >= SHORTEST)
         named = ((self._network.link(name), index) for name, index in sorted(left.links))
@@ -95,7 +96,7 @@ class Cleanup:
 
 
 def _is_ours(link: Link) -> bool:
-    """Return whether a link is of a kind and a name that only we and flannel give: a record that says otherwise is not to be believed."""
+    """Return whether a link has a kind and a name of ours: a record that names any other link is damaged or forged."""
     return link.kind in KINDS and link.name.startswith(ranges.OWN)
 
 
@@ -104,7 +105,7 @@ def _blackhole(network: IPNetwork) -> requests.AddRoute:
 
 
 def _remove(table: str, failed: list[str]) -> str:
-    """Take a guard away and say so; one that is not there is fine."""
+    """Delete a tunnel filter's table and return what was done; "" when it was gone or could not be deleted."""
     try:
         nft.run([{"delete": {"table": {"family": tunnel.FAMILY, "name": table}}}])
     except KernelError as problem:

@@ -1,7 +1,7 @@
-"""What of the host each network of this daemon needs for itself: two that cannot live together are refused by both names.
+"""What each network of this daemon needs of the host for itself; two networks that need the same are refused.
 
-A VNI, a device's name, a UDP port, a range of addresses. Blind spot: other daemons of this host; the kernel refuses
-what they have.
+That is a VNI, the name of a device, a UDP port and a range of addresses. Networks of other daemons on this host are not
+known here; the kernel refuses what they have.
 """
 
 from dataclasses import dataclass
@@ -13,12 +13,16 @@ from overlay.errors import Refused
 
 @dataclass(frozen=True, slots=True)
 class HostResources:
-    """What one network takes; networks with a `vni` may share their UDP port with one another."""
+    """What one network needs for itself; networks with a `vni` may share their UDP port with one another."""
 
     networks: tuple[IPNetwork, ...]
+    """The ranges of its addresses."""
     devices: frozenset[str] = frozenset()
+    """The names of its devices."""
     ports: frozenset[int] = frozenset()
+    """The UDP ports it listens on."""
     vni: int | None = None
+    """Its VXLAN network identifier; None for other backends."""
 
 
 def host_resources(config: NetworkConfig) -> HostResources:
@@ -41,13 +45,13 @@ def host_resources(config: NetworkConfig) -> HostResources:
 
 
 class ConflictChecker:
-    """The claims of all networks that are being kept, by name."""
+    """The resources of all networks of this process, by the network's name."""
 
     def __init__(self) -> None:
         self._claims: dict[str, HostResources] = {}
 
     def enter(self, name: str, wanted: HostResources) -> None:
-        """Grant a claim; raises Refused naming the network that has the same already."""
+        """Register what a network needs; raises Refused, naming the network that has the same already."""
         for other, theirs in self._claims.items():
             found = clash(wanted, theirs)
             if other != name and found:
@@ -56,12 +60,12 @@ class ConflictChecker:
         self._claims[name] = wanted
 
     def leave(self, name: str) -> None:
-        """Let others have what a network had; one that has nothing is fine."""
+        """Release what a network had; a network that has nothing is no error."""
         self._claims.pop(name, None)
 
 
 def clash(one: HostResources, other: HostResources) -> str:
-    """Return what two networks both need; empty when they can live together."""
+    """Return what two networks both need; empty when they need nothing in common."""
     if one.vni is not None and one.vni == other.vni:
         return f"VNI {one.vni}"
     if one.devices & other.devices:

@@ -1,8 +1,8 @@
-"""What differs between the kernel a backend wants and the one there is, as the requests that make up the difference.
+"""The difference between the kernel state a backend wants and the one there is, as netlink requests.
 
-Of our own device everything is judged: routes through it, neighbours and FDB entries on it, its addresses inside the
-network (docs/reference/flannel.md 5.1). Of other links only routes by a gateway into the network, and only where a backend sets
-such routes. Blind spot: it compares what the kernel lists, not whether packets arrive.
+On our own device everything is compared: routes through it, neighbours and FDB entries on it, its addresses inside the
+network (docs/reference/flannel.md 5.1). On other links only routes by a gateway into the network are, and only where a
+backend sets such routes. Compared is what the kernel lists; whether packets arrive is not known here.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ from overlay.backends import GatewayRoutes, IPAddress, IPInterface, IPNetwork, L
 from overlay.backends.vxlan import DEFAULT_PORT
 
 HOST = 32
-"""Length of the address a host has on a device of its own, in IPv4."""
+"""Prefix length of the IPv4 address that our device has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,13 @@ class DeviceState:
     """What the kernel lists on one device."""
 
     addresses: Sequence[Address]
+    """The addresses of the device."""
     neighbours: Sequence[Neighbour]
+    """Its neighbour entries (ARP, NDP)."""
     fdb: Sequence[FdbEntry]
+    """Its forwarding entries."""
     routes: Sequence[Route]
+    """The routes through it, of the main table."""
 
 
 def compatible(device: VxlanIdentity, link: Link, parent: int) -> bool:
@@ -41,9 +45,9 @@ def compatible(device: VxlanIdentity, link: Link, parent: int) -> bool:
 
 
 def link_requests(tunnel: VxlanDevice, link: Link | None, parent: int) -> tuple[requests.Request, ...]:
-    """Return what makes the device exist, compatible, with its MAC, and up.
+    """Return the requests after which the device exists, is compatible, has its MAC and is up.
 
-    It has no ARP: whatever address it sends to is in the entries, and nobody behind the tunnel teaches it another.
+    ARP is off: each address the device sends to has a permanent entry, and no packet from the tunnel can change one.
     """
     if link is None:
         return _create(tunnel, parent)
@@ -52,6 +56,8 @@ def link_requests(tunnel: VxlanDevice, link: Link | None, parent: int) -> tuple[
     needed: list[requests.Request] = []
     if link.mac != tunnel.mac:
         needed.append(requests.SetLink(link.index, mac=tunnel.mac))
+    # a smaller MTU than wanted may be a person's choice: it stays, unless the config fixes the MTU or we set it before
+    # the underlay grew
     exact = tunnel.mtu_fixed or link.mtu == tunnel.outgrown
     if link.mtu > tunnel.mtu or (exact and link.mtu != tunnel.mtu):
         needed.append(requests.SetLink(link.index, mtu=tunnel.mtu))
@@ -61,7 +67,10 @@ def link_requests(tunnel: VxlanDevice, link: Link | None, parent: int) -> tuple[
 
 
 def entry_requests(tunnel: VxlanDevice, link: int, found: DeviceState) -> tuple[requests.Request, ...]:
-    """Return what brings the device's entries in line: first what must go, then ARP, FDB and, last, the routes."""
+    """Return the requests for the device's entries: deletions, then address, neighbours, FDB, and the routes last.
+
+    A route that leads to an entry not yet there would lose packets.
+    """
     return (
         *_stale(tunnel, link, found),
         *_address(tunnel, link, found.addresses),
@@ -72,9 +81,10 @@ def entry_requests(tunnel: VxlanDevice, link: int, found: DeviceState) -> tuple[
 
 
 def incremental_requests(before: VxlanDevice, after: VxlanDevice, link: int) -> tuple[requests.Request, ...] | None:
-    """Return what leads from one tunnel, as it stands in the kernel, to another; None when more than its peers differs."""
+    """Return the requests from one tunnel, as the kernel has it, to another; None when more than its peers differs."""
     if replace(before, neighbours=after.neighbours, fdb=after.fdb, routes=after.routes) != after:
         return None
+    # the new entry of an address replaces the old one: deleting it first would leave a gap
     macs = {address for address, _ in after.neighbours - before.neighbours}
     return (
         *(requests.DeleteRoute(dst, gateway=gateway, link=link) for dst, gateway in before.routes - after.routes),
@@ -91,7 +101,7 @@ def incremental_requests(before: VxlanDevice, after: VxlanDevice, link: int) -> 
 
 
 def pipe_requests(pipe: L3Device, link: Link, found: DeviceState) -> tuple[requests.Request, ...]:
-    """Return what brings a layer 3 device in line: MTU, its addresses, up, and the way of the networks into it."""
+    """Return the requests for a layer 3 device: MTU, its addresses, up, and the routes of the networks through it."""
     there = {held.address for held in found.addresses}
     routed = {one.dst for one in found.routes if one.gateway is None and one.protocol == requests.PROTO_BOOT}
     return (
@@ -113,7 +123,7 @@ def _surplus(address: IPInterface, pipe: L3Device) -> bool:
 def direct_requests(
     direct: GatewayRoutes, links: Mapping[str, int], found: Sequence[Route]
 ) -> tuple[requests.Request, ...]:
-    """Return what brings the routes by other hosts in line; `links` has the index of every link wanted, `found` all routes."""
+    """Return the requests for the routes by other hosts; `links` has the index of each link, `found` all routes."""
     wanted = {(dst, gateway, links[name]) for dst, gateway, name in direct.routes}
     there = {(one.dst, one.gateway, one.link): one for one in found if by_host(one, direct)}
     return (
@@ -132,7 +142,7 @@ def direct_requests(
 
 
 def by_host(route: Route, direct: GatewayRoutes) -> bool:
-    """Return whether a route is of the kind a backend sets: ours, by a gateway, to a part of the network."""
+    """Return whether a route is of the kind a backend sets: our protocol, by a gateway, to a part of the network."""
     if route.protocol != requests.PROTO_BOOT or route.gateway is None or route.onlink:
         return False
     return any(
@@ -203,7 +213,7 @@ def _ours(route: Route, tunnel: VxlanDevice) -> bool:
 
 
 def _foreign(held: Address, tunnel: VxlanDevice) -> bool:
-    """Return whether an address must go: another one of the network, or any other IPv6 one that is not link-local."""
+    """Return whether an address must go: another one of the network, or any IPv6 one that is not link-local."""
     if held.address == tunnel.address or held.address.version != tunnel.address.version:
         return False
     if isinstance(held.address.ip, IPv6Address):

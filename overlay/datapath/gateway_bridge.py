@@ -1,7 +1,7 @@
-"""The bridge containers will be attached to, up with its gateway address before the first of them is.
+"""Keeps the bridge of `--bridge` up with the gateway address, before the first container is attached to it.
 
-So a service can bind to the gateway address at boot. Does what the CNI program bridge would do, no more: it never takes a port
-away, and an address that containers may still use stays while the bridge has ports.
+A service can then bind to the gateway address at boot. It does what the CNI program bridge would do and no more: it
+removes no port, and an address that containers may still use stays while the bridge has ports.
 """
 
 import hashlib
@@ -17,16 +17,20 @@ from overlay.errors import Unavailable
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """What is wanted: the bridge's name and MTU, the gateway of each family, the networks that bound what is ours."""
+    """The bridge that is wanted."""
 
     bridge: str
+    """The name of the bridge."""
     mtu: int
+    """The MTU of a new bridge, in bytes."""
     addresses: tuple[IPInterface, ...]
+    """The gateway address of each family, with the length of the subnet."""
     networks: tuple[IPNetwork, ...]
+    """The networks in which an address on the bridge is ours to remove."""
 
 
 def keep(network: Handle, wanted: Gateway) -> tuple[str, ...]:
-    """Bring the bridge in line and return what was changed; raises KernelError, or Unavailable when it cannot be."""
+    """Create or change the bridge as wanted, and return what was changed; raises KernelError, Unavailable."""
     changed: list[str] = []
     link = network.link(wanted.bridge)
     if link is None:
@@ -49,7 +53,7 @@ def difference(
     *,
     ports: int,
 ) -> tuple[requests.Request, ...]:
-    """Return what brings an existing bridge in line; raises Unavailable while ports hold it to another subnet."""
+    """Return the requests for an existing bridge; raises Unavailable while it has ports and another subnet's address."""
     there = {one.address for one in found}
     stale = [one.address for one in found if _stale(one.address, wanted)]
     if stale and ports:
@@ -63,10 +67,10 @@ def difference(
 
 
 def bridge_mac(wanted: Gateway) -> str:
-    """Derive a MAC that stays when the bridge is made anew, so that containers' neighbour entries stay right."""
+    """Return a MAC that is the same when the bridge is created again, so that containers' neighbour entries stay valid."""
     seed = f"tulle-bridge {wanted.bridge} {wanted.addresses[0]}"
     digest = bytearray(hashlib.sha256(seed.encode()).digest()[:6])
-    digest[0] = (digest[0] & 0xFE) | 0x02
+    digest[0] = (digest[0] & 0xFE) | 0x02  # unicast, locally administered (IEEE 802)
     return digest.hex(":")
 
 

@@ -1,6 +1,7 @@
-"""Sees that what carries the packets of a layer 3 device runs and knows the peers; the device is there when it does.
+"""Layer 3 devices (WireGuard, the UDP forwarder): creates them, and tells what carries their packets about the peers.
 
-A carrier outlives us: an existing one that can go on is told what changed and nothing else, so that no packet is lost.
+The WireGuard device and the forwarder process outlive the daemon. One that exists and can go on is told only what has
+changed, so that no packet is lost.
 """
 
 import contextlib
@@ -22,13 +23,13 @@ START = "import sys; sys.path[:] = {paths!r}; from overlay.forwarder.process imp
 
 
 NOTICE = 1.0
-"""Seconds peers have to hear of us before they are greeted."""
+"""Seconds for the peers to learn this host's key, before the first datagram is sent to them."""
 
 
 class L3Devices:
-    """The carriers of one daemon, known by its lease file `owner`; `private_key` is WireGuard's, where that is used.
+    """The layer 3 devices of one daemon, which its lease file `owner` identifies; `private_key` is WireGuard's.
 
-    From the addresses of `allowed` a forwarder takes what any of the peers could have sent.
+    A forwarder takes from the addresses in `allowed` what any of the peers may send.
     """
 
     def __init__(self, owner: str, private_key: str = "", allowed: tuple[IPNetwork, ...] = ()) -> None:
@@ -38,7 +39,7 @@ class L3Devices:
         self._made: dict[str, float] = {}
 
     def ensure(self, network: Handle, pipe: L3Device) -> tuple[str, ...]:
-        """Bring the carrier of a device in line and return what was changed.
+        """Have the WireGuard device, or the forwarder, of `pipe` run with these peers; return what was changed.
 
         Raises KernelError, or Unavailable while the device is another daemon's.
         """
@@ -48,11 +49,12 @@ class L3Devices:
             case WireguardConfig():
                 return self._encryption(network, pipe.name, pipe.carrier)
 
-    def greet(self, pipe: L3Device) -> None:
-        """Send a datagram to every peer through a WireGuard device that was made NOTICE seconds ago or earlier, once.
+    def trigger_handshake(self, pipe: L3Device) -> None:
+        """Send one datagram to every peer through a WireGuard device that was created at least NOTICE seconds ago.
 
-        That begins a session. Peers that still have one with an earlier device of ours, which is lost, would go on using it until
-        15 seconds have brought no answer. Not at once: a peer that hears of us only now would make us wait for 5 seconds.
+        It starts a session. A peer that still has a session with an earlier device of this host would use that, in vain, until
+        15 seconds without an answer have passed. Not at once: a peer that does not know our key yet ignores the handshake, and
+        WireGuard tries again only after 5 seconds.
         """
         made = self._made.get(pipe.name)
         if isinstance(pipe.carrier, WireguardConfig) and made is not None and time.monotonic() - made >= NOTICE:
@@ -61,7 +63,10 @@ class L3Devices:
                 _send(subnet.network_address)
 
     def _encryption(self, network: Handle, device: str, wanted: WireguardConfig) -> tuple[str, ...]:
-        """Keep a device and its sessions; WireGuard follows a peer that moves, so only a changed wish moves it back."""
+        """Keep a device and its sessions.
+
+        WireGuard follows a peer whose address changes, so an endpoint is set only when the wanted one has changed.
+        """
         settings = wireguard.Settings(
             self._private_key,
             wanted.port,
@@ -95,7 +100,7 @@ class L3Devices:
             return ()
         owner = running.owner if running is not None else control.earlier(device)
         if owner not in (None, self._owner):
-            raise Unavailable(f"{device} is carried for the daemon with the lease file {owner}; stop that one first")
+            raise Unavailable(f"{device} belongs to the daemon with the lease file {owner}; stop that one first")
         if running is not None and running.same_process(state):
             control.ask(device, control.encode(state))
             return (f"telling the forwarder of {device} about {len(state.routes)} peers",)
@@ -106,7 +111,7 @@ class L3Devices:
 
 
 def _send(address: IPAddress) -> None:
-    """Send an empty datagram to the port that discards (RFC 863); who cannot be reached now will be sent to another time."""
+    """Send an empty datagram to the discard port (RFC 863); a peer that cannot be reached now starts its own session."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as out:
         out.setblocking(False)
@@ -118,7 +123,7 @@ def _without_endpoints(settings: wireguard.Settings) -> wireguard.Settings:
 
 
 def stop_forwarder(device: str, owner: str) -> bool:
-    """Stop the forwarder of a device if it is ours and running; return whether it was."""
+    """Stop the forwarder of a device if this daemon, `owner`, started it; return whether one was running."""
     running = control.ask(device)
     if running is None:
         return control.earlier(device) == owner and control.earlier(device, control.STOP) == owner
@@ -129,7 +134,7 @@ def stop_forwarder(device: str, owner: str) -> bool:
 
 
 def _start(state: State) -> None:
-    """Start a forwarder; it comes back once it carries packets in the background."""
+    """Start a forwarder; the call returns when it carries packets, as a process in the background."""
     outcome = spawn.run(_program(), control.encode(state).decode())
     if outcome.code != 0:
         raise spawn.error_from(outcome, f"starting the forwarder of {state.device}")

@@ -1,8 +1,10 @@
-"""One pass over everything this host must have, in the order containers rely on.
+"""Brings everything one network needs on this host in line, part by part: tunnels, peers, bridge, lease file.
 
-Firewall, so that a peer's packets are let in before ours invite answers; tunnels and peers, bridge, and last the lease
-file. Each pass compares and repairs; a failure of one part is kept until a later pass clears it. The lease file is
-written only when devices and firewall stand: whoever reads it may start containers at once.
+The daemon calls the parts in the order containers rely on: the firewall first, so that a peer's packets are let in
+before ours ask for answers; then tunnels and peers; then the bridge; the lease file last. Each part compares and
+repairs. A failure of one part is kept in `ReconcileStatus.failed` until a later pass clears it.
+
+The lease file is written only when devices and firewall are as wanted: whoever reads it may start containers at once.
 """
 
 import re
@@ -31,46 +33,66 @@ from overlay.subnet.lease import Lease
 
 _LINK = re.compile(r"\blink ([0-9]{1,9})\b")
 _MANY = 5
-"""How many of a kind one log line or health answer lists."""
+"""How many entries one log line or health answer lists."""
 
 UNTYPED = ("udp", "alloc")
-"""Backends whose leases say no type (docs/reference/flannel.md 2.2)."""
+"""Backends whose leases name no type (docs/reference/flannel.md 2.2)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReconcilerConfig:
-    """What was asked for at start and does not change: what to keep besides the tunnels."""
+    """The settings that the daemon was started with, which do not change."""
 
     config: NetworkConfig
+    """The network config."""
     bridge: str
+    """The bridge to keep up with the gateway address; empty for none (--bridge)."""
     masquerade: bool
+    """Whether to masquerade what containers send out of the network (--ip-masq)."""
     forward: bool
+    """Whether to accept the network's traffic in the forward chain (--iptables-forward-rules)."""
     fully_random: bool
+    """Whether masquerading chooses source ports at random."""
     excluded: tuple[IPNetwork, ...] = ()
+    """Networks to which containers' packets keep their source address (--ip-masq-exclude)."""
     guarded: bool = True
+    """Whether the tunnel takes packets from current peers only (--tunnel-guard)."""
     allowed: tuple[IPNetwork, ...] = ()
+    """Further networks that may send to the tunnel (--tunnel-allow)."""
     blackhole: bool = False
+    """Whether to drop what goes to unused addresses of our subnet (--ip-blackhole-route)."""
     keep_source: bool = False
+    """Whether to keep other programs from masquerading traffic inside the network (--keep-source)."""
     private_key: str = field(default="", repr=False)
+    """This host's WireGuard key; empty with other backends."""
 
 
 @dataclass(slots=True)
 class ReconcileStatus:
-    """How the last pass went: what failed, by part, and what was counted."""
+    """How the last pass went, and what was counted since the start."""
 
     failed: dict[str, str] = field(default_factory=dict)
+    """The parts that are not as wanted, each with its reason."""
     written: bool = False
+    """Whether the lease file has been written."""
     peers: int = 0
+    """How many leases of other hosts the backend could use."""
     refused: int = 0
+    """How many it had to leave out."""
     unprogrammed: int = 0
+    """How many usable peers may lack an entry, because the kernel refused one."""
     repairs: int = 0
+    """How many changes were made since the start."""
     drift: int = 0
+    """How many of them undid a change that somebody else had made."""
     passes: int = 0
+    """How many passes were made."""
     contested: bool = False
+    """Whether another program changes our firewall rules again and again."""
 
 
 class Reconciler:
-    """Keeps the kernel and the lease file of one host right."""
+    """Keeps the kernel and the lease file of one network as they should be."""
 
     def __init__(
         self,
@@ -89,28 +111,28 @@ class Reconciler:
         self._network, self._backend, self._file, self._duties, self._log = network, backend, file, duties, log
 
     def move(self, backend: Backend) -> None:
-        """Go on with another backend object: the host stands elsewhere on the underlay."""
+        """Use another backend object from now on: the underlay has changed."""
         self._backend = backend
 
     def plan(self, own: Lease, peers: Sequence[Lease]) -> Desired:
-        """Decide what the kernel should have for these peers, and say which of them had to be left out."""
+        """Return what the kernel should have for these peers; those that were left out are reported."""
         desired = self._backend.desired(own, peers, apply.reach(self._network))
         kinds = {"", self.backend_type} if self.backend_type in UNTYPED else {self.backend_type}
         ours = sum(peer.attributes.backend_type in kinds for peer in peers)  # another backend's cannot be reached
         self.progress.peers, self.progress.refused = max(0, ours - len(desired.unusable)), len(desired.unusable)
-        self._judge("peers", "; ".join(desired.unusable[:_MANY]), fatal=False)
+        self._record("peers", "; ".join(desired.unusable[:_MANY]), fatal=False)
         return desired
 
     def clear(self, own: Lease, desired: Desired) -> None:
-        """Take away what an earlier start left that is not wanted any more, and keep the blackholes."""
+        """Remove what an earlier start left that is no longer wanted, and set the blackholes."""
         failed: list[str] = []
         try:
             self._say_changes(self._leftovers.clear(desired, self._blackholes(own), failed))
         finally:
-            self._judge("leftovers", "; ".join(failed[:_MANY]), fatal=False)
+            self._record("leftovers", "; ".join(failed[:_MANY]), fatal=False)
 
     def remember(self, own: Lease, desired: Desired) -> None:
-        """Keep the record of what there is now."""
+        """Record what there is now, for a later start."""
         try:
             wish = self.guard(desired)
             outside = guard.recorded(wish) if wish else None
@@ -119,18 +141,18 @@ class Reconciler:
             )
         except OSError as problem:
             said = f"what was made here cannot be recorded for a later start: {problem.strerror or problem}"
-            self._judge("record", said, fatal=False)
+            self._record("record", said, fatal=False)
         else:
-            self._judge("record", "", fatal=False)
+            self._record("record", "", fatal=False)
 
     def _blackholes(self, own: Lease) -> tuple[IPNetwork, ...]:
         return own.subnet.networks if self._duties.blackhole else ()
 
     def tunnels(self, desired: Desired, *, trusting: bool = False) -> int:
-        """Program device, addresses and peers; return the MTU containers may use, 0 while a device is missing.
+        """Program devices, addresses and peers; return the MTU for containers in bytes, 0 while a device is missing.
 
-        `trusting` says that the kernel told of no change: what stood after the last pass still stands, and only what is wanted
-        differently now is done.
+        `trusting` says that the kernel has told of no change since the last pass: only what is wanted differently now is
+        sent, and nothing is read.
         """
         report = apply.incremental_sync(self._network, self._stands, desired) if self._stands else None
         if report is None or report.failed or not trusting:
@@ -138,11 +160,11 @@ class Reconciler:
         self._stands = None if report.failed else desired
         self.progress.unprogrammed = min(self.progress.peers, len(report.failed))
         self._say_changes(report.changed)
-        self._judge("tunnel", "; ".join(report.failed[:_MANY]))
+        self._record("tunnel", "; ".join(report.failed[:_MANY]))
         return min(self._backend.mtu, report.mtu)
 
     def _compared(self, desired: Desired, done: apply.SyncReport | None) -> apply.SyncReport:
-        """Compare with all the kernel has; after what was to be done anyway, what is changed now had drifted."""
+        """Compare with everything in the kernel; after an incremental sync, what is changed now is drift."""
         report = apply.full_sync(self._network, desired, self._carriers)
         self.progress.drift += len(report.changed) if done else 0
         return replace(report, changed=(*(done.changed if done else ()), *report.changed))
@@ -159,7 +181,7 @@ class Reconciler:
 
     @property
     def exposed(self) -> bool:
-        """Return whether nothing keeps this network apart from another one, and its devices were not yet made here."""
+        """Return whether this network is not isolated from others yet, and its devices have not been created."""
         return "isolation" in self.progress.failed and self._stands is None
 
     @property
@@ -173,7 +195,10 @@ class Reconciler:
         return self._network.sent
 
     def traffic(self) -> tuple[dict[str, tuple[int, int]], dict[str, tuple[int, int]]]:
-        """Count the bytes (received, sent) of our devices, and of peers by subnet where the backend does; it takes a while."""
+        """Return the bytes (received, sent) by device, and by peer's subnet with WireGuard.
+
+        It starts programs, so it must not run in the event loop.
+        """
         wanted = self._stands or Desired()
         names = {one.device.name for one in wanted.tunnels} | {one.name for one in wanted.pipes}
         found = {name: counted for name, counted in traffic.devices().items() if name in names}
@@ -187,7 +212,10 @@ class Reconciler:
         return found, by_peer
 
     def dropped(self) -> Mapping[str, int]:
-        """Count what the tunnel's guard dropped, by reason; nothing where there is none. It takes a while."""
+        """Return how many packets the tunnel filter dropped, by reason; empty without a filter.
+
+        It starts programs, so it must not run in the event loop.
+        """
         wanted = self._stands.guard if self._stands else None
         try:
             return drop_counters.counted(guard.name(wanted.name)) if wanted else {}
@@ -195,7 +223,7 @@ class Reconciler:
             return {}
 
     def rules(self, own: Lease) -> tuple[NetworkRules, ...]:
-        """Return the firewall rules the lease asks for, a family each."""
+        """Return the firewall rules this lease needs, one set per family."""
         duties = self._duties
         outside = {version: tuple(one for one in duties.excluded if one.version == version) for version in (4, 6)}
         return tuple(
@@ -207,21 +235,21 @@ class Reconciler:
         )
 
     def guard(self, desired: Desired) -> guard.TunnelFilter | None:
-        """Return who may send to the tunnel; None when nothing needs a guard."""
+        """Return which packets the tunnel takes; None for a backend without a tunnel."""
         return guard.TunnelFilter(desired.guard, self._duties.allowed, self._duties.guarded) if desired.guard else None
 
     def firewall(self, outcome: SyncResult) -> None:
-        """Take note of what keeping rules and guard came to."""
+        """Record how the last firewall sync went."""
         self._say_changes(outcome.changed)
-        self._judge("firewall", outcome.problem)
-        self._judge("tunnel guard", outcome.unguarded)
-        self._judge("isolation", outcome.exposed)
-        self._judge("firewall tool", outcome.notice, fatal=False)
-        self._judge("firewall loop", outcome.contested, fatal=False)
+        self._record("firewall", outcome.problem)
+        self._record("tunnel guard", outcome.unguarded)
+        self._record("isolation", outcome.exposed)
+        self._record("firewall tool", outcome.notice, fatal=False)
+        self._record("firewall loop", outcome.contested, fatal=False)
         self.progress.contested = bool(outcome.contested)
 
     def bridge(self, own: Lease, mtu: int) -> None:
-        """Keep the bridge up with the gateway address, if one was asked for and its MTU is known."""
+        """Keep the bridge up with the gateway address, if there is one in the settings and the MTU is known."""
         if not self._duties.bridge or not mtu:
             return
         said = env_file.content(self._duties.config, own.subnet, mtu=mtu, ipmasq=self._duties.masquerade)
@@ -232,12 +260,12 @@ class Reconciler:
         try:
             self._say_changes(gateway_bridge.keep(self._network, wanted))
         except (KernelError, Unavailable) as problem:
-            self._judge("bridge", str(problem))
+            self._record("bridge", str(problem))
         else:
-            self._judge("bridge", "")
+            self._record("bridge", "")
 
     def publish(self, own: Lease, mtu: int) -> None:
-        """Write the lease file, unless devices or firewall are not what it would promise."""
+        """Write the lease file, unless devices or firewall are not as wanted: containers would start without them."""
         if not mtu or {"firewall", "isolation"} & self.progress.failed.keys():
             return
         said = env_file.content(self._duties.config, own.subnet, mtu=mtu, ipmasq=self._duties.masquerade)
@@ -246,18 +274,18 @@ class Reconciler:
                 self._log.info("lease file written", path=self._file.path, subnet=own.subnet, mtu=mtu)
         except OSError as problem:
             self.progress.written = False
-            self._judge("lease file", f"{self._file.path} cannot be written: {problem.strerror or problem}")
+            self._record("lease file", f"{self._file.path} cannot be written: {problem.strerror or problem}")
         else:
             self.progress.written = True
-            self._judge("lease file", "")
+            self._record("lease file", "")
 
     def withdraw(self, lease: Lease, reason: str) -> None:
-        """Take the lease file away: nobody may start containers on this subnet any more."""
+        """Delete the lease file: no container may start on this subnet any more."""
         self.progress.written = False
         try:
             self._file.withdraw()
         except OSError as problem:
-            self._judge("lease file", f"{self._file.path} cannot be removed: {problem.strerror}; remove it by hand")
+            self._record("lease file", f"{self._file.path} cannot be removed: {problem.strerror}; remove it by hand")
         self._log.warning("lease withdrawn", subnet=lease.subnet, reason=reason)
 
     def _say_changes(self, changed: Sequence[str]) -> None:
@@ -267,7 +295,7 @@ class Reconciler:
             self._log.info("kernel brought in line", changes=len(changed), what=shown)
 
     def _named(self, request: str) -> str:
-        """Put names where a request's words have numbers of links; one that is gone by now keeps its number."""
+        """Return a request's words with the names of links in place of their indexes; a link that is gone keeps its index."""
 
         def name(found: re.Match[str]) -> str:
             try:
@@ -278,8 +306,8 @@ class Reconciler:
 
         return _LINK.sub(name, request)
 
-    def _judge(self, part: str, problem: str, *, fatal: bool = True) -> None:
-        """Keep or clear a part's failure; each is logged once, and once more when it is over."""
+    def _record(self, part: str, problem: str, *, fatal: bool = True) -> None:
+        """Record or clear the failure of a part; it is logged once, and once more when it is over."""
         if problem:
             self._log.change(part, "error" if fatal else "warning", f"{part}: not as wanted", problem=problem)
         else:

@@ -1,7 +1,8 @@
-"""What a daemon made on its host, remembered beside the lease file, so that a later start can take it away.
+"""The record of what a daemon created on its host, beside the lease file, so that a later start can remove it.
 
-For a start with another backend, VNI or network. Only what is written here and is still the very same is ever removed: a link by its name and index, a route
-by its shape. A record of an earlier boot is void. Blind spot: what was made in the moment before a crash, unrecorded.
+It is for a start with another backend, VNI or network. Only what is in the record and still the same is ever removed: a
+link with the recorded name and index, a route of the recorded kind. A record of an earlier boot does not count. What
+was created in the moment before a crash may be missing in the record, and then stays.
 """
 
 import json
@@ -19,20 +20,23 @@ from system import atomic_file
 
 @dataclass(frozen=True, slots=True)
 class CreatedObjects:
-    """Links by name and index, tunnels that have a guard, networks with routes by other hosts, blackholes; and the firewall's.
-
-    `rules` are network, own subnet, and whether they are nftables'. `tunnels` are for who attaches containers: nothing is removed by them.
-    """
+    """What one daemon created on its host."""
 
     links: frozenset[tuple[str, int]] = frozenset()
+    """Our devices, each by name and index."""
     guards: frozenset[str] = frozenset()
+    """The names of the tunnels that have a filter (overlay.firewall.tunnel_filter)."""
     gateways: frozenset[IPNetwork] = frozenset()
+    """The networks for which routes by other hosts were set."""
     blackholes: frozenset[IPNetwork] = frozenset()
+    """The destinations of the blackhole routes."""
     rules: frozenset[tuple[IPNetwork, IPNetwork, bool]] = frozenset()
+    """Firewall rules: the network, our own subnet in it, and whether they are in nftables."""
     tunnels: tuple[Tunnel, ...] = ()
+    """Tunnels, for the programs that attach containers (lease.tunnel); nothing is removed by them."""
 
     def without(self, wanted: "CreatedObjects") -> "CreatedObjects":
-        """Return what is here and not wanted any more; a link that is wanted by name stays, whatever its index."""
+        """Return what is recorded here and no longer wanted; a link whose name is wanted stays, whatever its index."""
         names = {name for name, _ in wanted.links}
         return CreatedObjects(
             frozenset(one for one in self.links if one[0] not in names),
@@ -44,7 +48,7 @@ class CreatedObjects:
 
 
 def wanted(desired: Desired, blackholes: Iterable[IPNetwork]) -> CreatedObjects:
-    """Return what a backend's wishes come to; links have no index yet."""
+    """Return what will have been created for a backend; its links have the index 0, because they may not exist yet."""
     names = (*(tunnel.device.name for tunnel in desired.tunnels), *(pipe.name for pipe in desired.pipes))
     return CreatedObjects(
         frozenset((name, 0) for name in names),
@@ -55,14 +59,14 @@ def wanted(desired: Desired, blackholes: Iterable[IPNetwork]) -> CreatedObjects:
 
 
 class CreatedObjectsFile:
-    """The file that remembers the estate of the daemon with this lease file; `boot` is this boot's id."""
+    """The record of the daemon with this lease file; `boot` is this boot's id."""
 
     def __init__(self, lease_file: str, boot: str) -> None:
         self.path = f"{lease_file}.made"
         self._boot = boot
 
     def read(self) -> CreatedObjects:
-        """Return what is remembered of this boot; nothing when there is no such file, or one that nobody of ours wrote."""
+        """Return what is recorded for this boot; nothing when there is no file, or one that no daemon wrote."""
         try:
             members = json.loads(Path(self.path).read_text(encoding="utf-8"))
             return _decoded(members) if members["boot"] == self._boot else CreatedObjects()
@@ -70,24 +74,24 @@ class CreatedObjectsFile:
             return CreatedObjects()
 
     def subnets(self) -> tuple[IPNetwork, ...]:
-        """Return the subnets this host has had in this boot, as far as firewall rules tell."""
+        """Return the subnets this host has had in this boot, as far as its firewall rules show."""
         return tuple(sorted({subnet for _, subnet, _ in self.read().rules}, key=str))
 
-    def write(self, estate: CreatedObjects) -> None:
-        """Remember; raises OSError."""
-        text = json.dumps({"boot": self._boot, **_encoded(estate)}) + "\n"
+    def write(self, created: CreatedObjects) -> None:
+        """Write the record; raises OSError."""
+        text = json.dumps({"boot": self._boot, **_encoded(created)}) + "\n"
         place = Path(self.path)
         atomic_file.replace(self.path, text.encode(), 0o644, pending=str(place.with_name(f".{place.name}.new")))
 
 
-def _encoded(estate: CreatedObjects) -> dict[str, Any]:
+def _encoded(created: CreatedObjects) -> dict[str, Any]:
     return {
-        "links": sorted(map(list, estate.links)),
-        "guards": sorted(estate.guards),
-        "gateways": sorted(map(str, estate.gateways)),
-        "blackholes": sorted(map(str, estate.blackholes)),
-        "rules": sorted([str(network), str(subnet), native] for network, subnet, native in estate.rules),
-        tunnel.KEY: [tunnel.encoded(one) for one in estate.tunnels],
+        "links": sorted(map(list, created.links)),
+        "guards": sorted(created.guards),
+        "gateways": sorted(map(str, created.gateways)),
+        "blackholes": sorted(map(str, created.blackholes)),
+        "rules": sorted([str(network), str(subnet), native] for network, subnet, native in created.rules),
+        tunnel.KEY: [tunnel.encoded(one) for one in created.tunnels],
     }
 
 

@@ -1,6 +1,6 @@
-"""Which interface the tunnels use and which address other hosts are told: docs/reference/flannel.md 4.5.
+"""Chooses the interface the tunnels use and the addresses other hosts are told (docs/reference/flannel.md 4.5).
 
-Looks at what the kernel lists through a small protocol, so that tests hand in a table.
+What the kernel lists is read through a small protocol, so that tests can hand in a table.
 """
 
 import re
@@ -18,7 +18,7 @@ TEMPORARY, DEPRECATED = 0x01, 0x20  # IFA_F_ flags, linux/if_addr.h
 
 
 class LinkReader(Protocol):
-    """What is asked of the kernel; kernel.netlink.handle.Handle has it."""
+    """What is read from the kernel; kernel.netlink.handle.Handle implements it."""
 
     def links(self) -> tuple[Link, ...]:
         """List all links."""
@@ -39,13 +39,18 @@ class LinkReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class InterfaceSelection:
-    """What was asked for, in the order it is tried; all empty means the interface of the default route."""
+    """The options that select the interface, in the order they are tried; all empty means that of the default route."""
 
     names: Sequence[str] = ()
+    """Names or addresses of interfaces (--iface)."""
     patterns: Sequence[str] = ()
+    """Regular expressions over addresses, then over names (--iface-regex)."""
     can_reach: str = ""
+    """An address; the interface of the route to it is taken (--iface-can-reach)."""
     public_ip: str = ""
+    """The published IPv4 address, if it is not the interface's own (--public-ip)."""
     public_ipv6: str = ""
+    """The published IPv6 address, if it is not the interface's own (--public-ipv6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,50 +60,52 @@ class _Match:
     ipv6: IPv6Address | None = None
 
 
-def choose(view: LinkReader, wish: InterfaceSelection, *, dual: bool) -> Underlay:
-    """Find the interface; raises Unavailable saying what was tried and what this host has."""
+def choose(view: LinkReader, selection: InterfaceSelection, *, dual: bool) -> Underlay:
+    """Return the interface to use, and its addresses; raises Unavailable with what was tried and what this host has."""
     tried: list[str] = []
-    for words, find in _attempts(wish, dual=dual):
+    for words, find in _attempts(selection, dual=dual):
         match = find(view)
-        underlay = _underlay(view, match, wish, dual=dual) if match else None
+        underlay = _underlay(view, match, selection, dual=dual) if match else None
         if underlay is not None:
             return underlay
         tried.append(words)
     raise Unavailable(f"no interface for the tunnels: {'; '.join(tried)}; this host has {_inventory(view)}")
 
 
-def still_valid(view: LinkReader, wish: InterfaceSelection, now: Underlay) -> Underlay | None:
-    """Return what is in use with its MTU of today while its interface has the addresses; None when it has not."""
+def still_valid(view: LinkReader, selection: InterfaceSelection, now: Underlay) -> Underlay | None:
+    """Return the underlay in use, with its present MTU, while the interface has its addresses; None when it has not."""
     link = next((link for link in view.links() if link.name == now.interface), None)
     if link is None or not link.mtu:
         return None
     held = {one.address.ip for one in view.addresses(link.index)}
-    own = {now.local, None if wish.public_ipv6 else now.public_ipv6} - {None}
+    own = {now.local, None if selection.public_ipv6 else now.public_ipv6} - {None}
     makeshift = any(_is_makeshift(one, held) for one in own if one is not None)
     return with_previous_mtu(now, replace(now, mtu=link.mtu)) if own <= held and not makeshift else None
 
 
 def _is_makeshift(address: IPAddress, held: Collection[IPAddress]) -> bool:
-    """Return whether a link-local address was taken while the interface had no other, and now has one: that came late."""
+    """Return whether a link-local address is in use although the interface has got another one since."""
     usable = (one for one in held if one.version == address.version and not one.is_loopback)
     return address.is_link_local and any(not one.is_link_local for one in usable)
 
 
 def with_previous_mtu(before: Underlay, after: Underlay) -> Underlay:
-    """Return `after` with the MTU there was before, when it changed."""
+    """Return `after` with the earlier MTU of `before`, or its MTU if that has changed."""
     return replace(after, earlier_mtu=before.earlier_mtu if after.mtu == before.mtu else before.mtu)
 
 
-def _attempts(wish: InterfaceSelection, *, dual: bool) -> Iterator[tuple[str, Callable[[LinkReader], _Match | None]]]:
-    for name in wish.names:
+def _attempts(
+    selection: InterfaceSelection, *, dual: bool
+) -> Iterator[tuple[str, Callable[[LinkReader], _Match | None]]]:
+    for name in selection.names:
         yield f"--iface {name} does not exist or has no usable address", partial(_named, text=name)
-    for pattern in wish.patterns:
+    for pattern in selection.patterns:
         yield f"--iface-regex {pattern} matches nothing", partial(_matching, pattern=pattern, dual=dual)
-    if wish.can_reach:
-        yield f"there is no route to {wish.can_reach}", partial(_reaching, target=ip_address(wish.can_reach))
-    if wish.names or wish.patterns or wish.can_reach:
+    if selection.can_reach:
+        yield f"there is no route to {selection.can_reach}", partial(_reaching, target=ip_address(selection.can_reach))
+    if selection.names or selection.patterns or selection.can_reach:
         return
-    public = wish.public_ip or wish.public_ipv6
+    public = selection.public_ip or selection.public_ipv6
     if public:
         remedy = "behind NAT, name the interface with --iface, too"
         yield f"--public-ip {public} is on no interface ({remedy})", partial(_named, text=public)
@@ -107,12 +114,12 @@ def _attempts(wish: InterfaceSelection, *, dual: bool) -> Iterator[tuple[str, Ca
 
 
 def _named(view: LinkReader, text: str) -> _Match | None:
-    """Find the interface that is called so, or carries that address."""
+    """Find the interface that has this name, or this address."""
     address = _parsed(text)
     if address is None:
         return next((_Match(link) for link in view.links() if link.name == text), None)
-    holder = next((held.link for held in view.addresses() if held.address.ip == address), None)
-    link = next((link for link in view.links() if link.index == holder), None)
+    owner = next((held.link for held in view.addresses() if held.address.ip == address), None)
+    link = next((link for link in view.links() if link.index == owner), None)
     if link is None:
         return None
     return _Match(link, address) if isinstance(address, IPv4Address) else _Match(link, ipv6=address)
@@ -153,16 +160,16 @@ def _default_link(view: LinkReader, version: int) -> int | None:
     return None
 
 
-def _underlay(view: LinkReader, match: _Match, wish: InterfaceSelection, *, dual: bool) -> Underlay | None:
+def _underlay(view: LinkReader, match: _Match, selection: InterfaceSelection, *, dual: bool) -> Underlay | None:
     held = view.addresses(match.link.index)
-    asked = IPv4Address(wish.public_ip) if wish.public_ip else None
+    asked = IPv4Address(selection.public_ip) if selection.public_ip else None
     ipv4 = match.ipv4 or (asked if asked in [one.address.ip for one in held] else _first(held, IPv4Address))
     public = asked or ipv4
     if not isinstance(public, IPv4Address) or ipv4 is None or not match.link.mtu:
         return None
     ipv6 = (
-        IPv6Address(wish.public_ipv6)
-        if wish.public_ipv6
+        IPv6Address(selection.public_ipv6)
+        if selection.public_ipv6
         else (match.ipv6 or _first(held, IPv6Address))
         if dual
         else None
@@ -172,7 +179,7 @@ def _underlay(view: LinkReader, match: _Match, wish: InterfaceSelection, *, dual
 
 
 def _first(held: Sequence[Address], family: type[IPAddress]) -> IPAddress | None:
-    """Return the address other hosts should use: global before link-local, permanent before dynamic, then not temporary."""
+    """Return the best address: global before link-local, permanent before dynamic, temporary ones (RFC 8981) last."""
     usable = [one for one in held if isinstance(one.address.ip, family) and not one.flags & DEPRECATED]
     usable = [one for one in usable if not (one.address.ip.is_loopback or one.address.ip.is_multicast)]
     ranked = sorted(usable, key=lambda one: (one.address.ip.is_link_local, not one.permanent, one.flags & TEMPORARY))
@@ -185,7 +192,7 @@ def _inventory(view: LinkReader) -> str:
 
 
 def local_addresses(view: LinkReader, names: "dict[int, str] | None" = None) -> tuple[str, ...]:
-    """List this host's addresses for people, `192.0.2.1 (eth0)`, without loopback's."""
+    """Return this host's addresses for messages, `192.0.2.1 (eth0)`, without loopback and link-local ones."""
     known = names if names is not None else {link.index: link.name for link in view.links()}
     held = [one for one in view.addresses() if not one.address.ip.is_loopback and not one.address.ip.is_link_local]
     return tuple(f"{one.address.ip} ({known.get(one.link, '?')})" for one in held)

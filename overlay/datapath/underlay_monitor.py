@@ -1,8 +1,9 @@
-"""Where this host stands on the underlay while the daemon runs: an address, an MTU or an interface may change under it.
+"""Which interface and address the tunnels use while the daemon runs: address, MTU or interface may change.
 
-What is in use stays in use while its interface has its addresses, whatever else comes along. An address that was
-replaced on the interface is taken at once; another interface only after GRACE seconds, so that a moment without an
-address moves nobody. Blind spot: what changed while the daemon was not running.
+The interface in use stays in use while it has its addresses, whatever other interfaces appear. A new address on the
+same interface is taken at once. Another interface is taken only after GRACE seconds, so that a short time without an
+address (a DHCP renewal, a restart of the network service) changes nothing for other hosts. A change while the daemon
+was not running is not known here; the start chooses anew.
 """
 
 from collections.abc import Callable
@@ -15,40 +16,43 @@ from overlay.errors import Refused, Unavailable
 from overlay.subnet.state_machine import LeasePolicy
 
 GRACE = 10.0
-"""Seconds an interface has to get an address again before another one is taken."""
+"""Seconds an interface without its address has to get one again, before another interface is taken."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnderlayState:
-    """What follows from the underlay: how peers are programmed, and what is published."""
+    """The underlay, and what follows from it."""
 
     underlay: Underlay
+    """The interface in use, its MTU and addresses."""
     backend: Backend
+    """The backend, built for this underlay."""
     policy: LeasePolicy
+    """What this host publishes on this underlay."""
 
 
 class UnderlayMonitor:
-    """The stand of one host; `problem` says why it is not what the kernel shows, empty when it is."""
+    """The underlay of one host; `problem` says why it differs from what the kernel shows, empty when it does not."""
 
     def __init__(
         self,
         first: UnderlayState,
         build: Callable[[Underlay], UnderlayState],
-        wish: InterfaceSelection,
+        selection: InterfaceSelection,
         view: LinkReader,
         now: Callable[[], float],
         *,
         dual: bool,
     ) -> None:
-        """Take the stand of the start over; `build` may raise Refused or Unavailable for an underlay that cannot be used."""
+        """Begin with the state of the start; `build` may raise Refused or Unavailable for an underlay it cannot use."""
         self.stand, self.problem = first, ""
-        self._build, self._wish, self._view, self._now, self._dual = build, wish, view, now, dual
+        self._build, self._selection, self._view, self._now, self._dual = build, selection, view, now, dual
         self._lost: float | None = None
 
     def look(self) -> UnderlayState | None:
-        """Return the stand when it is another one than before; raises KernelError."""
+        """Return the state if it has changed, else None; raises KernelError."""
         before = self.stand.underlay
-        found = interfaces.still_valid(self._view, self._wish, before) or self._chosen(before)
+        found = interfaces.still_valid(self._view, self._selection, before) or self._chosen(before)
         if found is None:
             return None
         try:
@@ -61,20 +65,21 @@ class UnderlayMonitor:
         return fresh
 
     def _chosen(self, before: Underlay) -> Underlay | None:
-        """Choose anew, as at the start; None while nothing is left, or only another interface that is not taken yet."""
+        """Choose again as at the start; None when nothing is found, or another interface that is not taken yet."""
         self._lost = self._now() if self._lost is None else self._lost
         try:
-            found = interfaces.choose(self._view, self._wish, dual=self._dual)
+            found = interfaces.choose(self._view, self._selection, dual=self._dual)
         except Unavailable as problem:
             self.problem = f"{before.interface} has lost {before.local or before.public_ip}: {problem}"
             return None
-        if found.interface != before.interface and (reason := self._hesitation(found, self._lost)):
+        if found.interface != before.interface and (reason := self._wait_reason(found, self._lost)):
             self.problem = f"{before.interface} has lost {before.local or before.public_ip}, {found.interface} {reason}"
             return None
         return interfaces.with_previous_mtu(before, found)
 
-    def _hesitation(self, found: Underlay, lost: float) -> str:
-        """Return why another interface is not taken: it is the network's own, our bridge say, or it is too early; empty when it is."""
+    def _wait_reason(self, found: Underlay, lost: float) -> str:
+        """Return why another interface is not taken: it belongs to the network, or it is too early; empty when it is."""
+        # our own bridge must not become the underlay: its packets would go through the tunnel that they carry
         inside = [net for net in self.stand.policy.config.networks if net.version == 4 and found.local in net]
         if inside:
             return f"has an address of {inside[0]} and is not taken"
