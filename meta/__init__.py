@@ -1,1 +1,1 @@
-"""The chained and wrapping programs, one folder each in bridge's shape; they never import each other."""
+"""The chained programs and `flannel`, one folder each, in the shape of `bridge`."""

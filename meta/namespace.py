@@ -1,4 +1,4 @@
-"""Opens the container's network for the programs that work there. Must not know what is done in it."""
+"""Opens the container's network namespace for the programs that work in it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def container(request: Request) -> Iterator[Handle]:
-    """Open a socket in the container's namespace; CniError 8 when there is none. `.namespace` stays open within."""
+    """Yield a handle for the container's namespace. Raises CniError 8 when there is none.
+
+    Its `.namespace` stays open within the block.
+    """
     try:
         namespace = namespaces.open_other(request.netns, allow_own=allows_own_netns(request.environ))
     except NamespaceGone as gone:
@@ -34,7 +37,7 @@ def container(request: Request) -> Iterator[Handle]:
 
 
 def interface(network: Handle, ifname: str, netns: str) -> Link:
-    """Return the container's interface; CniError 7 when it is not there."""
+    """Return the container's interface. Raises CniError 7 when it does not exist."""
     link = network.link(ifname)
     if link is None:
         raise CniError(

@@ -1,4 +1,4 @@
-"""Reads the result of the programs before this one, as a chained program needs it. Must not know what is done with it."""
+"""Reads prevResult, the result of the programs before this one in the chain."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def required(request: Request, refusal: str) -> Result:
-    """Return prevResult. Raises CniError 7 in the reference's words for a missing one, and for one that is none."""
+    """Return prevResult. Raises CniError 7, with the reference's text, when it is missing or invalid."""
     earlier = request.prev_result
     if earlier is None:
         raise missing(request, refusal)
@@ -21,7 +21,7 @@ def required(request: Request, refusal: str) -> Result:
 
 
 def missing(request: Request, refusal: str) -> CniError:
-    """Return the error of a request without prevResult, with the remedy that goes with its verb."""
+    """Return the error for a request without prevResult, with the remedy for its verb."""
     remedy = f"list {request.config.text('type')} behind the program that makes the interface, in a configuration with plugins"
     if request.command == "CHECK":
         remedy = "CHECK compares with the result of ADD: pass it as prevResult"
@@ -29,7 +29,7 @@ def missing(request: Request, refusal: str) -> CniError:
 
 
 def handed_back(request: Request) -> Result | None:
-    """Return prevResult as far as the runtime hands it back on DEL; None for nothing, and for what cannot be read."""
+    """Return prevResult as the runtime passed it on DEL; None when it is missing or cannot be read."""
     with suppress(CniError):
         return request.prev_result
     return None

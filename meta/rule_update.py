@@ -1,7 +1,6 @@
-"""Changes packet rules beside other programs that change them too: in turn with our own, and again after a stranger's.
+"""Changes packet rules although other programs change them, too.
 
-A rewriting reads, decides and writes in one step, so that it can be made anew when what it read is no longer so. Must not
-know what rules say.
+A step reads, decides and writes. It is repeated when another program changed the rules after they were read.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ FAMILIES = (4, 6)
 
 
 def repeat(step: Callable[[], None]) -> None:
-    """Take a step that reads and writes; again when another program changed the rules in between. Raises KernelError."""
+    """Execute a step that reads and writes; repeat it when another program changed the rules. Raises KernelError."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             step()
@@ -35,9 +34,11 @@ def repeat(step: Callable[[], None]) -> None:
 
 
 def remove(backend: str, in_legacy: Callable[[int], None], in_modern: Callable[[], None]) -> None:
-    """Take the steps that remove from `backend` (empty: from both): one for each IP version of iptables, one for nftables.
+    """Execute the steps that remove rules from `backend` (empty: from both).
 
-    Every step is taken whatever the others meet. Raises an ExceptionGroup of their KernelErrors.
+    Per IP version of iptables, and for nftables.
+
+    Every step is executed, even after errors. Raises an ExceptionGroup of their KernelErrors.
     """
     steps: list[Callable[[], None]] = []
     if backend != "nftables":
@@ -56,7 +57,7 @@ def remove(backend: str, in_legacy: Callable[[int], None], in_modern: Callable[[
 
 
 def objects(family: str, table: str) -> list[dict[str, Any]]:
-    """Return the objects of an nftables table of ours; none where nftables does not work. Raises KernelError."""
+    """Return the objects of one of our nftables tables; empty where nftables does not work. Raises KernelError."""
     try:
         return nft.listing(family, table)
     except KernelError as refused:

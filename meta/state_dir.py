@@ -1,6 +1,6 @@
-"""A folder of small files, one for each attachment, where a program remembers what its DEL needs.
+"""A directory of small files, one per attachment, in which a program saves what its DEL needs.
 
-Durable before ADD goes on: what it stands for may still be on disk after a power failure. Must not know what files say.
+A file is on disk (fsync) before ADD goes on: what it describes may survive a power failure.
 """
 # pathlib costs milliseconds that every container's start would pay:
 # ruff: noqa: PTH108, PTH118, PTH123, PTH208
@@ -21,30 +21,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LARGEST = 16 * 2**20
-"""As much as a configuration on stdin may be."""
+"""Bytes: as large as a configuration on stdin may be."""
 
 ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG})
-"""What says that nothing can have been remembered under a name."""
+"""The errors which show that no file of that name exists."""
 
 QUIET = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-"""No file of the folder may lead out of it, and no FIFO may hold a container's end up."""
+"""No symbolic link of the directory is followed, and no FIFO can make DEL wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """The directory at `path`, kept by the program `whose`; every method raises CniError 5, which names the file."""
+    """A directory of saved files. Every method raises CniError 5 that names the file."""
 
     path: str
-    whose: str
+    whose: str  # name of the program
 
     def put(self, name: str, content: bytes) -> None:
-        """Put a file in place in one step, 0600 in a directory made 0700."""
+        """Write a file in one step, of mode 0600 in a directory of mode 0700."""
         with self._explained():
             folders.make(self.path, 0o700)
             atomic_file.replace(self._at(name), content, 0o600, pending=self._at(f".{name}"))
 
     def get(self, name: str) -> bytes | None:
-        """Return what the regular file holds; None when there is none of that name, or it is something else."""
+        """Return what a regular file contains; None when there is none of that name."""
         with self._explained():
             try:
                 descriptor = os.open(self._at(name), os.O_RDONLY | QUIET)
@@ -56,15 +56,17 @@ class Folder:
                 return file.read(LARGEST) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
 
     def remove(self, name: str) -> None:
-        """Remove the file, and what a killed ADD may have left of one; nothing there is fine."""
+        """Delete the file, and a temporary one that a killed ADD left. Absence is success."""
         with self._explained():
             for path in (self._at(f".{name}"), self._at(name)):
-                if os.path.lexists(path):  # on a read-only file system removing nothing fails too, and DEL must not
+                if os.path.lexists(
+                    path
+                ):  # on a read-only file system deleting an absent file fails, too, and DEL must not
                     with contextlib.suppress(FileNotFoundError):
                         os.unlink(path)
 
     def names(self) -> list[str]:
-        """Return the names of all files that are in place, in order."""
+        """Return the names of all files, sorted, without temporary ones."""
         with self._explained():
             try:
                 return sorted(name for name in os.listdir(self.path) if not name.startswith("."))

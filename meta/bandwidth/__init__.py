@@ -1,4 +1,4 @@
-"""The program `bandwidth`: config → plan → wire / check, with the verbs in plugin.
+"""The CNI program `bandwidth`: limits what a container sends and receives.
 
-Limits what a container sends and receives with token buckets on the host's end of its veth.
+Token buckets (tbf) on the host's end of its veth do that. The modules have the same shape as those of `bridge`.
 """

@@ -1,7 +1,4 @@
-"""Compares the kernel with a plan; the first difference ends CHECK, named with what was expected (docs/reference/cni.md 4.3, CHECK).
-
-Reads only.
-"""
+"""Compares the kernel with a plan. CHECK ends at the first difference (docs/reference/cni.md 4.3, CHECK)."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def check(plan: Shaping, end: Link, host: Handle) -> None:
-    """Raise CniError 102 unless `end` is limited, and what arrives there led through a limited ifb, as `plan` says."""
+    """Raise CniError 102 unless `end` is limited as `plan` says, and what arrives there goes through a limited ifb."""
     if plan.inward:
         _bucket(plan, end, (plan.inward, plan.reference_inward), host)
     if plan.outward:

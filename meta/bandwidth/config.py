@@ -1,6 +1,6 @@
 """Reads the configuration of `bandwidth` into limits that are already valid (docs/reference/cni.md 4.3).
 
-The reference's refusals are kept word for word. Must not know the kernel, prevResult or what a queue is.
+The texts of the reference's errors are kept word for word.
 """
 
 from __future__ import annotations
@@ -18,45 +18,45 @@ KEYS = ("ingressRate", "ingressBurst", "egressRate", "egressBurst")
 HIGHEST = 2**64 - 1
 BYTE = 8
 HIGHEST_BURST = (2**32 - 1) * BYTE - 1
-"""The kernel keeps a burst in 32 bits, in bytes, and the reference leaves out the last number."""
+"""The kernel keeps a burst in bytes, in 32 bits, and the reference excludes the last number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One direction: bits a second, and bits that may pass at once; `key` is where the rate is written.
+    """The limit of one direction."""
 
-    `typed` tells that a person wrote it. What a runtime sends is cut to what the kernel counts, for nobody can correct it.
-    """
-
-    rate: int
-    burst: int
-    key: str
+    rate: int  # bits per second
+    burst: int  # bits that may pass at once
+    key: str  # where in the configuration the rate is written
+    # a person wrote it; a runtime's burst is cut to what the kernel can count, since nobody can correct it
     typed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What an attachment may receive (`ingress`, towards the container) and send (`egress`); None is everything."""
+    """The limits of one attachment. None: no limit."""
 
-    ingress: Limit | None
-    egress: Limit | None
+    ingress: Limit | None  # of what the container receives
+    egress: Limit | None  # of what the container sends
 
 
 def parse(request: Request) -> Settings:
-    """Return the limits of `request`. Raises CniError 7 naming the key, its value and what is expected."""
+    """Return the limits of `request`. Raises CniError 7 that names the key, its value and what is expected."""
     root = request.config
     runtime = root.section("runtimeConfig")
     wished = runtime.section("bandwidth") if runtime else None
     _check_form(root, HIGHEST_BURST)
     if wished is not None:
         _check_form(wished, HIGHEST)
-    own = wished is None or any(root.contains(key) for key in KEYS)  # one key wins completely, even as null
+    own = wished is None or any(
+        root.contains(key) for key in KEYS
+    )  # one key of ours replaces all of the runtime's, even if null
     chosen = root if own or wished is None else wished
     return Settings(*(_limit(chosen, direction, typed=chosen is root) for direction in ("ingress", "egress")))
 
 
 def _check_form(section: JsonObject, highest_burst: int) -> None:
-    """Refuse what can be no number of bits, be it in limits that do not count."""
+    """Raise CniError 7 for a value that is no number of bits, also in limits that are not used."""
     for key in KEYS:
         bits = section.number(key, lowest=0, highest=HIGHEST)
         if 0 < bits < BYTE:

@@ -1,7 +1,4 @@
-"""Decides what limiting an attachment consists of; ADD builds it, CHECK compares the kernel with it.
-
-Pure: knows limits and the attachment's name; must not see a namespace or a socket.
-"""
+"""Decides which limits an attachment gets. ADD builds this plan, CHECK compares the kernel with the same plan."""
 
 from __future__ import annotations
 
@@ -17,25 +14,25 @@ if TYPE_CHECKING:
     from meta.bandwidth.config import Limit, Settings
 
 DELAY = 40
-"""What may wait is what the rate sends in a fortieth of a second: 25 ms."""
+"""The queue holds what the rate sends in a fortieth of a second (25 ms)."""
 
 HIGHEST_LIMIT = 2**32 - 1
 HIGHEST_BUFFER = 2**28 - 1
-"""Microseconds; the kernel counts ticks of 64 ns in 32 bits."""
+"""Microseconds. The kernel counts ticks of 64 ns in 32 bits."""
 
 TICKS, MICROSECONDS = 125, 8
-"""So many ticks are so many microseconds."""
+"""125 ticks are 8 microseconds."""
 
 PREFIX, DIGITS = "bwp", 12
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """The numbers of a token bucket: `rate` in bytes a second, `limit` in bytes, `buffer` in microseconds."""
+    """The numbers of one token bucket."""
 
-    rate: int
-    limit: int
-    buffer: int
+    rate: int  # bytes per second
+    limit: int  # bytes that may wait
+    buffer: int  # microseconds
 
     @property
     def passes(self) -> int:
@@ -45,26 +42,26 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Shaping:
-    """Everything one ADD limits; `devices` are the names its ifb may have, in the order they are tried.
+    """Everything that one ADD limits.
 
-    The last two are what the reference makes of the same limits: CHECK takes either.
+    CHECK also accepts the numbers that the reference computes from the same limits.
     """
 
     owner: AttachmentID
-    devices: tuple[str, ...]
-    inward: Bucket | None
-    outward: Bucket | None
-    reference_inward: Bucket | None
-    reference_outward: Bucket | None
+    devices: tuple[str, ...]  # names its ifb may have, in the order in which they are tried
+    inward: Bucket | None  # what the container receives
+    outward: Bucket | None  # what the container sends
+    reference_inward: Bucket | None  # as the reference computes it
+    reference_outward: Bucket | None  # as the reference computes it
 
     @property
     def limits(self) -> bool:
-        """Whether there is anything to do."""
+        """Whether there is any limit."""
         return self.inward is not None or self.outward is not None
 
 
 def shaping(settings: Settings, owner: AttachmentID) -> Shaping:
-    """Return what `settings` mean for the attachment. Raises CniError 7 for a limit no kernel can keep."""
+    """Return the plan for `settings`. Raises CniError 7 for a limit that no kernel can keep."""
     return Shaping(
         owner=owner,
         devices=devices(owner),
@@ -76,13 +73,16 @@ def shaping(settings: Settings, owner: AttachmentID) -> Shaping:
 
 
 def devices(owner: AttachmentID) -> tuple[str, ...]:
-    """Return the reference's name of the ifb, and one for a container's second interface on the network: the first is taken."""
+    """Return the names that the attachment's ifb may have.
+
+    The reference's, and one for a second interface on the network.
+    """
     texts = (f"{owner.network}{owner.container_id}", f"{owner.network}{owner.container_id}/{owner.ifname}")
     return tuple(f"{PREFIX}{sha512(text.encode()).hexdigest()[:DIGITS]}" for text in texts)
 
 
 def host_ends(earlier: Result) -> frozenset[str]:
-    """Return the names that may be the host's end of the veth; CniError 7 when the result so far has no interfaces."""
+    """Return the names that the veth's host end may have. Raises CniError 7 when prevResult has no interfaces."""
     if not earlier.interfaces:
         raise CniError(
             Code.INVALID_CONFIG, "no interfaces provided", "list bandwidth behind the program that makes the veth"
@@ -91,11 +91,14 @@ def host_ends(earlier: Result) -> frozenset[str]:
 
 
 def _bucket(limit: Limit | None) -> Bucket | None:
-    """Count as the reference does (docs/reference/cni.md 4.3): the truncations are part of it."""
+    """Return the bucket for a limit, computed as the reference does, with its truncations.
+
+    See docs/reference/cni.md 4.3.
+    """
     if limit is None:
         return None
     rate, burst = limit.rate // 8, limit.burst // 8
-    if not limit.typed:  # containerd sends a burst of 2^32-1 with every rate, CRI-O one of eight times that
+    if not limit.typed:  # containerd sends a burst of 2^32-1 with every rate, CRI-O eight times that
         burst = min(burst, HIGHEST_BUFFER * rate // 10**6)
     bucket = Bucket(rate, rate // DELAY + burst, burst * 10**6 // rate)
     if not limit.typed:
@@ -117,7 +120,10 @@ def _bucket(limit: Limit | None) -> Bucket | None:
 
 
 def _reference_bucket(limit: Limit | None) -> Bucket | None:
-    """Return what the reference leaves in the kernel: its microseconds, ticks and bytes wrap around at 32 bits."""
+    """Return the bucket that the reference leaves in the kernel.
+
+    Its microseconds, ticks and bytes overflow at 32 bits.
+    """
     if limit is None:
         return None
     rate, burst = limit.rate // 8, limit.burst // 8

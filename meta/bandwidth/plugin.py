@@ -1,7 +1,7 @@
-"""The verbs of `bandwidth`, each a short story told with config, plan, wire and check.
+"""The verbs of `bandwidth`.
 
-ADD answers prevResult with one interface more, the ifb, when it limits what the container sends. DEL and GC go by the
-attachment's name alone. Must not know queues.
+ADD answers prevResult, with the ifb as one more interface when it limits what the container sends. DEL and GC find the
+ifb by the attachment's name alone.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def add(request: Request) -> Result:
-    """Limit the attachment and hand prevResult on with the ifb at its end; without limits nothing is touched."""
+    """Limit the attachment and return prevResult with the ifb at its end. Without limits nothing is changed."""
     wanted = plan.shaping(config.parse(request), AttachmentID.of(request))
     before = prev_result.required(request, "must be called as chained plugin")
     if not wanted.limits:
@@ -40,7 +40,7 @@ def add(request: Request) -> Result:
 
 
 def check_attachment(request: Request) -> None:
-    """Compare the kernel with the limits; CniError 102 names the first difference. The veth has to be there without any."""
+    """Compare the kernel with the limits; the veth must exist even without limits. Raises CniError 102."""
     wanted = plan.shaping(config.parse(request), AttachmentID.of(request))
     before = prev_result.required(request, "must be called as a chained plugin")
     with Handle() as host, _host_end(request, before, host) as end:
@@ -48,14 +48,14 @@ def check_attachment(request: Request) -> None:
 
 
 def delete(request: Request) -> None:
-    """Remove the attachment's ifb; the rest goes with the veth. Neither configuration nor namespace is asked."""
+    """Remove the attachment's ifb; everything else goes with the veth. It needs no configuration and no namespace."""
     owner = AttachmentID.of(request)
     with Handle() as host:
         wire.unwire(plan.devices(owner), owner.alias, host)
 
 
 def collect(request: Request) -> None:
-    """Remove what belongs to attachments the runtime no longer knows; without a list nothing is removed."""
+    """Remove what belongs to attachments that the runtime does not list any more. Without a list nothing is removed."""
     known = AttachmentID.known_to(request)
     if known is None:
         return
@@ -64,7 +64,10 @@ def collect(request: Request) -> None:
 
 
 def status(request: Request) -> None:
-    """Tell whether this kernel can do all of it, by doing it to a device that is never up; CniError 50 says what is missing."""
+    """Raise CniError 50, with what is missing, unless the kernel can do all of it.
+
+    Tried on a device that is never up.
+    """
     plan.shaping(config.parse(request), AttachmentID.of(request))
     try:
         with Handle() as host:

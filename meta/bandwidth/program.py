@@ -1,4 +1,4 @@
-"""What the executable `bandwidth` is made of, told without importing it: VERSION is answered from here alone."""
+"""What the executable `bandwidth` consists of. VERSION is answered from here, without importing the rest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from cni.program import Verbs
 
 VERSIONS = SUPPORTED[SUPPORTED.index("0.3.0") :]
-"""Results before 0.3.0 have no interfaces, and this program needs them (docs/reference/cni.md 1.4)."""
+"""Results before 0.3.0 have no interfaces, which this program needs (docs/reference/cni.md 1.4)."""
 
 
 def _verbs() -> Verbs:

@@ -1,7 +1,7 @@
-"""Carries a plan out on the host, and takes back what it did when a later step fails; finds and removes what was left.
+"""Carries a plan out on the host and undoes it when a later step fails; finds and removes what an attachment left.
 
-The qdiscs of the host's end go when it goes; only the ifb outlives an attachment. Must not touch an ifb that names
-another attachment.
+The qdiscs of the veth's host end disappear with it; only the ifb remains. An ifb whose alias names another attachment
+is not touched.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ KIND = "ifb"
 
 
 def host_end(names: Collection[str], container_end: Link, host: Handle) -> Link:
-    """Return the other end of the container's interface; CniError 7 unless it is a veth that the earlier result names."""
+    """Return the other end of the container's interface.
+
+    Raises CniError 7 unless it is a veth that prevResult names.
+    """
     link = host.link(container_end.peer) if container_end.peer else None
     if link is None or link.peer != container_end.index or link.name not in names:
         raise CniError(
@@ -40,7 +43,10 @@ def host_end(names: Collection[str], container_end: Link, host: Handle) -> Link:
 
 
 def wire(plan: Shaping, end: Link, host: Handle) -> Link | None:
-    """Limit what passes `end`; return the ifb when one was made. Raises CniError 103 for an end that is limited already."""
+    """Limit what passes `end`, and return the ifb if one was made.
+
+    Raises CniError 103 when `end` is limited already.
+    """
     if is_limited(end, host):
         raise CniError(
             Code.CONFLICT,
@@ -64,24 +70,24 @@ def wire(plan: Shaping, end: Link, host: Handle) -> Link | None:
 
 
 def is_limited(end: Link, host: Handle) -> bool:
-    """Tell whether a tbf, or anything that looks at arriving packets, stands on a link."""
+    """Return whether a link has a tbf, or a filter on arriving packets."""
     return any(each.kind == "tbf" or each.parent == INGRESS for each in host.qdiscs(end.index))
 
 
 def bucket_of(numbers: Bucket) -> TokenBucket:
-    """Say a plan's numbers as the kernel package does."""
+    """Return a plan's numbers as the kernel package takes them."""
     return TokenBucket(numbers.rate, numbers.limit, numbers.buffer)
 
 
 def unwire(plan_devices: tuple[str, ...], alias: str, host: Handle) -> None:
-    """Delete the attachment's ifb. One without alias is the reference's, and by its name this container's."""
+    """Delete the attachment's ifb. An ifb without alias is the reference's: its name tells the container."""
     found = own_device(plan_devices, alias, host)
     if found:
         delete(found, host)
 
 
 def own_device(names: tuple[str, ...], alias: str, host: Handle) -> Link | None:
-    """Return the attachment's ifb, None without one."""
+    """Return the attachment's ifb, or None."""
     links = [link for name in names if (link := host.link(name)) and link.kind == KIND]
     return next((link for link in links if link.alias == alias), None) or next(
         (link for link in links if link.name == names[0] and not link.alias), None
@@ -89,7 +95,7 @@ def own_device(names: tuple[str, ...], alias: str, host: Handle) -> Link | None:
 
 
 def unwire_strangers(network: str, known: Collection[str], host: Handle) -> None:
-    """Delete every ifb that an attachment of `network` has whose alias is not among the `known`."""
+    """Delete every ifb of `network` whose alias is not among the `known`."""
     for link in host.links():
         owner = AttachmentID.signed(link.alias)
         ours = (
@@ -103,7 +109,7 @@ def unwire_strangers(network: str, known: Collection[str], host: Handle) -> None
 
 
 def delete(link: Link, host: Handle) -> None:
-    """Delete a link; one that is gone is fine."""
+    """Delete a link. One that is absent counts as deleted."""
     try:
         host.apply(DeleteLink(link.index))
     except KernelError as refused:
@@ -124,7 +130,7 @@ def trial(host: Handle) -> None:
 
 
 def _device(plan: Shaping, end: Link, host: Handle, undo: ExitStack) -> Link:
-    """Make the ifb under the first name that is free; one this attachment left behind makes room."""
+    """Make the ifb under the first free name. An ifb that this attachment left behind is deleted first."""
     for name in plan.devices:
         left = host.link(name)
         if left and left.alias == plan.owner.alias and left.kind == KIND:

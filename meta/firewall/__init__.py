@@ -1,4 +1,4 @@
-"""The program `firewall`: lets a container's traffic through the host's firewall and keeps networks apart, in `bridge`'s shape.
+"""The CNI program `firewall`: lets a container's traffic through the host's firewall, and separates bridges.
 
-Knows no other program; what it needs of the attachment stands in prevResult.
+It takes addresses and bridge from prevResult. The modules have the same shape as those of `bridge`.
 """

@@ -1,6 +1,6 @@
-"""Compares the kernel with a plan; what is missing ends CHECK, named rule by rule (docs/reference/cni.md 4.2, CHECK).
+"""Compares the kernel with a plan. CHECK names every rule that is missing (docs/reference/cni.md 4.2, CHECK).
 
-Reads only: unlike the reference it makes no chain. Other attachments' rules are none of its business.
+Unlike the reference it makes no chain.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ PROGRAMS = {4: "iptables", 6: "ip6tables"}
 
 
 def check(plan: Passage, backend: str, earlier: Result, host: Handle, unbound: Sequence[str]) -> None:
-    """Raise CniError 102 naming every rule of `plan` that does not stand in `backend` (empty: none has to), and what is `unbound`."""
+    """Raise CniError 102 naming every rule of `plan` that is missing in `backend`, and what is `unbound`.
+
+    With an empty `backend` no rule has to exist.
+    """
     missing = list(unbound)
     if backend:
         missing += (_missing_modern if backend == "nftables" else _missing_legacy)(plan)

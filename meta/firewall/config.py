@@ -1,7 +1,4 @@
-"""Reads the configuration of `firewall` into values that are already valid (docs/reference/cni.md 4.2).
-
-Must not know the kernel, prevResult or which backend works.
-"""
+"""Reads the configuration of `firewall` into values that are already valid (docs/reference/cni.md 4.2)."""
 
 from __future__ import annotations
 
@@ -22,36 +19,36 @@ ADMIN_CHAIN = "CNI-ADMIN"
 TRUSTED = "trusted"
 
 CHAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,27}")
-"""What iptables and nftables both take for a chain's name."""
+"""Names of chains that both iptables and nftables accept."""
 
 ZONE = re.compile(r"[A-Za-z0-9_/-]{1,128}")
-"""What can name a zone of firewalld."""
+"""Names of firewalld's zones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What one attachment asks of `firewall`; `backend` is empty for what works here."""
+    """What one attachment asks of `firewall`."""
 
-    backend: str
-    admin_chain: str
-    policy: str
-    zone: str = TRUSTED
+    backend: str  # "iptables", "nftables", "firewalld", or empty: the one that works
+    admin_chain: str  # chain of the administrator's own rules
+    policy: str  # "open", or which traffic between bridges is dropped
+    zone: str = TRUSTED  # zone of firewalld
 
 
 def parse(request: Request) -> Settings:
-    """Return the settings of `request`. Raises CniError 7 naming the key, its value and what is expected."""
+    """Return the settings of `request`. Raises CniError 7 that names the key, its value and what is expected."""
     root = request.config
     return Settings(_backend(root), _admin_chain(root), _policy(root), _zone(root))
 
 
 def left_in(request: Request) -> str:
-    """Return the backend in which an attachment of this configuration left its rules, empty for any."""
+    """Return the backend that may hold rules of this configuration; empty: any."""
     backend = request.config.raw("backend")
     return backend if backend in BACKENDS else ""
 
 
 def zone_left_in(request: Request) -> str:
-    """Return the zone in which an attachment of this configuration left its addresses."""
+    """Return the zone that may hold addresses of this configuration."""
     zone = request.config.raw("firewalldZone")
     return zone if isinstance(zone, str) and ZONE.fullmatch(zone) else TRUSTED
 

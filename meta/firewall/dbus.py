@@ -1,6 +1,6 @@
-"""Talks to a D-Bus message bus, the only module that does: one question at a time, each with a deadline.
+"""Talks to a D-Bus message bus: one call at a time, each with a deadline.
 
-Imported only where a bus is there, lest a cold start pay for it. Must not know firewalld; who asks says what for.
+Only imported when there is a bus, because the import would make every cold start slower.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SECONDS = 10.0
 
 
 class RefusedError(Exception):
-    """A service's refusal: `name` of the error and its text."""
+    """A service refused a call: `name` of the error, and its text."""
 
     def __init__(self, name: str, text: str) -> None:
         super().__init__(f"{text} ({name})" if text else name)
@@ -35,14 +35,19 @@ class RefusedError(Exception):
 
 
 class Bus:
-    """A conversation with the bus at `address` ("unix:path=/run/dbus/system_bus_socket"). Raises OSError when none answers."""
+    """A connection to the bus at `address` ("unix:path=/run/dbus/system_bus_socket").
+
+    Raises OSError if none answers.
+    """
 
     def __init__(self, address: str) -> None:
         try:
             self._socket = prep_socket(get_bus(address), timeout=SECONDS)
         except OSError:
             raise
-        except Exception as wrong:  # an address that is none, an authentication that is refused: no common class
+        except (
+            Exception
+        ) as wrong:  # a wrong address, a refused authentication: the library has no common class for them
             raise OSError(f"{wrong}") from wrong
         self._parser, self._serial = Parser(), 0
         try:
@@ -60,29 +65,35 @@ class Bus:
         self.close()
 
     def close(self) -> None:
-        """End the conversation; twice is fine."""
+        """Close the connection. Closing twice is allowed."""
         self._socket.close()
 
     def is_owned(self, name: str) -> bool:
-        """Tell whether a service has taken `name`."""
+        """Return whether a service owns the bus name `name`."""
         return bool(self._ask(message_bus.NameHasOwner(name))[0])
 
     def call(self, service: tuple[str, str, str], method: str, *words: str) -> tuple[Any, ...]:
-        """Call `method` with strings at the service (bus name, object, interface). Raises RefusedError, and OSError for no answer."""
+        """Call `method` with strings at `service` (bus name, object, interface).
+
+        Raises RefusedError, and OSError when no answer comes.
+        """
         name, path, interface = service
         address = DBusAddress(path, bus_name=name, interface=interface)
         return self._ask(new_method_call(address, method, "s" * len(words), words))
 
     def listen(self, rule: str) -> None:
-        """Have signals sent here that a match rule of D-Bus describes. Raises RefusedError and OSError."""
+        """Ask the bus to send the signals that a match rule describes. Raises RefusedError and OSError."""
         self._ask(message_bus.AddMatch(rule))
 
     def fileno(self) -> int:
-        """Return the descriptor to wait on for signals."""
+        """Return the file descriptor to wait on for signals."""
         return int(self._socket.fileno())
 
     def signals(self) -> list[tuple[str, tuple[Any, ...]]]:
-        """Return the signals that have come, each by its name and what it says, without waiting. Raises OSError when the bus is gone."""
+        """Return the signals that have arrived, each with its name and content, without waiting.
+
+        Raises OSError when the bus has closed the connection.
+        """
         self._socket.setblocking(False)
         ended = False
         while not ended:
@@ -115,7 +126,7 @@ class Bus:
             return tuple(answer.body)
 
     def _next(self, deadline: float) -> Any:
-        """Return the next message, whatever it is."""
+        """Return the next message of any kind."""
         try:
             while (message := self._parser.get_next_message()) is None:
                 self._socket.settimeout(max(deadline - time.monotonic(), 0.001))

@@ -1,6 +1,8 @@
-"""Tries whether containers could be let through here, by rules that are gone before anybody sees them (STATUS).
+"""Tests, for STATUS, whether `firewall` could add its rules here.
 
-Tool and kernel both have a say: a kernel may lack a match the tool knows. Must not know any attachment.
+It adds some and removes them in the same transaction.
+
+Only the kernel can tell: it may lack a match that the tool knows.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ CHAIN = "CNI-STATUS-TRIAL"
 
 
 def require(backend: str) -> None:
-    """Raise CniError 50 unless the kernel takes rules like those of an ADD through `backend`."""
+    """Raise CniError 50 unless the kernel takes rules like those that ADD would add through `backend`."""
     if backend == "nftables":
         table = {"add": {"table": {"family": modern.FAMILY, "name": modern.TABLE}}}
         if not nft.accepts([table, *modern.addition(SAMPLE, ())]):
@@ -33,7 +35,10 @@ def require(backend: str) -> None:
 
 
 def _require_legacy() -> None:
-    """Make a chain with such rules and take it away in one transaction: `--test` does not ask the kernel."""
+    """Make a chain with such rules and delete it, in one transaction.
+
+    `iptables-restore --test` does not ask the kernel.
+    """
     rules = [("-A", CHAIN, *rule[2:]) for rule in legacy.own_rules(SAMPLE, 4)]
     try:
         iptables.restore(4, legacy.TABLE, (), [("-N", CHAIN), *rules, ("-F", CHAIN), ("-X", CHAIN)])

@@ -1,6 +1,7 @@
-"""Keeps passages in the kernel: reads, and writes in one transaction (docs/reference/cni.md 4.2).
+"""Adds, finds and removes the rules that forward a container's packets (docs/reference/cni.md 4.2).
 
-Whoever writes holds the namespace's turn; other programs are met by reading again. What rules say is rules'.
+Writers of ours hold a lock of the network namespace. When another program changes the rules in between, they are read
+again. meta.firewall.rules decides what the rules say.
 """
 
 from __future__ import annotations
@@ -28,18 +29,21 @@ if TYPE_CHECKING:
     from meta.firewall.plan import Passage
 
 BRIDGED = {4: "net/bridge/bridge-nf-call-iptables", 6: "net/bridge/bridge-nf-call-ip6tables"}
-"""Whether packets that stay on a bridge pass the rules of IP; without br_netfilter they never do."""
+"""Whether packets that stay on a bridge pass the IP rules. Without the module br_netfilter they never do."""
 
 
 def choose(configured: str, families: Collection[int], answered: Collection[int] = ()) -> str:
-    """Return the backend: the configured one, else what works here; iptables just `answered` for these IP versions."""
+    """Return the backend: the configured one, else one that works.
+
+    iptables has just `answered` for these IP versions.
+    """
     return backends.choose(configured, families, answered)
 
 
 def grant(plan: Passage, backend: str) -> None:
-    """Have the plan's rules stand. On any failure nothing that is the attachment's own stays. Raises KernelError.
+    """Add the plan's rules. When a step fails, no rule of this attachment stays. Raises KernelError.
 
-    `backend` is the configured one, empty for what works here.
+    `backend` is the configured one, or empty: take the one that works.
     """
     with ExitStack() as undo:
         with lock.rules_lock():
@@ -58,7 +62,10 @@ def _grant(plan: Passage, configured: str, undo: ExitStack) -> None:
 
 
 def _readable(families: Collection[int]) -> dict[int, list[legacy.Rule]]:
-    """Return what iptables lists, without the IP versions it cannot list: who needs those asks again and hears why."""
+    """Return what iptables lists, without the IP versions that it cannot list.
+
+    Whoever needs those gets the error there.
+    """
     found = {}
     for family in families:
         with suppress(KernelError):
@@ -80,9 +87,9 @@ def _grant_legacy(plan: Passage, found: dict[int, list[legacy.Rule]]) -> None:
 
 
 def withdraw(owner: AttachmentID, backend: str, known: Collection[IPAddress]) -> None:
-    """Remove the attachment's rules in `backend` (empty: in both) with one deleting commit each; none is success.
+    """Remove the attachment's rules from `backend` (empty: from both) in one commit each. No rules is success.
 
-    Of the reference's rules those for the `known` addresses are taken.
+    Of the rules that the reference made, those for the `known` addresses are removed.
     """
     _remove(
         backend,
@@ -92,7 +99,7 @@ def withdraw(owner: AttachmentID, backend: str, known: Collection[IPAddress]) ->
 
 
 def withdraw_strangers(network: str, known: Collection[AttachmentID]) -> None:
-    """Remove the rules of every attachment of `network` that is none of the `known`, in both backends."""
+    """Remove from both backends the rules of every attachment of `network` that is not among the `known`."""
     _remove(
         "",
         lambda _, existing: legacy.strangers(network, known, existing),
@@ -115,23 +122,23 @@ def _remove(
 
 
 def read_legacy(family: int) -> list[legacy.Rule]:
-    """Return the filter table of iptables for one IP version."""
+    """Return the rules in iptables' filter table for one IP version."""
     return iptables.listing(family, legacy.TABLE)
 
 
 def read_modern() -> list[dict[str, Any]]:
-    """Return the objects of our nftables table; none where nftables does not work."""
+    """Return the objects of our nftables table; empty where nftables does not work."""
     return rule_update.objects(modern.FAMILY, modern.TABLE)
 
 
 def open_ports(plan: Passage, earlier: Result, host: Handle) -> Iterator[Link]:
-    """Yield the attachment's ports of the bridge that a policy wants kept apart, where neither rules nor ports do it."""
+    """Yield the attachment's ports of the bridge that its policy separates, but neither rules nor port flags do."""
     if plan.policy == "isolated" and not all(sysctl.read(BRIDGED[family]) == "1" for family in plan.families):
         links = (host.link(entry.name) for entry in earlier.interfaces if not entry.sandbox)
         yield from (link for link in links if link is not None and link.isolated is False)
 
 
 def separate(plan: Passage, earlier: Result, host: Handle) -> None:
-    """Keep the attachment's ports apart from others that are. Raises KernelError."""
+    """Isolate the attachment's ports from the other isolated ports of the bridge. Raises KernelError."""
     for link in open_ports(plan, earlier, host):
         host.apply(SetLink(link.index, isolated=True))

@@ -1,6 +1,6 @@
-"""Decides what lets an attachment through the host's firewall; ADD builds it, CHECK compares the kernel with it.
+"""Decides which traffic of an attachment the host lets through.
 
-Pure: knows settings and the result so far; must not see a namespace, a socket or a file.
+ADD builds this plan, CHECK compares the kernel with it.
 """
 
 from __future__ import annotations
@@ -20,20 +20,17 @@ FAMILIES = (4, 6)
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """Everything one ADD asks of the host: who may pass, and what its bridge is kept apart from.
-
-    `bridge` is empty for the policy open.
-    """
+    """Everything that one ADD asks of the host."""
 
     owner: AttachmentID
-    addresses: tuple[IPAddress, ...]
-    admin_chain: str
-    policy: str = "open"
-    bridge: str = ""
+    addresses: tuple[IPAddress, ...]  # packets from and to these are let through
+    admin_chain: str  # chain of the administrator's own rules
+    policy: str = "open"  # "open", or which traffic between bridges is dropped
+    bridge: str = ""  # that the policy separates; empty for the policy "open"
 
     @property
     def families(self) -> tuple[int, ...]:
-        """The IP versions that rules are needed for."""
+        """The IP versions for which rules are needed."""
         present = {address.version for address in self.addresses}
         return tuple(family for family in FAMILIES if family in present)
 
@@ -43,21 +40,24 @@ class Passage:
 
 
 def passage(settings: Settings, owner: AttachmentID, earlier: Result) -> Passage:
-    """Return what `settings` ask for the attachment whose result so far is `earlier`.
+    """Return the plan for the attachment whose prevResult is `earlier`.
 
-    Raises CniError 7 when a policy needs the bridge and `earlier` names none.
+    Raises CniError 7 when the policy needs a bridge and `earlier` names none.
     """
     bridge = "" if settings.policy == "open" else _bridge(settings.policy, earlier)
     return Passage(owner, addresses(earlier), settings.admin_chain, settings.policy, bridge)
 
 
 def addresses(earlier: Result) -> tuple[IPAddress, ...]:
-    """Return the container's addresses, each once (docs/reference/cni.md 4.2: all of prevResult's)."""
+    """Return the container's addresses, each once: all in prevResult (docs/reference/cni.md 4.2)."""
     return tuple(dict.fromkeys(entry.address.ip for entry in earlier.ips))
 
 
 def _bridge(policy: str, earlier: Result) -> str:
-    """Return the bridge, the first interface of a result of `bridge` (docs/reference/cni.md 4.2, ingress policies)."""
+    """Return the bridge: the first interface in the result of `bridge`.
+
+    See docs/reference/cni.md 4.2, ingress policies.
+    """
     first = earlier.interfaces[0] if earlier.interfaces else None
     if first is None or not first.name or first.sandbox:
         raise CniError(

@@ -1,7 +1,7 @@
-"""The verbs of `firewall`, each a short story told with config, plan, passages and check.
+"""The verbs of `firewall`.
 
-prevResult is handed on as it came. DEL and GC go by the attachment's name, so that no configuration, namespace or earlier
-result is needed. Must not know rules.
+prevResult is returned unchanged. DEL and GC find the rules by the attachment's name, so they need no configuration,
+namespace or prevResult.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MISSING = "missing prevResult from earlier plugin"
 
 
 def add(request: Request) -> Result:
-    """Let the container's addresses through, keep its bridge apart, and hand prevResult on."""
+    """Let the container's packets through, separate its bridge as the policy says, and return prevResult."""
     settings = config.parse(request)
     before = prev_result.required(request, MISSING)
     wanted = plan.passage(settings, AttachmentID.of(request), before)
@@ -38,7 +38,7 @@ def add(request: Request) -> Result:
 
 
 def check_attachment(request: Request) -> None:
-    """Compare the kernel with what the configuration asks for; CniError 102 names every missing rule."""
+    """Compare the kernel with the configuration. Raises CniError 102 that names every missing rule."""
     settings = config.parse(request)
     before = prev_result.required(request, MISSING)
     wanted = plan.passage(settings, AttachmentID.of(request), before)
@@ -51,7 +51,7 @@ def check_attachment(request: Request) -> None:
 
 
 def delete(request: Request) -> None:
-    """Remove the attachment's rules; what all share stays, as the reference leaves it."""
+    """Remove the attachment's rules. What attachments share stays, as with the reference."""
     backend, known = config.left_in(request), _recorded_addresses(request)
     in_zone = backend in ("", config.FIREWALLD)
     try:
@@ -62,14 +62,14 @@ def delete(request: Request) -> None:
 
 
 def collect(request: Request) -> None:
-    """Remove the rules of attachments the runtime no longer knows; without a list nothing is removed."""
+    """Remove the rules of attachments that the runtime does not list any more. Without a list nothing is removed."""
     known = AttachmentID.known_to(request)
     if known is not None:
         forward_rules.withdraw_strangers(request.name, known)
 
 
 def status(request: Request) -> None:
-    """Tell whether an ADD could succeed now; CniError 50 says what is missing."""
+    """Raise CniError 50, with what is missing, unless an ADD could succeed now."""
     settings = config.parse(request)
     in_zone, in_rules = _places(request, settings)
     if in_zone:
@@ -82,16 +82,16 @@ VERBS = {"ADD": add, "CHECK": check_attachment, "DEL": delete, "GC": collect, "S
 
 
 def _places(request: Request, settings: Settings) -> tuple[bool, bool]:
-    """Return whether firewalld lets the container through, and whether rules are kept instead, or beside it.
+    """Return whether firewalld lets the container through, and whether rules are needed instead or as well.
 
-    A policy is kept by rules of the kernel whatever the backend (docs/reference/cni.md 4.2).
+    Rules of the kernel enforce a policy with every backend (docs/reference/cni.md 4.2).
     """
     in_zone = settings.backend == config.FIREWALLD or (not settings.backend and zones.runs(_bus(request)))
     return in_zone, not in_zone or settings.policy != "open"
 
 
 def _let_through(request: Request, settings: Settings, wanted: Passage) -> None:
-    """Have zone and rules stand; on any failure nothing stays that is the attachment's own."""
+    """Bind the addresses to the zone and add the rules. When one fails, nothing of this attachment stays."""
     in_zone, in_rules = _places(request, settings)
     with ExitStack() as undo:
         if in_zone:
@@ -103,7 +103,7 @@ def _let_through(request: Request, settings: Settings, wanted: Passage) -> None:
 
 
 def _of_kernel(backend: str) -> str:
-    """Return the backend whose rules are meant, empty for what works here."""
+    """Return the backend that holds the rules; empty: the one that works."""
     return "" if backend == config.FIREWALLD else backend
 
 
@@ -112,6 +112,6 @@ def _bus(request: Request) -> str:
 
 
 def _recorded_addresses(request: Request) -> tuple[IPAddress, ...]:
-    """Return the container's addresses, as far as the runtime hands them back."""
+    """Return the container's addresses in prevResult, as far as the runtime passed it."""
     before = prev_result.handed_back(request)
     return plan.addresses(before) if before else ()

@@ -1,7 +1,7 @@
-"""Binds containers' addresses to a zone of firewalld, asked over the system bus (docs/reference/cni.md 4.2, firewalld).
+"""Binds containers' addresses to a zone of firewalld, over the system bus (docs/reference/cni.md 4.2, firewalld).
 
-Without a socket there is nothing to ask, and that costs one stat. Must not know rules or settings. Blind spot: a source says
-not whose it is, and firewalld forgets it when it reloads.
+Without a D-Bus socket it costs one stat. Two traps: firewalld does not record whose an address is, and it forgets the
+addresses when it reloads.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NAME = "org.fedoraproject.FirewallD1"
 ZONES = (NAME, "/org/fedoraproject/FirewallD1", f"{NAME}.zone")
 SYSTEM_BUS = "unix:path=/var/run/dbus/system_bus_socket"
-"""Where D-Bus's specification puts the system bus when DBUS_SYSTEM_BUS_ADDRESS is unset."""
+"""The address of the system bus when DBUS_SYSTEM_BUS_ADDRESS is not set (D-Bus specification)."""
 
 REMEDY = "start firewalld (systemctl start firewalld), or set backend to iptables or nftables"
 
@@ -32,7 +32,7 @@ def bus_of(environ: Mapping[str, str]) -> str:
 
 
 def runs(address: str) -> bool:
-    """Tell whether firewalld has its name on the bus; a bus that cannot be asked has no firewalld."""
+    """Return whether firewalld owns its name on the bus; False when the bus does not answer."""
     if not _may_answer(address):
         return False
     from meta.firewall import dbus  # noqa: PLC0415 - only where there is a bus
@@ -44,11 +44,14 @@ def runs(address: str) -> bool:
 
 RELOADED = f"type='signal',sender='{NAME}',interface='{NAME}',member='Reloaded'"
 STARTED = f"type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',arg0='{NAME}'"
-"""What a bus is to send on: that firewalld has read its rules anew, and that it came or went (D-Bus specification, "Match Rules")."""
+"""The match rules for two signals (D-Bus specification, "Match Rules"): firewalld has reloaded.
+
+It has started or ended.
+"""
 
 
 def follow(address: str) -> Bus | None:
-    """Return a conversation in which `reloads` hears of firewalld, whether or not it runs yet; None where no bus answers."""
+    """Return a connection on which `reloads` hears of firewalld, running or not; None when no bus answers."""
     if not _may_answer(address):
         return None
     from meta.firewall import dbus  # noqa: PLC0415 - only where there is a bus
@@ -66,8 +69,8 @@ def follow(address: str) -> Bus | None:
 
 
 def reloads(bus: Bus) -> bool:
-    """Tell whether firewalld has loaded its rules anew since the last question; raises OSError when the bus is gone."""
-    # of one that came or went: name, owner before, owner now
+    """Return whether firewalld has loaded its rules anew since the last call. Raises OSError when the bus is gone."""
+    # NameOwnerChanged has three values: name, old owner, new owner
     return any(name == "Reloaded" or (len(said) == 3 and bool(said[2])) for name, said in bus.signals())
 
 
@@ -78,14 +81,14 @@ def require(address: str) -> None:
 
 
 def add(address: str, zone: str, addresses: Collection[IPAddress]) -> None:
-    """Bind every address to `zone`; one that is bound to it stays. Raises CniError when firewalld refuses or does not answer."""
+    """Bind every address to `zone`. Raises CniError when firewalld refuses or does not answer."""
     with _conversation(address) as bus:
         for source in _sources(addresses):
             _ask(bus, "addSource", zone, source, "ZONE_ALREADY_SET")
 
 
 def remove(address: str, zone: str, addresses: Collection[IPAddress]) -> None:
-    """Take every address from `zone`; without firewalld, zone or binding there is nothing to take."""
+    """Remove every address from `zone`. Without firewalld, zone or binding there is nothing to remove."""
     if addresses and runs(address):
         with _conversation(address) as bus:
             for source in _sources(addresses):
@@ -93,7 +96,7 @@ def remove(address: str, zone: str, addresses: Collection[IPAddress]) -> None:
 
 
 def missing(address: str, zone: str, addresses: Collection[IPAddress]) -> list[str]:
-    """Return the sources that `zone` lacks, each in words. Raises CniError as `add` does."""
+    """Return, as text, the addresses that `zone` lacks. Raises CniError as `add` does."""
     with _conversation(address) as bus:
         return [
             f"source {source} in firewalld's zone {zone}"
@@ -107,7 +110,7 @@ def _sources(addresses: Collection[IPAddress]) -> list[str]:
 
 
 def _may_answer(address: str) -> bool:
-    """Tell whether the first socket an address names is there; what a stat cannot tell has to be asked."""
+    """Return whether the first socket in an address exists; True for an address that a stat cannot test."""
     _, found, rest = address.partition("unix:path=")
     path = rest.partition(";")[0].partition(",")[0]
     return not found or "%" in path or os.path.exists(path)  # noqa: PTH110 - pathlib costs a cold start 5 ms
@@ -125,7 +128,7 @@ def _conversation(address: str) -> Iterator[Bus]:
 
 
 def _ask(bus: Bus, method: str, zone: str, source: str, *tolerated: str) -> bool:
-    """Return whether firewalld did or affirms it; False for a refusal that is `tolerated`, CniError for any other."""
+    """Return whether firewalld did it, or answers yes. False for an error in `tolerated`; CniError for any other."""
     from meta.firewall import dbus  # noqa: PLC0415 - as above
 
     try:
@@ -144,4 +147,4 @@ def _ask(bus: Bus, method: str, zone: str, source: str, *tolerated: str) -> bool
 
 
 UNREACHABLE = ("org.freedesktop.DBus.Error.ServiceUnknown", "org.freedesktop.DBus.Error.NoReply")
-"""What the bus itself says when nobody has the name, or who had it went away."""
+"""The bus's own errors when nobody owns the name, or the owner has ended."""

@@ -1,4 +1,5 @@
-"""The program `flannel`: config → plan → the delegate's own configuration, kept by state, with the verbs in plugin.
+"""The CNI program `flannel`: runs another program with a configuration made from this host's lease.
 
-It makes no link and gives no address: it tells another program what this host's share of the network is.
+The other program, the delegate, makes links and gets addresses. `plan` makes its configuration and `state` saves it for
+DEL.
 """

@@ -1,6 +1,6 @@
 """Reads the configuration of `flannel` into values that are already valid (docs/reference/flannel.md 7).
 
-The delegate's own keys travel untouched, whatever they are. Must not know the lease's content, the disk or the delegate.
+The delegate's own keys are passed on unchanged.
 """
 
 from __future__ import annotations
@@ -21,28 +21,25 @@ if TYPE_CHECKING:
 
 DATA_DIR = "/var/lib/cni/flannel"
 OURS = ("name", "ipam")
-"""What the delegate's configuration gets from here and may not bring along."""
+"""Keys of the delegate's configuration that are set here, so the user may not set them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What one network asks of `flannel`; `version` is empty when none is written, `delegate` and `ipam` are as written.
-
-    `routes` are those of `ipam`, which the lease's come behind; `runtime_config` is None when there is none.
-    """
+    """What one network asks of `flannel`."""
 
     name: str
-    version: str
-    subnet_file: str
-    data_dir: str
-    delegate: Mapping[str, Any]
-    ipam: Mapping[str, Any]
-    routes: tuple[Route, ...]
-    runtime_config: Mapping[str, Any] | None
+    version: str  # cniVersion; empty when there is none
+    subnet_file: str  # path of the lease file
+    data_dir: str  # where attachments' configurations are saved
+    delegate: Mapping[str, Any]  # as written in the configuration
+    ipam: Mapping[str, Any]  # as written in the configuration
+    routes: tuple[Route, ...]  # those in `ipam`; the lease's follow them
+    runtime_config: Mapping[str, Any] | None  # None when there is none
 
 
 def parse(request: Request) -> Settings:
-    """Return the settings of `request`. Raises CniError 7 naming the key, its value and what is expected."""
+    """Return the settings of `request`. Raises CniError 7 that names the key, its value and what is expected."""
     root = request.config
     _check_delegate(root.section("delegate"))
     ipam = root.section("ipam")
@@ -59,7 +56,7 @@ def parse(request: Request) -> Settings:
 
 
 def data_dir(request: Request) -> str:
-    """Return where attachments are remembered: all that CHECK, DEL and GC need, so that nothing else can stop them."""
+    """Return the directory of saved configurations. CHECK, DEL and GC read no other key, so no other can stop them."""
     return request.config.text("dataDir") or DATA_DIR
 
 
@@ -75,7 +72,7 @@ def _check_delegate(delegate: JsonObject | None) -> None:
 
 
 def _path(section: JsonObject, key: str) -> str:
-    """Return an absolute path; a relative one would depend on where the runtime happens to run."""
+    """Return an absolute path. A relative one would depend on the runtime's working directory."""
     path = section.text(key)
     if path and not path.startswith("/"):
         section.refuse(key, path, "an absolute path")

@@ -1,7 +1,8 @@
-"""Decides what the delegate is told: the configuration that a network and a lease make (docs/reference/flannel.md 7, ADD 1-4).
+"""Decides what the delegate is told.
 
-What one host's delegate was told stands in its state, and CHECK, DEL and GC go by that: the lease may be another by then.
-Pure: must not know files, environment or how a delegate is run.
+Its configuration, made from network and lease (docs/reference/flannel.md 7, ADD 1-4).
+
+ADD saves it (meta.flannel.state). CHECK, DEL and GC use the saved one, because the lease may have changed since.
 """
 
 from __future__ import annotations
@@ -20,25 +21,25 @@ if TYPE_CHECKING:
     from meta.flannel.config import Settings
 
 PER_CONTAINER = frozenset({"runtimeconfig", "prevresult"})
-"""What a saved configuration holds about one attachment only."""
+"""Keys of a saved configuration that are only about one attachment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delegation:
-    """A configuration for the program `type`, on the network `name`; `members` is the whole of it."""
+    """A configuration for another program."""
 
-    type: str
-    name: str
-    members: Mapping[str, Any]
+    type: str  # name of the program
+    name: str  # name of the network
+    members: Mapping[str, Any]  # the whole configuration
 
     @property
     def document(self) -> bytes:
-        """The configuration as bytes, in the reference's form: compact, keys in order."""
+        """The configuration as bytes, in the reference's form: compact, keys sorted."""
         return json.dumps(self.members, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
 
 
 def render(settings: Settings, lease: Lease) -> Delegation:
-    """Return what the delegate is told on a host with `lease`; keys the delegate brings along win over the lease's."""
+    """Return what the delegate is told on a host with `lease`. Keys in the user's `delegate` win over the lease's."""
     kind: str = _folded(settings.delegate).get("type", "bridge")
     learned: dict[str, Any] = {"type": kind, "ipMasq": not lease.ipmasq, "mtu": lease.mtu}
     if kind == "bridge":
@@ -52,7 +53,7 @@ def render(settings: Settings, lease: Lease) -> Delegation:
 
 
 def saved(content: bytes) -> Delegation:
-    """Return the delegation an earlier ADD saved. Raises CniError 6 or 7 for bytes that hold none."""
+    """Return the configuration that an earlier ADD saved. Raises CniError 6 or 7 for bytes that are none."""
     document = json_object.decode(content)
     for key in ("type", "name"):
         if not document.text(key):
@@ -61,12 +62,12 @@ def saved(content: bytes) -> Delegation:
 
 
 def checking(delegation: Delegation, asked: json_object.JsonObject) -> Delegation:
-    """Return the delegation for CHECK: what ADD said, with the earlier result and the version of this request."""
+    """Return the configuration for CHECK: the saved one with this request's prevResult and version."""
     return _carrying(delegation, asked, ("prevResult", "cniVersion"))
 
 
 def collecting(delegations: Iterable[Delegation], asked: json_object.JsonObject) -> tuple[Delegation, ...]:
-    """Return the delegations for GC: each network-wide configuration once, with the list of attachments to keep."""
+    """Return the configurations for GC: each that differs once, with the list of valid attachments."""
     keys = (*valid_attachments.KEYS, "cniVersion")
     networks = (Delegation(each.type, each.name, _without(each.members, PER_CONTAINER)) for each in delegations)
     carrying = (_carrying(each, asked, keys) for each in networks)
@@ -86,13 +87,16 @@ def _carrying(delegation: Delegation, asked: json_object.JsonObject, keys: Itera
 
 
 def _completed(members: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `members` with those defaults that are not written there in any case, be it as null."""
+    """Return `members` with those `defaults` whose key is absent.
+
+    Upper and lower case are equal; null counts as present.
+    """
     written = _folded(members)
     return {**{key: value for key, value in defaults.items() if key.casefold() not in written}, **members}
 
 
 def _with(members: Mapping[str, Any], imposed: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `members` with `imposed` in the place of whatever was written under those keys in any case."""
+    """Return `members` with `imposed`, which replaces equal keys, in upper or lower case."""
     return {**_without(members, {key.casefold() for key in imposed}), **imposed}
 
 

@@ -1,7 +1,7 @@
-"""The verbs of `flannel`: ADD renders, remembers and delegates; the others go by what ADD remembered.
+"""The verbs of `flannel`: ADD makes the delegate's configuration, saves it and runs the delegate.
 
-Only ADD and STATUS need the lease. What is remembered goes only when the delegate has succeeded, so that a repeated DEL
-frees what the first could not. Must not know what a delegate does.
+The other verbs use the saved one; only ADD and STATUS need the lease. It is deleted after the delegate has succeeded,
+so that a second DEL can remove what the first could not.
 """
 
 from __future__ import annotations
@@ -26,14 +26,18 @@ if TYPE_CHECKING:
 
 
 def add(request: Request) -> Result:
-    """Run the delegate on this host's share. A failed ADD stays remembered for the DEL that follows it.
+    """Run the delegate with this host's lease.
 
-    A second ADD of an attachment that is refused leaves the first one's memory as it was. Raises CniError 11 without a
-    usable lease, 7 for the configuration, 5 for the disk, else what the delegate says.
+    After a failed ADD the saved configuration stays, for the DEL that follows.
+
+    If a second ADD of the same attachment is refused, the first one's saved configuration stays as it is. Raises
+    CniError 11 without a usable lease, 7 for the configuration, 5 for the disk, and the delegate's errors.
     """
     settings = config.parse(request)
     delegation = plan.render(settings, _lease(settings, Code.TRY_AGAIN_LATER))
-    invoke.find(delegation.type, request.path)  # a program that is not there made nothing that DEL could undo
+    invoke.find(
+        delegation.type, request.path
+    )  # before anything is saved: without the program there is nothing for DEL to undo
     document = delegation.document
     request.log(document.decode())
     earlier = state.own(settings.data_dir, request.container_id, request.ifname)
@@ -47,13 +51,16 @@ def add(request: Request) -> Result:
 
 
 def check(request: Request) -> None:
-    """Let the delegate check what ADD had it make. Raises CniError 102 for an attachment nobody remembers."""
+    """Run the delegate's CHECK with the saved configuration. Raises CniError 102 when none is saved."""
     delegation = standing(request)
     invoke.delegate(request, delegation.type, "CHECK", stdin=delegation.document)
 
 
 def standing(request: Request) -> Delegation:
-    """Return the delegate of a standing attachment and what it is told at CHECK. Raises CniError 102 where nobody remembers it."""
+    """Return the delegate of an existing attachment and its configuration for CHECK.
+
+    Raises CniError 102 if none is saved.
+    """
     folder = config.data_dir(request)
     memory = state.recall(folder, request.container_id, request.ifname)
     delegation = _own_delegation(request, folder, memory) if memory else None
@@ -67,10 +74,10 @@ def standing(request: Request) -> Delegation:
 
 
 def delete(request: Request) -> None:
-    """Let the delegate take back what ADD had it make, byte for byte the same; nothing remembered is success."""
+    """Run the delegate's DEL with exactly the saved configuration. If none is saved, that is success."""
     folder = config.data_dir(request)
     memory = state.recall(folder, request.container_id, request.ifname)
-    if memory is None:  # an ADD killed while it wrote, before anything was made, may still have left its draft
+    if memory is None:  # an ADD that was killed while it saved may have left a temporary file
         state.forget(folder, state.Memory(request.container_id, request.ifname, b""))
         return
     delegation = _own_delegation(request, folder, memory)
@@ -78,21 +85,21 @@ def delete(request: Request) -> None:
         invoke.delegate(request, delegation.type, "DEL", stdin=memory.content)
         try:
             state.forget(folder, memory)
-        except CniError as refused:  # nothing is left that it speaks of
+        except CniError as refused:  # the delegate has nothing of it left
             request.log(f"flannel: what is remembered stays: {refused}")
 
 
 def status(request: Request) -> None:
-    """Tell whether an ADD could succeed now: CniError 50 without a usable lease, else the delegate's word."""
+    """Raise CniError 50 without a usable lease, else what the delegate's STATUS raises."""
     settings = config.parse(request)
     delegation = plan.render(settings, _lease(settings, Code.NOT_AVAILABLE))
     invoke.delegate(request, delegation.type, "STATUS", stdin=delegation.document)
 
 
 def collect(request: Request) -> None:
-    """Hand GC on once for every configuration in use, then forget attachments the runtime no longer knows.
+    """Run the delegate's GC once per configuration, then delete what is saved of attachments not listed any more.
 
-    Nothing is forgotten when a delegate failed, or without a list of attachments.
+    When a delegate fails, or without a list, nothing saved is deleted.
     """
     folder, valid = config.data_dir(request), valid_attachments.valid(request.config)
     remembered = tuple(_of_network(request, folder))
@@ -108,7 +115,7 @@ VERBS = {"ADD": add, "CHECK": check, "DEL": delete, "GC": collect, "STATUS": sta
 
 
 def _lease(settings: Settings, code: Code) -> Lease:
-    """Read the lease file; CniError `code` when it cannot be gone by, in the reference's words for missing keys."""
+    """Return the lease. Raises CniError `code` when it cannot be used, for missing keys with the reference's text."""
     try:
         return lease_file.read(settings.subnet_file)
     except lease_file.Unavailable as reason:
@@ -119,7 +126,7 @@ def _lease(settings: Settings, code: Code) -> Lease:
 
 
 def _own_delegation(request: Request, folder: str, memory: Memory) -> Delegation | None:
-    """Return what `memory` says if it is about this network; what cannot be read is logged and left alone."""
+    """Return the saved configuration if it is of this network. A file that cannot be read is logged and kept."""
     try:
         delegation = plan.saved(memory.content)
     except CniError as wrong:
@@ -136,7 +143,7 @@ def _of_network(request: Request, folder: str) -> Iterator[tuple[Memory, Delegat
 
 
 def _rendered_if_possible(request: Request) -> list[Delegation]:
-    """Return what an ADD would say now: claims may outlive every memory of them."""
+    """Return what an ADD would save now: addresses may be reserved although nothing is saved any more."""
     with suppress(CniError):
         settings = config.parse(request)
         return [plan.render(settings, _lease(settings, Code.NOT_AVAILABLE))]
@@ -144,7 +151,7 @@ def _rendered_if_possible(request: Request) -> list[Delegation]:
 
 
 def _collect_each(request: Request, delegations: tuple[Delegation, ...]) -> None:
-    """Try every delegation and raise all failures together."""
+    """Run GC with every configuration and raise all failures together."""
     failures: list[CniError] = []
     for delegation in delegations:
         try:
@@ -156,7 +163,10 @@ def _collect_each(request: Request, delegations: tuple[Delegation, ...]) -> None
 
 
 def _is_known(memory: Memory, valid: frozenset[valid_attachments.Attachment]) -> bool:
-    """Tell whether the runtime still knows the attachment; a file of the reference stands for all of its container's."""
+    """Return whether the runtime still lists the attachment.
+
+    A file of the reference stands for all of its container's.
+    """
     if memory.ifname:
         return (memory.container_id, memory.ifname) in valid
     return any(container_id == memory.container_id for container_id, _ in valid)

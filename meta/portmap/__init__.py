@@ -1,4 +1,4 @@
-"""The program `portmap`: config → plan → ports / check, with the verbs in plugin.
+"""The CNI program `portmap`: publishes ports of a container on addresses of its host.
 
-Publishes ports of a container on addresses of its host. What the rules say is rules', who may have a port is claims'.
+`rules` decides what the rules say, `claims` who may have a port. The modules have the same shape as those of `bridge`.
 """

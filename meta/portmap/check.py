@@ -1,7 +1,4 @@
-"""Compares the kernel with a plan; what is missing ends CHECK, named rule by rule (docs/reference/cni.md 4.1, CHECK).
-
-Reads only. Other attachments' rules are none of its business.
-"""
+"""Compares the kernel with a plan. CHECK names the rules that are missing (docs/reference/cni.md 4.1, CHECK)."""
 
 from __future__ import annotations
 
@@ -19,13 +16,13 @@ if TYPE_CHECKING:
     from meta.portmap.plan import Publication
 
 TOLD = 20
-"""How many rules an error names: thousands of ports would make it megabytes."""
+"""How many rules an error names. Thousands of ports would make it megabytes long."""
 
 
 def check(plan: Publication, backend: str, host: Handle, *, ours: bool) -> None:
-    """Raise CniError 102 naming the rules of `plan` that do not stand in `backend`.
+    """Raise CniError 102 naming the rules of `plan` that are missing in `backend`.
 
-    Of an attachment that is not `ours`, for nothing is remembered of it, only what the reference makes has to stand.
+    If the attachment is not `ours` (nothing is recorded of it), only the rules that the reference makes must exist.
     """
     missing = _missing_modern(plan) if backend == "nftables" else _missing_legacy(plan, ours=ours)
     device = ports.localnet_device(plan, host)

@@ -1,8 +1,8 @@
-"""Decides who may have a host port: a live container keeps what it has, a dead one's mapping makes room.
+"""Decides who may have a host port: a living container keeps its ports, a dead one's are given away.
 
-Dead needs positive evidence (issue containernetworking/plugins#683; docs/reference/cni.md 6, rows 12 and 13): the rules send packets to
-an address that is the new container's own now, or what was remembered of their owner says so. Pure; must not know how
-rules are written or where things are remembered.
+A container counts as dead only with evidence (containernetworking/plugins issue 683; docs/reference/cni.md 6, rows 12
+and 13): its rules lead to an address that the new container has now, or the record of its attachment shows that it is
+gone.
 """
 
 from __future__ import annotations
@@ -23,37 +23,39 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Whose rules they are: `key` finds them in one backend (chain or comment), `name` is for people.
+    """The attachment whose rules these are."""
 
-    `mark` is the owner's (cni.attachment_id), empty when the rules do not tell; `network` and `ifname` are its, where there is one.
-    """
-
-    key: str
-    name: str
-    mark: str = ""
-    network: str = ""
-    ifname: str = ""
+    key: str  # finds them in one backend (chain or comment)
+    name: str  # for people
+    mark: str = ""  # the attachment's (cni.attachment_id); empty when the rules do not tell
+    network: str = ""  # empty when the rules do not tell
+    ifname: str = ""  # empty when the rules do not tell
 
     def is_of(self, container_id: str) -> bool:
-        """Tell whether it is for certain an attachment of that container, on whatever network; ids in comments may be cut."""
+        """Return whether it is certainly an attachment of that container, on any network.
+
+        Ids in comments may be cut.
+        """
         return bool(self.mark) and self.mark == AttachmentID(self.network, container_id, self.ifname).mark
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """One port as the rules of one IP version publish it; `host_ip` None is every address."""
+    """One published port as the rules of one IP version say it."""
 
     holder: Holder
     protocol: str
-    port: int
-    host_ip: IPAddress | None
-    target: IPAddress
+    port: int  # of the host
+    host_ip: IPAddress | None  # None: every address
+    target: IPAddress  # where packets are sent
 
 
 def evicted(plan: Publication, present: Iterable[Published], is_dead: Callable[[str], bool]) -> frozenset[Holder]:
-    """Return whose rules have to go before those of `plan` come: our own earlier ones, and those of the dead in the way.
+    """Return whose rules must be removed before those of `plan` are added.
 
-    `is_dead` tells it of a mark. Raises CniError 103 when a mapping of `plan` is another container's, which nothing proves dead.
+    Its own old ones, and those of dead containers.
+
+    `is_dead` tells that for a mark. Raises CniError 103 when another container has the port and nothing proves it dead.
     """
     targets = {side.target for side in plan.sides}
     wished = _by_port(plan)
@@ -66,7 +68,9 @@ def evicted(plan: Publication, present: Iterable[Published], is_dead: Callable[[
         elif wanted := _clash(wished, each):
             if each.holder.mark and is_dead(each.holder.mark):
                 gone.add(each.holder)
-            elif not each.holder.is_of(plan.owner.container_id):  # runtimes publish on each network; the first serves
+            elif not each.holder.is_of(
+                plan.owner.container_id
+            ):  # runtimes publish on each network of a container; the first one's rules serve
                 raise _conflict(plan.owner, wanted, each.holder)
     return frozenset(gone)
 
@@ -84,7 +88,7 @@ def _by_port(plan: Publication) -> Ports:
 
 
 def _clash(wished: Ports, present: Published) -> PortMapping | None:
-    """Return the wished mapping that packets for `present` would also match."""
+    """Return the requested mapping that would also match packets for `present`."""
     for wanted in wished.get((present.target.version, present.protocol, present.port), ()):
         if None in (wanted.only_at, present.host_ip) or wanted.only_at == present.host_ip:
             return wanted

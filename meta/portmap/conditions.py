@@ -1,7 +1,7 @@
-"""Reads conditions written in nftables' language into JSON matches, so that no foreign text ever becomes a rule.
+"""Translates conditions in nftables' language into JSON matches, so that no text of a user becomes a rule.
 
-The matches that restrict who may use a published port: addresses, ports, interfaces, marks and states. What is not among
-them is refused by name. Pure; must not know where a condition ends up.
+It knows the matches that restrict who may use a published port: addresses, ports, interfaces, marks and states. Others
+are refused with their name.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ class _Words:
 
 
 def parse(texts: Sequence[str], key: str, family: int) -> list[Match]:
-    """Return the matches that `texts` (the list `key` of the configuration, for IP version `family`) say.
+    """Return the matches for `texts`, the list `key` of the configuration for IP version `family`.
 
-    Raises CniError 7 for what is not understood, or is about the other family's addresses.
+    Raises CniError 7 for what it does not know, and for addresses of the other family.
     """
     words = _Words(texts, key)
     matches = []
@@ -75,7 +75,7 @@ def parse(texts: Sequence[str], key: str, family: int) -> list[Match]:
 
 
 def _left(words: _Words, family: int) -> tuple[dict[str, Any], str]:
-    """Return what is compared, and of what kind its values are."""
+    """Return the left side of a comparison, and the kind of values it takes."""
     first = words.take()
     if first in PAYLOADS:
         field = words.take()

@@ -1,6 +1,6 @@
 """Reads the configuration of `portmap` into values that are already valid (docs/reference/cni.md 4.1, configuration).
 
-The reference's refusals are kept word for word. Must not know the kernel, prevResult or which backend works.
+The texts of the reference's errors are kept word for word.
 """
 
 from __future__ import annotations
@@ -25,58 +25,56 @@ PROTOCOLS = ("tcp", "udp", "sctp")
 HIGHEST_PORT = 65535
 HIGHEST_BIT = 31
 DEFAULT_BIT = 13
-"""The reference's; Kubernetes uses 14 and 15, Calico 20 to 31."""
+"""The reference's default. Kubernetes uses bits 14 and 15, Calico 20 to 31."""
 
 CHAIN = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]{0,27}")
-"""What iptables takes for a name, less what would need quotes."""
+"""Names of chains that iptables accepts, without those that would need quotes."""
 
 
 @dataclass(frozen=True, slots=True)
 class PortMapping:
-    """One published port: `host_ip` None is every address of both families, an unspecified one every address of its own."""
+    """One published port."""
 
     protocol: str
     host_port: int
     container_port: int
+    # None: every address of both families; unspecified (0.0.0.0, ::): every address of its family
     host_ip: IPAddress | None = None
 
     def concerns(self, family: int) -> bool:
-        """Tell whether the mapping is for packets of IP version `family`."""
+        """Return whether the mapping is for packets of IP version `family`."""
         return self.host_ip is None or self.host_ip.version == family
 
     @property
     def only_at(self) -> IPAddress | None:
-        """The one host address it is published on, None for every one."""
+        """The only host address on which it is published; None: every address."""
         return None if self.host_ip is None or self.host_ip.is_unspecified else self.host_ip
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What one attachment asks of `portmap`; `backend` is empty for what works here, `set_mark_chain` for our own.
+    """What one attachment asks of `portmap`."""
 
-    `conditions` are by IP version: words of iptables, or of nftables, as `backend` says (a choice implies it).
-    """
-
-    backend: str
-    snat: bool
-    masquerade_all: bool
-    mark_bit: int
-    set_mark_chain: str
-    conditions: Mapping[int, tuple[str, ...]]
+    backend: str  # "iptables", "nftables", or empty: the one that works
+    snat: bool  # masquerade at all
+    masquerade_all: bool  # masquerade every packet, not only those that need it
+    mark_bit: int  # bit of the packet mark that asks for masquerade
+    set_mark_chain: str  # chain of another program that sets the mark; empty: ours
+    conditions: Mapping[int, tuple[str, ...]]  # per IP version, in the language of the backend; using them chooses one
     mappings: tuple[PortMapping, ...]
-    data_dir: str
+    data_dir: str  # where attachments are recorded
 
 
 @dataclass(frozen=True, slots=True)
 class Leftovers:
-    """What DEL and GC have to know; a configuration ADD rejected can still be cleaned."""
+    """What DEL and GC need to know. A configuration that ADD refused can be removed with it."""
 
     data_dir: str
     maybe_mapped: bool
 
 
 def parse(request: Request) -> Settings:
-    """Return the settings of `request`. Raises CniError 7 naming the key, its value and what is expected."""
+    """Return the settings of `request`. Raises CniError 7 that names the key, its value and what is expected."""
     root = request.config
     chain = _set_mark_chain(root)
     wanted = {4: root.texts("conditionsV4"), 6: root.texts("conditionsV6")}
@@ -93,7 +91,7 @@ def parse(request: Request) -> Settings:
 
 
 def parse_leftovers(request: Request) -> Leftovers:
-    """Return where an attachment of this configuration may have left traces; CniError 7 only for `dataDir`."""
+    """Return what an attachment of this configuration may have left. Raises CniError 7 only for `dataDir`."""
     runtime = request.config.raw("runtimeConfig")
     mapped = isinstance(runtime, dict) and any(
         key.casefold() == "portmappings" and value not in (None, []) for key, value in runtime.items()
@@ -102,7 +100,7 @@ def parse_leftovers(request: Request) -> Leftovers:
 
 
 def data_dir(root: JsonObject) -> str:
-    """Return where attachments are remembered; a relative path would depend on where the runtime happens to run."""
+    """Return where attachments are recorded. A relative path would depend on the runtime's working directory."""
     path = root.text("dataDir")
     if path and not path.startswith("/"):
         root.refuse("dataDir", path, "an absolute path")
@@ -134,7 +132,7 @@ def _mark_bit(root: JsonObject, chain: str) -> int:
 
 
 def _backend(root: JsonObject, chain: str, wanted: Mapping[int, tuple[str, ...]]) -> str:
-    """Return the configured backend, else the one that the options are for, else none."""
+    """Return the configured backend, else the one whose options are used, else empty."""
     backend = root.text("backend")
     if root.has("backend") and backend not in BACKENDS:
         raise CniError(
@@ -160,7 +158,7 @@ def _backend(root: JsonObject, chain: str, wanted: Mapping[int, tuple[str, ...]]
 
 
 def _dialect(words: tuple[str, ...]) -> str:
-    """Tell the language of conditions as the reference does: only words of iptables begin with a dash or a "!"."""
+    """Return the language of the conditions, as the reference decides it: only iptables words begin with "-" or "!"."""
     return "iptables" if words[0][:1] in ("-", "!") else "nftables"
 
 

@@ -1,6 +1,6 @@
-"""Tries whether ports could be published here, by rules that are gone before anybody sees them (STATUS).
+"""Tests, for STATUS, whether ports could be published here: it adds rules and removes them in the same transaction.
 
-Tool and kernel both have a say: a kernel may lack a match the tool knows. Must not know any attachment.
+Only the kernel can tell: it may lack a match that the tool knows.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SAMPLE = Publication(
 
 
 def require(settings: Settings, backend: str) -> None:
-    """Raise CniError 50 unless the kernel takes rules like those of an ADD through `backend`."""
+    """Raise CniError 50 unless the kernel takes rules like those that ADD would add through `backend`."""
     (side,) = SAMPLE.sides
     wanted = replace(SAMPLE, sides=(replace(side, conditions=settings.conditions[4]),), snat=settings.snat)
     if backend == "nftables":
@@ -42,7 +42,10 @@ def _require_modern(wanted: Publication) -> None:
 
 
 def _require_legacy(wanted: Publication) -> None:
-    """Make the container's chain and take it away in one transaction: `--test` does not ask the kernel."""
+    """Make the container's chain and delete it, in one transaction.
+
+    `iptables-restore --test` does not ask the kernel.
+    """
     (side,) = wanted.sides
     name = legacy.chain_name(wanted.owner)
     rules = legacy.container_rules(replace(wanted, snat=False), side)

@@ -1,6 +1,6 @@
-"""Decides what publishing an attachment's ports consists of; ADD builds it, CHECK compares the kernel with it.
+"""Decides which ports of an attachment are published.
 
-Pure: knows settings and the result so far; must not see a namespace, a socket or a file.
+ADD builds this plan, CHECK compares the kernel with the same plan.
 """
 
 from __future__ import annotations
@@ -20,61 +20,61 @@ FAMILIES = (4, 6)
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One IP version: the container's address with its prefix, and conditions on who may use the ports."""
+    """The container's side for one IP version."""
 
-    address: IPInterface
-    conditions: tuple[str, ...] = ()
+    address: IPInterface  # the container's, with its prefix
+    conditions: tuple[str, ...] = ()  # on who may use the ports
 
     @property
     def family(self) -> int:
-        """4 or 6."""
+        """The IP version, 4 or 6."""
         return self.address.version
 
     @property
     def target(self) -> IPAddress:
-        """Where packets are sent."""
+        """The address to which packets are sent."""
         return self.address.ip
 
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """Everything one ADD publishes; `sides` is empty for a container without address, whose ports lead nowhere.
-
-    `mark_bit` is the bit that asks for masquerade, set by `set_mark_chain` or, when that is empty, by a chain of ours.
-    """
+    """Everything that one ADD publishes."""
 
     owner: AttachmentID
-    sides: tuple[Side, ...]
+    sides: tuple[Side, ...]  # one per IP version; empty for a container without address
     mappings: tuple[PortMapping, ...]
-    snat: bool = True
-    masquerade_all: bool = False
-    mark_bit: int = 13
-    set_mark_chain: str = ""
+    snat: bool = True  # masquerade at all
+    masquerade_all: bool = False  # masquerade every packet, not only those that need it
+    mark_bit: int = 13  # bit of the packet mark that asks for masquerade
+    set_mark_chain: str = ""  # chain of another program that sets the mark; empty: ours
 
     def of_family(self, family: int) -> tuple[PortMapping, ...]:
-        """Return the mappings that concern packets of IP version `family`, in their order."""
+        """Return the mappings for packets of IP version `family`, in their order."""
         return tuple(each for each in self.mappings if each.concerns(family))
 
     @property
     def families(self) -> tuple[int, ...]:
-        """The IP versions that rules are needed for."""
+        """The IP versions for which rules are needed."""
         return tuple(side.family for side in self.sides)
 
     @property
     def from_loopback(self) -> bool:
-        """Whether 127.0.0.0/8 of the host leads to the container: only then may packets for it cross a route (docs/reference/cni.md 7)."""
+        """Whether 127.0.0.0/8 of the host leads to the container.
+
+        Only then may packets for it be routed (docs/reference/cni.md 7).
+        """
         chosen = [each.only_at for each in self.of_family(4)] if 4 in self.families and self.snat else []
         return any(address is None or address in LOOPBACK for address in chosen)
 
     @property
     def addresses(self) -> tuple[IPAddress, ...]:
-        """The host addresses that are named, each once."""
+        """The host addresses that mappings name, each once."""
         named = (each.only_at for family in self.families for each in self.of_family(family))
         return tuple(dict.fromkeys(address for address in named if address is not None))
 
 
 def publication(settings: Settings, owner: AttachmentID, earlier: Result) -> Publication:
-    """Return what `settings` publish of the attachment whose result so far is `earlier`."""
+    """Return the plan for the attachment whose prevResult is `earlier`."""
     addresses = container_addresses(earlier, owner.ifname)
     return Publication(
         owner=owner,
@@ -97,7 +97,7 @@ def container_addresses(earlier: Result, ifname: str) -> tuple[IPInterface, ...]
 
 
 def _in_container(earlier: Result, index: int | None, ifname: str) -> bool:
-    """Skip only what is known to be elsewhere: an index that leads nowhere says nothing."""
+    """Return whether an address may be the container's. An interface index that does not exist excludes nothing."""
     if index is None or not 0 <= index < len(earlier.interfaces):
         return True
     entry = earlier.interfaces[index]

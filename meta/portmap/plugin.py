@@ -1,7 +1,7 @@
-"""The verbs of `portmap`, each a short story told with config, plan, ports and check.
+"""The verbs of `portmap`.
 
-prevResult is handed on as it came: publishing adds nothing to it. DEL and GC go by the attachment's name alone, so that
-no configuration, namespace or earlier result is needed. Must not know rules.
+prevResult is returned unchanged. DEL and GC find the rules by the attachment's name, so they need no configuration,
+namespace or prevResult.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def add(request: Request) -> Result:
-    """Publish the ports and hand prevResult on; without mappings nothing is touched."""
+    """Publish the ports and return prevResult. Without mappings nothing is changed."""
     with _explained():
         settings, before = config.parse(request), request.prev_result
     if before is None:
@@ -48,7 +48,7 @@ def add(request: Request) -> Result:
 
 
 def check_attachment(request: Request) -> None:
-    """Compare the kernel with what the configuration publishes; CniError 102 names every missing rule."""
+    """Compare the kernel with what the configuration publishes. Raises CniError 102 that names the missing rules."""
     settings = config.parse(request)
     before = prev_result.required(request, "Required prevResult missing")
     wanted = plan.publication(settings, AttachmentID.of(request), before)
@@ -60,7 +60,10 @@ def check_attachment(request: Request) -> None:
 
 
 def delete(request: Request) -> None:
-    """Remove the attachment's rules; nothing is touched where neither configuration nor a memory that could be written knows of any."""
+    """Remove the attachment's rules. Nothing is done if neither the configuration nor a record says that there are any.
+
+    A record counts as absent only where one could have been written.
+    """
     left = config.parse_leftovers(request)
     owner = AttachmentID.of(request)
     memories = Memories(left.data_dir, request.log)
@@ -72,7 +75,7 @@ def delete(request: Request) -> None:
 
 
 def collect(request: Request) -> None:
-    """Remove the rules of attachments the runtime no longer knows; without a list nothing is removed."""
+    """Remove the rules of attachments that the runtime does not list any more. Without a list nothing is removed."""
     owners = AttachmentID.known_to(request)
     if owners is None:
         return
@@ -85,7 +88,7 @@ def collect(request: Request) -> None:
 
 
 def status(request: Request) -> None:
-    """Tell whether an ADD could succeed now; CniError 50 says what is missing."""
+    """Raise CniError 50, with what is missing, unless an ADD could succeed now."""
     settings = config.parse(request)
     dry_run.require(settings, ports.choose(settings.backend))
 
@@ -94,7 +97,7 @@ VERBS = {"ADD": add, "CHECK": check_attachment, "DEL": delete, "GC": collect, "S
 
 
 def _forget_flows(request: Request, wanted: plan.Publication) -> None:
-    """Forget old flows; ones that stay go where they went, which is no reason to take the ports away again."""
+    """Delete old flows of the published ports. A failure is only logged: such flows go on to their old container."""
     try:
         ports.forget_flows(wanted)
     except KernelError as refused:
@@ -103,7 +106,7 @@ def _forget_flows(request: Request, wanted: plan.Publication) -> None:
 
 @contextmanager
 def _flows_forgotten(request: Request) -> Iterator[list[Published]]:
-    """Give a list of what is published no longer, and forget the flows that it led to containers, whatever happened within."""
+    """Yield a list for ports that are no longer published; afterwards delete the flows to them, also after an error."""
     gone: list[Published] = []
     try:
         yield gone
@@ -115,14 +118,17 @@ def _flows_forgotten(request: Request) -> Iterator[list[Published]]:
 
 
 def _recorded_addresses(request: Request) -> tuple[IPAddress, ...]:
-    """Return the container's addresses, as far as the runtime hands them back."""
+    """Return the container's addresses in prevResult, as far as the runtime passed it."""
     before = prev_result.handed_back(request)
     return tuple(each.ip for each in plan.container_addresses(before, request.ifname)) if before else ()
 
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Begin a refusal of the configuration as the reference does on ADD (docs/reference/cni.md 4.1, configuration)."""
+    """Begin errors of the configuration with the reference's text for ADD.
+
+    See docs/reference/cni.md 4.1, configuration.
+    """
     try:
         yield
     except CniError as refused:

@@ -1,7 +1,8 @@
-"""Keeps published ports in the kernel: reads, decides whose they may be, and writes in one transaction (docs/reference/cni.md 4.1).
+"""Adds, finds and removes the rules that publish ports (docs/reference/cni.md 4.1).
 
-Whoever writes holds the namespace's turn, so that no two programs of ours take the same port; other programs are met by
-reading again. Who has a port is claims', what rules say is rules'.
+Writers of ours hold a lock of the network namespace, so that no two take the same port. When another program changes
+the rules in between, they are read again. meta.portmap.claims decides who may have a port, meta.portmap.rules what the
+rules say.
 """
 
 from __future__ import annotations
@@ -39,15 +40,15 @@ BACKENDS = ("iptables", "nftables")
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What stands in both backends for some IP versions; a backend that does not work here holds nothing."""
+    """The rules in both backends for some IP versions. A backend that does not work here has none."""
 
-    legacy: dict[int, list[legacy.Rule]]
-    modern: dict[int, list[dict[str, Any]]]
+    legacy: dict[int, list[legacy.Rule]]  # iptables rules by IP version
+    modern: dict[int, list[dict[str, Any]]]  # nftables objects by IP version
     snapshots: dict[int, iptables.Snapshot]
-    """What `legacy` was taken from, for iptables' other tables."""
+    """The listings from which `legacy` was taken; they also contain iptables' other tables."""
 
     def published(self) -> Iterator[Published]:
-        """Yield every port that is published, and whose it is."""
+        """Yield every published port, with its attachment."""
         for rules in self.legacy.values():
             yield from legacy.published(rules)
         for objects in self.modern.values():
@@ -55,14 +56,18 @@ class Found:
 
 
 def choose(configured: str, answered: Collection[int] = ()) -> str:
-    """Return the backend: the configured one, else what works here; iptables just `answered` for these IP versions."""
+    """Return the backend: the configured one, else one that works.
+
+    iptables has just `answered` for these IP versions.
+    """
     return backends.choose(configured, (4,), answered)
 
 
 def publish(plan: Publication, backend: str, memories: Memories, earlier: Result, host: Handle) -> list[Published]:
-    """Have the plan's rules stand, and nobody else's for the same ports; return what others' published that made room.
+    """Add the plan's rules and remove those of others that may be removed; return what these published.
 
-    On any failure nothing of the plan's stays. `backend` is the configured one, empty for what works here. Raises CniError 103 for a port that is taken, 11 for a missing external chain, KernelError.
+    When a step fails, nothing of the plan stays. `backend` is the configured one, or empty: take the one that works.
+    Raises CniError 103 for a port that another container has, 11 for a missing external chain, and KernelError.
     """
     device = localnet_device(plan, host)
     evicted: list[Published] = []
@@ -119,7 +124,7 @@ def _write_legacy(plan: Publication, found: Found, gone: Collection[Holder]) -> 
 
 
 def guarded() -> bool:
-    """Tell whether iptables drops packets for 127.0.0.0/8 that came from elsewhere."""
+    """Return whether iptables drops packets for 127.0.0.0/8 that come from other hosts."""
     return _has_guard(iptables.listing(4, legacy.MARTIANS_TABLE))
 
 
@@ -128,9 +133,9 @@ def _has_guard(present: Sequence[legacy.Rule]) -> bool:
 
 
 def withdraw(owner: AttachmentID, backend: str, known: Collection[IPAddress] | None, gone: list[Published]) -> None:
-    """Remove the attachment's rules in `backend` (empty: in both) with one deleting commit each; none is success.
+    """Remove the attachment's rules from `backend` (empty: from both) in one commit each. No rules is success.
 
-    `gone` gets what they published, also when something fails. Raises an ExceptionGroup of KernelErrors.
+    What they published is added to `gone`, also when something fails. Raises an ExceptionGroup of KernelErrors.
     """
     _remove(
         backend,
@@ -141,7 +146,10 @@ def withdraw(owner: AttachmentID, backend: str, known: Collection[IPAddress] | N
 
 
 def withdraw_strangers(network: str, known: Collection[AttachmentID], gone: list[Published]) -> None:
-    """Remove the rules of every attachment of `network` that is none of the `known`, in both backends; `gone` as above."""
+    """Remove from both backends the rules of every attachment of `network` that is not among the `known`.
+
+    What they published is added to `gone`, also when something fails.
+    """
     _remove(
         "",
         gone,
@@ -175,7 +183,7 @@ def _remove(
 
 
 def read(families: Collection[int]) -> Found:
-    """Return what stands for these IP versions."""
+    """Return the rules for these IP versions."""
     snapshots = {family: iptables.Snapshot(family) for family in families}
     return Found(
         {family: snapshot.rules(legacy.TABLE) for family, snapshot in snapshots.items()},
@@ -185,25 +193,26 @@ def read(families: Collection[int]) -> Found:
 
 
 def read_legacy(family: int) -> list[legacy.Rule]:
-    """Return the nat table of iptables for one IP version."""
+    """Return the rules in iptables' nat table for one IP version."""
     return iptables.listing(family, legacy.TABLE)
 
 
 def read_modern(family: int) -> list[dict[str, Any]]:
-    """Return the objects of our nftables table for one IP version; none where nftables does not work."""
+    """Return the objects of our nftables table for one IP version; empty where nftables does not work."""
     return rule_update.objects(modern.FAMILIES[family], modern.TABLE)
 
 
 def absent(addresses: Iterable[IPAddress], host: Handle) -> list[str]:
-    """Return, for each of the addresses the host does not have now, the command that gives it one.
+    """Return, for each address that the host lacks now, the command that adds it.
 
-    Its ports answer once it is there: a stand-by host publishes before the address moves to it, a host at boot before DHCP.
+    The rules work as soon as the address exists: a stand-by host publishes before the address moves to it, a booting
+    host before DHCP.
     """
     return [_command(address, host) for address in addresses if not _is_local(address, host)]
 
 
 def waiting(host: Handle) -> list[tuple[Published, str]]:
-    """Return every published port whose host address is not there now, with the command that gives the host one."""
+    """Return every published port whose host address does not exist now, with the command that adds it."""
     found = read(FAMILIES).published()
     return [
         (each, _command(each.host_ip, host))
@@ -226,14 +235,14 @@ def _command(address: IPAddress, host: Handle) -> str:
 
 
 def forget_flows(plan: Publication) -> None:
-    """Forget UDP flows to the ports, which would go on to where they went before. Raises KernelError."""
+    """Delete UDP flows to the ports: otherwise they would go on to their old destination. Raises KernelError."""
     for family in plan.families:
         udp = [each for each in plan.of_family(family) if each.protocol == "udp"]
         conntrack.delete_flows(family, "udp", [FlowFilter(each.host_port, each.only_at) for each in udp])
 
 
 def forget_flows_to(gone: Collection[Published]) -> None:
-    """Forget UDP flows that were translated to containers by what is `gone` now. Raises KernelError."""
+    """Delete UDP flows that `gone` led to containers. Raises KernelError."""
     for family in FAMILIES:
         aims = {
             FlowFilter(each.port, each.host_ip, each.target)
@@ -244,7 +253,7 @@ def forget_flows_to(gone: Collection[Published]) -> None:
 
 
 def localnet_device(plan: Publication, host: Handle) -> str:
-    """Return the link towards the container that 127.0.0.0/8 has to cross, empty for none (docs/reference/cni.md 4.1, ADD)."""
+    """Return the link to the container that packets for 127.0.0.0/8 use, or empty (docs/reference/cni.md 4.1, ADD)."""
     if not plan.from_loopback:
         return ""
     side = next(side for side in plan.sides if side.family == 4)
@@ -254,7 +263,7 @@ def localnet_device(plan: Publication, host: Handle) -> str:
 
 
 def localnet_key(device: str) -> str:
-    """Return the kernel parameter that lets 127.0.0.0/8 cross a link."""
+    """Return the kernel parameter that lets a link route 127.0.0.0/8."""
     return f"net/ipv4/conf/{device}/route_localnet"
 
 
@@ -264,7 +273,10 @@ def _is_own(owner: AttachmentID, host: Handle, name: str) -> bool:
 
 
 def _is_dead(mark: str, memories: Memories, host: Handle) -> bool:
-    """Tell whether something proves that the attachment is gone: it is of another boot, or its link was ours and is no more."""
+    """Return whether the attachment is certainly gone.
+
+    It was recorded in another boot, or its link had our alias and is gone.
+    """
     remembered = memories.recall(mark)
     if remembered is None:
         return False

@@ -1,7 +1,7 @@
-"""Remembers what is published for whom, so that a mapping in the way can be proved dead and DEL needs no configuration.
+"""Records what each attachment publishes: to prove that a container is dead, and so that DEL needs no configuration.
 
-One small file an attachment, named by its mark. It need not survive a power failure: what is not remembered counts as
-alive. Nor is it worth a container's start or end: what the disk refuses is logged. Must not know rules.
+One small file per attachment, named by its mark. It may be lost in a power failure: without a record a container counts
+as alive. An error of the disk is only logged; it refuses no container.
 """
 # pathlib costs milliseconds that every container's start would pay:
 # ruff: noqa: PTH105, PTH108, PTH118, PTH120, PTH123, PTH208
@@ -21,28 +21,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
-"""random(4): a UUID that the kernel draws once when it starts."""
+"""random(4): a UUID that the kernel makes at each boot."""
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Whose it is (the link alias), which boot it was, the backend that has the rules, whether the host end had the alias."""
+    """The record of one attachment."""
 
-    alias: str
-    boot: str
-    backend: str
-    named_link: bool
+    alias: str  # alias of its link
+    boot: str  # id of the boot in which it was made
+    backend: str  # that has its rules
+    named_link: bool  # its host end had the alias
 
 
 @dataclass(frozen=True, slots=True)
 class Memories:
-    """The directory `folder` of memories; `log` is told what the disk refuses."""
+    """The records of all attachments."""
 
-    folder: str
-    log: Callable[[str], object]
+    folder: str  # the directory
+    log: Callable[[str], object]  # gets the errors of the disk
 
     def remember(self, owner: AttachmentID, memory: Memory) -> None:
-        """Put a memory in place in one step, file 0600 in a directory made 0700."""
+        """Write a record in one step, in a file of mode 0600 in a directory of mode 0700."""
         path, pending = self._paths(owner)
         members = {
             "attachment": memory.alias,
@@ -65,7 +65,7 @@ class Memories:
                 raise
 
     def recall(self, mark: str) -> Memory | None:
-        """Return what is remembered of the attachment with this mark; None for nothing, or for what cannot be read."""
+        """Return the record of the attachment with this mark; None when there is none, or it cannot be read."""
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
             with open(os.open(os.path.join(self.folder, mark), flags), encoding="utf-8") as file:
@@ -76,19 +76,19 @@ class Memories:
 
     @property
     def serve(self) -> bool:
-        """Whether memories could be written, so that nothing remembered means nothing published."""
+        """Whether records could be written. Then no record means that nothing is published."""
         place = self.folder
         while not os.path.lexists(place) and place not in ("", "/"):
             place = os.path.dirname(place)
         return os.access(place or "/", os.W_OK)
 
     def forget(self, owner: AttachmentID) -> None:
-        """Remove a memory, and what a killed ADD may have left of one; none is fine."""
+        """Delete a record, and a temporary file that a killed ADD left. Absence is success."""
         for path in self._paths(owner):
             self._unlink(path)
 
     def forget_strangers(self, network: str, known: Collection[AttachmentID]) -> None:
-        """Remove the memories of every attachment of `network` that is none of the `known`."""
+        """Delete the records of every attachment of `network` that is not among the `known`."""
         start, keep = f"{network_mark(network)}-", {owner.mark for owner in known}
         with self._told(self.folder, "what it remembers stays"):
             names = os.listdir(self.folder) if os.path.isdir(self.folder) else ()  # noqa: PTH112 - as above
@@ -97,11 +97,11 @@ class Memories:
                     self._unlink(os.path.join(self.folder, name))
 
     def _paths(self, owner: AttachmentID) -> tuple[str, str]:
-        """Return where an attachment's memory is, and where it is written first."""
+        """Return the path of an attachment's record, and of the temporary file."""
         return os.path.join(self.folder, owner.mark), os.path.join(self.folder, f".{owner.mark}")
 
     def _unlink(self, path: str) -> None:
-        """Remove a file if it is there: on a read-only file system removing nothing fails too."""
+        """Delete a file if it exists: on a read-only file system deleting an absent file fails, too."""
         if os.path.lexists(path):
             with self._told(path, "it stays"), suppress(FileNotFoundError):
                 os.unlink(path)
@@ -115,7 +115,7 @@ class Memories:
 
 
 def current_boot() -> str:
-    """Return the id of this boot, empty where the kernel does not tell."""
+    """Return the id of this boot; empty where the kernel has none."""
     with suppress(OSError), open(BOOT_ID, encoding="ascii") as file:
         return file.read().strip()
     return ""

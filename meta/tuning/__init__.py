@@ -1,4 +1,4 @@
-"""The program `tuning`: config → plan → backup → wire / check, with the verbs in plugin.
+"""The CNI program `tuning`: changes kernel parameters and properties of the container's interface.
 
-Changes kernel parameters and properties of the container's interface, remembers what was there, and puts it back.
+`backup` saves what was there before, and DEL puts it back. The modules have the same shape as those of `bridge`.
 """

@@ -1,7 +1,7 @@
 """Reads which kernel parameters the host's administrator lets networks change (docs/reference/cni.md 4.4).
 
-One regular expression a line, found anywhere in the key as it is written in the configuration; no file allows everything.
-Patterns are Python's: one that the reference's library knows and Python does not is refused, never guessed.
+One regular expression per line, searched anywhere in the key as the configuration writes it. Without the file
+everything is allowed. The expressions are Python's: one that only the reference's library knows is refused.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PATH = "/etc/cni/tuning/allowlist.conf"
 
 
 def check(keys: Iterable[str], path: str = "") -> None:
-    """Raise CniError 7 for the first key that no line allows, and for a line that is no pattern; 5 for an unreadable file."""
+    """Raise CniError 7 for the first key that no line allows, and for a wrong expression; 5 for an unreadable file."""
     place = path or PATH
     lines = _lines(place)
     if lines is None:

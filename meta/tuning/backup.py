@@ -1,7 +1,7 @@
-"""Remembers on disk what was there before, in the reference's form, so that either program's DEL puts it back.
+"""Saves what was there before ADD, in the reference's form, so that each program's DEL can put it back.
 
-One file an attachment, `<container>_<interface>.json`, with the reference's keys and two more: `sysctl` and `network`. Must
-not know the kernel. A name does not tell `a_b` and `c` from `a` and `b_c`; that is the reference's choice.
+One file per attachment, `<container>_<interface>.json`, with the reference's keys and two more: `sysctl` and `network`.
+As with the reference, `a_b` and `c` have the same file name as `a` and `b_c`.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ def name(container_id: str, ifname: str) -> str:
 
 
 def remember(folder: str, file: str, memory: Memory) -> None:
-    """Put `memory` in place in one step, file 0600 in a directory made 0700. Raises CniError 5."""
+    """Save it in one step, in a file of mode 0600 in a directory of mode 0700. Raises CniError 5."""
     _files(folder).put(file, _text(memory))
 
 
 def recall(folder: str, file: str) -> Memory | None:
-    """Return what is remembered; None for nothing, and for what cannot be read as one."""
+    """Return what is saved; None when there is nothing, or it cannot be read."""
     with suppress(CniError, ValueError):
         content = _files(folder).get(file)
         return _memory(content) if content is not None else None
@@ -42,12 +42,12 @@ def recall(folder: str, file: str) -> Memory | None:
 
 
 def forget(folder: str, file: str) -> None:
-    """Remove the file, and what a killed ADD may have left of one; nothing there is fine. Raises CniError 5."""
+    """Delete the file, and a temporary one that a killed ADD left. Absence is success. Raises CniError 5."""
     _files(folder).remove(file)
 
 
 def forget_strangers(folder: str, network: str, known: Collection[str]) -> None:
-    """Remove every file of `network` that is not among the `known` names; a file that tells no network stays."""
+    """Delete every file of `network` whose name is not among the `known`. A file that names no network stays."""
     for file in _files(folder).names():
         if file.endswith(SUFFIX) and file not in known:
             memory = recall(folder, file)
@@ -70,7 +70,7 @@ def _text(memory: Memory) -> bytes:
 
 
 def _memory(content: bytes) -> Memory:
-    """Read a file. Raises CniError or ValueError for one that neither program writes."""
+    """Return what a file contains. Raises CniError or ValueError for a file that neither program writes."""
     root = json_object.decode(content)
     mac = root.text("mac")
     sysctls = {key: value for key, value in root.mapping("sysctl").items() if isinstance(value, str)}

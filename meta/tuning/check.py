@@ -1,7 +1,7 @@
-"""Compares the container with the settings; the first difference ends CHECK, named with what was expected (docs/reference/cni.md 4.4, CHECK).
+"""Compares the container with the settings. CHECK ends at the first difference (docs/reference/cni.md 4.4, CHECK).
 
-Parameters are compared word by word: the kernel joins by tabs what was written with blanks. One that can only be written
-cannot be compared. Reads only.
+Parameters are compared word by word: the kernel separates by tabs what was written with blanks. A parameter that can
+only be written is not compared.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from meta.tuning.config import Settings
 
 KEYS = {"all_multicast": "allmulti", "queue": "txQLen"}
-"""The keys of properties that are called otherwise here."""
+"""Keys of the configuration that have another name here."""
 
 
 def check(settings: Settings, link: Link | None, container: Handle) -> None:
-    """Raise CniError 102 unless everything `settings` speak of is as they say; without properties no `link` is needed."""
+    """Raise CniError 102 unless the container is as `settings` say. Without properties no `link` is needed."""
     for each in settings.sysctls:
         try:
             found = sysctl.read(each.path, container.namespace)

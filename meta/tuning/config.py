@@ -1,6 +1,6 @@
 """Reads the configuration of `tuning` into values that are already valid (docs/reference/cni.md 4.4, 1.9).
 
-Kernel parameters are confined to /proc/sys/net here, before anything is opened. Must not know the kernel or prevResult.
+Only parameters below /proc/sys/net are accepted; that is checked here, before any file is opened.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ PLACE = "IFNAME"
 """What stands for the interface's name in a key."""
 
 KEY = re.compile(r"[./]*net(?:[./]+[^./\s\x00-\x20\x7f-\x9f]+)+[./]*")
-"""A parameter below net, its parts joined by dots or slashes: no blanks, no control characters."""
+"""A parameter below net, its parts joined by dots or slashes, without blanks and control characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sysctl:
-    """A kernel parameter: `key` as it was written, `path` below /proc/sys, the `value` wished."""
+    """A kernel parameter."""
 
-    key: str
-    path: str
-    value: str
+    key: str  # as the configuration writes it
+    path: str  # below /proc/sys
+    value: str  # to be set
 
 
 @dataclass(frozen=True, slots=True)
 class Properties:
-    """Of an interface; "", 0 (of `mtu`) and None mean: not spoken of. `queue` is the transmit queue's length in packets."""
+    """Properties of an interface. Empty, 0 (of `mtu`) and None mean: do not change."""
 
     mac: str = ""
     mtu: int = 0
-    promisc: bool | None = None
-    all_multicast: bool | None = None
-    queue: int | None = None
+    promisc: bool | None = None  # key `promisc`
+    all_multicast: bool | None = None  # key `allmulti`
+    queue: int | None = None  # key `txQLen`: length of the transmit queue in packets
 
     @property
     def any(self) -> bool:
-        """Whether anything is spoken of."""
+        """Whether any property is to be changed."""
         return self != NOTHING
 
 
@@ -61,15 +61,15 @@ NOTHING = Properties()
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What an attachment is to be changed to, and the directory that remembers what was there."""
+    """What an attachment is to be changed to."""
 
     sysctls: tuple[Sysctl, ...]
     properties: Properties
-    data_dir: str
+    data_dir: str  # where is saved what was there before
 
 
 def parse(request: Request) -> Settings:
-    """Return the wishes of `request`. Raises CniError 7 naming the key, its value and what is expected."""
+    """Return the settings of `request`. Raises CniError 7 that names the key, its value and what is expected."""
     root = request.config
     sections = [root] + ([wishes] if (wishes := _below(root, "args", "cni")) else [])
     return Settings(
@@ -86,7 +86,10 @@ def parse(request: Request) -> Settings:
 
 
 def data_dir(root: JsonObject) -> str:
-    """Return the directory of the memory: all that DEL and GC have to know. Raises CniError 7 for what is no absolute path."""
+    """Return the directory of saved files, all that DEL and GC need to know.
+
+    Raises CniError 7 unless it is absolute.
+    """
     folder = root.text("dataDir") or DATA_DIR
     if not folder.startswith("/"):
         root.refuse("dataDir", folder, "an absolute path")
@@ -94,14 +97,14 @@ def data_dir(root: JsonObject) -> str:
 
 
 def refuse_duplicates(stdin: bytes) -> None:
-    """Raise CniError 7 for a parameter that the JSON text sets twice, which decoding no longer shows."""
+    """Raise CniError 7 for a parameter that the JSON text sets twice: the decoded object no longer shows that."""
     for path in (("sysctl",), ("args", "cni", "sysctl")):
         for key in json_object.repeated(stdin, *path):
             raise _duplicated(key, ".".join(path))
 
 
 def _sysctls(sections: Iterable[JsonObject], ifname: str) -> tuple[Sysctl, ...]:
-    """Return the parameters of all sections; a later section wins, however it spells the key."""
+    """Return the parameters of all sections. A later section wins, also when it writes the key differently."""
     found: dict[str, Sysctl] = {}
     for section in sections:
         own: dict[str, Sysctl] = {}
@@ -117,7 +120,7 @@ def _sysctls(sections: Iterable[JsonObject], ifname: str) -> tuple[Sysctl, ...]:
 
 
 def _path(section: JsonObject, key: str, ifname: str) -> str:
-    """Return the path below /proc/sys that `key` means; the interface's name is put in last, for it may hold dots."""
+    """Return the path below /proc/sys of a key. The interface's name is inserted last, since it may contain dots."""
     if ".." in key or not KEY.fullmatch(key):
         raise CniError(
             Code.INVALID_CONFIG,
@@ -136,7 +139,10 @@ def _duplicated(key: str, where: str) -> CniError:
 
 
 def _mac(request: Request) -> str:
-    """Return the wished MAC, weakest source first: `mac`, CNI_ARGS, runtimeConfig.mac, args.cni.mac (docs/reference/cni.md 1.9)."""
+    """Return the MAC that was asked for.
+
+    A later source wins: `mac`, CNI_ARGS, runtimeConfig.mac, args.cni.mac (docs/reference/cni.md 1.9).
+    """
     root = request.config
     sources = (
         _read_mac(root),

@@ -1,7 +1,4 @@
-"""Decides what has to be remembered before anything is changed, and what the result says afterwards.
-
-Pure: knows wishes and what was measured; must not see a namespace, a socket or a file.
-"""
+"""Decides what must be saved before anything is changed, and what the result says afterwards."""
 
 from __future__ import annotations
 
@@ -26,15 +23,15 @@ def _none() -> Mapping[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What was there before: the properties and parameters that are changed, no others. The reference's has no `network`."""
+    """What was there before ADD: only the properties and parameters that it changes."""
 
-    network: str = ""
+    network: str = ""  # empty in a file of the reference
     properties: Properties = NOTHING
-    sysctls: Mapping[str, str] = field(default_factory=_none)
+    sysctls: Mapping[str, str] = field(default_factory=_none)  # values by path below /proc/sys
 
 
 def kept(network: str, before: Memory, first: Memory | None) -> Memory:
-    """Return what to remember; of an attachment that is added again, what was there at first counts."""
+    """Return what to save. When an attachment is added again, the values before the first ADD are kept."""
     first = first or Memory()
     return Memory(
         network,
@@ -50,7 +47,7 @@ def kept(network: str, before: Memory, first: Memory | None) -> Memory:
 
 
 def answered(earlier: Result, ifname: str, wanted: Properties) -> Result:
-    """Return the result so far with the MAC of the interface, and its MTU where one is told, as they are now."""
+    """Return prevResult with the interface's present MAC, and its MTU if prevResult has one."""
     return replace(
         earlier,
         interfaces=tuple(_as_wanted(entry, wanted) if entry.name == ifname else entry for entry in earlier.interfaces),

@@ -1,6 +1,6 @@
-"""The verbs of `tuning`, each a short story told with config, plan, backup, wire and check.
+"""The verbs of `tuning`.
 
-ADD answers prevResult as the interface is now. DEL goes by what is remembered, and always finishes. Must not know netlink.
+ADD answers prevResult with the interface as it is now. DEL puts back what was saved, and always finishes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MISSING = "Required prevResult missing"
 
 
 def add(request: Request) -> Result:
-    """Change what is configured and hand prevResult on as it then is; a refused ADD leaves everything as it was."""
+    """Change what is configured and return the changed prevResult. A refused ADD leaves everything as it was."""
     settings, before = _settings(request), prev_result.required(request, MISSING)
     allowlist.check(each.key for each in settings.sysctls)
     if settings.sysctls or settings.properties.any:
@@ -34,7 +34,7 @@ def add(request: Request) -> Result:
 
 
 def check_attachment(request: Request) -> None:
-    """Compare the container with the configuration; CniError 102 names the first difference."""
+    """Compare the container with the configuration. Raises CniError 102 with the first difference."""
     settings = _settings(request)
     prev_result.required(request, MISSING)
     with namespace.container(request) as container:
@@ -42,10 +42,13 @@ def check_attachment(request: Request) -> None:
 
 
 def delete(request: Request) -> None:
-    """Put back what ADD found and forget it. Of the configuration only `dataDir` is asked, and without a namespace it is gone."""
+    """Put back what ADD found and delete the saved file. Of the configuration only `dataDir` is read.
+
+    Without a namespace there is nothing to put back.
+    """
     try:
         folder = config.data_dir(request.config)
-    except CniError as refused:  # ADD refused it too, so nothing can be remembered there
+    except CniError as refused:  # ADD refused it too, so nothing is saved there
         request.log(f"nothing to put back: {refused}")
         return
     file = backup.name(request.container_id, request.ifname)
@@ -56,12 +59,12 @@ def delete(request: Request) -> None:
     finally:
         try:
             backup.forget(folder, file)
-        except CniError as refused:  # the container is as it was, and the next ADD of this name writes over it
+        except CniError as refused:  # the container is as before, and the next ADD of this name overwrites the file
             request.log(f"tuning: what is remembered stays: {refused}")
 
 
 def collect(request: Request) -> None:
-    """Forget attachments of this network that the runtime no longer knows; without a list nothing is forgotten."""
+    """Delete the files of attachments of this network that the runtime does not list any more. Without a list none."""
     valid = valid_attachments.valid(request.config)
     if valid is not None:
         known = {backup.name(container_id, ifname) for container_id, ifname in valid}
@@ -69,7 +72,7 @@ def collect(request: Request) -> None:
 
 
 def status(request: Request) -> None:
-    """Tell whether an ADD would be let through: the configuration is read and held against the allow-list."""
+    """Raise CniError unless an ADD would be accepted: the configuration is read and compared with the allow-list."""
     allowlist.check(each.key for each in _settings(request).sysctls)
 
 
@@ -82,12 +85,15 @@ def _settings(request: Request) -> Settings:
 
 
 def _link(request: Request, settings: Settings, container: Handle) -> Link | None:
-    """Return the interface; None where nothing of it is spoken of, for a chain may have none that the kernel knows (DPDK)."""
+    """Return the interface; None if no property of it is configured.
+
+    A chain for DPDK has no interface in the kernel.
+    """
     return namespace.interface(container, request.ifname, request.netns) if settings.properties.any else None
 
 
 def _change(request: Request, settings: Settings, container: Handle) -> None:
-    """Remember, then change; whatever fails, the container and the memory are as they were before."""
+    """Save, then change. When a step fails, container and file are as they were before."""
     link = _link(request, settings, container)
     file = backup.name(request.container_id, request.ifname)
     first = backup.recall(settings.data_dir, file)
@@ -104,7 +110,7 @@ def _change(request: Request, settings: Settings, container: Handle) -> None:
         except CniError as refused:
             if link:
                 raise
-            # parameters go with the namespace: the reference remembers none of them
+            # parameters disappear with the namespace: the reference saves none of them
             request.log(f"tuning: DEL will not put the parameters back: {refused}")
             undo.pop_all()
         undo.callback(wire.restore, before, request.ifname, container)

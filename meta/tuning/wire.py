@@ -1,4 +1,4 @@
-"""Measures, changes and puts back what a plan speaks of, inside the container's namespace. Must not know files or JSON."""
+"""Reads, changes and puts back parameters and properties inside the container's namespace."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from meta.tuning.config import Settings
 
 LINE_END = "\n"
-"""What empties a parameter that is a list: writing nothing at all would change nothing."""
+"""Empties a parameter that is a list. Writing nothing at all would change nothing."""
 
 UNREADABLE = frozenset({errno.EACCES, errno.EPERM, errno.EINVAL, errno.EIO})
-"""What the kernel answers to who reads a parameter that can only be written."""
+"""The kernel's errors when one reads a parameter that can only be written."""
 
 
 def before(settings: Settings, link: Link | None, container: Handle) -> Memory:
-    """Return what the container has now of what `settings` speak of; without properties no `link` is needed."""
+    """Return the present values of what `settings` change. Without properties no `link` is needed."""
     values = {each.path: value(each.path, container) for each in settings.sysctls}
     told = {path: found for path, found in values.items() if found is not None}
     properties = now(settings.properties, link) if link else settings.properties
@@ -33,7 +33,7 @@ def before(settings: Settings, link: Link | None, container: Handle) -> Memory:
 
 
 def now(wanted: Properties, link: Link) -> Properties:
-    """Return those properties of `link` that `wanted` speaks of."""
+    """Return those properties of `link` that `wanted` sets."""
     return Properties(
         mac=link.mac if wanted.mac else "",
         mtu=link.mtu if wanted.mtu else 0,
@@ -44,7 +44,7 @@ def now(wanted: Properties, link: Link) -> Properties:
 
 
 def value(path: str, container: Handle) -> str | None:
-    """Return a parameter; None when there is none, or when it can only be written. Raises KernelError."""
+    """Return a parameter; None when it does not exist or can only be written. Raises KernelError."""
     try:
         return sysctl.read(path, container.namespace)
     except KernelError as refused:
@@ -54,7 +54,7 @@ def value(path: str, container: Handle) -> str | None:
 
 
 def change(settings: Settings, link: Link | None, container: Handle) -> None:
-    """Set everything `settings` speak of, parameters first, as the reference does. Raises KernelError."""
+    """Set everything in `settings`, parameters first, as the reference does. Raises KernelError."""
     for each in settings.sysctls:
         sysctl.write(each.path, each.value or LINE_END, container.namespace)
     if link:
@@ -62,7 +62,7 @@ def change(settings: Settings, link: Link | None, container: Handle) -> None:
 
 
 def restore(memory: Memory, ifname: str, container: Handle) -> None:
-    """Put back what is remembered, in the opposite order, as far as it goes: an absent interface or a refusal is no failure."""
+    """Put back what was saved, in reverse order. An absent interface, or a refusal, is no failure."""
     with suppress(KernelError):
         link = container.link(ifname)
         if link is not None:
@@ -73,7 +73,7 @@ def restore(memory: Memory, ifname: str, container: Handle) -> None:
 
 
 def _changes(wanted: Properties, index: int) -> list[SetLink]:
-    """Return a request for each property, so that a refusal names it and hinders no other."""
+    """Return one request per property, so that an error names it and does not stop the others."""
     requests = []
     if wanted.mac:
         requests.append(SetLink(index, mac=wanted.mac))

@@ -1,4 +1,1 @@
-"""What `firewall` says to the kernel, a module for each of its two rule languages.
-
-Pure: reads and builds rules; must not run anything.
-"""
+"""The rules of `firewall`, one module per backend. They compute changes from a listing and execute nothing."""

@@ -1,8 +1,8 @@
-"""Puts passages into iptables words and finds an attachment's rules again (docs/reference/cni.md 4.2, "iptables").
+"""Writes the plan as iptables rules and finds an attachment's rules again (docs/reference/cni.md 4.2, "iptables").
 
-Chains and rules are the reference's, so that either program checks and removes what the other made. Beyond it, a chain that no packet
-passes says whose each address is, so that the rules are found without prevResult and nobody else's are taken; and what the host itself
-translated to a container (a published port) passes the policies. Pure: reads and builds rules as words; must not run iptables.
+Chains and rules are the reference's, so that each program can check and remove what the other made. Two things are
+ours: a chain that no packet passes, with one rule per address whose comment names the attachment, so that DEL finds the
+rules without prevResult; and packets to a published port of the host pass the policies.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TABLE = "filter"
 HOOK = "FORWARD"
 OWN = "CNI-FORWARD"
 OWNERS = "CNI-FORWARD-OWNERS"
-"""Nothing jumps there: a rule for each address, whose comment is its owner's."""
+"""A chain without a jump to it: one rule per address, whose comment names the attachment."""
 
 FIRST, SECOND = "CNI-ISOLATION-STAGE-1", "CNI-ISOLATION-STAGE-2"
 FRAME = "CNI firewall plugin rules"
@@ -39,7 +39,7 @@ MARK = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}(?=, net: )")
 
 
 def addition(plan: Passage, family: int, existing: Sequence[Rule]) -> list[Rule]:
-    """Return what has the rules of one family stand; pure additions unless the attachment has others there."""
+    """Return the rules to add for one IP version. Rules are only deleted when the attachment has other ones."""
     present = {_meaning(rule) for rule in existing}
     own = own_rules(plan, family)
     through = {_source(rule) for rule in existing if rule[:2] == ("-A", OWN)}
@@ -55,37 +55,37 @@ def addition(plan: Passage, family: int, existing: Sequence[Rule]) -> list[Rule]
 
 
 def missing(plan: Passage, family: int, existing: Sequence[Rule]) -> list[Rule]:
-    """Return the rules of one family, shared ones included, that do not stand.
+    """Return the rules for one IP version that are missing, shared ones included.
 
-    An attachment whose rules the reference made is whole with those: what we do beyond it is not looked for.
+    For an attachment that the reference made, only the reference's rules count.
     """
     told = _of(existing, plan.owner.mark.__eq__)
     present = {
         _meaning(rule) for rule in (*existing, *map(_without_remark, told))
-    }  # an earlier version put it in each rule
+    }  # an earlier version of ours wrote it in each rule
     policy = _policy_rules(plan) if plan.bridge else []
     if not told:
         policy = [rule for rule in policy if PUBLISHED not in rule]
-        # until it had the policy isolated (1.2), the reference named the other in every comment
+        # before version 1.2 of the reference had the policy isolated, it named the other one in every comment
         present |= {_meaning(word.replace(SAME, EITHER) for word in rule) for rule in existing if rule[-1] != "ACCEPT"}
     own = [rule for rule in own_rules(plan, family) if rule[1] == OWN]
     return [rule for rule in (*_entries(plan), *own, *policy) if _meaning(rule) not in present]
 
 
 def removal(owner: AttachmentID, family: int, known: Collection[IPAddress], existing: Sequence[Rule]) -> list[Rule]:
-    """Return what removes the attachment's rules, also those the reference made for the `known` addresses."""
+    """Return what removes the attachment's rules, and those that the reference made for the `known` addresses."""
     hosts = [_host(address) for address in known if address.version == family]
     return _deletions(_of(existing, owner.mark.__eq__), hosts, existing)
 
 
 def strangers(network: str, known: Collection[AttachmentID], existing: Sequence[Rule]) -> list[Rule]:
-    """Return what removes the rules of every attachment of `network` that is none of the `known`."""
+    """Return what removes the rules of every attachment of `network` that is not among the `known`."""
     start, keep = f"{network_mark(network)}-", {owner.mark for owner in known}
     return _deletions(_of(existing, lambda mark: mark.startswith(start) and mark not in keep), (), existing)
 
 
 def own_rules(plan: Passage, family: int) -> list[Rule]:
-    """Return the rules of the attachment's addresses, and what says that these are its."""
+    """Return the rules for the attachment's addresses, and those that record whose addresses they are."""
     hosts = [_host(address) for address in plan.of_family(family)]
     return [
         *(("-A", OWNERS, "-s", host, *_remark(plan.owner.comment)) for host in hosts),
@@ -94,7 +94,10 @@ def own_rules(plan: Passage, family: int) -> list[Rule]:
 
 
 def _deletions(told: Sequence[Rule], hosts: Iterable[str], existing: Sequence[Rule]) -> list[Rule]:
-    """Delete what is `told` of owners, and the rules of their addresses and of `hosts`: not of one that somebody else has, too."""
+    """Return the deletion of the records in `told`, and of the rules for their addresses and for `hosts`.
+
+    An address that another attachment has recorded, too, keeps its rules.
+    """
     doomed = frozenset(told)
     shared = {_source(rule) for rule in _of(existing, lambda _: True) if rule not in doomed}
     hosts = {*hosts, *map(_source, told)} - shared
@@ -120,7 +123,7 @@ def _entries(plan: Passage) -> tuple[Rule, Rule]:
 
 
 def _frame(plan: Passage, existing: Sequence[Rule]) -> list[Rule]:
-    """Return what all containers share, as far as it is not there; never in front of the policies."""
+    """Return the shared rules and chains that are missing. They come after the policies."""
     hook, admin = _entries(plan)
     rules: list[Rule] = [("-N", chain) for chain in (OWN, OWNERS, plan.admin_chain) if ("-N", chain) not in existing]
     present = {_meaning(rule) for rule in existing}
@@ -135,7 +138,7 @@ def _frame(plan: Passage, existing: Sequence[Rule]) -> list[Rule]:
 
 
 def _isolation(plan: Passage, existing: Sequence[Rule]) -> list[Rule]:
-    """Return what keeps the plan's bridge apart, as far as it is not there; each chain ends with its RETURN."""
+    """Return what is missing of the rules that separate the plan's bridge. Each chain ends with its RETURN."""
     present = {_meaning(rule) for rule in existing}
     rules: list[Rule] = [("-N", chain) for chain in (FIRST, SECOND) if ("-N", chain) not in existing]
     hook, published, *bridge, first_end, second_end, drop = _policy_rules(plan)
@@ -150,7 +153,12 @@ def _isolation(plan: Passage, existing: Sequence[Rule]) -> list[Rule]:
 
 
 def _policy_rules(plan: Passage) -> list[Rule]:
-    """Return the rules of the plan's policy: entry, exception, then the bridge's in the order they are inserted, ends, drop."""
+    """Return the rules of the plan's policy.
+
+    The jump, the exception, the bridge's own, the ends of the chains, the drop.
+
+    The bridge's own rules are in the order in which they are inserted.
+    """
     bridge = _link(plan.bridge)
     mine, shared = (_remark(f"{FRAME} (ingressPolicy: {policy})") for policy in (plan.policy, EITHER))
     same = [("-A", FIRST, "-i", bridge, "-o", bridge, *mine, "-j", "DROP")]
@@ -166,7 +174,10 @@ def _policy_rules(plan: Passage) -> list[Rule]:
 
 
 def _link(name: str) -> str:
-    """Return the interface as a rule names it alone. Raises CniError 7 for one that ends in a plus, which stands for any ending."""
+    """Return the interface's name as a rule matches it.
+
+    Raises CniError 7 for a name that ends in "+": iptables takes that as a wildcard.
+    """
     if name.endswith("+"):
         raise CniError(
             Code.INVALID_CONFIG,
@@ -177,7 +188,10 @@ def _link(name: str) -> str:
 
 
 def _of(existing: Sequence[Rule], is_meant: Callable[[str], bool]) -> list[Rule]:
-    """Return the rules whose comment's mark is meant: what says whose an address is, and what an earlier version let through."""
+    """Return the rules whose comment has a mark that `is_meant` accepts.
+
+    These are the records of addresses, and the rules that an earlier version of ours marked.
+    """
     rules = [rule for rule in existing if rule[0] == "-A" and rule[1] in (OWNERS, OWN) and "--comment" in rule[:-1]]
     found = ((rule, MARK.match(rule[rule.index("--comment") + 1])) for rule in rules)
     return [rule for rule, mark in found if mark and is_meant(mark.group())]
@@ -201,5 +215,5 @@ def _deletion(rule: Rule) -> Rule:
 
 
 def _meaning(rule: Iterable[str]) -> Rule:
-    """Return a rule's words in an order that no version of iptables decides."""
+    """Return a rule's words in an order that does not depend on the version of iptables."""
     return tuple(sorted(rule))

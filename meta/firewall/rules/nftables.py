@@ -1,9 +1,11 @@
-"""Puts passages into nftables words and finds an attachment's rules again.
+"""Writes the plan as nftables rules and finds an attachment's rules again.
 
-The reference has no such backend: names are in its manner, one table `inet cni_firewall` for both families. Chains and
-order are those of the iptables backend: policies, then the administrator's chain, then the containers' addresses.
-An accept here does not overrule a drop in another table: who keeps a dropping chain there has to admit containers in it.
-Pure: builds and reads libnftables JSON; must not run nft.
+The reference has no such backend. One table, `inet cni_firewall`, serves both families. Chains and order are those of
+the iptables backend: the policies, the administrator's chain, then the containers' addresses. The rules are libnftables
+JSON.
+
+An accept here does not overrule a drop in another table: who has a table that drops must accept containers there as
+well.
 """
 
 from __future__ import annotations
@@ -39,7 +41,10 @@ MARK_LENGTH = 33
 
 
 def addition(plan: Passage, existing: Objects) -> list[Command]:
-    """Return what has the rules stand; pure additions unless the attachment has others there. The table has to be there."""
+    """Return the commands that add the rules to the existing table.
+
+    Rules are only deleted when the attachment has others.
+    """
     present = _rules(existing)
     own = own_rules(plan)
     stale = [rule for rule in _marked(existing, plan.owner.mark.__eq__) if not any(_is(each, rule) for each in own)]
@@ -53,25 +58,25 @@ def addition(plan: Passage, existing: Objects) -> list[Command]:
 
 
 def missing(plan: Passage, existing: Objects) -> list[Command]:
-    """Return the rules, shared ones included, that do not stand."""
+    """Return the rules that are missing, shared ones included."""
     present = _rules(existing)
     wanted = [rule for rules in _frame(plan) for rule in rules] + own_rules(plan)
     return [rule for rule in wanted if not any(_is(rule, each) for each in present)]
 
 
 def removal(owner: AttachmentID, existing: Objects) -> list[Command]:
-    """Return the deletion of the attachment's rules."""
+    """Return the commands that delete the attachment's rules."""
     return [_deletion(rule) for rule in _marked(existing, owner.mark.__eq__)]
 
 
 def strangers(network: str, known: Collection[AttachmentID], existing: Objects) -> list[Command]:
-    """Return the deletion of the rules of every attachment of `network` that is none of the `known`."""
+    """Return the commands that delete the rules of every attachment of `network` that is not among the `known`."""
     start, keep = f"{network_mark(network)}-", {owner.mark for owner in known}
     return [_deletion(rule) for rule in _marked(existing, lambda mark: mark.startswith(start) and mark not in keep)]
 
 
 def own_rules(plan: Passage) -> list[Command]:
-    """Return the rules of the attachment's addresses."""
+    """Return the rules for the attachment's addresses."""
     rules = []
     for address in plan.addresses:
         to, by = (_is_at(PROTOCOLS[address.version], field, str(address)) for field in ("daddr", "saddr"))
@@ -81,13 +86,13 @@ def own_rules(plan: Passage) -> list[Command]:
 
 
 def shown(command: Command) -> str:
-    """Return a wanted rule in words for people."""
+    """Return a rule in words for people."""
     rule = command["add"]["rule"]
     return f"{FAMILY} {TABLE} {rule['chain']}: {' '.join(map(_word, rule['expr']))}"
 
 
 def _chains(plan: Passage) -> Iterator[str]:
-    """Yield the chains in an order in which each may jump to those before it."""
+    """Yield the chains; each comes after those it jumps to."""
     yield plan.admin_chain
     yield OWN
     if plan.bridge:
@@ -97,7 +102,7 @@ def _chains(plan: Passage) -> Iterator[str]:
 
 
 def _frame(plan: Passage) -> Iterator[list[Command]]:
-    """Yield what all containers share, by chain: rules in the order in which they have to stand."""
+    """Yield the shared rules by chain, in the order that they must have."""
     if plan.bridge:
         inward, outward = _is_link("iifname", "==", plan.bridge), _is_link("oifname", "==", plan.bridge)
         same = [_rule(FIRST, inward, outward, {"drop": None})] if plan.policy == "isolated" else []
@@ -111,7 +116,7 @@ def _frame(plan: Passage) -> Iterator[list[Command]]:
 
 
 def _inserted(plan: Passage, present: Sequence[Mapping[str, Any]]) -> Iterator[Command]:
-    """Yield the shared rules that do not stand: in front of what does, unless they are for after it."""
+    """Yield the missing shared rules: inserted before the existing ones, except those that belong behind."""
     fenced = any(_is(_rule(HOOK, _jump(FIRST)), rule) for rule in present)
     for rules in _frame(plan):
         absent = [rule for rule in rules if not any(_is(rule, each) for each in present)]
@@ -121,14 +126,14 @@ def _inserted(plan: Passage, present: Sequence[Mapping[str, Any]]) -> Iterator[C
 
 
 def _stands_behind(command: Command, *, fenced: bool) -> bool:
-    """Tell what is appended: a bridge's rules, behind the exception; the way to the containers, behind the policies."""
+    """Return whether a rule belongs behind the others: a bridge's, or the jump to the containers' rules."""
     rule = command["add"]["rule"]
     of_bridge = rule["chain"] in (FIRST, SECOND) and rule["expr"][0] != PUBLISHED
     return of_bridge or (fenced and command == _rule(HOOK, _jump(OWN)))
 
 
 def _marked(existing: Objects, is_meant: Callable[[str], bool]) -> list[Mapping[str, Any]]:
-    """Return the rules of addresses whose mark is meant."""
+    """Return the rules of addresses whose comment has a mark that `is_meant` accepts."""
     return [
         rule
         for rule in _rules(existing)
@@ -142,13 +147,16 @@ def _rules(existing: Objects) -> list[Mapping[str, Any]]:
 
 def _is(wanted: Command, present: Mapping[str, Any]) -> bool:
     rule = wanted["add"]["rule"]
-    if (rule["chain"], rule.get("comment")) != (present["chain"], present.get("comment")):  # nearly all end here
+    if (rule["chain"], rule.get("comment")) != (
+        present["chain"],
+        present.get("comment"),
+    ):  # decides nearly always, and is quick
         return False
     return [_plain(each) for each in rule["expr"]] == [_plain(each) for each in present["expr"]]
 
 
 def _plain(value: Any) -> Any:
-    """Write a list of one as its element: versions of nft differ in that."""
+    """Return a list of one element as that element: versions of nft differ in that."""
     if isinstance(value, dict):
         return {key: _plain(member) for key, member in value.items()}
     if isinstance(value, list):
@@ -179,9 +187,9 @@ def _is_at(protocol: str, field: str, address: str) -> Command:
 
 
 def _is_link(key: str, operator: str, name: str) -> Command:
-    r"""Compare with the interface `name` alone: a `*` at its end is written `\*`, or it would stand for any ending.
+    r"""Return the match of the interface `name` alone: a final `*` is written `\*`, since it would be a wildcard.
 
-    Raises CniError 7 for a name that the language has no word for.
+    Raises CniError 7 for a name that nft's language cannot express.
     """
     if name.startswith("@") or name.endswith("\\*"):
         raise CniError(

@@ -1,4 +1,4 @@
-"""Published ports in the words of each backend, in the reference's chains and rules (docs/reference/cni.md 4.1).
+"""The rules of published ports, one module per backend, with the reference's chains (docs/reference/cni.md 4.1).
 
-Pure: what is there comes in as a listing, what is to change goes out as a transaction; `meta.portmap.ports` carries it.
+They compute changes from a listing; `meta.portmap.ports` reads the listing and sends the change.
 """

@@ -1,9 +1,12 @@
-"""Puts published ports into iptables words and finds an attachment's rules again (docs/reference/cni.md 4.1, "iptables shape").
+"""Writes published ports as iptables rules and finds an attachment's rules again.
 
-Chains, rules and comments are the reference's, so that either program can remove what the other added, and nerdctl can
-read which ports are taken. The reference has one chain for all interfaces of a container on a network: here that is
-`eth0`'s, any other interface has a chain of its own whose comment names it.
-Pure: reads and builds rules as words, in the order in which iptables lists them; must not run iptables.
+See docs/reference/cni.md 4.1, "iptables shape".
+
+Chains, rules and comments are the reference's, so that each program can remove what the other added, and nerdctl can
+read which ports are taken. The reference has one chain for all interfaces of a container on a network. Here that is the
+chain of eth0; any other interface has its own chain, whose comment names it.
+
+The words of a rule are in the order in which iptables lists them.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ SETMARK = "CNI-HOSTPORT-SETMARK"
 MASQ = "CNI-HOSTPORT-MASQ"
 OWN = "CNI-DN-"
 HISTORIC = "CNI-SN-"
-"""Chains for masquerading that the reference made until 0.7; their parent is CNI-HOSTPORT-SNAT."""
+"""Chains for masquerade that the reference made until 0.7; CNI-HOSTPORT-SNAT jumps to them."""
 
 FIRST = "eth0"
 """The interface whose chain has the reference's name."""
@@ -50,17 +53,20 @@ MARTIANS: Rule = (
     *("-A", "PREROUTING", "-d", "127.0.0.0/8", "!", "-i", "lo"),
     *("-m", "comment", "--comment", "CNI portfwd: 127.0.0.0/8 belongs to lo", "-j", "DROP"),
 )
-"""Keeps neighbours away from the host's own services where route_localnet would let them in (docs/reference/cni.md 7, CVE-2020-8558)."""
+"""Drops packets of other hosts for 127.0.0.0/8, which route_localnet would let in.
+
+See docs/reference/cni.md 7, CVE-2020-8558.
+"""
 
 
 def chain_name(owner: AttachmentID) -> str:
-    """Return the attachment's chain."""
+    """Return the name of the attachment's chain."""
     own = "" if owner.ifname == FIRST else f":{owner.ifname}"
     return f"{OWN}{_digest(owner, own)}"
 
 
 def shared_chain_name(owner: AttachmentID) -> str:
-    """Return the chain the reference has for the container on this network, whatever the interface is called."""
+    """Return the name of the reference's chain for the container on this network, the same for all interfaces."""
     return f"{OWN}{_digest(owner, '')}"
 
 
@@ -79,7 +85,10 @@ def comment(owner: AttachmentID) -> str:
 
 
 def addition(plan: Publication, side: Side, existing: Sequence[Rule], gone: Collection[Holder] = ()) -> list[Rule]:
-    """Return one transaction that has the rules of `side` stand and those of `gone` not; pure additions when it can be."""
+    """Return one transaction after which the rules of `side` exist and those of `gone` do not.
+
+    It only adds if that suffices.
+    """
     own = chain_name(plan.owner)
     removed = _removal([own, *(holder.key for holder in gone)], existing)
     present = _meanings(existing)
@@ -93,9 +102,9 @@ def addition(plan: Publication, side: Side, existing: Sequence[Rule], gone: Coll
 
 
 def missing(plan: Publication, side: Side, existing: Sequence[Rule]) -> list[Rule]:
-    """Return the rules of `side`, shared ones included, that do not stand.
+    """Return the rules of `side` that are missing, shared ones included.
 
-    An interface other than the first is whole with rules in the reference's chain too, where that has made them.
+    For an interface other than eth0, rules in the reference's chain count as well.
     """
     present = _meanings(existing)
     declared = {rule[1] for rule in existing if rule[0] == "-N"}
@@ -115,9 +124,9 @@ def missing(plan: Publication, side: Side, existing: Sequence[Rule]) -> list[Rul
 
 
 def removal(owner: AttachmentID, existing: Sequence[Rule], known: Collection[IPAddress] | None) -> list[Rule]:
-    """Return what removes the attachment's rules, also those of the reference, and its historic chain.
+    """Return what removes the attachment's rules, also those that the reference made, and its old chain for masquerade.
 
-    A chain of the reference for another interface than the first is told by `known`, the container's addresses.
+    If the reference's chain is for another interface than eth0, the container's `known` addresses identify it.
     """
     chains = [chain_name(owner)]
     shared = shared_chain_name(owner)
@@ -129,7 +138,7 @@ def removal(owner: AttachmentID, existing: Sequence[Rule], known: Collection[IPA
 
 
 def strangers(network: str, known: Collection[AttachmentID], existing: Sequence[Rule]) -> list[Rule]:
-    """Return what removes every chain of `network` that is none of the `known` attachments'."""
+    """Return what removes every chain of `network` that belongs to none of the `known` attachments."""
     keep = {chain(owner) for owner in known for chain in (chain_name, shared_chain_name)}
     named = _named_chains(existing)
     starts = tuple(f"dnat name: {quoted(name)} id: " for name in spellings(network))
@@ -137,12 +146,12 @@ def strangers(network: str, known: Collection[AttachmentID], existing: Sequence[
 
 
 def eviction(gone: Iterable[Holder], existing: Sequence[Rule]) -> list[Rule]:
-    """Return what removes the rules of these holders."""
+    """Return what removes the rules of these attachments."""
     return _removal([holder.key for holder in gone], existing)
 
 
 def published(existing: Sequence[Rule]) -> Iterator[Published]:
-    """Yield every port that rules in chains of containers send on, and whose it is."""
+    """Yield every port that the containers' chains publish, with its attachment."""
     holders = {chain: _holder(chain, text) for chain, text in _named_chains(existing).items()}
     for rule in existing:
         if rule[0] == "-A" and rule[1] in holders and "--to-destination" in rule and "--dport" in rule:
@@ -159,7 +168,7 @@ def published(existing: Sequence[Rule]) -> Iterator[Published]:
 
 
 def removed(removal: Sequence[Rule], existing: Sequence[Rule]) -> list[Published]:
-    """Return what `removal`, taken from `existing`, no longer publishes."""
+    """Return what `existing` publishes, and no longer does after `removal`."""
     chains = {rule[1] for rule in removal if rule[0] == "-X"}
     return (
         list(published([rule for rule in existing if rule[1] in chains or _target(rule) in chains])) if chains else []
@@ -172,7 +181,7 @@ def container_rules(plan: Publication, side: Side) -> list[Rule]:
 
 
 def entry_rules(plan: Publication, side: Side) -> list[Rule]:
-    """Return the rules that lead to the container's chain; all mappings are told, whichever family they are for."""
+    """Return the rules that lead to the container's chain, for the mappings of both families."""
     rules: list[Rule] = []
     for protocol in sorted({each.protocol for each in plan.mappings}):
         ports = [str(each.host_port) for each in plan.mappings if each.protocol == protocol]
@@ -199,9 +208,10 @@ def _mapping_rules(plan: Publication, side: Side, mapping: PortMapping) -> Itera
 
 
 def _shared(plan: Publication, existing: Sequence[Rule]) -> list[Rule]:
-    """Return what all containers share, in the reference's order; a chain that exists is not declared again.
+    """Return what is missing of the shared rules, in the reference's order. An existing chain is not declared again.
 
-    PREROUTING and OUTPUT are appended to: in front of others' rules ours would beat those (docs/reference/cni.md 7, CVE-2019-9946).
+    Rules are appended to PREROUTING and OUTPUT: inserted, they would win over other programs' (docs/reference/cni.md 7,
+    CVE-2019-9946).
     """
     chains = {rule[1] for rule in existing if rule[0] == "-N"}
     rules: list[Rule] = []
@@ -221,7 +231,7 @@ def _shared(plan: Publication, existing: Sequence[Rule]) -> list[Rule]:
 
 
 def _removal(chains: Iterable[str], existing: Sequence[Rule]) -> list[Rule]:
-    """Delete all that jumps to the chains, then the chains with whatever they hold."""
+    """Return the deletion of all jumps to the chains, then of the chains with their rules."""
     declared = {rule[1] for rule in existing if rule[0] == "-N"}
     there = {chain: None for chain in chains if chain in declared}
     jumps = [rule for rule in existing if rule[0] == "-A" and _target(rule) in there and rule[1] not in there]
@@ -234,7 +244,7 @@ def _target(rule: Rule) -> str:
 
 
 def _named_chains(existing: Sequence[Rule]) -> dict[str, str]:
-    """Return the containers' chains with what the comment of a rule that leads there says."""
+    """Return the containers' chains, each with the comment of a rule that leads to it."""
     return {
         _target(rule): rule[rule.index("--comment") + 1]
         for rule in existing
@@ -257,7 +267,7 @@ def _host(address: IPAddress) -> str:
 
 
 def _meaning(rule: Rule) -> tuple[str, ...]:
-    """Return a rule's words in an order that no version of iptables decides; appended or inserted is the same rule."""
+    """Return a rule's words in an order that does not depend on the version of iptables. -A and -I are equal."""
     return tuple(sorted("-A" if word == "-I" else word for word in rule))
 
 
@@ -266,12 +276,15 @@ def _meanings(existing: Iterable[Rule]) -> frozenset[tuple[str, ...]]:
 
 
 def _entry(rule: Rule) -> tuple[str, str]:
-    """Return what tells most entry rules apart: the ports, and the chain they lead to."""
+    """Return what distinguishes entry rules in most cases: the ports, and the chain."""
     return rule[rule.index("--dports") + 1], _target(rule)
 
 
 def _within(rule: Rule, listed: Rule) -> bool:
-    """Tell whether every word of `rule` is listed: conditions may be spelled anew, so only ours are looked for."""
+    """Return whether every word of `rule` is in `listed`.
+
+    iptables may write conditions differently, so only ours are compared.
+    """
     plain = rule[: rule.index("--dports") + 2] + rule[-2:]
     left = list(listed)
     for word in plain:

@@ -1,9 +1,11 @@
-"""Puts published ports into nftables words and finds an attachment's rules again (docs/reference/cni.md 4.1, "nftables shape").
+"""Writes published ports as nftables rules and finds an attachment's rules again.
 
-Table, chains and rules are the reference's. The comments are not: the reference's name the container alone, so that two
-of its networks would delete each other's rules, and a long id is refused. Conditions stand in the rules of the attachment
-that has them, not in front of everybody's. Nothing is translated that is not for an address of this host.
-Pure: builds and reads libnftables JSON; must not run nft.
+See docs/reference/cni.md 4.1, "nftables shape".
+
+Table, chains and rules are the reference's, with these differences. The reference's comments name only the container,
+so that two of its networks would delete each other's rules, and a long id is refused: ours name the attachment.
+Conditions are in the rules of their attachment, not before all rules. Only packets for an address of this host are
+translated. The rules are libnftables JSON.
 """
 
 from __future__ import annotations
@@ -51,9 +53,9 @@ NAMES = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}, net: (\S+), if: (\S+), id: (\S*)
 
 
 def addition(plan: Publication, side: Side, existing: Objects, gone: Collection[Holder] = ()) -> list[Command]:
-    """Return the commands that have the rules of `side` stand and those of `gone` not; pure additions when they can be.
+    """Return the commands after which the rules of `side` exist and those of `gone` do not.
 
-    The table has to be there.
+    They only add if that suffices. The table must exist.
     """
     doomed = {plan.owner.mark, *(each.key for each in gone)}
     return [
@@ -64,9 +66,9 @@ def addition(plan: Publication, side: Side, existing: Objects, gone: Collection[
 
 
 def missing(plan: Publication, side: Side, existing: Objects) -> list[Command]:
-    """Return the rules of `side`, shared ones included, that do not stand.
+    """Return the rules of `side` that are missing, shared ones included.
 
-    An attachment whose rules the reference made is whole with those: what we do beyond it is not looked for.
+    For an attachment that the reference made, only the reference's rules count.
     """
     family, present = FAMILIES[side.family], _rules(existing)
     theirs = any(rule.get("comment") == plan.owner.container_id for rule in _own(existing))
@@ -83,14 +85,15 @@ def missing(plan: Publication, side: Side, existing: Objects) -> list[Command]:
 
 
 def _reference_rule(command: Command, owner: AttachmentID) -> Command:
-    """Return a rule of ours as the reference writes it: its comment is the container's id alone."""
+    """Return our rule as the reference writes it: with the container's id as the whole comment."""
     return {"add": {"rule": {**command["add"]["rule"], "comment": owner.container_id}}}
 
 
 def removal(owner: AttachmentID, family: int, existing: Objects, known: Collection[IPAddress] | None) -> list[Command]:
-    """Return the deletion of the attachment's rules, also those the reference made.
+    """Return the commands that delete the attachment's rules, also those that the reference made.
 
-    The reference's name the container alone: with `known`, the container's addresses, only those for them are taken.
+    The reference's name only the container. With `known`, the container's addresses, only the rules for them are
+    deleted.
     """
     targets = {str(address) for address in known or ()}
 
@@ -104,19 +107,19 @@ def removal(owner: AttachmentID, family: int, existing: Objects, known: Collecti
 
 
 def strangers(network: str, known: Collection[AttachmentID], family: int, existing: Objects) -> list[Command]:
-    """Return the deletion of every rule of `network` that is none of the `known` attachments'."""
+    """Return the commands that delete every rule of `network` that belongs to none of the `known` attachments."""
     start, keep = f"{network_mark(network)}-", {owner.mark for owner in known}
     return _removal(family, existing, lambda mark: mark.startswith(start) and mark not in keep)
 
 
 def eviction(gone: Collection[Holder], family: int, existing: Objects) -> list[Command]:
-    """Return the deletion of the rules of these holders."""
+    """Return the commands that delete the rules of these attachments."""
     keys = {holder.key for holder in gone}
     return _removal(family, existing, lambda mark: mark in keys)
 
 
 def published(existing: Objects) -> Iterator[Published]:
-    """Yield every port that rules of containers send on, and whose it is."""
+    """Yield every port that the containers' rules publish, with its attachment."""
     for rule in _rules(existing):
         dnat = next((each["dnat"] for each in rule["expr"] if "dnat" in each), None)
         ports = [(field["protocol"], value) for field, value in _payloads(rule) if field["field"] == "dport"]
@@ -133,7 +136,7 @@ def published(existing: Objects) -> Iterator[Published]:
 
 
 def removed(deletions: Sequence[Command], existing: Objects) -> list[Published]:
-    """Return what `deletions`, taken from `existing`, no longer publish."""
+    """Return what `existing` publishes, and no longer does after `deletions`."""
     handles = {each["delete"]["rule"]["handle"] for each in deletions}
     return (
         list(published([item for item in existing if item.get("rule", {}).get("handle") in handles])) if handles else []
@@ -141,7 +144,7 @@ def removed(deletions: Sequence[Command], existing: Objects) -> list[Published]:
 
 
 def own_rules(plan: Publication, side: Side) -> list[Command]:
-    """Return the attachment's rules: one a mapping, then who is masqueraded on the way to the container."""
+    """Return the attachment's rules: one per mapping, then those for masquerade."""
     family, target = FAMILIES[side.family], str(side.target)
     restrictions = conditions.parse(side.conditions, f"conditionsV{side.family}", side.family)
     rules = []
@@ -161,29 +164,29 @@ def own_rules(plan: Publication, side: Side) -> list[Command]:
 
 
 def _unconditioned(command: Command, side: Side) -> Command:
-    """Return a rule of ours without its conditions, which nft may have spelled anew: only what follows is looked for."""
+    """Return our rule without its conditions, which nft may list differently: only what follows them is compared."""
     rule = command["add"]["rule"]
     skipped = len(conditions.parse(side.conditions, "", side.family)) if rule["chain"] == PORTS else 0
     return {"add": {"rule": {**rule, "expr": rule["expr"][skipped:]}}}
 
 
 def _can_hold(restrictions: Sequence[Command], protocol: str) -> bool:
-    """Tell whether conditions may hold for packets of `protocol`; nft refuses a rule that speaks of two."""
+    """Return whether conditions can match packets of `protocol`. nft refuses a rule with two protocols."""
     spoken = (each["match"]["left"].get("payload", {}).get("protocol") for each in restrictions)
     return all(each == protocol for each in spoken if each in PROTOCOLS)
 
 
 def shown(command: Command) -> str:
-    """Return a wanted rule in words for people."""
+    """Return a rule in words for people."""
     rule = command["add"]["rule"]
     return f"{rule['family']} {rule['table']} {rule['chain']}: {' '.join(_word(each) for each in rule['expr'])}"
 
 
 def _masqueraded(plan: Publication, side: Side) -> list[list[Command]]:
-    """Return from where packets to the container are masqueraded: itself, the host's loopback; or anywhere.
+    """Return from where packets to the container are masqueraded: itself and the host's loopback, or anywhere.
 
-    And, beyond the reference, its neighbours on the way through a published port: their packets come back past the host,
-    where nothing would be translated back unless br_netfilter is loaded.
+    Unlike the reference, also from its neighbours on the bridge when they use a published port: without br_netfilter
+    the answers would go to them directly, and nothing would translate them back.
     """
     if not plan.snat:
         return []
@@ -196,7 +199,7 @@ def _masqueraded(plan: Publication, side: Side) -> list[list[Command]]:
 
 
 def _frame(plan: Publication, family: int, existing: Objects) -> Iterator[Command]:
-    """Yield what all containers share as far as it is not there; a shared chain that says something else is made anew."""
+    """Yield what is missing of the shared objects. A shared chain with other rules is made anew."""
     table = {"family": FAMILIES[family], "table": TABLE}
     chains = {item["chain"]["name"] for item in existing if "chain" in item}
     for chain, wanted in _contents(plan, family):
@@ -211,15 +214,15 @@ def _frame(plan: Publication, family: int, existing: Objects) -> Iterator[Comman
 
 
 def _contents(plan: Publication, family: int) -> Iterator[tuple[str, list[list[Command]]]]:
-    """Yield the shared chains in an order in which each may jump to those before it, with the rules they hold.
+    """Yield the shared chains with their rules; each comes after those it jumps to.
 
-    No rules: the chain holds the containers'.
+    None instead of rules: the chain has the containers' rules.
     """
     local = {"match": {"op": "==", "left": {"fib": {"result": "type", "flags": ["daddr"]}}, "right": "local"}}
     yield PORTS, []
     yield LEGACY, []
     yield ALL, [[_jump(LEGACY)], [_jump(PORTS)]]
-    yield "prerouting", [[local, _jump(ALL)]]  # the test for local is the fix for CVE-2025-67499
+    yield "prerouting", [[local, _jump(ALL)]]  # without the test for local addresses: CVE-2025-67499
     yield "output", [[local, _jump(ALL)]]
     if plan.snat:
         yield MASQUERADING, []
@@ -230,7 +233,10 @@ def _contents(plan: Publication, family: int) -> Iterator[tuple[str, list[list[C
 
 
 def _removal(family: int, existing: Objects, is_meant: Callable[[str], bool]) -> list[Command]:
-    """Delete the containers' rules whose mark or, for the reference's, whole comment is meant."""
+    """Return the deletion of the containers' rules whose mark `is_meant` accepts.
+
+    For a rule of the reference it is asked about the whole comment.
+    """
     return [_deletion(family, rule) for rule in _own(existing) if is_meant(_key(str(rule.get("comment", ""))))]
 
 
@@ -254,10 +260,13 @@ def _key(text: str) -> str:
 
 
 def _holder(text: str) -> Holder:
-    """Return whose rule it is; a comment without a mark is the reference's, which names the container only."""
+    """Return the attachment of a rule's comment.
+
+    One without a mark is the reference's, which names only the container.
+    """
     if not MARK.match(text):
         return Holder(text, f"container {text}")
-    found = NAMES.fullmatch(text)  # a long name is cut, the mark never
+    found = NAMES.fullmatch(text)  # a long name is shortened, the mark never
     cut = "..." if len(text.encode()) >= COMMENT_BYTES - 3 else ""
     if found is None:
         return Holder(_key(text), text, _key(text))
@@ -274,7 +283,7 @@ def _payloads(rule: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], Any]
 
 
 def _destinations(rule: Mapping[str, Any]) -> set[str]:
-    """Return where a rule of a container sends packets, or for which destination it masquerades."""
+    """Return the destinations to which a container's rule sends packets, or for which it masquerades."""
     onward = {each["dnat"]["addr"] for each in rule["expr"] if "dnat" in each}
     return onward | {value for field, value in _payloads(rule) if field["field"] == "daddr" and isinstance(value, str)}
 
@@ -287,7 +296,7 @@ def _is(wanted: Command, present: Mapping[str, Any]) -> bool:
 
 
 def _endings(present: Sequence[Mapping[str, Any]], lengths: Collection[int]) -> frozenset[tuple[str, str | None, str]]:
-    """Return what the rules mean without matches in front of it, for so many statements at their end."""
+    """Return the rules without their first matches: each with as many final statements as `lengths` say."""
     return frozenset(
         _meaning({**rule, "expr": rule["expr"][-length:]})
         for rule in present
@@ -297,13 +306,13 @@ def _endings(present: Sequence[Mapping[str, Any]], lengths: Collection[int]) -> 
 
 
 def _meaning(rule: Mapping[str, Any]) -> tuple[str, str | None, str]:
-    """Return what a rule says, in an order that no version of nft decides."""
+    """Return a rule in an order that does not depend on the version of nft."""
     statements = json.dumps([_plain(each) for each in rule["expr"]], sort_keys=True)
     return rule["chain"], rule.get("comment"), statements
 
 
 def _plain(value: Any) -> Any:
-    """Write a list of one as its element: versions of nft differ in that."""
+    """Return a list of one element as that element: versions of nft differ in that."""
     if isinstance(value, dict):
         return {key: _plain(member) for key, member in value.items()}
     return value[0] if isinstance(value, list) and len(value) == 1 else value
