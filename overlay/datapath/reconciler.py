@@ -134,8 +134,8 @@ class Reconciler:
     def remember(self, own: Lease, desired: Desired) -> None:
         """Record what there is now, for a later start."""
         try:
-            wish = self.guard(desired)
-            outside = guard.recorded(wish) if wish else None
+            wanted = self.guard(desired)
+            outside = guard.recorded(wanted) if wanted else None
             self._leftovers.remember(
                 desired, self._blackholes(own), self.rules(own), (outside,) if outside is not None else ()
             )

@@ -1,26 +1,26 @@
-"""Notices that somebody else changes the same rules again and again, so that a loop of two programs is said and not only run.
+"""Notices that another program changes the same rules again and again, so that the loop is reported.
 
-Counts, in the clock it is handed, how often the same part had to be put back without anybody here wanting it otherwise.
+It counts how often the same part of the rules had to be repaired although nobody here wanted it changed.
 """
 
 from collections import deque
 from collections.abc import Iterable
 
 WINDOW = 60.0
-"""Seconds in which changes are counted, and after which a loop that has stopped is over."""
+"""Seconds in which repairs are counted; a loop that has stopped is over after that time."""
 MANY = 5
-"""So many within that time are a loop: a reload of a firewall is one, and by two programs together a few."""
+"""So many repairs of one part in that time are a loop; reloads of a firewall make a few."""
 REMEDY = "something else on this host keeps changing it: find it with `nft monitor` or `xtables-monitor`, and let one of the two have it"
 
 
 class Contention:
-    """What was put back lately."""
+    """What was repaired in the last WINDOW seconds."""
 
     def __init__(self) -> None:
         self._seen: deque[tuple[float, str]] = deque()
 
     def note(self, changed: Iterable[str], now: float) -> str:
-        """Take note of what was put back at a time; return what to tell people while there is a loop, else ""."""
+        """Record repairs at the time `now` in seconds; return the message about a loop, "" while there is none."""
         self._seen.extend((now, what) for what in changed)
         while self._seen and self._seen[0][0] < now - WINDOW:
             self._seen.popleft()

@@ -1,4 +1,4 @@
-"""What the tunnel's guard dropped: how many packets for which reason, and from whom lately. Asks nft; changes nothing."""
+"""What the tunnel filter dropped: how many packets for which reason, and from which addresses lately."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,14 +9,16 @@ from lease import tunnel
 
 @dataclass(frozen=True, slots=True)
 class Drops:
-    """Packets by reason since the guard was set, and the last senders, the latest first."""
+    """What one tunnel filter dropped."""
 
     packets: Mapping[str, int]
+    """Dropped packets since the filter was set, by reason."""
     senders: tuple[str, ...]
+    """The addresses of the last senders, the latest first."""
 
 
 def read(table: str) -> Drops | None:
-    """Return what the guard with this table dropped; None where it does not stand. Raises KernelError."""
+    """Return what the filter with this table dropped; None where there is none. Raises KernelError."""
     packets = counted(table)
     noted = [one["elem"] for name in tunnel.LAST for one in nft.elements(tunnel.FAMILY, table, name)] if packets else []
     return (
@@ -25,5 +27,5 @@ def read(table: str) -> Drops | None:
 
 
 def counted(table: str) -> Mapping[str, int]:
-    """Return the packets the guard with this table dropped, by reason; empty where it does not stand. Raises KernelError."""
+    """Return the packets the filter with this table dropped, by reason; empty where there is none. Raises KernelError."""
     return nft.counters(tunnel.FAMILY, table) if nft.exists(tunnel.FAMILY, table) else {}

@@ -1,6 +1,6 @@
-"""Spells the rules of overlay.firewall.rules as iptables-save does, so that wanted and actual compare as equal.
+"""Writes the rules of overlay.firewall.rules as iptables-save does: wanted and present rules compare as equal.
 
-docs/reference/flannel.md 6.1, to the letter: the order of words is iptables' own.
+They are those of docs/reference/flannel.md 6.1; the order of the words is that of iptables-save.
 """
 
 from collections.abc import Sequence

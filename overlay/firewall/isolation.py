@@ -1,10 +1,12 @@
-"""Which packets pass between the networks of one host: none but those of published ports.
+"""Which packets pass between the networks of one host: only those to published ports, and their answers.
 
-By pairs of addresses, because a backend like host-gw has no interface for each network: what comes from one network and goes to
-another is dropped where the host forwards it, whatever other tables accept. What the host itself translated to a container (a published
-port) passes, and so do its answers. `table inet tulle-networks`, written as nft lists it; where there is no nft, a chain of
-iptables' mangle, before every accept in filter. With a single network there is neither.
-Blind spot: the host's own addresses are INPUT, not forwarded; and a container that forges its source, which is for the bridge to refuse.
+It goes by pairs of addresses, because a backend like host-gw has no interface per network: a forwarded packet from one
+network to another is dropped, whatever other tables accept. A packet whose destination the host translated (a published
+port) passes, and so does the answer. The rules are in `table inet tulle-networks`; where there is no nft, in a chain of
+iptables' mangle table, which comes before every accept in filter. With a single network there is neither.
+
+Packets to the host's own addresses are not forwarded, so nothing here concerns them. A container that forges its source
+address is stopped by the spoof filter of its bridge, not here.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +20,7 @@ Json = dict[str, Any]
 FAMILY, TABLE = "inet", "tulle-networks"
 CHAIN, COMMENT = "TULLE-NETWORKS", "tulled networks"
 BEFORE_FILTER = -10
-"""Priority of the chain: before the filters people write, behind connection tracking and translation of the destination."""
+"""Priority of the chain: before the usual filters (0), after connection tracking (-200) and destination NAT (-100)."""
 
 _HEAD: Json = {"table": {"family": FAMILY, "name": TABLE}}
 _PLACE: Json = {"family": FAMILY, "table": TABLE}
@@ -26,9 +28,9 @@ _WORDS = {4: "ip", 6: "ip6"}
 
 
 def zones(networks: Iterable[IPNetwork]) -> tuple[IPNetwork, ...]:
-    """Return the ranges to keep apart from one another; () where there is nothing to: at most one in each family.
+    """Return the ranges to isolate from one another; () when no family has more than one.
 
-    A range within another is that other's, which only hosts have that are set up wrongly.
+    A range inside another one is treated as part of it; only a wrongly configured host has that.
     """
     known = sorted(set(networks), key=lambda one: (one.version, one.prefixlen, int(one.network_address)))
     outer: list[IPNetwork] = []
@@ -40,7 +42,7 @@ def zones(networks: Iterable[IPNetwork]) -> tuple[IPNetwork, ...]:
 
 
 def table(apart: Sequence[IPNetwork]) -> list[Json]:
-    """Return sets, chain and rules as nft lists them, without handles; [] when nothing is to be kept apart."""
+    """Return sets, chain and rules as nft lists them, without handles; [] when nothing is to be isolated."""
     if not apart:
         return []
     shape = {"type": "filter", "hook": "forward", "prio": BEFORE_FILTER, "policy": "accept"}
@@ -54,9 +56,9 @@ def table(apart: Sequence[IPNetwork]) -> list[Json]:
 
 
 def changes(apart: Sequence[IPNetwork], listing: Sequence[Json]) -> list[Json]:
-    """Return the commands, one transaction, that make the listing of a table that exists what is wanted; [] when it is.
+    """Return the commands, one transaction, from the listed table to the wanted one; [] when it is as wanted.
 
-    The table itself stays, with whatever flags it was made; only one that is not wanted is deleted.
+    The table itself stays, with its flags (it may have an owner); it is deleted only when none is wanted.
     """
     wanted, found = table(apart), [one for one in listing if "table" not in one]
     if not wanted:
@@ -67,7 +69,7 @@ def changes(apart: Sequence[IPNetwork], listing: Sequence[Json]) -> list[Json]:
 
 
 def dormant(listing: Sequence[Json]) -> bool:
-    """Return whether somebody switched a table off."""
+    """Return whether a table is switched off (the flag dormant)."""
     return any("dormant" in one["table"].get("flags", ()) for one in listing if "table" in one)
 
 
@@ -82,13 +84,13 @@ def removal() -> list[Json]:
 
 
 def poke() -> list[Json]:
-    """Return the commands that make whoever holds the table hear of it; they change nothing."""
+    """Return commands that change nothing, but of which the kernel tells the daemon that owns the table."""
     other: Json = {"table": {"family": FAMILY, "name": f"{TABLE}-asked"}}
     return [{"add": other}, {"delete": other}]
 
 
 def words(apart: Sequence[IPNetwork], version: int) -> tuple[tuple[str, ...], ...]:
-    """Return the rules of the chain TULLE-NETWORKS of an IP version, in iptables-save's words without the comment; () for no rule."""
+    """Return the rules of the chain TULLE-NETWORKS as iptables-save writes them, without the comment; () for none."""
     own = [one for one in apart if one.version == version]
     if not own:
         return ()
@@ -109,7 +111,7 @@ def _sets(apart: Sequence[IPNetwork]) -> tuple[Json, Json]:
 
 
 def _crossing(version: int) -> tuple[Json, Json, Json]:
-    """Return the matches of a packet from one of the networks to another one."""
+    """Return the matches for a packet from one of the networks to another."""
     source, target = ({"payload": {"protocol": _WORDS[version], "field": field}} for field in ("saddr", "daddr"))
     return (
         {"match": {"op": "==", "left": source, "right": f"@ours{version}"}},
@@ -123,27 +125,27 @@ def _rule(*expr: Json) -> Json:
 
 
 def _deletions(found: Sequence[Json]) -> list[Json]:
-    """Return what removes chains and then sets; the rules were flushed before."""
+    """Return the commands that delete chains and then sets, after the rules were flushed."""
     named = [(kind, body["name"]) for kind in ("chain", "set", "map") for one in found if (body := one.get(kind))]
     return [{"delete": {kind: {**_PLACE, "name": name}}} for kind, name in named]
 
 
 def _net(network: IPNetwork) -> Json | str:
-    """Write a network as nft lists it: a single address bare."""
+    """Return a network as nft lists it: a single address without its length."""
     bare = str(network.network_address)
     single = network.prefixlen == network.max_prefixlen
     return bare if single else {"prefix": {"addr": bare, "len": network.prefixlen}}
 
 
 def _comparable(entry: Json) -> tuple[str, str]:
-    """Make entries comparable: without handles and comments, elements as networks whatever way a version of nft lists them."""
+    """Return an entry in a comparable form: no handle, no comment, elements as networks whatever form nft lists."""
     ((kind, body),) = entry.items()
     plain = {key: value for key, value in body.items() if key not in ("handle", "comment", "elem")}
     return kind, f"{sorted(plain.items())} {_elements(body.get('elem', ()))}"
 
 
 def _elements(listed: Iterable[Any]) -> list[str]:
-    """Return the elements of a set in an order of their own; adjoining ranges may be listed as one."""
+    """Return the elements of a set, sorted; adjoining ranges may be listed as one."""
     single: list[IPNetwork] = []
     pairs: list[str] = []
     for one in listed:

@@ -1,8 +1,8 @@
-"""Keeps the networks of this host apart, as overlay.firewall.isolation says: compares what the tool lists, and changes what differs.
+"""Applies the isolation of networks (overlay.firewall.isolation): compares what the tool lists, changes what differs.
 
-In nftables; in iptables only where nft cannot be used, and with neither a second network is refused. A daemon holds the
-table where the kernel lets it, so that no flush takes it away: then only that daemon can change it, and is asked to by
-whoever else has to. Starts programs, so it runs beside the event loop.
+It is in nftables; in iptables only where nft cannot be used; with neither a second network is refused. Where the kernel
+allows it, a daemon owns the table, so that no flush removes it. Then only that daemon can change it, and other programs
+ask it to. It starts programs, so it must not run in the event loop.
 """
 
 import errno
@@ -20,14 +20,14 @@ from overlay.firewall import isolation
 from overlay.firewall.known_networks import Kept, KnownNetworks
 
 ASKING, PATIENCE = 0.1, 5.0
-"""Seconds between two looks whether the daemon that holds the table has done what it was asked for, and until that is given up."""
+"""Seconds between two checks whether the daemon that owns the table has made the change, and until waiting ends."""
 REMEDY = "install nft: without nft and iptables a host can keep one network only"
 
 
 class Isolation:
-    """What keeps apart the networks of a roster, and remembers between two looks what this host can do.
+    """Isolates all networks in `roster`, and remembers which tools this host has.
 
-    `holding` says that the table is to be held against others' changes from now to the end of this process.
+    `holding` says that this process owns the table from the first change to its end, so that no other can change it.
     """
 
     def __init__(self, roster: KnownNetworks, *, holding: bool = False) -> None:
@@ -37,9 +37,9 @@ class Isolation:
         self._native: bool | None = None
 
     def keep(self, own: Iterable[Kept] = (), *, change: bool = True) -> tuple[str, ...]:
-        """Have `own` stand in the roster and all in it kept apart; return what was changed, or would be with `change` False.
+        """Add `own` to the known networks and isolate all of them; return what was changed, or would be without `change`.
 
-        Raises Unavailable with the networks that are not, and why.
+        Raises Unavailable, naming the networks that are not isolated and the reason.
         """
         own = tuple(own)
         if not own and self._roster.fresh:
@@ -61,12 +61,12 @@ class Isolation:
             time.sleep(ASKING)  # noqa: TID251 - another process has the table, and tells nobody when it is done
 
     def complain(self, text: str) -> None:
-        """Leave word for `tulle doctor` that rules are changed in a loop, or with "" that they no longer are; it only makes things clearer."""
-        with suppress(OSError):
+        """Record for `tulle doctor` that rules are changed in a loop, or, with "", that they no longer are."""
+        with suppress(OSError):  # the note only helps a person; nothing depends on it
             self._roster.complain(text)
 
     def leave(self, lease_file: str) -> tuple[str, ...]:
-        """Take a network out of the roster, and the rules with the last but one; return what was changed. Raises Unavailable."""
+        """Remove a network, and the rules when only one is left; return what was changed. Raises Unavailable."""
         try:
             with self._roster.turn():
                 self._roster.leave(lease_file)
@@ -115,7 +115,7 @@ def _is_anothers(problem: OSError) -> bool:
 
 
 def _poked() -> bool:
-    """Have the daemon that holds the table look at the roster; return whether it was told."""
+    """Make the daemon that owns the table read the known networks again; return whether that was possible."""
     try:
         nft.run(isolation.poke())
     except KernelError:

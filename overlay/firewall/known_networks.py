@@ -1,8 +1,8 @@
-"""Which networks the daemons of this host keep: a file each, so that daemons know of one another, and `tulle repair` of all.
+"""Which networks exist on this host: one file per network, for other daemons and for `tulle repair`.
 
-Below `/run/tulle/networks/`, in a directory for each network namespace (several may share /run), which only root can open. A file
-names a network's lease file and ranges; it stays when its daemon ends, as tunnels and containers do, and counts until lease file
-and record are gone, as `tulle leave` leaves it, or the host starts anew.
+The files are below `/run/tulle/networks/`, in one directory per network namespace (several may share /run), which only
+root can open. A file names the network's lease file and ranges. It stays when the daemon ends, as tunnels and
+containers do, and counts until lease file and record are gone (after `tulle leave`) or the host boots again.
 """
 
 import hashlib
@@ -24,19 +24,22 @@ from system.locks import Lock
 PLACE = "/run/tulle/networks"
 COMPLAINT = "contested"
 PATIENCE = 5.0
-"""Seconds to wait for another process's turn; each takes some milliseconds."""
+"""Seconds to wait while another process has the lock; it usually takes some milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """One network that is kept on this host: its name where there are several, its lease file, its ranges."""
+    """One network of this host."""
 
     name: str
+    """The name of the network where a daemon has several; else empty."""
     lease_file: str
+    """The path of its lease file."""
     networks: tuple[IPNetwork, ...]
+    """Its ranges, one per family."""
 
     def __str__(self) -> str:
-        """Name it for people."""
+        """Return its name and ranges, for messages."""
         return f"{self.name or self.lease_file} ({', '.join(map(str, self.networks))})"
 
 
@@ -49,14 +52,14 @@ class KnownNetworks:
 
     @property
     def fresh(self) -> bool:
-        """Return whether nobody has ever written it."""
+        """Return whether no daemon has ever recorded a network here."""
         return not self._folder.exists()
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Keep others from reading and writing, so that what follows from the roster is done in its order.
+        """Lock the files for the block, so that what is done because of them is done in the same order.
 
-        Raises OSError, or Unavailable when another process does not finish its turn.
+        Raises OSError, or Unavailable when another process does not release the lock.
         """
         folders.make(str(self._folder), 0o700)
         with ExitStack() as held:
@@ -67,12 +70,12 @@ class KnownNetworks:
             yield
 
     def read(self) -> tuple[Kept, ...]:
-        """Return the networks that count, by lease file; what nobody of ours wrote is left out."""
+        """Return the networks that exist, by file; a file that no daemon wrote is left out."""
         entries = [_decoded(path, self._boot) for path in sorted(self._folder.glob("*.json"))]
         return tuple(one for one in entries if one is not None and _counts(one))
 
     def enter(self, kept: Kept) -> None:
-        """Have a network stand in the roster, in place of what its lease file's stood for before. Raises OSError."""
+        """Record a network, in place of an earlier one with the same lease file. Raises OSError."""
         path = self._path(kept.lease_file)
         if _decoded(path, self._boot) == kept:
             return
@@ -81,12 +84,12 @@ class KnownNetworks:
         atomic_file.replace(str(path), text.encode(), 0o600, pending=f"{path}.new")
 
     def leave(self, lease_file: str) -> None:
-        """Take a network out; one that is not in it is fine. Raises OSError."""
+        """Remove a network; one that is not recorded is no error. Raises OSError."""
         self._path(lease_file).unlink(missing_ok=True)
 
     @property
     def complaint(self) -> str:
-        """Return what a daemon said of rules that somebody else changes in a loop; "" for none, or of a daemon that is gone."""
+        """Return what a running daemon recorded of rules that another program changes in a loop; "" for nothing."""
         try:
             pid, _, text = (self._folder / COMPLAINT).read_text(encoding="utf-8").partition(" ")
             return text if Path("/proc", str(int(pid))).exists() else ""

@@ -1,6 +1,6 @@
-"""Spells the rules of overlay.firewall.rules as nft lists them, so that wanted and actual compare as equal.
+"""Writes the rules of overlay.firewall.rules as nft lists them, so that wanted and present rules compare as equal.
 
-docs/reference/flannel.md 6.2's tables and chains, with 6.1's rules.
+Tables and chains are those of docs/reference/flannel.md 6.2, the rules those of 6.1.
 """
 
 from collections.abc import Sequence
@@ -40,10 +40,10 @@ def rules(plan: RuleSet) -> list[Json]:
 
 
 def changes(plan: RuleSet, listing: Sequence[Json]) -> list[Json]:
-    """Return the commands, one transaction, that have a table hold chains and rules of the plan; [] when it does.
+    """Return the commands, one transaction, after which a table has the chains and rules of the plan; [] when it has.
 
-    Rules about other networks stay as they are, another daemon's; ours come at the end of a chain, all again when one is missing or
-    their order is another one. A chain of another hook is nobody's who knows flannel: then the table is made anew.
+    Rules about other networks are another daemon's and stay. Ours are at the end of a chain; all of them are written again when
+    one is missing or their order differs. A chain with another hook or priority than flannel's makes the table be replaced.
     """
     found = {one["chain"]["name"]: _bare(one) for one in listing if "chain" in one}
     strange = [one for one in map(_bare, chains(plan)) if (have := found.get(one["chain"]["name"])) and have != one]
@@ -57,7 +57,7 @@ def changes(plan: RuleSet, listing: Sequence[Json]) -> list[Json]:
 
 
 def removal(plan: RuleSet, listing: Sequence[Json]) -> list[Json]:
-    """Return the commands that take our rules away, and the table when no rule about another network is in it."""
+    """Return the commands that delete our rules, and the table when it has no rule about another network."""
     found = [one for one in listing if "rule" in one]
     if any(_subject(one) and not _owned(plan, one) for one in found):
         return [_deletion(one) for one in found if _owned(plan, one)]
@@ -65,7 +65,7 @@ def removal(plan: RuleSet, listing: Sequence[Json]) -> list[Json]:
 
 
 def _refill(plan: RuleSet, chain: str, listing: Sequence[Json]) -> list[Json]:
-    """Return what brings our rules of a chain to what is wanted; one about no network is everybody's and has to stand before ours."""
+    """Return the commands for our rules in a chain; a rule about no network is shared, and must come before ours."""
     found = [one for one in listing if "rule" in one and one["rule"]["chain"] == chain]
     wanted = [one for one in rules(plan) if one["rule"]["chain"] == chain]
     held = [one for one in found if _owned(plan, one)]
@@ -83,7 +83,7 @@ def _deletion(listed: Json) -> Json:
 
 
 def _owned(plan: RuleSet, entry: Json) -> bool:
-    """Return whether a rule is ours: by the source it is about, else by the destination."""
+    """Return whether a rule is about one of our networks: by its source address, else by its destination."""
     about = _subject(entry)
     return about is not None and any(
         about.version == one.version and about.subnet_of(one)  # type: ignore[arg-type]
@@ -105,7 +105,7 @@ def _subject(entry: Json) -> IPNetwork | None:
 def _parsed(text: str) -> IPNetwork | None:
     try:
         return ip_network(text)
-    except ValueError:  # a set, which neither flanneld nor we use here
+    except ValueError:  # the name of a set, which neither flanneld nor tulled uses here
         return None
 
 
@@ -141,5 +141,5 @@ def _net(network: IPNetwork) -> Json | str:
 
 
 def _bare(listed: Json) -> Json:
-    """Drop what nft adds to a listing, and comments, which some versions do not list."""
+    """Return an entry without the handle, which nft adds, and without comments, which some versions of nft do not list."""
     return {kind: {k: v for k, v in body.items() if k not in ("handle", "comment")} for kind, body in listed.items()}

@@ -1,9 +1,12 @@
-"""The rules that let container traffic through and out: what they are, in order, for either tool.
+"""The rules that let container traffic through and out: which they are, and in which order, for either tool.
 
-docs/reference/flannel.md 6.1's rules, also where nftables mode (6.2) has them wrong: the mark is tested with its mask, and a host's
-packet to a remote container is masqueraded. Several networks share the host's one set, also with other daemons (flanneld, another
-tulled), whose rules are not touched: what is ours is known by its network. What spares comes before what translates. What must come
-before other programs' rules is apart. overlay.firewall.nftables and overlay.firewall.iptables spell the rules. Nothing is removed at exit.
+They are those of docs/reference/flannel.md 6.1, also in two places where flannel's nftables mode (6.2) is wrong: the
+mark is tested with its mask, and a host's packet to a remote container is masqueraded.
+
+Several networks share the host's one set of rules, also with other daemons (flanneld, another tulled). A rule belongs
+to the network it names; rules of other networks are not touched. Rules that exempt packets from masquerading come
+before those that masquerade. Nothing is removed when the daemon ends. overlay.firewall.nftables and
+overlay.firewall.iptables write the rules down for their tools.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +17,7 @@ from typing import Literal
 from overlay.backends import IPNetwork
 
 MARK = 0x4000
-"""kube-proxy's masquerade mark: such a packet is translated already."""
+"""kube-proxy's masquerade mark: kube-proxy masquerades such a packet itself."""
 
 MULTICAST = {4: ip_network("224.0.0.0/4"), 6: ip_network("ff00::/8")}
 
@@ -23,52 +26,66 @@ Verdict = Literal["return", "masquerade", "accept"]
 
 @dataclass(frozen=True, slots=True)
 class NetworkRules:
-    """What one network asks for in one family: `network` of all hosts, own `subnet`, and what to do.
-
-    What containers send to a network of `excluded` keeps its source address. `native` asks for nftables, not iptables.
-    `keep_source` holds that against other programs' masquerade, for the network and what is excluded.
-    """
+    """What one network wants of the firewall in one family."""
 
     network: IPNetwork
+    """The range of all hosts."""
     subnet: IPNetwork
+    """The part of it that this host has."""
     masquerade: bool
+    """Whether to masquerade what containers send out of the network."""
     forward: bool
+    """Whether to accept the network's traffic in the forward chain."""
     fully_random: bool = True
+    """Whether masquerading chooses source ports at random."""
     excluded: tuple[IPNetwork, ...] = ()
+    """Networks to which containers' packets keep their source address."""
     native: bool = False
+    """Whether the network config asks for nftables instead of iptables."""
     keep_source: bool = False
+    """Whether to keep other programs from masquerading traffic to the network and to `excluded`."""
 
 
 @dataclass(frozen=True, slots=True)
 class AddressMatch:
-    """A source or destination a packet must have, or must not."""
+    """A condition on a packet's source or destination address."""
 
     network: IPNetwork
+    """The network to compare with."""
     inside: bool = True
+    """Whether the address must be in the network, or must not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule; a side that is None matches any, `marked` only what bears MARK."""
+    """One rule."""
 
     verdict: Verdict
+    """What happens to a packet that matches."""
     source: AddressMatch | None = None
+    """What its source must be; None for any."""
     target: AddressMatch | None = None
+    """What its destination must be; None for any."""
     marked: bool = False
+    """Whether the packet must have the mark MARK."""
 
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
-    """All rules of a family in one tool, in order: what is translated, and what is let through."""
+    """All rules of one family in one tool."""
 
     version: int
+    """The IP version, 4 or 6."""
     masquerade: tuple[Rule, ...] = ()
+    """The rules behind POSTROUTING, in order."""
     forward: tuple[Rule, ...] = ()
+    """The rules behind FORWARD, in order."""
     fully_random: bool = True
+    """Whether masquerading chooses source ports at random."""
     first: tuple[Rule, ...] = ()
-    """What is accepted before any other program translates it: in iptables, where those programs do."""
+    """What is accepted before any other program masquerades it; always in iptables, because those programs use it."""
     networks: frozenset[IPNetwork] = frozenset()
-    """The networks whose rules are this plan's to keep, also those that want none (any more)."""
+    """The networks whose rules are ours, also those that want none now: rules of any other network are not touched."""
 
     @property
     def empty(self) -> bool:
@@ -77,7 +94,7 @@ class RuleSet:
 
 
 def plan(version: int, wanted: Sequence[NetworkRules], networks: Iterable[IPNetwork] = ()) -> RuleSet:
-    """Return the rules that all networks of one family together come to; rules of `networks`, too, are ours, and go."""
+    """Return the rules of all networks of one family; rules of `networks` that are not wanted will be removed."""
     translating = [one for one in wanted if one.masquerade]
     masquerade = (
         Rule("return", marked=True),
@@ -103,7 +120,7 @@ def _spared(rules: NetworkRules) -> Iterable[Rule]:
 
 
 def _kept(rules: NetworkRules) -> Iterable[Rule]:
-    """Yield what leaves this host's containers untranslated, but not what stays here: a hairpin needs its masquerade."""
+    """Yield the rules that keep containers' source addresses, except on this host: a hairpin needs its masquerade."""
     own = AddressMatch(rules.subnet)
     yield Rule("return", own, own)
     yield from (Rule("accept", own, AddressMatch(one)) for one in (rules.network, *rules.excluded))

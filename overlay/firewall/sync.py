@@ -1,8 +1,8 @@
-"""Keeps the firewall as overlay.firewall.rules says: compares what the tool lists, and changes in one transaction what differs.
+"""Applies the rules of overlay.firewall.rules: compares with what the tool lists, changes what differs at once.
 
-iptables or nftables, as the network config chooses (docs/reference/flannel.md 6); the other one only where the chosen
-one is absent, and its leftovers are removed (6.3). Of the tunnel's guard only the elements, if it is no more than
-these. Also sees that the host forwards at all. Starts programs, so it runs beside the event loop.
+The network config chooses iptables or nftables (docs/reference/flannel.md 6). The other tool is used only where the
+chosen one is absent; rules left in it are removed (6.3). Of the tunnel filter only set elements are changed, when
+nothing else differs. IP forwarding is turned on, too. It starts programs, so it must not run in the event loop.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,22 +30,24 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class SyncResult:
-    """What keeping the rules changed, and what could not be: of the rules, and of the tunnel's guard.
-
-    `notice` says when another tool is used than the network config asks for; `exposed` which networks are not kept apart,
-    and `contested` what somebody else changes again and again.
-    """
+    """What a sync of the rules, or of the tunnel filter, changed, and what it could not change."""
 
     changed: tuple[str, ...]
+    """What was changed."""
     problem: str
+    """Why the rules are not as wanted; empty when they are."""
     unguarded: str = ""
+    """Why the tunnel filter is not as wanted; empty when it is."""
     notice: str = ""
+    """That another tool is used than the network config asks for; empty when it is not."""
     exposed: str = ""
+    """Which networks are not isolated from each other; empty for none."""
     contested: str = ""
+    """What another program changes again and again; empty for nothing."""
 
 
 class FirewallSync:
-    """Remembers between two looks what this host can do, and what has been cleaned."""
+    """Syncs rules and tunnel filter; remembers what this host's tools can do, and which rules were removed already."""
 
     def __init__(self) -> None:
         self._fully_random = True
@@ -53,20 +55,23 @@ class FirewallSync:
         self._cleaned: set[IPNetwork] = set()
         self._legacy: dict[int, bool] = {}
         self._guards: dict[str, tuple[tunnel_filter.Shape, tuple[str, ...]]] = {}
-        """By table: the shape of the guard that was put there, and the structure nft then listed."""
+        """By table: the shape of the filter that was loaded, and the structure nft listed after that."""
 
     @property
-    def overhears(self) -> bool:
-        """Return whether the kernel would tell of every change to our rules: not when they are in iptables' own tables."""
+    def sees_all_changes(self) -> bool:
+        """Return whether the kernel tells of every change to our rules: not when they are in iptables' own tables."""
         return not any(self._legacy.values())
 
     def enforce(
         self,
         wanted: Sequence[NetworkRules],
-        wish: tunnel_filter.TunnelFilter | None = None,
+        packet_filter: tunnel_filter.TunnelFilter | None = None,
         gone: frozenset[IPNetwork] = frozenset(),
     ) -> SyncResult:
-        """Bring all families and the guard in line, each whatever became of the others; take away the rules of `gone` networks."""
+        """Sync the rules of all families and the tunnel filter, and remove the rules of the networks in `gone`.
+
+        Each part is tried whatever happened to the others.
+        """
         changed: list[str] = []
         problems: list[str] = []
         notices: list[str] = []
@@ -79,42 +84,52 @@ class FirewallSync:
                 self._usable.clear()  # whatever was true of the tools may not be any more
         unguarded = ""
         try:
-            changed += self._guard(wish) if wish else []
+            changed += self._guard(packet_filter) if packet_filter else []
         except KernelError as problem:
-            unguarded = _bare(wish, problem)
+            unguarded = _unguarded(packet_filter, problem)
         return SyncResult(tuple(changed), "; ".join(problems), unguarded, "; ".join(notices))
 
-    def follow(self, before: tunnel_filter.TunnelFilter | None, wish: tunnel_filter.TunnelFilter | None) -> SyncResult:
-        """Bring the guard alone from what was last seen in place to a new wish, looking at it only if that is refused."""
+    def follow(
+        self, before: tunnel_filter.TunnelFilter | None, packet_filter: tunnel_filter.TunnelFilter | None
+    ) -> SyncResult:
+        """Change the tunnel filter from `before`, as it was last seen, to `packet_filter`; it is listed only after a refusal."""
         try:
-            return SyncResult(tuple(self._follow(before, wish) if wish else []), "")
+            return SyncResult(tuple(self._follow(before, packet_filter) if packet_filter else []), "")
         except KernelError as problem:
-            return SyncResult((), "", _bare(wish, problem))
+            return SyncResult((), "", _unguarded(packet_filter, problem))
 
-    def _guard(self, wish: tunnel_filter.TunnelFilter) -> list[str]:
-        """Have the table as wished: the first look replaces it, later ones compare with what nft listed after that."""
-        if not wish.armed and not nft.installed():
-            return []  # there cannot be one
-        listing, shape = nft.listing(tunnel_filter.FAMILY, wish.table), tunnel_filter.shape(wish)
-        if not wish.armed and not listing:
+    def _guard(self, packet_filter: tunnel_filter.TunnelFilter) -> list[str]:
+        """Sync the filter's table: the first time it is replaced, later compared with what nft listed after that.
+
+        nft lists a table in other words than it was given, so only two listings can be compared.
+        """
+        if not packet_filter.enabled and not nft.installed():
+            return []  # without nft there is no table to delete
+        listing, shape = nft.listing(tunnel_filter.FAMILY, packet_filter.table), tunnel_filter.shape(packet_filter)
+        if not packet_filter.enabled and not listing:
             return []
-        if wish.armed and self._guards.get(wish.table) == (shape, tunnel_filter.structure(listing)):
-            return _change(wish, tunnel_filter.full(wish, listing))
-        nft.load(tunnel_filter.script(wish))
-        self._guards.pop(wish.table, None)
-        if not wish.armed:
+        if packet_filter.enabled and self._guards.get(packet_filter.table) == (shape, tunnel_filter.structure(listing)):
+            return _change(packet_filter, tunnel_filter.full(packet_filter, listing))
+        nft.load(tunnel_filter.script(packet_filter))
+        self._guards.pop(packet_filter.table, None)
+        if not packet_filter.enabled:
             return ["taking the guard away"]
-        self._guards[wish.table] = shape, tunnel_filter.structure(nft.listing(tunnel_filter.FAMILY, wish.table))
-        return [_said(wish)]
+        self._guards[packet_filter.table] = (
+            shape,
+            tunnel_filter.structure(nft.listing(tunnel_filter.FAMILY, packet_filter.table)),
+        )
+        return [_said(packet_filter)]
 
-    def _follow(self, before: tunnel_filter.TunnelFilter | None, wish: tunnel_filter.TunnelFilter) -> list[str]:
-        commands = tunnel_filter.incremental(before, wish) if before else None
+    def _follow(
+        self, before: tunnel_filter.TunnelFilter | None, packet_filter: tunnel_filter.TunnelFilter
+    ) -> list[str]:
+        commands = tunnel_filter.incremental(before, packet_filter) if before else None
         if commands is None:
-            return self._guard(wish)
+            return self._guard(packet_filter)
         try:
-            return _change(wish, commands)
+            return _change(packet_filter, commands)
         except KernelError:  # somebody changed the table since
-            return self._guard(wish)
+            return self._guard(packet_filter)
 
     def _family(
         self, version: int, wanted: Sequence[NetworkRules], notices: list[str], gone: Sequence[IPNetwork]
@@ -134,11 +149,11 @@ class FirewallSync:
         changed += self._in_nftables(chosen[NFTABLES], wanted=NFTABLES in tools)
         try:
             return [*changed, *self._in_iptables(chosen[IPTABLES], chosen[NFTABLES])]
-        except KernelError:  # perhaps another daemon was faster between our look and our change
+        except KernelError:  # another daemon may have changed the chains between our listing and our change
             return [*changed, *self._in_iptables(chosen[IPTABLES], chosen[NFTABLES])]
 
     def _tool(self, version: int, rules: NetworkRules, notices: list[str]) -> str:
-        """Choose as the network config does, unless only the other tool is there."""
+        """Return the tool of the network config, unless only the other one can be used."""
         first, second = (NFTABLES, IPTABLES) if rules.native else (IPTABLES, NFTABLES)
         if self._can(first, version) or not self._can(second, version):
             return first
@@ -155,12 +170,12 @@ class FirewallSync:
         return self._usable[key]
 
     def _in_nftables(self, plan: RuleSet, *, wanted: bool) -> list[str]:
-        """Have the table hold the plan; where no network wants nftables, take what an earlier start left there away, once."""
+        """Sync nftables with the plan; where no network wants nftables, remove, once, what an earlier start left there."""
         if not wanted and (plan.networks <= self._cleaned or not self._can(NFTABLES, plan.version)):
             return []
         family, name = nftables.family(plan.version), nftables.name(plan.version)
         if wanted and plan.empty and not self._can(NFTABLES, plan.version):
-            return []  # nothing is wanted, and nothing can be there
+            return []  # nothing is wanted, and without nft nothing can be there
         listing = nft.listing(family, name)
         if not wanted:
             self._cleaned |= plan.networks
@@ -169,14 +184,14 @@ class FirewallSync:
         self._cleaned -= plan.networks
         if not nftables.changes(plan, listing):
             return []
-        self._whichever(plan, lambda one: nft.run(nftables.changes(one, listing)))
+        self._with_random_fallback(plan, lambda one: nft.run(nftables.changes(one, listing)))
         return [f"setting table {family} {name}"]
 
     def _in_iptables(self, plan: RuleSet, native: RuleSet) -> list[str]:
-        """Have flannel's chains hold the plan, and nothing where it is empty.
+        """Sync flannel's chains with the plan; an empty plan removes them.
 
-        What nftables lets through is accepted here, too, where iptables drops by policy (Docker does that): no accept
-        there could help.
+        Where iptables' FORWARD drops by policy (Docker sets that), what nftables accepts is accepted here, too: a packet that
+        one of the two drops is lost, whatever the other accepts.
         """
         version = plan.version
         needed = bool(not plan.empty or plan.first or native.first)
@@ -216,10 +231,10 @@ class FirewallSync:
             kept = [chain for chain in chains if chain.rules]
             return iptables.settle(version, tables, kept, [chain for chain in chains if not chain.rules])
 
-        return [f"setting {name} of IPv{version}'s iptables" for name in self._whichever(plan, settle)]
+        return [f"setting {name} of IPv{version}'s iptables" for name in self._with_random_fallback(plan, settle)]
 
-    def _whichever(self, plan: RuleSet, act: Callable[[RuleSet], T]) -> T:
-        """Act, and without fully random ports where that is refused: an old kernel or tool chooses them in order."""
+    def _with_random_fallback(self, plan: RuleSet, act: Callable[[RuleSet], T]) -> T:
+        """Call `act`, and again without fully random ports if that is refused: an old kernel or tool lacks them."""
         try:
             return act(plan)
         except KernelError:
@@ -234,19 +249,19 @@ def _reason(problem: KernelError) -> str:
     return f"{problem}; {problem.hint}" if problem.hint else str(problem)
 
 
-def _bare(wish: tunnel_filter.TunnelFilter | None, problem: KernelError) -> str:
-    """Return what it means that the guard cannot be; nothing where this host has no nftables and a key proves who sends."""
-    if wish and wish.tunnel.form == "sealed" and problem.unsupported:
+def _unguarded(packet_filter: tunnel_filter.TunnelFilter | None, problem: KernelError) -> str:
+    """Return what a missing tunnel filter means; empty without nftables where WireGuard's keys prove the senders."""
+    if packet_filter and packet_filter.tunnel.form == "sealed" and problem.unsupported:
         return ""
     return f"anybody may send to the tunnel: {_reason(problem)}, or switch the guard off with --tunnel-guard=false"
 
 
-def _change(wish: tunnel_filter.TunnelFilter, commands: list[Json]) -> list[str]:
+def _change(packet_filter: tunnel_filter.TunnelFilter, commands: list[Json]) -> list[str]:
     if not commands:
         return []
     nft.run(commands)
-    return [_said(wish)]
+    return [_said(packet_filter)]
 
 
-def _said(wish: tunnel_filter.TunnelFilter) -> str:
-    return f"letting {len(wish.tunnel.peers)} peers send to the tunnel {wish.tunnel.name}"
+def _said(packet_filter: tunnel_filter.TunnelFilter) -> str:
+    return f"letting {len(packet_filter.tunnel.peers)} peers send to the tunnel {packet_filter.tunnel.name}"

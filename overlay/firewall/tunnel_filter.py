@@ -1,11 +1,15 @@
-"""Which packets of our tunnel the host takes at all: those of current peers, from their subnets, to ours; all others are dropped.
+"""Which packets the host takes from a tunnel: those from current peers' subnets to ours; all others are dropped.
 
-VXLAN and the UDP backend take a packet from anybody who can send a datagram (moby advisory GHSA-vwm3-crmr-xfxw). So four things are held:
-a packet comes from another host, not from a container or out of a tunnel (lease.tunnel has that part, which stands without us, too); it
-comes from a peer's address; what is in it comes from that peer's subnet; and it goes to our subnet. Other VNIs that share the port are not
-touched. Peers come and go as elements of sets, so that a change costs what changed. Written in nft's own language: its JSON cannot
-say a set of `typeof` parts of a packet.
-Blind spot: whoever can forge a peer's address passes with what that peer may send. This is no authentication; the backend wireguard is.
+The kernel's VXLAN, and the UDP backend, take a packet from anybody who can send a datagram (moby advisory
+GHSA-vwm3-crmr-xfxw). Four conditions are checked: the packet comes from another host, not from a container or out of a
+tunnel (lease.tunnel has that part, which holds without a daemon, too); its outer source is a peer's address; its inner
+source is in that peer's subnet; its inner destination is in ours. Other VNIs on the same port are not touched.
+
+Peers are elements of sets, so that a change costs only what changed. The table is written in nft's own language,
+because its JSON cannot express a set of `typeof` parts of a packet.
+
+This is no authentication: a sender that can forge a peer's address may send what that peer may. The backend wireguard
+authenticates.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,18 +25,21 @@ from overlay.firewall.nftables import Json
 FAMILY = tunnel.FAMILY
 Source = tuple[IPAddress, IPNetwork]
 Shape = tuple[AllowedPeers, frozenset[tuple[int, int]]]
-"""A tunnel without its peers, and how long addresses and networks behind them are."""
+"""A tunnel without its peers, and the prefix lengths of their subnets: filters with the same shape differ in elements only."""
 Elements = dict[str, dict[str, Json | str]]
-"""The elements of each set, as nft's JSON has them, by a text that tells them apart."""
+"""The elements of each set, in nft's JSON, by a text that identifies them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inner:
-    """Where the inner packet's addresses begin behind the start of the UDP header, in bits, and what says that they are there."""
+    """Where the inner packet's addresses are in a datagram."""
 
     source: int
+    """Where the inner source address begins, in bits behind the start of the UDP header."""
     target: int
+    """Where the inner destination address begins."""
     proof: str
+    """The condition that the inner packet is of this kind, in nft's language."""
 
 
 INNER = {
@@ -46,15 +53,18 @@ IP = {4: "ip", 6: "ip6"}
 
 @dataclass(frozen=True, slots=True)
 class TunnelFilter:
-    """A backend's tunnel and who may use it besides its peers; `armed` False takes the table away."""
+    """The filter of one tunnel."""
 
     tunnel: AllowedPeers
+    """The tunnel and its peers."""
     allowed: tuple[IPNetwork, ...] = ()
-    armed: bool = True
+    """Further networks that may send to the tunnel (--tunnel-allow)."""
+    enabled: bool = True
+    """Whether the filter is wanted; if not, its table is deleted."""
 
     @property
     def table(self) -> str:
-        """The name of the table: one for every tunnel on the host."""
+        """The name of the table: one per tunnel on the host."""
         return name(self.tunnel.name)
 
 
@@ -63,26 +73,32 @@ def name(tunnel_name: str) -> str:
     return f"{tunnel.PREFIX}-{tunnel_name}"
 
 
-def recorded(wish: TunnelFilter) -> Tunnel | None:
-    """Return what others must know to keep containers out while we are away; None when the guard is off."""
-    guard = wish.tunnel
-    return Tunnel(wish.table, guard.ports, guard.vni, underlay=guard.underlay) if wish.armed else None
+def recorded(packet_filter: TunnelFilter) -> Tunnel | None:
+    """Return what the programs that attach containers must know of the tunnel; None when the filter is off."""
+    guard = packet_filter.tunnel
+    return (
+        Tunnel(packet_filter.table, guard.ports, guard.vni, underlay=guard.underlay) if packet_filter.enabled else None
+    )
 
 
-def script(wish: TunnelFilter) -> str:
-    """Return the text that replaces the table at once, whether or not it exists; only takes it away when off."""
-    head = f"add table {FAMILY} {wish.table}\ndelete table {FAMILY} {wish.table}\n"
-    return head + tunnel.block(wish.table, _lines(wish, elements(wish))) if wish.armed else head
+def script(packet_filter: TunnelFilter) -> str:
+    """Return the nft script that replaces the table in one transaction, or only deletes it when the filter is off."""
+    head = f"add table {FAMILY} {packet_filter.table}\ndelete table {FAMILY} {packet_filter.table}\n"
+    return (
+        head + tunnel.block(packet_filter.table, _lines(packet_filter, elements(packet_filter)))
+        if packet_filter.enabled
+        else head
+    )
 
 
-def shape(wish: TunnelFilter) -> Shape:
-    """Return all of a table but elements: wishes of one shape differ in these only."""
-    lengths = frozenset((network.max_prefixlen, network.prefixlen) for _, network in wish.tunnel.sources)
-    return replace(wish.tunnel, sources=frozenset()), lengths
+def shape(packet_filter: TunnelFilter) -> Shape:
+    """Return the shape of a filter: two filters with the same shape differ in set elements only."""
+    lengths = frozenset((network.max_prefixlen, network.prefixlen) for _, network in packet_filter.tunnel.sources)
+    return replace(packet_filter.tunnel, sources=frozenset()), lengths
 
 
 def structure(listing: Sequence[Json]) -> tuple[str, ...]:
-    """Return what is in a listing but elements, handles and what was counted."""
+    """Return a listing without elements, handles and counters, for comparison with another listing."""
     skipped = ("handle", "elem", "packets", "bytes")
     return tuple(
         f"{kind} {sorted((key, str(value)) for key, value in body.items() if key not in skipped)}"
@@ -91,14 +107,14 @@ def structure(listing: Sequence[Json]) -> tuple[str, ...]:
     )
 
 
-def full(wish: TunnelFilter, listing: Sequence[Json]) -> list[Json]:
-    """Return the commands for the elements that differ in a listing whose structure is right."""
-    return _exchange(wish, _found(wish, listing), elements(wish))
+def full(packet_filter: TunnelFilter, listing: Sequence[Json]) -> list[Json]:
+    """Return the commands for the elements that differ from those listed, when the structure is as wanted."""
+    return _exchange(packet_filter, _found(packet_filter, listing), elements(packet_filter))
 
 
 def incremental(before: TunnelFilter, after: TunnelFilter) -> list[Json] | None:
-    """Return the commands from one wish, as it was carried out, to another; None when more than peers differs."""
-    if not after.armed or replace(before, tunnel=after.tunnel) != after or shape(before) != shape(after):
+    """Return the commands from one filter, as it is in the kernel, to another; None when more than peers differs."""
+    if not after.enabled or replace(before, tunnel=after.tunnel) != after or shape(before) != shape(after):
         return None
     old, new = before.tunnel.sources, after.tunnel.sources
     left, come = old - new, new - old
@@ -111,21 +127,21 @@ def _senders(sources: Iterable[Source], others: Iterable[Source]) -> set[IPAddre
     return found - {public for public, _ in others if public in found}
 
 
-def elements(wish: TunnelFilter) -> Elements:
-    """Return what belongs into every set: peers, allowed networks, and pairs of a peer with the start of an inner address."""
-    if wish.tunnel.form == "sealed":
+def elements(packet_filter: TunnelFilter) -> Elements:
+    """Return the elements of every set: peers, allowed networks, and pairs of a peer with the prefix of its subnet."""
+    if packet_filter.tunnel.form == "sealed":
         return {}
-    found = _of(wish.tunnel, wish.tunnel.sources, wish.tunnel.peers)
-    for version in _versions(wish.tunnel):
-        nets = _collapsed(wish.allowed, version)
+    found = _of(packet_filter.tunnel, packet_filter.tunnel.sources, packet_filter.tunnel.peers)
+    for version in _versions(packet_filter.tunnel):
+        nets = _collapsed(packet_filter.allowed, version)
         found[f"allowed{version}"] = {str(one): _element(one) for one in nets}
     return found
 
 
 def _of(guard: AllowedPeers, sources: Iterable[Source], peers: Iterable[IPAddress]) -> Elements:
-    """Return the elements for these; there is a set of pairs for each length of the peers' subnets: all have the same, as a rule.
+    """Return the elements for these peers; there is one set of pairs per prefix length, usually one length for all.
 
-    What a peer sends itself has its own address inside, too: a container of ours asked it there without being masqueraded, and it answers.
+    A peer itself may send from its own address: it answers a container of ours whose packet was not masqueraded.
     """
     found: Elements = {f"peers{version}": {} for version in _versions(guard)}
     for one in peers:
@@ -141,27 +157,30 @@ def _pair(found: Elements, public: IPAddress, inner: IPAddress, length: int) -> 
     found.setdefault(f"inner{inner.version}_{length}", {})[f"{public} {start}"] = {"concat": [str(public), hex(start)]}
 
 
-def _lines(wish: TunnelFilter, held: Elements) -> Iterator[str]:
-    guard = wish.tunnel
-    outside = Tunnel(wish.table, guard.ports, guard.vni, underlay=guard.underlay)
+def _lines(packet_filter: TunnelFilter, held: Elements) -> Iterator[str]:
+    guard = packet_filter.tunnel
+    outside = Tunnel(packet_filter.table, guard.ports, guard.vni, underlay=guard.underlay)
     out = (f'iifname "{device}" oifname "{guard.underlay}" goto refuse_astray' for device in guard.devices)
     yield from tunnel.refusal("astray")
     yield from tunnel.shared(outside, guard.networks, also=out)
     for key in sorted(held):
         written = ", ".join(map(_written, held[key].values()))
-        yield f"set {key} {{ {_declared(wish, key)}" + (f" elements = {{ {written} }}" if written else "") + " }"
+        yield (
+            f"set {key} {{ {_declared(packet_filter, key)}" + (f" elements = {{ {written} }}" if written else "") + " }"
+        )
     yield from (line for reason in ("stranger", "forged") for line in tunnel.refusal(reason))
-    yield from tunnel.chain("received", _received(wish, held))
+    yield from tunnel.chain("received", _received(packet_filter, held))
     yield from tunnel.hook("input", "input", tunnel.BEFORE_FILTER, [*tunnel.met(outside, "received"), *_come(guard)])
 
 
-def _received(wish: TunnelFilter, held: Elements) -> Iterator[str]:
-    """Yield the rules for a packet of ours on its way in: only what is proved in it passes, so nothing is gained by cutting it short.
+def _received(packet_filter: TunnelFilter, held: Elements) -> Iterator[str]:
+    """Yield the rules for a packet that arrives for our tunnel.
 
-    Every packet of the network comes through here: those that pass are judged first, and by as little as will do.
+    A packet passes only if all parts match, so a truncated one does not pass. Every packet of the network goes through these
+    rules: those that pass match first, with as few comparisons as possible.
     """
-    guard = wish.tunnel
-    yield tunnel.judged(Tunnel(wish.table, guard.ports, guard.vni, underlay=guard.underlay))
+    guard = packet_filter.tunnel
+    yield tunnel.judged(Tunnel(packet_filter.table, guard.ports, guard.vni, underlay=guard.underlay))
     if guard.vni is not None:
         yield f"{tunnel.VNI} != {guard.vni} return"
     if guard.form == "sealed":
@@ -185,9 +204,9 @@ def _received(wish: TunnelFilter, held: Elements) -> Iterator[str]:
 
 
 def _come(guard: AllowedPeers) -> Iterator[str]:
-    """Yield the rules for what came out of the tunnel to this host itself, one packet at a time: to our subnet, not about neighbours.
+    """Yield the rules for packets from the tunnel to this host itself: to our subnet, and no neighbour discovery.
 
-    ARP the devices do not have; IPv6 asks in packets.
+    For IPv4 the devices have ARP off; IPv6 neighbour discovery comes as packets, so it is dropped here.
     """
     kinds = ("router-solicit", "router-advert", "neighbor-solicit", "neighbor-advert", "redirect")
     for device in guard.devices:
@@ -198,45 +217,45 @@ def _come(guard: AllowedPeers) -> Iterator[str]:
 
 
 def _starts(place: int, network: IPNetwork) -> str:
-    """Return the condition that an address at `place` lies in a network; the start of it, as many bits as the network has."""
+    """Return the condition that the address at bit `place` is in a network: its prefix, compared as a number."""
     return f"@th,{place},{network.prefixlen} {int(network.network_address) >> (network.max_prefixlen - network.prefixlen):#x}"
 
 
 def _versions(guard: AllowedPeers) -> tuple[int, ...]:
-    """Return the families the tunnel's packets come in: with VXLAN as many as there are devices."""
+    """Return the IP versions of the inner packets: with VXLAN one per device."""
     return tuple(own.version for own in guard.own if (guard.form, own.version) in INNER)
 
 
 def _part(inner: Inner, key: str) -> str:
-    """Return the start of the inner source address, as long as a set of pairs has it."""
+    """Return the prefix of the inner source address, with the length of a set of pairs."""
     return f"@th,{inner.source},{key.partition('_')[2]}"
 
 
-def _declared(wish: TunnelFilter, key: str) -> str:
+def _declared(packet_filter: TunnelFilter, key: str) -> str:
     version = int(key.removeprefix("peers").removeprefix("allowed").removeprefix("inner")[0])
     if key.startswith("inner"):
-        return f"typeof {IP[version]} saddr . {_part(INNER[wish.tunnel.form, version], key)};"
+        return f"typeof {IP[version]} saddr . {_part(INNER[packet_filter.tunnel.form, version], key)};"
     return f"type ipv{version}_addr;" + (" flags interval;" if key.startswith("allowed") else "")
 
 
-def _exchange(wish: TunnelFilter, there: Elements, wanted: Elements) -> list[Json]:
-    """Take out first what must go: of two intervals that overlap nft takes only one."""
+def _exchange(packet_filter: TunnelFilter, there: Elements, wanted: Elements) -> list[Json]:
+    """Return the commands that change elements, deletions first: nft refuses an interval that overlaps another."""
     commands = []
     for verb, these, those in (("delete", there, wanted), ("add", wanted, there)):
         for key in sorted(these):
             moved = [these[key][one] for one in sorted(these[key].keys() - those.get(key, {}).keys())]
-            place = {"family": FAMILY, "table": wish.table, "name": key}
+            place = {"family": FAMILY, "table": packet_filter.table, "name": key}
             commands += [{verb: {"element": {**place, "elem": moved}}}] if moved else []
     return commands
 
 
-def _found(wish: TunnelFilter, listing: Sequence[Json]) -> Elements:
+def _found(packet_filter: TunnelFilter, listing: Sequence[Json]) -> Elements:
     sets = {one["set"]["name"]: one["set"].get("elem", ()) for one in listing if "set" in one}
-    return {key: dict(_identified(key, one) for one in sets.get(key, ())) for key in elements(wish)}
+    return {key: dict(_identified(key, one) for one in sets.get(key, ())) for key in elements(packet_filter)}
 
 
 def _identified(key: str, element: Any) -> tuple[str, Json | str]:
-    """Return an element of a listing with the text that tells it apart; nft writes a long number as text, or below zero."""
+    """Return a listed element and the text that identifies it; nft lists a long number as text, or as a negative one."""
     if key.startswith("peers"):
         return str(ip_address(element)), element
     if key.startswith("allowed"):
@@ -248,7 +267,7 @@ def _identified(key: str, element: Any) -> tuple[str, Json | str]:
 
 
 def _written(element: Json | str) -> str:
-    """Write an element in nft's own language."""
+    """Return an element in nft's own language."""
     if isinstance(element, str):
         return element
     if "concat" in element:
@@ -257,12 +276,12 @@ def _written(element: Json | str) -> str:
 
 
 def _collapsed(networks: Sequence[IPNetwork], version: int) -> list[IPNetwork]:
-    """Merge what overlaps or adjoins: nft refuses the one and lists the other merged."""
+    """Return the networks merged: nft refuses those that overlap, and lists adjoining ones as one."""
     return list(collapse_addresses([one for one in networks if one.version == version]))  # type: ignore[type-var]
 
 
 def _element(network: IPNetwork) -> Json | str:
-    """Write a network as nft lists it: a single address bare."""
+    """Return a network as nft lists it: a single address without its length."""
     bare = str(network.network_address)
     single = network.prefixlen == network.max_prefixlen
     return bare if single else {"prefix": {"addr": bare, "len": network.prefixlen}}

@@ -285,7 +285,7 @@ def test_a_damaged_guard_is_put_right(inside: Space, damage: str) -> None:
 
 
 def test_a_guard_that_is_off_goes(inside: Space) -> None:
-    off = replace(WISHES[0], armed=False)
+    off = replace(WISHES[0], enabled=False)
     assert FirewallSync().enforce((), off) == SyncResult((), "")
     FirewallSync().enforce((), WISHES[0])
     assert FirewallSync().enforce((), off).changed == ("taking the guard away",)

@@ -27,7 +27,7 @@ LONG = int(ip_address("2001:db8::2"))
 SOURCES = behind("192.0.2.2 10.42.2.0/24", "2001:db8::2 fd00:42:0:2::/64")
 TUNNEL = AllowedPeers("7", "vxlan", (8472,), "eth0", ("flannel.7", "flannel-v6.7"), OWN, NETWORKS, SOURCES, 7)
 WISH = TunnelFilter(TUNNEL, tuple(map(ip_network, ("198.51.100.0/25", "198.51.100.128/25", "203.0.113.7/32"))))
-OFF = TunnelFilter(TUNNEL, armed=False)
+OFF = TunnelFilter(TUNNEL, enabled=False)
 SEALED = TunnelFilter(AllowedPeers("wireguard", "sealed", (51820,), "eth0", ("flannel-wg",), OWN[:1], NETWORKS[:1]))
 BARE = TunnelFilter(
     AllowedPeers("udp", "bare", (8285,), "eth0", ("flannel0",), OWN[:1], NETWORKS[:1], behind("192.0.2.2 10.42.2.0/24"))
