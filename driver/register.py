@@ -122,7 +122,7 @@ class Register:
 
 def read(folder: str = FOLDER) -> Known:
     """Return what our file says; what nobody wrote, or another version, says nothing."""
-    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         with open(os.path.join(folder, STATE), encoding="utf-8") as file:
             members = json.load(file)
         return Known(zones.load(members["zones"]), str(members["trouble"]))

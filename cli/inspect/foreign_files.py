@@ -58,5 +58,5 @@ def document(path: Path) -> Any:
         return json.loads(text(path))
     except RecursionError:
         raise Unfit("it is nested too deeply") from None
-    except json.JSONDecodeError as wrong:
+    except ValueError as wrong:  # also of a number with more digits than Python reads
         raise Unfit(f"it is no JSON: {wrong}") from wrong

@@ -66,7 +66,7 @@ class Memories:
 
     def recall(self, mark: str) -> Memory | None:
         """Return the record of the attachment with this mark; None when there is none, or it cannot be read."""
-        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
             with open(os.open(os.path.join(self.folder, mark), flags), encoding="utf-8") as file:
                 members = json.load(file)

@@ -9,12 +9,13 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 
-from tests.attack import inject, kills, overlay, parsers
+from tests.attack import inject, kills, local, overlay, parsers
 from tests.attack.figures import Budget, Campaign
 
 CAMPAIGNS: Mapping[str, Campaign] = {
     "inject": inject.campaign,
     "kills": kills.campaign,
+    "local": local.campaign,
     "overlay": overlay.campaign,
     "parsers": parsers.campaign,
 }

@@ -11,7 +11,9 @@ Must not know what a command does. Blind spot: the programs that ours start, thr
 """
 
 import json
+import os
 import random
+import signal
 import subprocess
 import time
 from collections import Counter
@@ -197,7 +199,7 @@ def _begun(words: Sequence[str], path: Path) -> None:
         until(settled, "the agent answers or is dead", within=PATIENCE)
         if job.poll() is None:
             (child, *_) = Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split()
-            subprocess.run(("kill", "-KILL", child), check=True)
+            os.kill(int(child), signal.SIGKILL)
 
 
 def _of(path: Path) -> list[str]:

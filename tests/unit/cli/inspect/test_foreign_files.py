@@ -39,11 +39,15 @@ def deep(path: Path) -> None:
     path.write_text("[" * 200_000)
 
 
+def endless(path: Path) -> None:
+    path.write_text('{"cniVersion": 1' + "0" * 5000 + "}")
+
+
 def strange(path: Path) -> None:
     path.write_bytes(b'{"a": "\xff\xfe"}')
 
 
-@pytest.mark.parametrize("make", [fifo, zeros, listener, folder, loop, gigabyte, deep, strange])
+@pytest.mark.parametrize("make", [fifo, zeros, listener, folder, loop, gigabyte, deep, endless, strange])
 def test_what_is_no_document_ends_at_once_in_words(
     make: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,7 +40,7 @@ def test_what_is_remembered_is_recalled_until_forgotten(tmp_path: Path) -> None:
 
 
 def test_junk_is_nothing(tmp_path: Path) -> None:
-    for junk in ("", "{", "[]", "{}", '{"attachment": 5}'):
+    for junk in ("", "{", "[]", "{}", '{"attachment": 5}', "[" * 200_000, '{"boot": ' + "1" * 5000 + "}"):
         (tmp_path / ONE.mark).write_text(junk)
         assert memories(tmp_path).recall(ONE.mark) is None
     (tmp_path / TWO.mark).symlink_to("/etc/passwd")
