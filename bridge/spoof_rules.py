@@ -73,9 +73,12 @@ def complete(owner: AttachmentID, host_end: str, existing: Objects) -> bool:
 def chains(name: str) -> tuple[str, str]:
     """Return the names of an attachment's two chains.
 
-    The one that PREROUTING jumps to, and the one that compares the MAC.
+    The one that PREROUTING jumps to, and the one that compares the MAC. They are the reference's names, but where the first would
+    end in `*`: nft takes such a name for a pattern when a rule jumps to it, and the reference fails. It gets a slash at its end, which
+    no container id or interface name can contain, so that the chain is never another attachment's.
     """
-    return f"{CHAIN_START}{name}", f"{CHAIN_START}{name}-mac"
+    watch = f"{CHAIN_START}{name}"
+    return f"{watch}/" if watch.endswith("*") else watch, f"{watch}-mac"
 
 
 def _removal(names: Collection[str], existing: Objects) -> list[Command]:

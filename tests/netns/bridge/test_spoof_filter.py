@@ -4,6 +4,7 @@
 * Frames under the container's own MAC pass, others do not.
 * CHECK sees a missing rule, and adding again leaves one set.
 * GC removes the sets of host ends that are gone (docs/reference/cni.md 6, row 1), of no network's living ones.
+* The container may call its interface as it likes: ADD, CHECK, DEL and GC tell it from all others, and what is dropped is the same.
 * What cannot be removed does not make DEL fail; a host that cannot do it is told what is missing.
 """
 
@@ -15,7 +16,7 @@ import pytest
 from kernel import spawn
 from kernel.firewall import nft
 from kernel.netlink.requests import DeleteLink, SetLink
-from tests.netns.bridge.conftest import Runtime, add
+from tests.netns.bridge.conftest import FOUR, Runtime, add
 from tests.netns.spaces import Space
 
 WATCH, VERDICT = "cni-br-iface-c1-eth0", "cni-br-iface-c1-eth0-mac"
@@ -60,6 +61,62 @@ def test_check_sees_a_missing_rule(runtime: Runtime, container: Space) -> None:
     runtime.host.run("nft", "flush", "chain", "bridge", "nat", VERDICT)
     answer = runtime.call("CHECK", container.path, macspoofchk=True, prevResult=result)
     assert (answer["code"], "forged MACs" in answer["msg"]) == (102, True)
+
+
+NAMES = [
+    "a*",
+    "*",
+    "**",
+    "a\\*",
+    "\\",
+    "it's",
+    'a"b',
+    "@x",
+    "a+",
+    "-j",
+    "!",
+    "#",
+    "{",
+    "$x",
+    "ü",
+    "\x01",
+    "aaaaaaaaaaaaaa*",
+]
+
+
+@pytest.mark.parametrize("ifname", NAMES)
+@pytest.mark.parametrize("identifier", ["c1", "c" * 128])
+def test_a_container_may_call_its_interface_as_it_likes(
+    runtime: Runtime, make_space: Callable[[str], Space], ifname: str, identifier: str
+) -> None:
+    container, other = make_space("c1"), make_space("c2")
+    for _ in range(2):  # the second time PREROUTING stands
+        keys: dict[str, Any] = {"ifname": ifname, "container": identifier, "macspoofchk": True}
+        result = runtime.call("ADD", container.path, **keys)
+        assert "code" not in result, result
+        runtime.ipam_answers({"address": "10.42.7.6/24", "gateway": "10.42.7.1"})
+        assert "code" not in runtime.call("ADD", other.path, ifname="a", container=identifier, macspoofchk=True)
+        runtime.ipam_answers(FOUR)
+        assert runtime.call("CHECK", container.path, prevResult=result, **keys) == {}
+        assert sorted(counts(runtime).values()) == [1, 1, 2, 2, 2]
+        assert runtime.call("DEL", container.path, **keys) == {}
+        assert sorted(counts(runtime).values()) == [1, 1, 2]
+        assert runtime.call("DEL", other.path, ifname="a", container=identifier, macspoofchk=True) == {}
+        assert counts(runtime) == {"PREROUTING": 0}
+
+
+def test_gc_removes_the_rules_of_an_interface_that_is_named_like_a_pattern(runtime: Runtime, container: Space) -> None:
+    assert "code" not in runtime.call("ADD", container.path, ifname="a*", macspoofchk=True)
+    nobody: dict[str, Any] = {"cniVersion": "1.1.0", "cni.dev/valid-attachments": []}
+    assert runtime.call("GC", "", **nobody) == {}
+    assert counts(runtime) == {"PREROUTING": 0}
+
+
+def test_an_interface_that_is_named_like_a_pattern_forges_no_mac(runtime: Runtime, container: Space) -> None:
+    assert "code" not in runtime.call("ADD", container.path, ifname="a*", macspoofchk=True)
+    assert "1 received" in container.run("ping", "-c1", "-W2", "10.42.7.1")
+    container.network.apply(SetLink("a*", mac="02:00:00:00:00:99"))
+    assert "0 received" in container.run("sh", "-c", "ping -c1 -W1 10.42.7.1 || true")
 
 
 def test_adding_again_after_a_lost_del_leaves_one_set(runtime: Runtime, container: Space) -> None:

@@ -2,6 +2,7 @@
 
 * Chains, comments and the order of rules are the reference's: one jump to watch a port, one to decide, two verdicts.
 * What stands is not declared again.
+* No chain's name ends in `*`, which nft would take for a pattern.
 * Adding again replaces the attachment's own jump and nothing else.
 * A removal finds jumps by comment whatever nft put into the rule, and takes the chains in an order the kernel accepts.
 * Orphans are sets whose host end is gone; a set that does not say what it watches is kept.
@@ -54,6 +55,14 @@ def test_the_rules_are_the_references() -> None:
     )
     comments = {command["add"]["rule"]["comment"] for command in commands if "rule" in command.get("add", {})}
     assert comments == {"macspoofchk-c1-eth0"}
+
+
+@pytest.mark.parametrize(
+    ("name", "watch"),
+    [("c1-a*", "cni-br-iface-c1-a*/"), ("c1-a*b", "cni-br-iface-c1-a*b"), ("c1-*", "cni-br-iface-c1-*/")],
+)
+def test_no_chain_ends_like_a_pattern(name: str, watch: str) -> None:
+    assert spoof_rules.chains(name) == (watch, f"cni-br-iface-{name}-mac")
 
 
 def test_what_stands_is_not_declared_again() -> None:
