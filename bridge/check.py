@@ -1,9 +1,10 @@
 """Compares the kernel with a plan and the result ADD gave for it; the first difference ends CHECK (docs/reference/cni.md 2.8).
 
-Reads only. What other programs added later (more addresses, more routes) is none of its business.
+Reads only. What other programs added later (more addresses, more routes) is none of its business. The container's end may have been
+given another MTU by `tuning`, so only its own record of one counts; the port's is the plan's, the bridge's whoever made it chose.
 """
 
-from bridge import spoof_filter, spoofchk
+from bridge import spoof_filter, spoofchk, vlan_ports, vlans
 from bridge.masquerade import apply
 from bridge.plan import CONTAINER, Attachment
 from cni.attachment_id import AttachmentID
@@ -18,16 +19,19 @@ FLUSHED = "a firewall reload may have flushed them: `tulle repair` makes them ag
 
 def check(plan: Attachment, earlier: Result, host: Handle, container: Handle) -> None:
     """Raise CniError 102 naming what differs from `earlier`, which ADD answered for `plan`."""
-    port, end = cable(plan, earlier, host, container)
+    bridge, port, end = cable(plan, earlier, host, container)
+    _port(plan, port)
+    _vlans(plan, host, bridge, port)
     if not plan.container_down:
+        _end(plan, earlier, end)
         _addresses(plan, container, end)
         _routes(plan, container, end)
-    _gateways(plan, host)
+    _gateways(plan, host, bridge)
     _rules(plan, port, end)
 
 
-def cable(plan: Attachment, earlier: Result, host: Handle, container: Handle) -> tuple[Link, Link]:
-    """Return the attachment's port of the bridge and its end in the container; CniError 102 unless both are as ADD left them."""
+def cable(plan: Attachment, earlier: Result, host: Handle, container: Handle) -> tuple[Link, Link, Link]:
+    """Return the bridge, the attachment's port of it and its end in the container; CniError 102 unless all are those of ADD."""
     bridge = _bridge(plan, earlier, host)
     end = _container_end(plan, earlier, container)
     port = _host_end(plan, earlier, host, bridge, end)
@@ -35,7 +39,7 @@ def cable(plan: Attachment, earlier: Result, host: Handle, container: Handle) ->
         raise _differs(
             f'"{plan.owner.ifname}" in {plan.sandbox} is not the other end of "{port.name}": the container moved that'
         )
-    return port, end
+    return bridge, port, end
 
 
 def _differs(what: str, remedy: str = "delete the attachment and add it again") -> CniError:
@@ -81,6 +85,42 @@ def _host_end(plan: Attachment, earlier: Result, host: Handle, bridge: Link, end
     return link
 
 
+def _port(plan: Attachment, port: Link) -> None:
+    """Insist that the port is set as the plan has it; an MTU of 0 is the kernel's default, which is whatever it is."""
+    switches = (("hairpin", plan.hairpin, port.hairpin), ("isolated", plan.isolated, port.isolated))
+    for word, wanted, present in switches:
+        if wanted != present:
+            state, other = ("on", "off") if wanted else ("off", "on")
+            raise _differs(
+                f'"{port.name}" has {word} {other} where the configuration has it {state}',
+                f"bridge link set dev {port.name} {word} {state}",
+            )
+    if plan.mtu and port.mtu != plan.mtu:
+        raise _differs(
+            f'"{port.name}" has MTU {port.mtu} instead of {plan.mtu}', f"ip link set {port.name} mtu {plan.mtu}"
+        )
+    if not port.up:
+        raise _differs(f'"{port.name}" is down', f"ip link set {port.name} up")
+
+
+def _vlans(plan: Attachment, host: Handle, bridge: Link, port: Link) -> None:
+    if plan.vlan_filtering and not vlan_ports.filters(bridge):
+        raise _differs(
+            f'bridge "{bridge.name}" filters no VLANs, so they keep nobody apart',
+            f"ip link set {bridge.name} type bridge vlan_filtering 1",
+        )
+    if plan.members and (found := vlan_ports.difference(plan, bridge, port, host.port_vlans(port.index))):
+        raise _differs(*found)
+
+
+def _end(plan: Attachment, earlier: Result, end: Link) -> None:
+    recorded = _recorded(earlier, plan.owner.ifname, plan.sandbox)
+    if recorded.mtu and end.mtu != recorded.mtu:
+        raise _differs(f'"{end.name}" in {plan.sandbox} has MTU {end.mtu}, ADD recorded {recorded.mtu}')
+    if not end.up:
+        raise _differs(f'"{end.name}" in {plan.sandbox} is down')
+
+
 def _recorded(earlier: Result, name: str, sandbox: str) -> Interface:
     for entry in earlier.interfaces:
         if (entry.name, entry.sandbox) == (name, sandbox):
@@ -122,7 +162,9 @@ def _is(wanted: Route, present: RouteEntry) -> bool:
     return by_destination or wanted.gw == present.gateway or any(hop.gateway == wanted.gw for hop in present.hops)
 
 
-def _gateways(plan: Attachment, host: Handle) -> None:
+def _gateways(plan: Attachment, host: Handle, bridge: Link) -> None:
+    if plan.gateway_vlan:
+        _gateway_pair(plan, host, bridge)
     carrier = host.link(plan.gateway_link) if plan.gateways else None
     present = {entry.address for entry in host.addresses(carrier.index)} if carrier else set()
     for address in plan.gateways:
@@ -131,6 +173,24 @@ def _gateways(plan: Attachment, host: Handle) -> None:
                 f'gateway address {address} is missing on "{plan.gateway_link}"',
                 f"ip address add {address} dev {plan.gateway_link}",
             )
+
+
+def _gateway_pair(plan: Attachment, host: Handle, bridge: Link) -> None:
+    """Insist that the gateway link of the VLAN leads to the bridge, by a port in that VLAN; in which others, its maker decided."""
+    link = host.link(plan.gateway_link)
+    port = host.link(link.peer) if link and link.peer else None
+    if link is None or port is None or port.peer != link.index:
+        raise _differs(f'the gateway of VLAN {plan.gateway_vlan}, "{plan.gateway_link}", is missing')
+    if port.master != bridge.index:
+        raise _differs(
+            f'"{port.name}" is no port of bridge "{bridge.name}"', f"ip link set {port.name} master {bridge.name}"
+        )
+    for each in (link, port):
+        if not each.up:
+            raise _differs(f'"{each.name}" is down', f"ip link set {each.name} up")
+    wanted = vlan_ports.joined(vlans.gateway_port(plan.gateway_vlan))
+    if found := vlan_ports.absent(port, wanted, host.port_vlans(port.index)):
+        raise _differs(*found)
 
 
 def _rules(plan: Attachment, port: Link, end: Link) -> None:

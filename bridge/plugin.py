@@ -56,7 +56,7 @@ def restore(request: Request) -> None:
     """
     settings = config.parse(request)
     with _as_added(request, settings) as (plan, earlier, host, container):
-        port, end = check.cable(plan, earlier, host, container)
+        _, port, end = check.cable(plan, earlier, host, container)
         if apply.missing(plan):
             apply.add(plan)
         if plan.mac_check and not spoof_filter.stands(plan.owner, port.name):

@@ -3,7 +3,7 @@
 bridge.vlans decides which VLANs. What attachments share (VLAN filtering, the gateway link) stays when one is removed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from bridge import links, vlans
 from bridge.plan import Attachment
@@ -24,7 +24,7 @@ def unsupported(bridge: str, code: Code = Code.KERNEL_REFUSED) -> CniError:
 
 def ensure(plan: Attachment, host: Handle, bridge: Link) -> Link:
     """Return the bridge, with VLAN filtering on if the plan wants it."""
-    if not plan.vlan_filtering or _filters(bridge):
+    if not plan.vlan_filtering or filters(bridge):
         return bridge
     try:
         host.apply(SetLink(bridge.index, vlan_filtering=True))
@@ -33,12 +33,13 @@ def ensure(plan: Attachment, host: Handle, bridge: Link) -> Link:
             raise unsupported(plan.bridge) from refused
         raise
     switched = links.present(host, plan.bridge)
-    if not _filters(switched):  # a kernel without the feature may ignore the attribute
+    if not filters(switched):  # a kernel without the feature may ignore the attribute
         raise unsupported(plan.bridge)
     return switched
 
 
-def _filters(bridge: Link) -> bool:
+def filters(bridge: Link) -> bool:
+    """Tell whether the bridge keeps VLANs apart."""
     return bridge.bridge is not None and bridge.bridge.vlan_filtering
 
 
@@ -46,10 +47,48 @@ def memberships(plan: Attachment, bridge: Link, port: int, members: Sequence[vla
     """Return the requests that put a new port into the VLANs of `members`, and out of the bridge's default VLAN."""
     if not members:
         return []
-    default = bridge.bridge.default_pvid if bridge.bridge else None
+    default = _default(bridge)
     leave = [DeleteVlans(port, (default,))] if default and not plan.keep_default_vlan else []
-    join = tuple(Vlan(member.vid, pvid=member.native, untagged=member.native) for member in members)
-    return [*leave, AddVlans(port, join)]
+    return [*leave, AddVlans(port, joined(members))]
+
+
+def difference(plan: Attachment, bridge: Link, port: Link, present: Sequence[Vlan]) -> tuple[str, str] | None:
+    """Return how the VLANs `present` on the container's port differ from those `memberships` asks for, and the command to mend it.
+
+    Older versions of the reference left their ports, which bear no name of ours, in the bridge's default VLAN as well.
+    """
+    wanted = {vlan.vid: vlan for vlan in joined(plan.members)}
+    default = _default(bridge)
+    if default and plan.keep_default_vlan:
+        wanted.setdefault(default, Vlan(default, untagged=True))
+    if found := absent(port, wanted.values(), present):
+        return found
+    known = {*wanted} if port.alias else {*wanted, default}
+    for vlan in present:
+        if vlan.vid not in known:
+            return (
+                f'"{port.name}" is in VLAN {vlan.vid}, which the configuration does not name',
+                f"bridge vlan del dev {port.name} vid {vlan.vid}",
+            )
+    return None
+
+
+def absent(port: Link, wanted: Iterable[Vlan], present: Sequence[Vlan]) -> tuple[str, str] | None:
+    """Return which VLAN of `wanted` the port is not in, or not with these flags, and the command to mend it."""
+    for vlan in wanted:
+        if vlan not in present:
+            words = f"vid {vlan.vid}{' pvid' * vlan.pvid}{' untagged' * vlan.untagged}"
+            return f'"{port.name}" is not in the VLAN it needs: {words}', f"bridge vlan add dev {port.name} {words}"
+    return None
+
+
+def _default(bridge: Link) -> int | None:
+    return bridge.bridge.default_pvid if bridge.bridge else None
+
+
+def joined(members: Sequence[vlans.Member]) -> tuple[Vlan, ...]:
+    """Return memberships as the kernel has them."""
+    return tuple(Vlan(member.vid, pvid=member.native, untagged=member.native) for member in members)
 
 
 def gateway_link(plan: Attachment, host: Handle, bridge: Link) -> Link:

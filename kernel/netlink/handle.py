@@ -17,7 +17,7 @@ from kernel.netlink import route
 from kernel.netlink import tc as qdiscs
 from kernel.netlink.codec import encode
 from kernel.netlink.objects import Address, BridgeInfo, FdbEntry, IPAddress, Link, Neighbour, Qdisc, Route, VxlanInfo
-from kernel.netlink.requests import MAIN_TABLE, Request
+from kernel.netlink.requests import MAIN_TABLE, Request, Vlan
 from kernel.netlink.transport import Dump, Message, NetlinkError, Transport
 from kernel.netns import Namespace, inside
 from kernel.sysctl import Parameter, write_all
@@ -162,6 +162,11 @@ class Handle:
     def links(self) -> tuple[Link, ...]:
         """Return all links."""
         return self._dump("reading links", links.dump, links.read)
+
+    def port_vlans(self, port: int) -> tuple[Vlan, ...]:
+        """Return the VLANs a bridge port is in; none where the bridge, or the kernel, filters none."""
+        found = self._dump("reading the VLANs of bridge ports", links.dump_vlans, links.read_vlans)
+        return tuple(vlan for index, vlans in found for vlan in vlans if index == port)
 
     def addresses(self, link: int | None = None, version: int = 0) -> tuple[Address, ...]:
         """Return the addresses on all links, or on the one with this index (none if it is gone), of IP `version` 4, 6 or both."""

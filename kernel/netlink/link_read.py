@@ -9,11 +9,26 @@ import struct
 from ipaddress import IPv4Address, IPv6Address
 from socket import AF_INET6
 
-from kernel.netlink.message import HEADER, NLM_F_DUMP, U16, U32, Attributes, attributes, message, number, pack, text
+from kernel.netlink.message import (
+    HEADER,
+    NLM_F_DUMP,
+    U16,
+    U32,
+    Attributes,
+    attribute_list,
+    attributes,
+    message,
+    number,
+    pack,
+    text,
+)
 from kernel.netlink.objects import BridgeInfo, Link, VxlanInfo
+from kernel.netlink.requests import Vlan
+from kernel.netlink.route import AF_BRIDGE
 
 IFF_UP, IFF_NOARP, IFF_PROMISC, IFF_ALLMULTI = 0x1, 0x80, 0x100, 0x200
 ARPHRD_ETHER, ARPHRD_LOOPBACK = 1, 772  # linux/if_arp.h: the link types whose address is a MAC
+BRIDGE_VLANS = 2  # RTEXT_FILTER_BRVLAN: each VLAN of a port as an entry of its own
 SKIP_STATS = 8  # RTEXT_FILTER_SKIP_STATS: counters are half of every link message
 
 NAME_BYTES = 15  # IFNAMSIZ - 1
@@ -24,6 +39,8 @@ SIGNED = struct.Struct("=i")
 
 BODY = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, changed flags
 PORT = struct.Struct("!H")
+VLAN_INFO = struct.Struct("=HH")  # struct bridge_vlan_info, linux/if_bridge.h: flags, id
+VLAN_PVID, VLAN_UNTAGGED = 0x2, 0x4
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK = 1, 3, 4, 5
 IFLA_MASTER, IFLA_TXQLEN, IFLA_OPERSTATE, IFLA_LINKINFO, IFLA_IFALIAS = 10, 13, 16, 18, 20
@@ -34,6 +51,7 @@ IFLA_BR_VLAN_FILTERING, IFLA_BR_VLAN_DEFAULT_PVID = 7, 39
 IFLA_VXLAN_ID, IFLA_VXLAN_LINK, IFLA_VXLAN_LOCAL, IFLA_VXLAN_LEARNING = 1, 3, 4, 7
 IFLA_VXLAN_PORT, IFLA_VXLAN_LOCAL6 = 15, 17
 IFLA_INET6_CONF = 2
+IFLA_BRIDGE_VLAN_INFO = 2
 ACCEPT_RA = slice(12, 16)
 """Where the fourth number of the array of settings is (DEVCONF_ACCEPT_RA, linux/ipv6.h)."""
 
@@ -67,6 +85,11 @@ def read_space(data: bytes) -> int | None:
 def dump() -> bytearray:
     """Ask for all links."""
     return _question(NLM_F_DUMP, 0, b"")
+
+
+def dump_vlans() -> bytearray:
+    """Ask for the VLANs of all bridge ports: the kernel has no question for one."""
+    return message(RTM_GETLINK, NLM_F_DUMP, pack(BODY, AF_BRIDGE, 0, 0, 0, 0), number(IFLA_EXT_MASK, BRIDGE_VLANS))
 
 
 def checked_name(text: str) -> str:
@@ -114,6 +137,17 @@ def read(data: bytes) -> Link:
         queue=_number(told, IFLA_TXQLEN),
         advised=_advised(told.get(IFLA_AF_SPEC, b"")),
         peer_space=_number(told, IFLA_LINK_NETNSID) if IFLA_LINK_NETNSID in told else None,
+    )
+
+
+def read_vlans(data: bytes) -> tuple[int, tuple[Vlan, ...]]:
+    """Read an answer to `dump_vlans`: the index of a port, or of a bridge itself, and its VLANs, none where none are filtered."""
+    _, _, index, _, _ = BODY.unpack_from(data, HEADER.size)
+    told = attributes(data, HEADER.size + BODY.size)
+    infos = [value for kind, value in attribute_list(told.get(IFLA_AF_SPEC, b"")) if kind == IFLA_BRIDGE_VLAN_INFO]
+    return index, tuple(
+        Vlan(vid, pvid=bool(flags & VLAN_PVID), untagged=bool(flags & VLAN_UNTAGGED))
+        for flags, vid in map(VLAN_INFO.unpack, infos)
     )
 
 

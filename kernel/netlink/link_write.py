@@ -4,7 +4,6 @@ A value that does not fit, a name, MAC or alias that is none, is a ValueError.
 """
 
 import re
-import struct
 from collections.abc import Sequence
 
 from kernel.netlink import requests
@@ -17,6 +16,7 @@ from kernel.netlink.link_read import (
     IFLA_ADDRESS,
     IFLA_AF_SPEC,
     IFLA_BR_VLAN_FILTERING,
+    IFLA_BRIDGE_VLAN_INFO,
     IFLA_BRPORT_ISOLATED,
     IFLA_BRPORT_MODE,
     IFLA_IFALIAS,
@@ -36,6 +36,9 @@ from kernel.netlink.link_read import (
     IFLA_VXLAN_LOCAL6,
     IFLA_VXLAN_PORT,
     PORT,
+    VLAN_INFO,
+    VLAN_PVID,
+    VLAN_UNTAGGED,
     checked_name,
     new_name,
 )
@@ -49,9 +52,6 @@ IFLA_VXLAN_TTL, IFLA_VXLAN_TOS, IFLA_VXLAN_PROXY, IFLA_VXLAN_RSC = 5, 6, 11, 12
 IFLA_VXLAN_L2MISS, IFLA_VXLAN_L3MISS = 13, 14
 IFLA_VXLAN_UDP_ZERO_CSUM6_TX, IFLA_VXLAN_UDP_ZERO_CSUM6_RX = 19, 20
 
-IFLA_BRIDGE_VLAN_INFO = 2
-VLAN_INFO = struct.Struct("=HH")  # struct bridge_vlan_info: flags, id
-VLAN_PVID, VLAN_UNTAGGED = 0x2, 0x4
 VIDS = range(1, 4095)
 
 ALIAS_BYTES = 255  # IFALIASZ - 1

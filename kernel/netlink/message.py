@@ -56,12 +56,17 @@ def text(kind: int, value: str) -> bytes:
 
 def attributes(data: bytes, offset: int = 0) -> Attributes:
     """Return kind -> value of the attributes from `offset` to the end; ValueError or struct.error when one is cut short."""
-    found = {}
+    return dict(attribute_list(data, offset))
+
+
+def attribute_list(data: bytes, offset: int = 0) -> list[tuple[int, bytes]]:
+    """Return each attribute as (kind, value), for where a kind repeats. Raises what `attributes` raises."""
+    found = []
     end, head, unpack = len(data), ATTRIBUTE.size, ATTRIBUTE.unpack_from  # names of this function are quicker
     while offset < end:
         length, kind = unpack(data, offset)
         if length < head or length > end - offset:
             raise ValueError("attribute cut short")
-        found[kind & KIND] = data[offset + head : offset + length]
+        found.append((kind & KIND, data[offset + head : offset + length]))
         offset += (length + 3) & ~3
     return found

@@ -4,6 +4,8 @@
 * A bridge filters from its creation, an existing one is switched on.
 * Gateway addresses of a VLAN sit on `<bridge>.<vlan>`, whose peer has the index just below and is a port in that VLAN.
 * Containers of one VLAN reach each other and their gateway, those of another do not.
+* CHECK names a VLAN that a port is not in, or not as it should, or besides its own, a bridge that stopped to filter and a gateway pair
+  that is broken; what it says to type mends it. A port of the reference's, which has no name of ours, may be in the default VLAN.
 * ADD, CHECK, DEL pass; DEL takes both ends and leaves the gateway; what stands in the way is refused by name.
 """
 
@@ -131,6 +133,80 @@ def test_add_check_and_del_pass_and_the_gateway_stays(runtime: Runtime, containe
     assert (container.network.link("eth0"), runtime.host.network.link(port(result))) == (None, None)
     assert runtime.host.network.link("br0.100") is not None
     assert "net/c1/eth0" not in runtime.veths()
+
+
+BOTH: dict[str, Any] = {"vlan": 100, "vlanTrunk": TRUNK}
+KEPT: dict[str, Any] = {"vlan": 100, "preserveDefaultVlan": True}
+
+
+@pytest.mark.parametrize(
+    ("keys", "harm", "named"),
+    [
+        (BOTH, "bridge vlan del dev PORT vid 100", "needs: vid 100 pvid untagged"),
+        (BOTH, "bridge vlan add dev PORT vid 100", "needs: vid 100 pvid untagged"),
+        (BOTH, "bridge vlan del dev PORT vid 205", "needs: vid 205"),
+        (BOTH, "bridge vlan add dev PORT vid 205 untagged", "needs: vid 205"),
+        (BOTH, "bridge vlan add dev PORT vid 300", "in VLAN 300, which"),
+        (BOTH, "bridge vlan add dev PORT vid 1 untagged", "in VLAN 1, which"),
+        ({"vlanTrunk": TRUNK}, "bridge vlan del dev PORT vid 1", "needs: vid 1 pvid untagged"),
+        (KEPT, "bridge vlan del dev PORT vid 1", "needs: vid 1 untagged"),
+        (KEPT, "bridge vlan add dev PORT vid 1", "needs: vid 1 untagged"),
+        (KEPT, "bridge vlan add dev PORT vid 1 pvid untagged", "needs: vid 100 pvid untagged"),
+        ({"vlan": 100}, "ip link set br0 type bridge vlan_filtering 0", 'bridge "br0" filters no VLANs'),
+    ],
+)
+def test_check_names_a_changed_vlan_and_its_remedy_mends_it(
+    runtime: Runtime, container: Space, keys: dict[str, Any], harm: str, named: str
+) -> None:
+    result = add(runtime, container, **LAYER_2, **keys)
+    asked = {"prevResult": result, **LAYER_2, **keys}
+    assert runtime.call("CHECK", container.path, **asked) == {}
+    runtime.host.run(*harm.replace("PORT", port(result)).split())
+    answer = runtime.call("CHECK", container.path, **asked)
+    assert (answer["code"], named in answer["msg"]) == (102, True), answer
+    while answer:  # taking a pvid away from one VLAN gives it to another: each has its own remedy
+        runtime.host.run(*answer["remedy"].split())
+        before, answer = answer, runtime.call("CHECK", container.path, **asked)
+        assert answer.get("msg") != before["msg"]
+
+
+def test_without_vlans_a_port_is_in_those_the_bridge_gives_it(runtime: Runtime, container: Space) -> None:
+    runtime.host.network.apply(AddBridge("br0", vlan_filtering=True))
+    result = add(runtime, container, **LAYER_2)
+    runtime.host.run("bridge", "vlan", "add", "dev", port(result), "vid", "300")
+    assert runtime.call("CHECK", container.path, prevResult=result, **LAYER_2) == {}
+
+
+def test_a_port_without_a_name_of_ours_may_be_in_the_default_vlan(runtime: Runtime, container: Space) -> None:
+    result = add(runtime, container, **LAYER_2, vlan=100)
+    runtime.host.run("ip", "link", "set", port(result), "alias", "")
+    runtime.host.run("bridge", "vlan", "add", "dev", port(result), "vid", "1", "untagged")
+    assert runtime.call("CHECK", container.path, prevResult=result, vlan=100, **LAYER_2) == {}
+    runtime.host.run("bridge", "vlan", "add", "dev", port(result), "vid", "300")
+    assert runtime.call("CHECK", container.path, prevResult=result, vlan=100, **LAYER_2)["code"] == 102
+
+
+@pytest.mark.parametrize(
+    ("harm", "named"),
+    [
+        ("bridge vlan del dev PEER vid 100", "needs: vid 100 pvid untagged"),
+        ("ip link set PEER nomaster", 'no port of bridge "br0"'),
+        ("ip link set PEER down", "is down"),
+        ("ip link delete br0.100", 'the gateway of VLAN 100, "br0.100", is missing'),
+    ],
+)
+def test_check_names_a_broken_gateway_pair(runtime: Runtime, container: Space, harm: str, named: str) -> None:
+    result = add(runtime, container, vlan=100)
+    network = runtime.host.network
+    gateway = network.link("br0.100")
+    assert gateway is not None
+    peer = network.link(gateway.peer)
+    assert peer is not None
+    runtime.host.run("bridge", "vlan", "add", "dev", peer.name, "vid", "300")  # whoever made it may have kept others
+    assert runtime.call("CHECK", container.path, vlan=100, prevResult=result) == {}
+    runtime.host.run(*harm.replace("PEER", peer.name).split())
+    answer = runtime.call("CHECK", container.path, vlan=100, prevResult=result)
+    assert (answer["code"], named in answer["msg"]) == (102, True), answer
 
 
 def test_check_names_a_missing_gateway_of_the_vlan(runtime: Runtime, container: Space) -> None:

@@ -1,6 +1,7 @@
 """Claims about VLAN requests, on a kernel with bridge VLAN filtering.
 
 - a bridge filters from the start, or is switched on later; what new ports join is read
+- the VLANs of a port are read with their flags, of that port alone
 - memberships are made, changed and ended, by hundreds in one request; ending one that is not there is no refusal
 """
 
@@ -53,6 +54,17 @@ def test_memberships_are_made_and_ended(host: Space) -> None:
     assert members(host, "v0") == {100: {"PVID", "Egress Untagged"}, 200: set(), 201: set()}
     host.network.apply(DeleteVlans(port, (1, 200)), AddVlans(port, (Vlan(201, untagged=True),)))
     assert members(host, "v0") == {100: {"PVID", "Egress Untagged"}, 201: {"Egress Untagged"}}
+
+
+def test_the_vlans_of_one_port_are_read(host: Space) -> None:
+    port = port_of(host, AddBridge("br0", vlan_filtering=True))
+    host.network.apply(AddVeth("w0", "w1", None, master=host.index("br0")))
+    wanted = (Vlan(1, untagged=True), Vlan(100, pvid=True, untagged=True), *(Vlan(vid) for vid in range(200, 1200)))
+    host.network.apply(AddVlans(port, wanted))
+    assert host.network.port_vlans(port) == wanted
+    assert host.network.port_vlans(host.index("w0")) == (Vlan(1, pvid=True, untagged=True),)
+    host.network.apply(DeleteVlans(port, tuple(vlan.vid for vlan in wanted)))
+    assert host.network.port_vlans(port) == ()
 
 
 def test_a_whole_trunk_goes_in_one_request(host: Space) -> None:

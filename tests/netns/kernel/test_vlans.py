@@ -1,7 +1,7 @@
 """Claims about VLAN requests on a kernel without bridge VLAN filtering; with it, see tests/guest/kernel.
 
 - an id that is no VLAN is refused before the kernel sees it
-- a kernel that lacks the feature says so
+- a kernel that lacks the feature says so, and ports there are in no VLAN
 """
 
 import errno
@@ -30,3 +30,4 @@ def test_a_kernel_that_lacks_filtering_says_so(host: Space) -> None:
     (error,) = host.network.attempt([AddVlans(host.index("v0"), (Vlan(100, pvid=True, untagged=True),))])
     assert error is not None
     assert error.unsupported
+    assert host.network.port_vlans(host.index("v0")) == ()

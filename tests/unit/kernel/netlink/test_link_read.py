@@ -2,6 +2,7 @@
 
 - a port's settings, a bridge's and a vxlan's are read; off a bridge there are none; accept_ra is read where there is IPv6
 - the namespace of a veth's other end is read as its number here, and is none where it is this one
+- the VLANs of a port are read with their flags; a port without any has none
 - a new link's name holds no %, which the kernel would replace
 - a name that is no UTF-8 is escaped; a link without a MAC address has none
 - a message that is cut short, and a name or index the kernel cannot have, are refused
@@ -13,10 +14,13 @@ from ipaddress import ip_address
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
-from kernel.netlink import link_read
+from kernel.netlink import link_read, link_write
 from kernel.netlink.objects import BridgeInfo, Link, VxlanInfo
+from kernel.netlink.requests import AddVlans, Vlan
 from tests.unit.kernel import pyroute2_encoding as theirs
 
 Attributes = list[tuple[str, Any]]
@@ -108,6 +112,25 @@ def test_a_question_is_the_one_pyroute2_would_put(link: int | str) -> None:
 def test_the_question_for_all_links_is_the_one_pyroute2_would_put() -> None:
     mask: Attributes = [("IFLA_EXT_MASK", link_read.SKIP_STATS)]
     assert link_read.dump() == theirs.message(ifinfmsg, link_read.RTM_GETLINK, theirs.NLM_F_DUMP, {}, mask)
+
+
+def test_the_question_for_vlans_is_the_one_pyroute2_would_put() -> None:
+    mask: Attributes = [("IFLA_EXT_MASK", link_read.BRIDGE_VLANS)]
+    fields = {"family": theirs.AF_BRIDGE}
+    assert link_read.dump_vlans() == theirs.message(ifinfmsg, link_read.RTM_GETLINK, theirs.NLM_F_DUMP, fields, mask)
+
+
+MEMBERS = st.builds(Vlan, st.integers(1, 4094), pvid=st.booleans(), untagged=st.booleans())
+
+
+@given(st.lists(MEMBERS, max_size=50), st.integers(1, 2**31 - 1))
+def test_the_vlans_of_a_port_are_read(vlans: list[Vlan], index: int) -> None:
+    written = bytes(link_write.add_vlans(AddVlans(index, tuple(vlans))))
+    assert link_read.read_vlans(written) == (index, tuple(vlans))
+
+
+def test_a_port_without_vlans_has_none() -> None:
+    assert link_read.read_vlans(told([("IFLA_IFNAME", "veth1")])) == (7, ())
 
 
 @pytest.mark.parametrize("link", ["", ".", "..", "a/b", "a:b", "a b", "a\0", "sixteen--letters", 0, -1, 2**31])

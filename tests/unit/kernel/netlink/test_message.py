@@ -1,4 +1,4 @@
-"""Claims: attributes read back as they were written, whatever their flags; one that is cut short is refused; a message says its own
+"""Claims: attributes read back as they were written, whatever their flags, also where a kind repeats; one that is cut short is refused; a message says its own
 length and asks; a number that does not fit is a ValueError.
 """
 
@@ -18,6 +18,11 @@ def test_attributes_read_back(written: dict[int, bytes]) -> None:
     data = b"".join(message.attribute(kind, value) for kind, value in written.items())
     assert message.attributes(data) == written
     assert len(data) % 4 == 0
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.binary(max_size=20))))
+def test_attributes_that_repeat_read_back(written: list[tuple[int, bytes]]) -> None:
+    assert message.attribute_list(b"".join(message.attribute(*each) for each in written)) == written
 
 
 def test_flags_are_no_part_of_a_kind() -> None:
