@@ -55,7 +55,7 @@ def test_a_program_started_inside_sees_that_network(host: Space) -> None:
 
 
 def test_a_namespace_can_be_opened_by_path_from_another_process(host: Space) -> None:
-    program = "import sys; from kernel import namespaces; print(namespaces.open_path(sys.argv[1]).identity)"
+    program = "import sys; from kernel import netns; print(netns.open_path(sys.argv[1]).identity)"
     done = subprocess.run([sys.executable, "-c", program, host.path], capture_output=True, text=True, check=True)
     assert done.stdout == f"{host.namespace.identity}\n"
 

@@ -77,7 +77,7 @@ def test_an_attachment_whose_request_is_under_way_is_left_alone(
     space: Space, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lock = str(tmp_path / "lock")
-    monkeypatch.setattr(orphans, "Turn", partial(AttachmentLock, folder=lock))
+    monkeypatch.setattr(orphans, "AttachmentLock", partial(AttachmentLock, folder=lock))
     with AttachmentLock("bridge", "net", "id", "eth0", folder=lock):
         assert found(space, BRIDGE, HELD) == ()
 
