@@ -1,1 +1,1 @@
-"""The network driver `tulle` for Podman: an external plugin of netavark that composes the CNI programs."""
+"""The network driver `tulle` for Podman: a plugin of netavark that runs the CNI programs."""

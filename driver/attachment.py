@@ -1,6 +1,7 @@
-"""Reads what netavark tells of one container on one network: its names, what was wished for it, the ports to publish.
+"""Reads what netavark says about one container on one network: names, requested addresses, ports to publish.
 
-Two readings, because a teardown goes by names alone: what setup would refuse can still be removed. Must not decide anything.
+`parse_names` reads only the names, all that a teardown needs: so a container can be removed although setup would refuse
+it.
 """
 
 from __future__ import annotations
@@ -17,31 +18,34 @@ if TYPE_CHECKING:
     from driver.network import Network
 
 PREFIX = "podman-"
-"""Set before a network's name: a conflist may bear the same one, and its runtime's GC must not take Podman's containers away."""
+"""Added before a network's name.
+
+A conflist may have the same name; without the prefix its runtime's GC would remove Podman's containers.
+"""
 
 HIGHEST_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What an attachment is known by on this host. `network` is the name the CNI programs are told, `is_mapped` whether to look for ports."""
+    """What identifies an attachment on this host."""
 
-    network: str
+    network: str  # name that the CNI programs are told
     container_id: str
     ifname: str
-    is_mapped: bool
+    is_mapped: bool  # there may be published ports
 
     @property
     def alias(self) -> str:
-        """The alias of its host link."""
+        """The alias of its link on the host."""
         return AttachmentID(self.network, self.container_id, self.ifname).alias
 
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """One published port; an empty `host_ip` is every address of the host."""
+    """One published port."""
 
-    host_ip: str
+    host_ip: str  # empty: every address of the host
     host_port: int
     container_port: int
     protocol: str
@@ -49,22 +53,22 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """One container on one network; `ips` are the addresses asked for, one a family, `mac` is empty for any.
-
-    `container_name` is Podman's, `aliases` are further names, its short id among them.
-    """
+    """One container on one network."""
 
     names: Names
-    container_name: str
+    container_name: str  # Podman's name of the container
     network: Network
-    ips: tuple[str, ...]
-    mac: str
-    aliases: tuple[str, ...]
+    ips: tuple[str, ...]  # requested addresses, at most one per family
+    mac: str  # empty: any
+    aliases: tuple[str, ...]  # further names, among them its short id
     ports: tuple[Port, ...]
 
 
 def parse_names(document: JsonObject) -> Names:
-    """Return the names in `document` (netavark's per-network options; docs/reference/runtimes.md C.2). Raises CniError 7."""
+    """Return the names in `document`. Raises CniError 7.
+
+    It is netavark's per-network options (docs/reference/runtimes.md C.2).
+    """
     return Names(
         network=f"{PREFIX}{_required(document, 'network').text('name')}",
         container_id=document.text("container_id"),
@@ -74,7 +78,7 @@ def parse_names(document: JsonObject) -> Names:
 
 
 def parse(document: JsonObject) -> Attachment:
-    """Return all that `document` asks for. Raises CniError 7 naming the key, its value and what is expected."""
+    """Return all that `document` asks for. Raises CniError 7 that names the key, its value and what is expected."""
     wishes = _required(document, "network_options")
     return Attachment(
         names=parse_names(document),
@@ -95,7 +99,10 @@ def _required(document: JsonObject, key: str) -> JsonObject:
 
 
 def _ports(entry: JsonObject) -> tuple[Port, ...]:
-    """Return one port a protocol and a number of the range; Podman writes `tcp,udp`, and 0 or 1 for a single port."""
+    """Return one port per protocol and per number of the range.
+
+    Podman writes `tcp,udp`, and 0 or 1 for a single port.
+    """
     length = entry.number("range", 1, lowest=0, highest=HIGHEST_PORT) or 1
     host, container = (entry.number(key, lowest=1, highest=HIGHEST_PORT) for key in ("host_port", "container_port"))
     protocols = (entry.text("protocol") or "tcp").split(",")

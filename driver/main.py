@@ -1,7 +1,9 @@
-"""The edge of the driver: what netavark and Podman start, `tulle create`, `setup NETNS`, `teardown NETNS` and `info`.
+"""The command line of the driver.
 
-One JSON document comes on stdin and at most one leaves on stdout; a refusal is exactly {"error": TEXT} and exit code 1
-(docs/reference/runtimes.md C.2). The only place of the driver that touches streams and environment. Must not know what a verb does.
+`tulle create`, `setup NETNS`, `teardown NETNS` and `info`, run by netavark and Podman.
+
+It reads one JSON document from stdin and writes at most one to stdout. An error is exactly {"error": TEXT} with exit
+code 1 (docs/reference/runtimes.md C.2). Only this module of the driver uses streams and environment.
 """
 
 from __future__ import annotations
@@ -24,11 +26,14 @@ if TYPE_CHECKING:
     from cni.request import InProcess
 
 API_VERSION = "1.0.0"
-"""Of netavark's plugin API."""
+"""Version of netavark's plugin API."""
 
 
 def main(words: Sequence[str], path: str = "", in_process: InProcess | None = None) -> int:
-    """Serve the one call this process was started for; `path` holds the CNI programs, by default CNI_PATH does."""
+    """Serve the one call that this process was started for.
+
+    `path` is where the CNI programs are, by default CNI_PATH.
+    """
     environ = dict(os.environ)
     found = path or environ.get("CNI_PATH", "")
     with open(0, "rb", closefd=False) as stdin:
@@ -47,10 +52,13 @@ def run(  # noqa: PLR0913 - what a process is given, each named
     path: str,
     in_process: InProcess | None = None,
 ) -> int:
-    """Serve one call over the streams handed in and return the exit code; a setup whose answer cannot be delivered is torn down."""
+    """Serve one call with the given streams and return the exit code.
+
+    If the answer to a setup cannot be written, tear it down.
+    """
 
     def log(text: str) -> None:
-        with suppress(OSError, ValueError):  # that nobody reads it is no reason to stop half-way
+        with suppress(OSError, ValueError):  # a closed stderr must not stop the call half-way
             stderr.write(f"{text}\n")
             stderr.flush()
 
@@ -70,7 +78,7 @@ def run(  # noqa: PLR0913 - what a process is given, each named
         stdout.flush()
     except OSError as untold:
         log(f"cannot deliver the answer: {untold}: {json.dumps(answer)}")
-        with suppress(OSError):  # what is left of it, which the interpreter would try once more
+        with suppress(OSError):  # the rest of the output, which the interpreter would try to write again at exit
             stdout.close()
         if status == 0 and words[0] == "setup":
             _undo(told, words[1], around)
@@ -79,7 +87,7 @@ def run(  # noqa: PLR0913 - what a process is given, each named
 
 
 def _undo(told: bytes, netns: str, around: Surroundings) -> None:
-    """Tear down what was set up for a caller who cannot hear of it; what cannot be removed is told on stderr."""
+    """Tear down what was set up for a caller that did not get the answer. Failures go to stderr."""
     try:
         plugin.teardown(json_object.decode(told), netns, around)
         around.log("tulle: the setup was undone")
@@ -106,7 +114,7 @@ def _serve(words: Sequence[str], told: bytes, around: Surroundings) -> dict[str,
 
 
 def _told(refused: CniError) -> str:
-    """Return the text for people; the advice to lint a file is for those who have one."""
+    """Return the error as text for people, without the advice to lint a file: with Podman there is none."""
     return str(refused).replace(f"; {dispatch.ADVICE}", "").replace(f": {dispatch.ADVICE}", "")
 
 

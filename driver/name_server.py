@@ -1,8 +1,11 @@
-"""Finds, starts, tells and ends aardvark-dns, which answers for names on Podman's own networks; the only place that starts it.
+"""Finds, starts, notifies and ends aardvark-dns, which answers for names on Podman's own networks.
 
-It reads a folder of files, serves in the background, writes its pid beside the files and reads them again on SIGHUP. Ours is one of our
-folder in this network namespace that runs as this user: whose pid stands beside the files, which this user alone may write, or that runs the
-very program we would start. Anybody can have that name and that command line. Must not know what the files say.
+It reads a directory of files, serves in the background, writes its pid beside the files, and reads them again on
+SIGHUP.
+
+A process counts as ours if it serves our directory in this network namespace as this user, and either its pid is in the
+file beside the files, which only this user can write, or it runs the very program that we would start. Name and command
+line alone prove nothing: any process can have them.
 """
 # pathlib costs milliseconds that every container's start would pay:
 # ruff: noqa: PTH108, PTH112, PTH115, PTH116, PTH118, PTH120, PTH123, PTH208
@@ -22,42 +25,45 @@ if TYPE_CHECKING:
 
 PROGRAM = "aardvark-dns"
 TOLD = "--aardvark-binary"
-"""Behind it netavark, which starts us, has the path that Podman found."""
+"""The word on our caller netavark's command line after which is the path that Podman found."""
 
 PLACES = ("/usr/local/libexec/podman", "/usr/local/lib/podman", "/usr/libexec/podman", "/usr/lib/podman")
 """Where Podman looks for its helpers (containers.conf(5), helper_binaries_dir)."""
 
 PORT = "53"
-"""A resolv.conf cannot say another."""
+"""A resolv.conf cannot name another port."""
 
 PID = "aardvark.pid"
 BOOTED = "/run/systemd/system"
-"""There while systemd runs the host (sd_booted(3)): a server started inside a service would end with it, so it gets a scope."""
+"""Exists while systemd manages the host (sd_booted(3)).
+
+A server started inside a service would end with it, so it gets its own scope.
+"""
 
 PATIENCE = 2.0
-"""Seconds that a server may take to start or to end; milliseconds are usual."""
+"""Seconds that a server may take to start or to end. It usually takes milliseconds."""
 
 
 class SilentError(Exception):
-    """There is no name server; the text says why and what to do."""
+    """There is no name server. The text says why, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class NameServer:
-    """The server of `folder`, which exists; `caller` is the process that may know where the program is."""
+    """The name server of one directory."""
 
-    folder: str
-    caller: int
+    folder: str  # of its files; it must exist
+    caller: int  # process that may know the path of the program
     environ: Mapping[str, str]
-    booted: str = BOOTED
+    booted: str = BOOTED  # exists while systemd manages the host
 
     def serve(self) -> None:
-        """Have the server read its folder, starting one where there is none: then it listens on return. Raises SilentError."""
+        """Make the server read its directory; start one if there is none. It listens on return. Raises SilentError."""
         if not self.reload():
             self._start()
 
     def reload(self) -> bool:
-        """Have the server read its folder; tell whether there is one."""
+        """Make the server read its directory, and return whether there is one."""
         from signal import SIGHUP, pidfd_send_signal  # noqa: PLC0415 - costs a millisecond, and most calls have no names
 
         with self._processes() as found:
@@ -67,12 +73,15 @@ class NameServer:
             return bool(found)
 
     def runs(self) -> bool:
-        """Tell whether there is a server."""
+        """Return whether there is a server."""
         with self._processes() as found:
             return bool(found)
 
     def end(self) -> None:
-        """End the server and return when it is gone; by itself it would go later, and might miss who comes meanwhile."""
+        """End the server and return when it is gone.
+
+        It would end later by itself, and might miss a new container until then.
+        """
         from signal import SIGKILL, SIGTERM, pidfd_send_signal  # noqa: PLC0415 - as above
 
         with self._processes() as found:
@@ -86,7 +95,7 @@ class NameServer:
             os.unlink(os.path.join(self.folder, PID))
 
     def find(self) -> str:
-        """Return the path of the program: as our caller was told, beside our caller, or where Podman looks; empty if nowhere."""
+        """Return the path of the program, or empty: the one our caller was told, one beside our caller, or Podman's."""
         words = _words(self.caller)
         told = next((path for word, path in itertools.pairwise(words) if word == TOLD), "")
         if told and os.access(told, os.X_OK):
@@ -106,7 +115,7 @@ class NameServer:
         if scope and os.path.isdir(self.booted):
             ways.insert(0, [scope, "--quiet", "--scope", *words])
         problem = ""
-        for way in ways:  # where systemd gives no scope, names that end with a service are better than none
+        for way in ways:  # without a scope from systemd: names that end with a service are better than none
             problem = _run(way, self.environ)
             if not problem:
                 return
@@ -114,7 +123,7 @@ class NameServer:
 
     @contextmanager
     def _processes(self) -> Iterator[list[int]]:
-        """Yield descriptors of our servers: of the one that wrote its pid, else of whatever process runs our program as one."""
+        """Yield pidfds of our servers: of the process that wrote its pid, else of those that run our program."""
         with ExitStack() as opened:
             found = self._ours(self._written(), opened)
             yield found or self._ours(self._running(), opened)
@@ -126,7 +135,7 @@ class NameServer:
                 if self._serves(pid):
                     process = os.pidfd_open(int(pid))
                     opened.callback(os.close, process)
-                    if self._serves(pid):  # the number may have gone to another process in between
+                    if self._serves(pid):  # meanwhile another process may have got the number
                         found.append(process)
         return found
 
@@ -155,7 +164,7 @@ class NameServer:
 
 
 def _words(pid: int) -> list[str]:
-    """Return the command line of a process; nothing of one that is gone."""
+    """Return the command line of a process; empty if it is gone."""
     with suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
         return os.fsdecode(file.read()).split("\0")
     return []
@@ -166,13 +175,16 @@ def _network(pid: str) -> str:
 
 
 def _users(pid: str) -> set[int]:
-    """Return the real, effective, saved and file system user of a process; the owner of its folder in /proc would not tell them."""
+    """Return the real, effective, saved and file system user of a process.
+
+    The owner of its directory in /proc may be another.
+    """
     with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
         return next(({int(user) for user in line.split()[1:]} for line in file if line.startswith("Uid:")), set())
 
 
 def _run(words: list[str], environ: Mapping[str, str]) -> str:
-    """Run what goes to the background when it is ready; return what it complained of if it failed, empty if not."""
+    """Run a program that goes to the background when it is ready. Return its error text if it failed, else empty."""
     import subprocess  # noqa: PLC0415 - only when a server is really started
 
     nothing, pipe = subprocess.DEVNULL, subprocess.PIPE
@@ -192,13 +204,13 @@ def _run(words: list[str], environ: Mapping[str, str]) -> str:
         if not child.wait():
             return ""
         said = b""
-        with suppress(subprocess.TimeoutExpired):  # the half in the background says the reason, perhaps last
+        with suppress(subprocess.TimeoutExpired):  # the process in the background may write the reason last
             _, said = child.communicate(timeout=PATIENCE)
     return ", ".join(said.decode(errors="replace").split("\n")).strip(", ") or f"exit code {child.returncode}"
 
 
 def _ended(process: int, seconds: float) -> bool:
-    """Wait for a process to end; tell whether it did."""
+    """Wait for a process to end, and return whether it did."""
     import select  # noqa: PLC0415 - as with signal
 
     poll = select.poll()

@@ -1,7 +1,6 @@
-"""Reads a network of Podman's into values that are already valid, and writes what Podman is to keep of it.
+"""Reads a network of Podman's into values that are already valid, and writes what Podman stores of it.
 
-A network names no subnet, because that differs from host to host: it names the lease file, and the lease has everything else.
-Must not read the lease, and must not know containers.
+A network names no subnet, since that differs between hosts. It names the lease file, which has everything else.
 """
 
 from __future__ import annotations
@@ -22,33 +21,32 @@ if TYPE_CHECKING:
     from cni.types import IPAddress
 
 BRIDGE = "tulle0"
-"""The bridge of the conflists we ship: a lease has one bridge, whichever runtime asks."""
+"""The bridge of the conflists that we ship. A lease has one bridge for all runtimes."""
 
 NO_BOOK = {"driver": "none"}
-"""Podman is to give no addresses: the lease's one address book does, which it shares with the CNI programs."""
+"""Podman assigns no addresses: the lease's address book does, which Podman shares with the CNI programs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """One door to the overlay network of a lease; `mtu` 0 is the lease's, an `internal` one leads nowhere else.
-
-    `ipv6` insists on a lease with an IPv6 subnet; with one, containers have an address of it either way. `names` says whether names
-    of containers resolve; `name_servers` are asked about all others, the host's own when there are none.
-    """
+    """One network of Podman's that leads to the overlay network of a lease."""
 
     name: str
     bridge: str
-    lease: str
-    mtu: int
-    internal: bool
-    ipv6: bool
+    lease: str  # path of the lease file
+    mtu: int  # 0: the lease's
+    internal: bool  # no way out of the overlay network
+    ipv6: bool  # refuse a lease without an IPv6 subnet; with one, containers get an address in any case
     routes: tuple[Route, ...]
-    names: bool = True
-    name_servers: tuple[IPAddress, ...] = ()
+    names: bool = True  # names of containers resolve
+    name_servers: tuple[IPAddress, ...] = ()  # asked about all other names; empty: the host's own
 
 
 def parse(document: JsonObject) -> Network:
-    """Return the network of `document` (network JSON; docs/reference/runtimes.md C.2 and C.3). Raises CniError 7 naming key and remedy."""
+    """Return the network of `document`. Raises CniError 7 that names the key and the remedy.
+
+    It is netavark's network JSON (docs/reference/runtimes.md C.2 and C.3).
+    """
     _refuse_foreign_addresses(document)
     options = document.section("options")
     return Network(
@@ -65,9 +63,10 @@ def parse(document: JsonObject) -> Network:
 
 
 def kept(network: Network, document: JsonObject) -> dict[str, Any]:
-    """Return what Podman is to keep: what it told, and what was decided written out.
+    """Return what Podman stores: what it sent, with all defaults written out.
 
-    No subnets, and as options what Podman refuses or forgets of a network without an address book: name servers, --disable-dns.
+    It contains no subnets. Name servers and --disable-dns become options, because Podman refuses or forgets them for a
+    network without addresses of its own.
     """
     told = {key: value for key, value in document.members.items() if key not in {"subnets", "network_dns_servers"}}
     resolves = network.names and document.flag("dns_enabled", default=True)
@@ -81,7 +80,7 @@ def kept(network: Network, document: JsonObject) -> dict[str, Any]:
 
 
 def notice(network: Network) -> str:
-    """Return what whoever creates the network has to know."""
+    """Return what the person who creates the network must know."""
     return (
         f"network {network.name} is a door to the overlay network of {network.lease}: containers of every network on that "
         "lease reach each other, so two of them are not isolated from each other"
@@ -106,13 +105,16 @@ def _refuse_foreign_addresses(document: JsonObject) -> None:
 
 
 NAMELESS, NAME_SERVERS = "disable_dns", "dns"
-"""What --disable-dns and --dns become; "dns_enabled" is false in every network that Podman keeps without an address book."""
+"""The options that --disable-dns and --dns become.
+
+`dns_enabled` is false in every network without addresses of Podman's.
+"""
 
 OPTIONS = ("lease", "mtu", NAMELESS, NAME_SERVERS)
 
 
 def _lease(options: JsonObject | None) -> str:
-    """Return the path of the lease file; other options than ours are refused with the ones there are."""
+    """Return the path of the lease file. An unknown option is refused with the list of the known ones."""
     if options is None:
         return DEFAULT_PATH
     unknown = sorted(set(options.members) - set(OPTIONS))
@@ -146,7 +148,7 @@ def _is_nameless(options: JsonObject | None) -> bool:
 
 
 def _name_servers(document: JsonObject, options: JsonObject | None) -> tuple[IPAddress, ...]:
-    """Return those of --dns, as it comes to create, and of our option."""
+    """Return the name servers of --dns, and of our option."""
     kept = options.text(NAME_SERVERS) if options else ""
     texts = dict.fromkeys((*filter(None, kept.split(",")), *document.texts("network_dns_servers")))
     return tuple(_name_server(document, text) for text in texts)

@@ -1,7 +1,4 @@
-"""Decides what each program is told, and what Podman is told of their result.
-
-Pure: knows attachments and results; must not see files, the kernel or how a program is run.
-"""
+"""Decides the configuration of each program, and what Podman is told of the result."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from driver.zones import Entry, Zone
 from lease.file import DEFAULT_PATH
 
 SHORT = 12
-"""How much of a container's id Podman shows, and takes for a name."""
+"""How many characters of a container's id Podman shows, and uses as a name."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +23,10 @@ if TYPE_CHECKING:
 
 
 def bridge(attachment: Attachment) -> bytes:
-    """Return the configuration that attaches the container; addresses, MTU and masquerade are the lease's (docs/plugins/bridge.md)."""
+    """Return the configuration that attaches the container.
+
+    Addresses, MTU and masquerade come from the lease (docs/plugins/bridge.md).
+    """
     door = attachment.network
     outward = {"ipMasq": False} if door.internal else {"isDefaultGateway": True}
     return _document(
@@ -45,7 +45,10 @@ def bridge(attachment: Attachment) -> bytes:
 
 
 def portmap(attachment: Attachment, attached: Result) -> bytes | None:
-    """Return the configuration that publishes the ports; None for none, and inside an internal network, which nobody enters."""
+    """Return the configuration that publishes the ports.
+
+    None without ports and in an internal network, which nobody enters.
+    """
     if not attachment.ports or attachment.network.internal:
         return None
     mappings = [_mapping(port) for port in attachment.ports]
@@ -54,7 +57,10 @@ def portmap(attachment: Attachment, attached: Result) -> bytes | None:
 
 
 def removals(names: Names) -> tuple[tuple[str, bytes], ...]:
-    """Return the programs to run for DEL with what each is told, ports first; nothing here depends on the lease."""
+    """Return the programs to run for DEL, ports first, each with its configuration.
+
+    Nothing here depends on the lease.
+    """
     mapped: dict[str, Any] = {"runtimeConfig": {"portMappings": [{}]}} if names.is_mapped else {}
     attached = {"subnetFile": DEFAULT_PATH, "ipam": {"type": "host-local"}}
     return ("portmap", _document(names, "portmap", mapped)), ("bridge", _document(names, "bridge", attached))
@@ -75,7 +81,10 @@ def named(attachment: Attachment, attached: Result, netns: str) -> tuple[Zone, E
 
 
 def status(attached: Result, names: Names, netns: str) -> dict[str, Any]:
-    """Return the status block of netavark (docs/reference/runtimes.md C.2) for the interface in the container, without name servers."""
+    """Return netavark's status block for the container's interface, without name servers.
+
+    See docs/reference/runtimes.md C.2.
+    """
     name, mac, ips = _interface(attached, names, netns)
     subnets = [
         {"ipnet": str(entry.address), **({"gateway": str(entry.gateway)} if entry.gateway else {})} for entry in ips
@@ -84,7 +93,7 @@ def status(attached: Result, names: Names, netns: str) -> dict[str, Any]:
 
 
 def resolver(servers: Collection[IPAddress]) -> dict[str, Any]:
-    """Return the part of the status block that Podman makes resolv.conf of; without servers the container has the host's."""
+    """Return the part of the status block that becomes resolv.conf. Without servers the container gets the host's."""
     return {
         "dns_server_ips": [str(server) for server in servers],
         "dns_search_domains": [zones.SEARCH] if servers else [],
@@ -106,7 +115,10 @@ def _document(names: Names, program: str, members: dict[str, Any]) -> bytes:
 
 
 def _wishes(attachment: Attachment) -> dict[str, Any]:
-    """Return what the runtime asks for this container, as Podman tells CNI programs (docs/reference/runtimes.md A.4)."""
+    """Return the runtimeConfig for this container, as Podman gives it to CNI programs.
+
+    See docs/reference/runtimes.md A.4.
+    """
     wishes = {
         "ips": list(attachment.ips),
         "mac": attachment.mac,

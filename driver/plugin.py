@@ -1,7 +1,7 @@
-"""The verbs of the driver, each a short story told with network, attachment and plan.
+"""The verbs of the driver.
 
-netavark does not tear down what it could not set up, so a refused setup removes what it made. A teardown attempts every step.
-Must not know streams, and what a program does to the kernel.
+netavark does not tear down what it could not set up, so a refused setup removes everything it made. A teardown attempts
+every step.
 """
 
 from __future__ import annotations
@@ -30,29 +30,29 @@ if TYPE_CHECKING:
 
 
 ROOTLESS = "_CONTAINERS_ROOTLESS_UID"
-"""Where Podman notes whom it works for when it has made itself root in a user namespace (containers/storage, pkg/unshare)."""
+"""Variable with the user for whom Podman made itself root in a user namespace (containers/storage, pkg/unshare)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a call happens in: `path` is where the CNI programs are (CNI_PATH), `log` takes lines for people, `caller` is netavark."""
+    """The surroundings of one call."""
 
-    path: str
+    path: str  # where the CNI programs are (CNI_PATH)
     environ: Mapping[str, str]
-    log: Callable[[str], object]
-    in_process: InProcess | None = None
-    caller: int = 0
+    log: Callable[[str], object]  # takes lines for people
+    in_process: InProcess | None = None  # runs a program inside this process
+    caller: int = 0  # process id of netavark
     user: int = 0
     """The effective user of this process."""
 
     @property
     def register(self) -> Register:
-        """The names of this host's containers."""
+        """The register of this host's containers with names."""
         return Register(register.FOLDER, self.caller, self.environ)
 
 
 def create(document: JsonObject, around: Surroundings) -> dict[str, Any]:
-    """Return the network that Podman is to keep. Raises CniError 7 for what no host could do, 4 for a rootless Podman."""
+    """Return the network that Podman stores. Raises CniError 7 for what no host could do, 4 for a rootless Podman."""
     _refuse_rootless(around)
     wanted = network.parse(document)
     around.log(f"tulle: {network.notice(wanted)}")
@@ -64,9 +64,9 @@ def create(document: JsonObject, around: Surroundings) -> dict[str, Any]:
 
 
 def _refuse_rootless(around: Surroundings) -> None:
-    """Refuse a Podman that is not root's: its containers are in a network of their own, where there is no overlay to join.
+    """Refuse a rootless Podman: its containers are in a network namespace of their own, without the overlay.
 
-    It is told by the user it works for, because in its own user namespace it is root.
+    In its user namespace Podman is root, so the user it works for decides.
     """
     if around.user or around.environ.get(ROOTLESS, "0") not in {"", "0"}:
         raise CniError(
@@ -77,7 +77,10 @@ def _refuse_rootless(around: Surroundings) -> None:
 
 
 def setup(document: JsonObject, netns: str, around: Surroundings) -> dict[str, Any]:
-    """Attach the container, publish its ports and its names; return netavark's status block. Undone as a whole when a part fails."""
+    """Attach the container, publish its ports and names, and return netavark's status block.
+
+    When a step fails, everything is undone.
+    """
     asked = attachment.parse(document)
     _require_families(asked)
     with ExitStack() as undo:
@@ -95,12 +98,15 @@ def setup(document: JsonObject, netns: str, around: Surroundings) -> dict[str, A
 
 
 def teardown(document: JsonObject, netns: str, around: Surroundings) -> None:
-    """Remove all that names the attachment, be the namespace there or not. Raises all failures as one group."""
+    """Remove everything of the attachment, with or without its namespace. Raises all failures as one group."""
     _remove(attachment.parse_names(document), netns, around)
 
 
 def _name(asked: Attachment, attached: Result, netns: str, around: Surroundings) -> dict[str, Any]:
-    """Return whom the container is to ask for names. Without them it runs as well, so no trouble with them is a refusal."""
+    """Return the name servers for the container.
+
+    Without names it works as well, so an error with them refuses nothing.
+    """
     if not asked.network.names:
         return {}
     try:
@@ -113,9 +119,9 @@ def _name(asked: Attachment, attached: Result, netns: str, around: Surroundings)
 
 
 def _attach(asked: Attachment, netns: str, around: Surroundings) -> Result:
-    """Return what `bridge` made; traces of a setup of the same container that was killed are removed first.
+    """Return the result of `bridge`. What a killed setup of the same container left is removed first.
 
-    They are in the way only then, and dead for certain: the container has no interface of that name.
+    It is only in the way when the container has no interface of that name, so it belongs to nothing that lives.
     """
     told = plan.bridge(asked)
     try:
@@ -133,7 +139,10 @@ def _is_attached(names: Names, netns: str) -> bool:
 
 
 def _require_families(asked: Attachment) -> None:
-    """Insist on the IPv6 subnet that `--ipv6` promised; what else may be wrong with a lease is told by `bridge`."""
+    """Raise CniError unless the lease has the IPv6 subnet that `--ipv6` requires.
+
+    `bridge` reports other faults of a lease.
+    """
     if not asked.network.ipv6:
         return
     try:
@@ -149,7 +158,7 @@ def _require_families(asked: Attachment) -> None:
 
 
 def _take_back(names: Names, netns: str, around: Surroundings) -> None:
-    """Remove what a refused setup made; what cannot be removed is told besides the refusal."""
+    """Remove what a refused setup made. What cannot be removed is logged, beside the refusal."""
     try:
         _remove(replace(names, is_mapped=True), netns, around)
     except (ExceptionGroup, CniError, KernelError) as failure:
@@ -157,7 +166,7 @@ def _take_back(names: Names, netns: str, around: Surroundings) -> None:
 
 
 def _remove(names: Names, netns: str, around: Surroundings) -> None:
-    """Remove the names first: whatever is left by one who is killed here, nobody is led to it."""
+    """Remove the names first: if this process is killed, no name leads to what is left."""
     failures: list[Exception] = []
     try:
         around.register.strike(names.alias)
@@ -173,7 +182,7 @@ def _remove(names: Names, netns: str, around: Surroundings) -> None:
 
 
 def _call(around: Surroundings, names: Names, netns: str, program: str, verb: str, told: bytes) -> Result:
-    """Run one program as a runtime does. Raises its refusal."""
+    """Run one program as a runtime does. Raises its error."""
     environ = {
         **around.environ,
         "CNI_COMMAND": verb,

@@ -1,7 +1,9 @@
-"""Keeps what the name server of this host is to know: one file that is ours, and the folder it serves, which is made from that.
+"""Stores what the name server of this host must know.
 
-Both change under one lock, ours first, and every change writes and tells all of it: whatever a killed one left out, the next makes good.
-A reboot empties /run, and with it the register. Must not decide what the files say, nor how a server is run.
+One file of ours, and the server's directory, made from that file.
+
+One lock protects both. Ours is written first; every change writes the whole directory and notifies the server, so that
+it repairs what a killed process left out. The files are under /run, so a reboot empties them.
 """
 # pathlib costs milliseconds that every container's start would pay:
 # ruff: noqa: PTH108, PTH118, PTH123, PTH208
@@ -31,31 +33,33 @@ SERVED = "served"
 STATE = "containers.json"
 PENDING = ".pending"
 PATIENCE = 50.0
-"""Seconds to wait for another container's turn."""
+"""Seconds to wait for the lock while other containers have it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The content of our file; `trouble` says why names do not resolve, and is empty when they do."""
+    """The content of our file."""
 
     zones: Zones = ()
-    trouble: str = ""
+    trouble: str = ""  # why names do not resolve; empty when they do
 
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """The register in `folder`; `caller` and `environ` are of whoever started us, `locks` is where the lock lies."""
+    """The register in one directory."""
 
     folder: str
-    caller: int
-    environ: Mapping[str, str]
-    locks: str = locks.FOLDER
+    caller: int  # process that started us
+    environ: Mapping[str, str]  # of the process that started us
+    locks: str = locks.FOLDER  # directory of the lock
 
     def enter(self, zone: Zone, entry: Entry) -> tuple[tuple[IPAddress, ...], str]:
-        """Make a container's names known; return the servers it is to ask besides those it asks already, and news of trouble.
+        """Add a container's names.
 
-        Trouble says why names do not resolve, where that was not said before; they are kept all the same, for the next start of a
-        server. Raises OSError.
+        Return the name servers that it must ask in addition to those it has, and a new trouble.
+
+        The trouble says why names do not resolve, if that was not reported before. The names are stored anyway, for the
+        next start of a server. Raises OSError.
         """
         with self._turn(), Handle() as host:
             before = read(self.folder)
@@ -72,7 +76,7 @@ class Register:
         return servers, problem if problem != before.trouble else ""
 
     def strike(self, alias: str) -> None:
-        """Forget the container whose host link has this alias; the server goes with the last one. Raises OSError."""
+        """Remove the container whose host link has this alias. The server ends with the last one. Raises OSError."""
         if not os.path.lexists(os.path.join(self.folder, STATE)):
             return
         with self._turn(), Handle() as host:
@@ -102,13 +106,13 @@ class Register:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """Wait for our turn, and hold it for the block; TimeoutError, with who has it, when that does not end."""
+        """Hold the lock for the block. Raises TimeoutError that names who has it."""
         folders.make(self._served)
         with Lock("names", locks.place(self.folder), patience=PATIENCE, folder=self.locks):
             yield
 
     def _write(self, known: Known, local: Collection[IPAddress]) -> None:
-        """Write our file, then those of the server as they follow from it."""
+        """Write our file, then those of the server, which follow from it."""
         self._remember(known)
         wanted = zones.files(known.zones, local)
         for name in {*os.listdir(self._served)} - {*wanted, PID}:
@@ -121,7 +125,7 @@ class Register:
 
 
 def read(folder: str = FOLDER) -> Known:
-    """Return what our file says; what nobody wrote, or another version, says nothing."""
+    """Return the content of our file; empty when it is absent or of another version."""
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         with open(os.path.join(folder, STATE), encoding="utf-8") as file:
             members = json.load(file)
@@ -130,7 +134,7 @@ def read(folder: str = FOLDER) -> Known:
 
 
 def trouble(folder: str = FOLDER) -> str | None:
-    """Return why names do not resolve on this host now, empty when they do; None where no container has names."""
+    """Return why names do not resolve on this host now; empty when they do; None when no container has names."""
     known = read(folder)
     if not known.zones:
         return None

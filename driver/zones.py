@@ -1,7 +1,9 @@
-"""Decides what the name server of this host knows: for every network where it listens, and which names are whose.
+"""Decides what the name server of this host knows.
 
-A zone is a network with the containers that are on it here. Its text is what aardvark-dns reads (its config.md), which answers a
-container by the networks its address is in, whatever address it asked at. Pure: must not see files or processes.
+Where it listens for each network, and which names lead to which addresses.
+
+A zone is a network with its containers on this host. It becomes a file of aardvark-dns (its config.md). aardvark-dns
+decides by the container's address which networks' names it may see, whichever address it asked.
 """
 
 from __future__ import annotations
@@ -17,50 +19,54 @@ if TYPE_CHECKING:
     from cni.types import IPAddress
 
 FILLER = ip_address("127.83.0.0")
-"""aardvark-dns listens somewhere for every zone, and two zones of a lease have one gateway: a later one gets an address nobody asks."""
+"""aardvark-dns needs an address to listen on for every zone.
+
+Two zones of one lease have the same gateway, so the later one gets this address, which nobody asks.
+"""
 
 INTERNAL = "%int"
-"""Ends the file's name of a zone whose containers get no answers about the outside (netavark#965)."""
+"""Ends the file name of a zone whose containers get no answers for other names (netavark#965)."""
 
 SEARCH = "dns.podman"
-"""The domain of all names, as netavark says it to Podman: resolvers append it to a name without a dot."""
+"""The domain of all names, as netavark tells Podman. Resolvers append it to a name without a dot."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One container on a network: the alias of its host link, its addresses there, its names, and whom it was told to ask."""
+    """One container on one network."""
 
     container_id: str
-    alias: str
-    addresses: tuple[IPAddress, ...]
+    alias: str  # of its link on the host
+    addresses: tuple[IPAddress, ...]  # its addresses on the network
     names: tuple[str, ...]
-    told: tuple[IPAddress, ...] = ()
+    told: tuple[IPAddress, ...] = ()  # name servers that it was told to ask
 
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """One network: the gateways its containers ask, who is asked about the outside (none: as the host does), and its containers."""
+    """One network."""
 
     network: str
-    gateways: tuple[IPAddress, ...]
-    internal: bool = False
-    forwarders: tuple[IPAddress, ...] = ()
-    entries: tuple[Entry, ...] = ()
+    gateways: tuple[IPAddress, ...]  # addresses that its containers ask
+    internal: bool = False  # no answers for other names
+    forwarders: tuple[IPAddress, ...] = ()  # asked for other names; empty: as the host does
+    entries: tuple[Entry, ...] = ()  # its containers
 
 
 Zones = tuple[Zone, ...]
-"""All zones of a host in the order in which they came: the first of a lease keeps its gateway."""
+"""All zones of a host, in the order in which they came: the first of a lease keeps the gateway."""
 
 
 def names(given: Iterable[str]) -> tuple[str, ...]:
-    """Return, each once, those of `given` that the form can carry: Podman takes any text for an alias."""
+    """Return those of `given` that the file format can hold, each once. Podman accepts any text as an alias."""
     return tuple(dict.fromkeys(name for name in given if name and name.isprintable() and not {" ", ","} & set(name)))
 
 
 def entered(zones: Zones, zone: Zone, entry: Entry) -> Zones:
-    """Return the zones with `entry` in `zone`, whose other words replace what was known of that network.
+    """Return the zones with `entry` in `zone`; the other fields of `zone` replace what was known of that network.
 
-    Another container with one of its addresses is gone, because the address book gives an address once.
+    Another container with one of its addresses must be gone, because the address book gives an address to one
+    container.
     """
     taken = set(entry.addresses)
     others = _kept(zones, lambda one: taken.isdisjoint(one.addresses) and one.alias != entry.alias)
@@ -70,19 +76,23 @@ def entered(zones: Zones, zone: Zone, entry: Entry) -> Zones:
 
 
 def struck(zones: Zones, alias: str) -> Zones:
-    """Return the zones without the container whose host link has this alias; a zone goes with its last container."""
+    """Return the zones without the container whose host link has this alias.
+
+    A zone disappears with its last container.
+    """
     return _peopled(_kept(zones, lambda one: one.alias != alias))
 
 
 def living(zones: Zones, aliases: Collection[str]) -> Zones:
-    """Return the zones with those containers only that have a host link now."""
+    """Return the zones with only those containers whose host link exists now."""
     return _peopled(_kept(zones, lambda one: one.alias in aliases))
 
 
 def untold(zones: Zones, zone: Zone, container_id: str, local: Collection[IPAddress]) -> tuple[IPAddress, ...]:
-    """Return the gateways of `zone`, as far as this host has them, that no other network told this container to ask.
+    """Return the gateways of `zone` that are on this host and that no other network told this container to ask.
 
-    Podman keeps one list: a server told twice would stand there twice, and leave it whole with the first network that leaves.
+    Podman has one list of servers per container: a server told twice would be in it twice, and disappear completely
+    when the first of the two networks leaves.
     """
     others = (entry for other in zones if other.network != zone.network for entry in other.entries)
     told = {server for entry in others if entry.container_id == container_id for server in entry.told}
@@ -90,7 +100,12 @@ def untold(zones: Zones, zone: Zone, container_id: str, local: Collection[IPAddr
 
 
 def listened(zones: Zones, local: Collection[IPAddress]) -> dict[str, tuple[IPAddress, ...]]:
-    """Return by network where the server is to listen: at its gateways, if `local` (this host's addresses) has them and no other does."""
+    """Return for each network where the server listens.
+
+    At its gateways, if they are among `local` and no other network has them.
+
+    `local` are this host's addresses.
+    """
     free = set(local)
     places = {}
     for number, zone in enumerate(zones, start=1):
@@ -101,7 +116,10 @@ def listened(zones: Zones, local: Collection[IPAddress]) -> dict[str, tuple[IPAd
 
 
 def files(zones: Zones, local: Collection[IPAddress]) -> dict[str, str]:
-    """Return the files of aardvark-dns, name -> text: a line where to listen and whom to ask, then a line a container."""
+    """Return the files of aardvark-dns as name -> text.
+
+    A line with addresses and forwarders, then one line per container.
+    """
     places = listened(zones, local)
     return {
         f"{zone.network}{INTERNAL if zone.internal else ''}": "\n".join(
@@ -116,7 +134,7 @@ def files(zones: Zones, local: Collection[IPAddress]) -> dict[str, str]:
 
 
 def dump(zones: Zones) -> list[dict[str, Any]]:
-    """Return the zones as JSON has them."""
+    """Return the zones as JSON values."""
     return [
         {
             "network": zone.network,
@@ -139,7 +157,10 @@ def dump(zones: Zones) -> list[dict[str, Any]]:
 
 
 def load(members: Any) -> Zones:
-    """Return what `dump` made the members of. Raises ValueError, KeyError or TypeError for anything else."""
+    """Return the zones that `dump` turned into these members.
+
+    Raises ValueError, KeyError or TypeError for anything else.
+    """
     return tuple(
         Zone(
             zone["network"],

@@ -1,1 +1,1 @@
-"""Address management: who holds which address of a host, decided purely and kept on disk in the reference's form."""
+"""Address management: the programs `host-local` and `static`."""

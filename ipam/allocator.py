@@ -1,7 +1,6 @@
-"""Decides which address an attachment gets: the reference's order and its refusals (docs/reference/cni.md 3.3).
+"""Decides which address an attachment gets, in the reference's order and with its errors (docs/reference/cni.md 3.3).
 
-Works on a store handed in, whose lock is held from the first look to the last reservation.
-Must not know files, JSON or leases.
+It works on a store whose lock is held from the first look to the last reservation.
 """
 
 from __future__ import annotations
@@ -24,24 +23,26 @@ if TYPE_CHECKING:
 
 
 TRIES = 256
-"""How many candidates are simply tried before one look at everything is cheaper; mostly the first is free."""
+"""How many candidates are tried before everything is read at once. Mostly the first one is free."""
 
 
 @dataclass(frozen=True, slots=True)
 class Allotment:
-    """An address and the range it came from, which knows its prefix length and gateway."""
+    """An address that was given."""
 
     address: IPAddress
-    source: Range
+    source: Range  # with its prefix length and gateway
 
 
 def allocate(
     sets: Sequence[RangeSet], requested: Sequence[IPAddress], store: Store, claim: Claim
 ) -> tuple[Allotment, ...]:
-    """Reserve one address a set for `claim`, a requested one where the set holds one, or nothing at all.
+    """Reserve one address per set for `claim`, or none at all.
 
-    Raises CniError 101 when no address can be had, 103 when the attachment already has one, 7 for a request that no
-    set can ever fulfil. After a refusal exactly the reservations this call made are taken back.
+    A requested address is taken from the set that contains it.
+
+    Raises CniError 101 when there is no free address, 103 when the attachment already has one, 7 for a request that no
+    set can fulfil. After an error exactly the reservations of this call are removed.
     """
     present = store.claimed(claim)
     pending = list(dict.fromkeys(requested))
@@ -68,9 +69,10 @@ def allocate(
 
 
 def candidates(range_set: RangeSet, last: IPAddress | None = None) -> Iterator[Allotment]:
-    """Yield every address of the set once, in the order to try them: round robin from the one after `last`.
+    """Yield every address of the set once, in the order to try them: round robin, beginning after `last`.
 
-    A `last` outside the set counts as none; inside, it comes at the very end. Gateways and what is excluded are left out.
+    If `last` is outside the set it is ignored; otherwise it is the final one. Gateways and excluded addresses are left
+    out.
     """
     current = None if last is None else range_set.range_for(last)
     if current is None or last is None:
@@ -85,7 +87,7 @@ def candidates(range_set: RangeSet, last: IPAddress | None = None) -> Iterator[A
 
 
 def free(range_set: RangeSet, taken: Collection[IPAddress]) -> int:
-    """Return how many addresses of the set nobody holds; counted, not tried, as a set may have 2^64."""
+    """Return how many addresses of the set are free. They are counted, not tried: a set may have 2^64."""
     sources = ((address, range_set.range_for(address)) for address in taken)
     used = sum(source is not None and source.offers(address) for address, source in sources)
     return sum(each.size for each in range_set.ranges) - used
@@ -119,7 +121,7 @@ def _allot(
 
 
 def _promising(range_set: RangeSet, last: IPAddress | None, store: Store) -> Iterator[Allotment]:
-    """Yield candidates to try; behind a long row of taken ones, only those that one look at the store leaves."""
+    """Yield candidates. After many that are taken, read the store once and yield only free ones."""
     order = candidates(range_set, last)
     yield from islice(order, TRIES)
     used = claims.taken(store.reservations())
@@ -127,7 +129,7 @@ def _promising(range_set: RangeSet, last: IPAddress | None, store: Store) -> Ite
 
 
 def _take(range_set: RangeSet, wanted: IPAddress, store: Store, claim: Claim) -> tuple[Reservation, Allotment]:
-    """Reserve exactly `wanted`; the reference looks for no duplicate claim on this path."""
+    """Reserve exactly `wanted`. As in the reference, it may be the second address of an attachment."""
     source = range_set.range_for(wanted)
     if source is None:
         raise CniError(Code.INVALID_CONFIG, f"{wanted} not in range set {range_set}", "request an address of the range")

@@ -1,9 +1,9 @@
-"""Stamps a claim with the boot and the machine it was made in, where the reference never looks: in an extended attribute of its file.
+"""Marks a reservation's file with the boot and the machine in which it was made, in an extended attribute.
 
-A container does not outlive the kernel, so a claim stamped by another boot is dead; the boot's own id says so, never a clock.
-Another boot of another machine may be running at this moment, where two share a directory: the machine's id tells them apart.
-The stamp lives and dies with the file. Without one, or on a file system that keeps none (a /run is emptied by a reboot
-anyway), nothing is known and nothing is freed.
+A container does not survive a reboot, so a reservation of another boot belongs to nobody. The boot's id shows that; a
+clock could be wrong. Two machines may share a directory: the machine's id keeps one from freeing what the other uses.
+The reference does not look at the attribute. Without it, or on a file system that has no attributes, nothing is freed.
+(A reboot empties /run anyway.)
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import os
 from functools import cache
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
-"""random(4): a UUID that the kernel draws once when it starts."""
+"""random(4): a UUID that the kernel makes at each boot."""
 MACHINE_ID = "/etc/machine-id"
-"""machine-id(5): 32 hexadecimal digits, one installation's for ever."""
+"""machine-id(5): 32 hexadecimal digits, the same as long as the system is installed."""
 ATTRIBUTE = "user.tulle.boot"
 LENGTH, MACHINE_LENGTH = 36, 32
 
 
 def current() -> bytes:
-    """Return the id of this boot, empty where the kernel does not tell."""
+    """Return the id of this boot; empty where the kernel has none."""
     try:
         told = _told()
     except OSError:
@@ -30,7 +30,7 @@ def current() -> bytes:
 
 
 def machine() -> bytes:
-    """Return the id of this machine, empty where it has none."""
+    """Return the id of this machine; empty where it has none."""
     try:
         told = _machine_told()
     except OSError:
@@ -39,14 +39,14 @@ def machine() -> bytes:
 
 
 def stamp(descriptor: int) -> None:
-    """Stamp an open file with this boot and machine, if that is possible at all."""
+    """Mark an open file with this boot and machine, if the file system can."""
     if now := current():
         with contextlib.suppress(OSError):
             os.setxattr(descriptor, ATTRIBUTE, b"%s %s" % (now, machine()))
 
 
 def is_earlier(descriptor: int, *, anywhere: bool) -> bool:
-    """Tell whether an open file is known to be of another boot than this: of this machine's, or `anywhere`."""
+    """Return whether an open file is known to be of another boot: of this machine or, with `anywhere`, of any."""
     try:
         stamped, _, whose = os.getxattr(descriptor, ATTRIBUTE).partition(b" ")
     except OSError:
@@ -59,7 +59,7 @@ def is_earlier(descriptor: int, *, anywhere: bool) -> bool:
 
 @cache
 def _told() -> bytes:
-    """Ask the kernel; no process outlives its answer."""
+    """Return boot and machine. They are read once, since no process survives a change."""
     return _beginning(BOOT_ID, LENGTH)
 
 

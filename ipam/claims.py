@@ -1,7 +1,7 @@
-"""Who holds an address: what a reservation says, and which reservations an attachment's or a network's name reaches.
+"""Who has an address: the text of a reservation, and which reservations belong to an attachment or a network.
 
-The text is the reference's (docs/reference/cni.md 3.4); in a lease's book, which several networks share, a third line names the network.
-Must not know where reservations are kept.
+The text is the reference's (docs/reference/cni.md 3.4). In a lease's address book, which several networks share, a
+third line names the network.
 """
 
 from __future__ import annotations
@@ -20,36 +20,36 @@ SEPARATOR = "\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """An attachment that holds addresses; `network` is empty where the whole directory belongs to one network."""
+    """An attachment that has addresses."""
 
     container_id: str
     ifname: str
-    network: str = ""
+    network: str = ""  # empty where the whole directory belongs to one network
 
     @property
     def text(self) -> str:
-        """What its reservations say, with no line end after the last line."""
+        """The text of its reservations. The last line has no newline."""
         lines = (self.container_id, self.ifname, self.network) if self.network else (self.container_id, self.ifname)
         return SEPARATOR.join(lines)
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """One file of a directory of claims.
+    """One file of a directory of reservations.
 
-    `path` is relative to the directory; `address` is None when the name is none; `text` is trimmed, None when it could not
-    be read. `vacant` means nobody's, so free for the lock's holder: of zero length or of null bytes, left by a full disk or a
-    power failure (plugins#498), or known to be of an earlier boot where the configuration reclaims those (plugins#332).
+    `vacant` means that nobody has the address, so whoever has the lock may take it. The file is empty or full of null
+    bytes, left by a full disk or a power failure (containernetworking/plugins issue 498), or known to be of an earlier
+    boot, where the configuration frees those (issue 332).
     """
 
-    path: str
-    address: IPAddress | None
-    text: str | None
-    vacant: bool = False
+    path: str  # relative to the directory
+    address: IPAddress | None  # None: the name is no address
+    text: str | None  # without blanks around it; None: it could not be read
+    vacant: bool = False  # nobody has the address
 
 
 def held(reservations: Collection[Reservation], claim: Claim) -> tuple[Reservation, ...]:
-    """Return the reservations of `claim`, else the legacy ones that name its container alone (docs/reference/cni.md 3.4)."""
+    """Return the reservations of `claim`, else old ones that name only its container (docs/reference/cni.md 3.4)."""
     exact = tuple(each for each in reservations if each.text == claim.text)
     if exact or claim.network:
         return exact
@@ -57,7 +57,7 @@ def held(reservations: Collection[Reservation], claim: Claim) -> tuple[Reservati
 
 
 def duplicates(reservations: Iterable[Reservation], claim: Claim) -> tuple[IPAddress, ...]:
-    """Return the addresses `claim` already holds, legacy ones included (docs/reference/cni.md 3.3, step 1)."""
+    """Return the addresses that `claim` already has, old reservations included (docs/reference/cni.md 3.3, step 1)."""
     texts = {claim.text} if claim.network else {claim.text, claim.container_id}
     return tuple(
         each.address for each in reservations if each.address is not None and each.text in texts and not each.vacant
@@ -65,17 +65,17 @@ def duplicates(reservations: Iterable[Reservation], claim: Claim) -> tuple[IPAdd
 
 
 def taken(reservations: Iterable[Reservation]) -> frozenset[IPAddress]:
-    """Return the addresses somebody holds: all but vacant ones, so what cannot be read is nobody's to give."""
+    """Return the addresses that are not free: all but vacant ones. What cannot be read counts as taken."""
     return frozenset(each.address for each in reservations if each.address is not None and not each.vacant)
 
 
 def stale(
     reservations: Iterable[Reservation], valid: Collection[Attachment], network: str = ""
 ) -> tuple[Reservation, ...]:
-    """Return what GC may remove: claims of `network` whose attachment is not `valid`, and vacant files (docs/reference/cni.md 3.5).
+    """Return what GC may remove: vacant files, and reservations of `network` whose attachment is not `valid`.
 
-    With an empty `network` the claims are of two lines, or of one (legacy), which stays while its container has any valid
-    attachment. What says anything else belongs to somebody else and stays, as does every name that is no address.
+    See docs/reference/cni.md 3.5. With an empty `network`, reservations have two lines, or one (old), which stays while
+    its container has any valid attachment. Files with other text, or whose name is no address, stay.
     """
     containers = {container_id for container_id, _ in valid}
     return tuple(

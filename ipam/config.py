@@ -1,7 +1,6 @@
-"""Reads host-local's configuration once and completely: after this there are only typed, checked values.
+"""Reads the configuration of host-local into values that are already valid (docs/reference/cni.md 3.1).
 
-Where ranges come from and in which order is docs/reference/cni.md 3.1; the lease fills in what the configuration leaves open.
-Must not touch the disk: a lease is handed in.
+The lease completes what the configuration leaves open (`with_lease`).
 """
 
 from __future__ import annotations
@@ -25,29 +24,26 @@ if TYPE_CHECKING:
     from lease.file import Lease
 
 SINGLE_ADDRESS_UNTIL = (0, 3, 0)
-"""Results of versions before this one hold one address a family."""
+"""Before this version a result can hold only one address per family."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What one network asks of host-local.
-
-    `sets` is empty only while a lease is still to fill them in; `subnet_file`, `data_dir` and `resolv_conf` are absolute
-    paths or empty. `excluded` is never handed out; what an earlier boot of this machine left is free, with `reclaim` of any machine's, unless it is False.
-    """
+    """What one network asks of host-local."""
 
     name: str
-    sets: tuple[RangeSet, ...]
-    excluded: tuple[IPNetwork, ...]
+    sets: tuple[RangeSet, ...]  # empty until a lease fills them in
+    excluded: tuple[IPNetwork, ...]  # never given out
     routes: tuple[Route, ...]
-    subnet_file: str
-    data_dir: str
-    resolv_conf: str
+    subnet_file: str  # path of the lease file: absolute, or empty
+    data_dir: str  # absolute, or empty
+    resolv_conf: str  # absolute, or empty
+    # free addresses of an earlier boot: None of this machine's, True of any machine's, False never
     reclaim: bool | None
 
 
 def parse(request: Request) -> Settings:
-    """Return the settings of `request`. Raises CniError 7, with the reference's words where its suites compare them."""
+    """Return the settings of `request`. Raises CniError 7, with the reference's text where its tests compare it."""
     root = request.config
     ipam = root.section("ipam")
     if ipam is None:
@@ -73,10 +69,12 @@ def parse(request: Request) -> Settings:
 
 
 def requested(request: Request) -> tuple[IPAddress, ...]:
-    """Return the addresses asked for by CNI_ARGS, args.cni.ips and runtimeConfig.ips, in this order (docs/reference/cni.md 3.3).
+    """Return the addresses asked for by CNI_ARGS, args.cni.ips and runtimeConfig.ips, in this order.
 
-    Each is `address` or `address/length`, the length being ignored. Raises CniError 4 for CNI_ARGS, 7 for the others.
-    Read by ADD alone, so that DEL does not fail for a wish.
+    See docs/reference/cni.md 3.3.
+
+    Each is `address` or `address/length`; the length is ignored. Raises CniError 4 for CNI_ARGS, 7 for the others. Only
+    ADD reads them, so that they cannot make DEL fail.
     """
     wish = args.parse(request.args, ("IP",)).get("IP", "")
     metadata = request.config.section("args")
@@ -89,10 +87,10 @@ def requested(request: Request) -> tuple[IPAddress, ...]:
 
 
 def with_lease(settings: Settings, lease: Lease) -> Settings:
-    """Fill in what the configuration leaves open: a set a subnet of the lease, and a route to every network of it.
+    """Return the settings completed by the lease: one set per subnet of the lease, and a route to each of its networks.
 
-    Explicit ranges replace the lease's; an explicit route to a network replaces the lease's. Gateways are the addresses
-    the lease file writes.
+    Explicit ranges replace the lease's; so does an explicit route to a network. The gateways are those in the lease
+    file.
     """
     leased = tuple(
         RangeSet((ranges.canonical(_interface(subnet), gateway=gateway).without(settings.excluded),))
@@ -105,7 +103,10 @@ def with_lease(settings: Settings, lease: Lease) -> Settings:
 
 
 def _pools(root: JsonObject, ipam: JsonObject) -> Iterable[tuple[JsonObject, ...]]:
-    """Return the sets as written: the runtime's first, then the old style's one range, then `ranges` (docs/reference/cni.md 3.1)."""
+    """Return the sets in the configuration.
+
+    The runtime's, then the old single range, then `ranges` (docs/reference/cni.md 3.1).
+    """
     runtime = root.section("runtimeConfig")
     return (
         *((runtime.section_lists("ipRanges") or ()) if runtime else ()),
@@ -132,7 +133,10 @@ def _range(section: JsonObject) -> ranges.Range:
 
 
 def _excluded(ipam: JsonObject) -> tuple[IPNetwork, ...]:
-    """Return the networks of `exclude`, an address being one of its own length (docs/reference/cni.md 6, row 25)."""
+    """Return the networks in `exclude`.
+
+    An address counts as a network of one address (docs/reference/cni.md 6, row 25).
+    """
     found = []
     for index, text in enumerate(ipam.texts("exclude")):
         try:
@@ -167,7 +171,7 @@ def _check_sets(sets: Sequence[RangeSet], version: str) -> None:
 
 
 def _path(section: JsonObject, key: str) -> str:
-    """Return an absolute path; a relative one would depend on where the runtime happens to run."""
+    """Return an absolute path. A relative one would depend on the runtime's working directory."""
     path = section.text(key)
     if path and not path.startswith("/"):
         section.refuse(key, path, "an absolute path")

@@ -1,11 +1,13 @@
-"""Keeps claims on disk in the reference's form, so that its Go program and this one may work in one directory at once.
+"""Stores reservations on disk in the reference's form, so that its Go program and this one can share a directory.
 
-One file an address, named by it; `lock` is held with flock(2) for the whole of a command (docs/reference/cni.md 3.4). A reservation
-appears complete or not at all: it is written nameless and then linked in, so neither a kill nor a full disk leaves an empty
-file behind. Nothing is synced: claims that a power failure takes belonged to containers it took as well, and what it leaves
-of them, files of zero length or of null bytes, is vacant.
-A file system that is mounted read-only refuses only what has to be written: to look, and to find nothing to release, is no write.
-Must not know what a range or a lease is.
+One file per address, named after it. A command holds the file `lock` with flock(2) from beginning to end
+(docs/reference/cni.md 3.4).
+
+A reservation appears complete or not at all: the file is written without a name and then linked into the directory, so
+that neither a kill nor a full disk leaves an empty file. Nothing is synced: a power failure ends the containers as
+well, and the files of length zero or of null bytes that it leaves are vacant.
+
+On a read-only file system only writing is refused. Looking, and finding nothing to release, works.
 """
 # pathlib costs milliseconds that every container's start would pay:
 # ruff: noqa: PTH119
@@ -34,13 +36,13 @@ if TYPE_CHECKING:
 LOCK = "lock"
 CURSOR = "last_reserved_ip."
 LARGEST = 256 * 1024
-"""More than a claim can hold, as a container id fits one environment string (execve(2), 128 KiB)."""
+"""Bytes. More than a reservation can have: a container id fits into one environment string (execve(2), 128 KiB)."""
 NAME_BYTES = 255
-"""What a file's name may have (NAME_MAX)."""
+"""Longest name of a file, in bytes (NAME_MAX)."""
 DEPTH = 8
-"""How far below the directory claims are looked for; the reference walks without end."""
+"""How many levels of subdirectories are searched. The reference has no limit."""
 UNSUPPORTED = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT})
-"""What says that a file system has no nameless files (open(2), O_TMPFILE) or that /proc is not mounted."""
+"""The errors of a file system without nameless files (open(2), O_TMPFILE), or without /proc."""
 
 REMEDIES = {
     errno.EROFS: "the file system of {path} is mounted read-only: mount it read-write; one with errors is remounted so, dmesg tells",
@@ -48,17 +50,18 @@ REMEDIES = {
     errno.EDQUOT: "the quota of root on the file system of {path} is used up: free space there or raise it",
     errno.ENAMETOOLONG: "a file name has at most 255 bytes: shorten the name of the network",
 }
-"""What to do when the disk refuses; what is not here is told as WRITABLE."""
+"""The remedy for each error of the disk. For others it is WRITABLE."""
 WRITABLE = "{path} must be writable for root"
 
 QUIET = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-"""No file of the directory may lead out of it, and no FIFO may hold a container's start up."""
+"""No symbolic link of the directory is followed, and no FIFO can make a container's start wait."""
 
 
 class Directory:
-    """A directory of claims whose lock is held: ipam.store.Store on disk.
+    """A directory of reservations whose lock is held; an ipam.store.Store.
 
-    Claims known to be of an earlier boot of this machine are vacant, with `reclaim` of any machine's, unless it is False. What its files say is remembered in an index beside it.
+    Reservations of an earlier boot of this machine are vacant; with `reclaim` those of any machine, unless it is False.
+    An index beside the directory saves reading all files.
     """
 
     __slots__ = ("_descriptor", "_index", "_log", "_reclaim", "_sealed", "location")
@@ -72,13 +75,13 @@ class Directory:
         self._sealed = 0
 
     def reservations(self) -> tuple[Reservation, ...]:
-        """Read every file but the lock and the cursors, at any depth, as the reference does."""
+        """Return every file except the lock and the cursors, at any depth, as the reference does."""
         found = tuple(_scan(self._descriptor, "", DEPTH, reclaim=self._reclaim))
         self._index, self._sealed = index.of(found), 0
         return found
 
     def claimed(self, claim: Claim) -> tuple[Reservation, ...]:
-        """Return at least what `claim` holds: by the index where that can be believed, else everything."""
+        """Return at least the reservations of `claim`: from the index if it is valid, else everything."""
         if self._index is None:
             self._index = index.load(_beside(self.location, "index"), self._descriptor)
             self._sealed = self._changed
@@ -91,7 +94,7 @@ class Directory:
         return tuple(each for _, each in found)
 
     def reserve(self, address: IPAddress, claim: Claim) -> Reservation | None:
-        """Reserve `address`; a vacant file in its place is nobody's while the lock is held, and is replaced."""
+        """Reserve `address`. A vacant file of that name is replaced: while the lock is held nobody else can take it."""
         name = str(address)
         if not (self._clear(name) and self._publish(name, claim.text.encode())):
             return None
@@ -100,18 +103,18 @@ class Directory:
         return Reservation(name, address, claim.text)
 
     def release(self, reservation: Reservation) -> None:
-        """Remove the reservation's file."""
+        """Delete the reservation's file."""
         _forget(reservation.path, self._descriptor)
         if self._index is not None:
             self._index.remove(reservation.path)
 
     def settle(self) -> None:
-        """Write the index where it tells more than the one on disk, for the next who takes the lock."""
+        """Write the index for the next command, if it has changed."""
         if self._index is not None and self._sealed != self._changed:
             index.save(self._index, _beside(self.location, "index"), self._descriptor)
 
     def last(self, index: int) -> IPAddress | None:
-        """Read the cursor of set `index`; one that is absent or no address is none, as on first use."""
+        """Return the cursor of set `index`; None if it is absent or no address, as at the first use."""
         try:
             text = _content(CURSOR + str(index), self._descriptor)
             return addresses.parse_address(text.decode().strip())
@@ -130,19 +133,19 @@ class Directory:
 
     @property
     def _changed(self) -> int:
-        """When a name in the directory last came or went, in nanoseconds."""
+        """Return when a file of the directory was last added or removed, in nanoseconds."""
         return os.fstat(self._descriptor).st_mtime_ns
 
     @property
     def writable(self) -> bool:
-        """Tell whether reservations can be made here."""
+        """Return whether reservations can be made here."""
         return os.access(".", os.W_OK | os.X_OK, dir_fd=self._descriptor)
 
     def _read(self, name: str) -> Reservation:
         return _reservation(name, self._descriptor, "", reclaim=self._reclaim)
 
     def _publish(self, name: str, content: bytes) -> bool:
-        """Give `content` its name in one step; False when the name is taken."""
+        """Make a file with `content` appear under its name in one step. Return False when the name is taken."""
         try:
             self._link_nameless(name, content)
         except FileExistsError:
@@ -154,7 +157,7 @@ class Directory:
         return True
 
     def _link_nameless(self, name: str, content: bytes) -> None:
-        """Write a file that has no name yet and link it in through its descriptor (open(2), O_TMPFILE)."""
+        """Write a file without a name, and link it in through its descriptor (open(2), O_TMPFILE)."""
         descriptor = os.open(".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=self._descriptor)
         try:
             overwrite.write(descriptor, content)
@@ -164,7 +167,7 @@ class Directory:
             os.close(descriptor)
 
     def _link_pending(self, name: str, content: bytes) -> bool:
-        """Do the same with a hidden name outside the directory; the lock makes that name ours alone."""
+        """Do the same with a hidden name outside the directory. The lock ensures that nobody else uses that name."""
         pending = _beside(self.location, "reserving")
         _forget(pending, self._descriptor)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | QUIET
@@ -180,7 +183,7 @@ class Directory:
         return True
 
     def _clear(self, name: str) -> bool:
-        """Tell whether nothing is in the way of `name`, having removed what is vacant there."""
+        """Return whether the name is free, after removing a vacant file of that name."""
         try:
             found = os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
         except FileNotFoundError:
@@ -198,16 +201,18 @@ class Directory:
 def locked(
     location: str, log: Callable[[str], object], *, create: bool, reclaim: bool | None = False
 ) -> Iterator[Directory]:
-    """Open the directory `location` (absolute), made 0755 with its parents if `create`, and hold its lock meanwhile.
+    """Open the directory `location` (absolute) and hold its lock within the block.
 
-    With `reclaim`, claims of an earlier boot are vacant. Raises CniError 11 when another program holds the lock for too long, and 5 naming `location`, for anything the disk refuses meanwhile too.
+    With `create` the directory is made, with mode 0755 and its parents. With `reclaim`, reservations of an earlier boot
+    are vacant. Raises CniError 11 when another program holds the lock too long, and 5 that names `location` for what
+    the disk refuses, also within the block.
     """
     try:
         with contextlib.ExitStack() as held:
             descriptor = _folder(location, create=create)
             held.callback(os.close, descriptor)
             held.enter_context(_lock(location, descriptor))
-            with contextlib.suppress(OSError):  # a crash's leftover, which is in nobody's way
+            with contextlib.suppress(OSError):  # what a crash left; nobody uses it
                 _forget(_beside(location, "reserving"), descriptor)
             directory = Directory(location, descriptor, log, reclaim=reclaim)
             held.callback(directory.settle)
@@ -225,7 +230,10 @@ def locked(
 
 @contextlib.contextmanager
 def _lock(location: str, directory: int) -> Iterator[None]:
-    """Hold the lock of the book, flock(2) as the reference does; where a read-only file system has none, nobody can write either."""
+    """Hold the lock with flock(2), as the reference does.
+
+    On a read-only file system without the file nobody can write, so none is needed.
+    """
     try:
         lock = os.open(LOCK, os.O_RDONLY | os.O_CREAT | QUIET, 0o750, dir_fd=directory)
     except OSError as error:
@@ -241,7 +249,7 @@ def _lock(location: str, directory: int) -> Iterator[None]:
 
 
 def _folder(location: str, *, create: bool) -> int:
-    """Open a directory, made with its parents if it has to be."""
+    """Open a directory, made with its parents if necessary."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
     if create:
         with contextlib.suppress(FileNotFoundError):
@@ -251,9 +259,9 @@ def _folder(location: str, *, create: bool) -> int:
 
 
 def _beside(location: str, purpose: str) -> str:
-    """Return, seen from the directory, a hidden name beside it: `reserving` is where a reservation waits for its name.
+    """Return a hidden name beside the directory, relative to it. Under `reserving` a reservation waits for its name.
 
-    A crash there is tidied by the next who takes the lock. No network's name begins with a dot.
+    What a crash leaves there is removed by the next command that has the lock. No network's name begins with a dot.
     """
     return f"../.{shortened(os.path.basename(location), NAME_BYTES - len(purpose) - 2)}.{purpose}"
 
@@ -274,7 +282,7 @@ def _scan(directory: int, prefix: str, depth: int, *, reclaim: bool | None) -> I
 
 
 def _scan_below(name: str, directory: int, prefix: str, depth: int, *, reclaim: bool | None) -> Iterator[Reservation]:
-    """Scan a folder; one that cannot be opened or lies too deep holds nothing for us."""
+    """Read a subdirectory. One that cannot be opened, or is too deep, counts as empty."""
     try:
         below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | QUIET, dir_fd=directory)
     except OSError:
@@ -291,9 +299,7 @@ def _reservation(name: str, directory: int, prefix: str, *, reclaim: bool | None
     try:
         with _opened(name, directory) as (descriptor, size):
             content = os.read(descriptor, min(size, LARGEST))
-            if not content.strip(
-                b"\0"
-            ):  # what a power failure leaves where the name got to the disk and the content did not
+            if not content.strip(b"\0"):  # a power failure: the name was on the disk, the content not yet
                 content = b""
             vacant = not content or (reclaim is not False and boot.is_earlier(descriptor, anywhere=bool(reclaim)))
     except OSError:
@@ -315,7 +321,7 @@ def _content(name: str, directory: int) -> bytes:
 
 @contextlib.contextmanager
 def _opened(name: str, directory: int) -> Iterator[tuple[int, int]]:
-    """Open a regular file for reading and tell its size."""
+    """Open a regular file for reading, and return its size, too."""
     descriptor = os.open(name, os.O_RDONLY | QUIET, dir_fd=directory)
     try:
         found = os.fstat(descriptor)

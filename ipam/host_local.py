@@ -1,6 +1,6 @@
-"""The program host-local: hands out addresses of ranges that belong to this host alone.
+"""The CNI program `host-local`: gives out addresses of ranges that belong to this host alone.
 
-Import budget: the skeleton only; the verbs are loaded when one is asked for.
+Only the skeleton is imported here; a verb imports the rest when it is called.
 """
 
 from __future__ import annotations

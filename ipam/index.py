@@ -1,9 +1,10 @@
-"""Remembers beside a directory of claims what its files say, so that looking for one claim does not read them all.
+"""Stores, beside a directory of reservations, what its files say, so that a search does not read them all.
 
-Only a hint, kept outside the directory because the reference would read it as a reservation, and believed only while nobody
-has touched the directory since: whoever writes the index sets the directory's time of change to a moment of its own choice
-before now, so that any later change shows, however soon it comes. Another boot's index is never believed, and what it says
-of a file is checked there. Must not decide who gets an address.
+The index is only a hint, and valid only if nobody has changed the directory since it was written. Whoever writes it
+sets the directory's modification time to a moment before now, so that any later change is visible, however soon it
+comes. An index of another boot is never used, and what it says about a file is checked in that file.
+
+It is outside the directory, where the reference would take it for a reservation.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ if TYPE_CHECKING:
     from ipam.claims import Reservation
 
 TICK = 10_000_000
-"""Nanoseconds: the coarsest clock a kernel stamps files with (CONFIG_HZ=100)."""
+"""Nanoseconds. The coarsest clock with which a kernel stamps files (CONFIG_HZ=100)."""
 BACK = 100 * TICK
-"""How far before now the directory is said to have changed last."""
+"""How far before now the directory's modification time is set."""
 FEW = 4
-"""Reading so many files costs less than an index."""
+"""Reading so few files is quicker than an index."""
 LARGEST = 64 * 1024 * 1024
 QUIET = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class Index:
-    """The files of one directory, a line each: name, then the words of its text."""
+    """The files of one directory, one line each: the name, then the words of its text."""
 
     __slots__ = ("_lines",)
 
@@ -39,7 +40,7 @@ class Index:
         self._lines = lines
 
     def names(self, text: str) -> Iterator[str]:
-        """Yield the files that said `text`, and perhaps others; whoever asks looks into them."""
+        """Yield the files whose text is `text`, and perhaps others: the caller reads them."""
         words = _words(text)
         end = f" {words}\n".encode(errors="replace")
         place = self._lines.find(end)
@@ -51,11 +52,11 @@ class Index:
             place = self._lines.find(end, place + 1)
 
     def add(self, name: str, text: str) -> None:
-        """Note that file `name` says `text`."""
+        """Add the file `name` with `text`."""
         self._lines += f"{name} {_words(text)}\n".encode()
 
     def remove(self, name: str) -> None:
-        """Forget file `name`."""
+        """Remove the file `name`."""
         start = self._lines.find(f"\n{name} ".encode())
         if start >= 0:
             end = self._lines.index(b"\n", start + 1)
@@ -68,10 +69,10 @@ class Index:
 
 
 def of(reservations: Iterable[Reservation]) -> Index | None:
-    """Return the index of a directory that holds exactly `reservations`.
+    """Return the index of a directory that contains exactly `reservations`, or None if an index would be wrong.
 
-    None where one would not do: a change in a folder below does not show in the directory's time, and a name with a blank
-    in it, or one that is no text, would break its line.
+    A change in a subdirectory does not change the directory's time, and a name that contains a blank, or is no text,
+    would break its line.
     """
     lines = [b"\n"]
     for each in reservations:
@@ -83,7 +84,7 @@ def of(reservations: Iterable[Reservation]) -> Index | None:
 
 
 def load(path: str, directory: int) -> Index | None:
-    """Return the index at `path`, relative to `directory`, or None when it is not to be believed."""
+    """Return the index at `path`, relative to `directory`, or None if it is not valid."""
     try:
         descriptor = os.open(path, os.O_RDONLY | QUIET, dir_fd=directory)
         try:
@@ -102,9 +103,9 @@ def load(path: str, directory: int) -> Index | None:
 
 
 def save(index: Index, path: str, directory: int) -> None:
-    """Write the index and set the directory's time of change, in this order: half of it done is an index nobody believes.
+    """Write the index, then set the directory's modification time. Done half, it is an index that is not valid.
 
-    One of few lines is removed instead. What the disk refuses costs the next caller a look at every file, no more.
+    An index of few lines is deleted instead. An error of the disk only makes the next command read every file.
     """
     lines = index.content
     with contextlib.suppress(OSError):

@@ -1,8 +1,7 @@
-"""Decides which directories hold the claims of a network: the reference's own one, or the books of leases.
+"""Decides which directories hold the reservations of a network: the reference's own, or the address books of leases.
 
-With a lease all networks of the host share one book a subnet, so that no address is given twice whatever the networks are
-called, and a claim says whose it is. A book outlives its lease: whoever looks for claims looks into every one.
-Must not read or write claims.
+With a lease all networks of the host share one book per subnet, so that no address is given twice, and a reservation
+names its network. A book stays after its lease has ended, so a search looks into every book.
 """
 # pathlib costs milliseconds that every container's start would pay:
 # ruff: noqa: PTH112, PTH208
@@ -21,18 +20,18 @@ if TYPE_CHECKING:
     from lease.file import Lease
 
 NETWORKS = "/var/lib/cni/networks"
-"""The reference's default; the directory of a network is named after it (docs/reference/cni.md 3.1)."""
+"""The reference's default; below it, each network has a directory of its name (docs/reference/cni.md 3.1)."""
 BOOKS = "/run/tulle/books"
-"""Under /run, because a reboot ends every container and must free every address."""
+"""Under /run: a reboot ends every container and frees every address."""
 
 
 def home(settings: Settings, lease: Lease | None) -> str:
-    """Return the directory an ADD makes its claims in; a lease names its book by its subnet."""
+    """Return the directory in which ADD makes reservations. A lease's book is named after its subnet."""
     return _below(_root(settings), lease.key if lease else settings.name)
 
 
 def places(settings: Settings) -> tuple[str, ...]:
-    """Return the directories that exist and may hold claims of the network, without knowing the lease.
+    """Return the existing directories that may hold reservations of the network, without knowing the lease.
 
     Raises CniError 5 when the books cannot be listed.
     """
@@ -53,12 +52,12 @@ def places(settings: Settings) -> tuple[str, ...]:
 
 
 def claim(settings: Settings, container_id: str, ifname: str) -> Claim:
-    """Return what an attachment's reservations say; only in a book, which networks share, do they name the network."""
+    """Return the claim of an attachment. It names the network only in a book, which networks share."""
     return Claim(container_id.strip(), ifname, owner(settings))
 
 
 def owner(settings: Settings) -> str:
-    """Return the network's name where claims carry it, else nothing."""
+    """Return the network's name if reservations contain it, else empty."""
     return settings.name if settings.subnet_file else ""
 
 
@@ -71,7 +70,10 @@ def _below(root: str, name: str) -> str:
 
 
 def _names_book(name: str) -> bool:
-    """Tell whether `name` is ADDRESS-LENGTH, as Lease.key is; beside books there may be directories of the reference."""
+    """Return whether `name` is ADDRESS-LENGTH, as Lease.key is.
+
+    Beside books there may be directories of the reference.
+    """
     address, _, length = name.rpartition("-")
     try:
         addresses.parse_interface(f"{address}/{length}")

@@ -1,7 +1,9 @@
-"""Overwrites hints, files that nobody goes by before he has judged what they say: in place, without cutting them first.
+"""Overwrites small files in place, without truncating them first.
 
-A file cut to nothing and written again is taken for a replacement by ext4, which sends it to the disk when it is closed
-(auto_da_alloc, ext4(5)): every container's start would wait for that. What a kill leaves here is half new and half old.
+Only for hints, which are checked before they are used.
+
+If a file is truncated and written again, ext4 writes it to the disk when it is closed (auto_da_alloc, ext4(5)), and
+every container's start would wait for that. A kill here leaves a file that is half new and half old.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ QUIET = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 def overwrite(path: str, content: bytes, directory: int) -> None:
-    """Have the file at `path`, relative to `directory`, say `content` and nothing else. Raises OSError."""
+    """Make `content` the whole content of the file at `path`, relative to `directory`. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | QUIET, 0o600, dir_fd=directory)
     try:
         write(descriptor, content)

@@ -1,7 +1,6 @@
-"""What host-local does for each verb: reads the settings, opens the directory of claims, lets the allocator decide.
+"""The verbs of host-local.
 
-ADD and STATUS need the lease; DEL, CHECK and GC find claims by who made them and never ask for it.
-Must not print, and must not know the form claims have on disk.
+ADD and STATUS need the lease. DEL, CHECK and GC find reservations by the attachment, and never read it.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ if TYPE_CHECKING:
 
 
 def add(request: Request) -> Result:
-    """Reserve one address a range set; the whole command under one lock (docs/reference/cni.md 3.5).
+    """Reserve one address per range set; the lock is held all the time (docs/reference/cni.md 3.5).
 
-    Raises CniError 11 without a usable lease, 5 for the disk, 7 for the configuration, else what allocate raises. A refusal
-    leaves no reservation.
+    Raises CniError 11 without a usable lease, 5 for the disk, 7 for the configuration, and what `allocate` raises.
+    After an error there is no reservation.
     """
     settings, wishes = config.parse(request), config.requested(request)
     dns = resolvconf.read(settings.resolv_conf) if settings.resolv_conf else Dns()
@@ -47,14 +46,20 @@ def add(request: Request) -> Result:
 
 
 def delete(request: Request) -> None:
-    """Release what the attachment holds; nothing held is fine. Every book is tried, then failures are raised as one group."""
+    """Release the attachment's addresses; none is success.
+
+    Every book is tried, then all failures are raised as one group.
+    """
     settings = config.parse(request)
     claim = location.claim(settings, request.container_id, request.ifname)
     _in_every_place(request, settings, lambda directory: _release(directory, _held(directory, claim)))
 
 
 def check(request: Request) -> None:
-    """Raise CniError 102 unless the attachment holds an address. Its value is not compared (docs/reference/cni.md 3.5)."""
+    """Raise CniError 102 unless the attachment has an address.
+
+    Which one is not compared (docs/reference/cni.md 3.5).
+    """
     settings = config.parse(request)
     claim = location.claim(settings, request.container_id, request.ifname)
     for place in location.places(settings):
@@ -69,9 +74,9 @@ def check(request: Request) -> None:
 
 
 def status(request: Request) -> None:
-    """Raise CniError 50 when the next ADD would fail: no lease, a directory that cannot be written, a set without room.
+    """Raise CniError 50 if the next ADD would fail: no lease, a directory that cannot be written, a full set.
 
-    Makes the directory, as ADD would: whether that works is part of the question.
+    It makes the directory, as ADD would, to learn whether that is possible.
     """
     settings = config.parse(request)
     try:
@@ -83,9 +88,11 @@ def status(request: Request) -> None:
 
 
 def collect(request: Request) -> None:
-    """Release the network's claims whose attachment the runtime no longer knows (GC; specification 1.1.0).
+    """Release the network's addresses whose attachment the runtime does not list any more (GC.
 
-    Without a list of attachments nothing is removed: nothing is freed on a guess. Failures are raised as one group.
+    CNI specification 1.1.0).
+
+    Without a list nothing is released. Failures are raised as one group.
     """
     settings = config.parse(request)
     valid = valid_attachments.valid(request.config)
@@ -101,9 +108,9 @@ VERBS = {"ADD": add, "DEL": delete, "CHECK": check, "STATUS": status, "GC": coll
 
 
 def _resolved(settings: Settings) -> tuple[Settings, str]:
-    """Return the settings completed by the lease, where one is asked for, and the directory for claims.
+    """Return the settings, completed by the lease if one is configured, and the directory for reservations.
 
-    Raises CniError 11 without a usable lease: the daemon may be about to write it.
+    Raises CniError 11 without a usable lease, because the daemon may be about to write it.
     """
     if not settings.subnet_file:
         return settings, location.home(settings, None)
@@ -115,7 +122,10 @@ def _resolved(settings: Settings) -> tuple[Settings, str]:
 
 
 def _elsewhere(settings: Settings, wishes: Sequence[IPAddress]) -> str:
-    """Return which other host's subnet the first wished address is in, that lies in the network but not in this host's; "" for none."""
+    """Return the other host's subnet that contains the first requested address, or empty.
+
+    Only an address that is in the network but not in this host's subnet is looked for.
+    """
     if not settings.subnet_file:
         return ""
     try:
@@ -137,7 +147,7 @@ def _entry(allotment: Allotment) -> Address:
 
 
 def _held(directory: Directory, claim: Claim) -> tuple[claims.Reservation, ...]:
-    """Return what `claim` holds; what the index does not know is looked for in every file."""
+    """Return the reservations of `claim`. If the index knows none, every file is read."""
     return claims.held(directory.claimed(claim), claim) or claims.held(directory.reservations(), claim)
 
 

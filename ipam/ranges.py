@@ -1,7 +1,6 @@
-"""The algebra of address ranges: which addresses a network may give out, checked before anything is given.
+"""Address ranges: which addresses a network may give out, checked before any is given.
 
-Literal texts are the reference's (docs/reference/cni.md 3.2): its suites and its users' tools compare them.
-Must not know JSON, files or who holds an address.
+The texts of errors are the reference's (docs/reference/cni.md 3.2): its tests, and tools of its users, compare them.
 """
 
 from __future__ import annotations
@@ -19,16 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The addresses from `start` to `end`, both included, of one subnet.
-
-    `gateway` is never given out, nor is what lies in `excluded`: networks of this family, ascending and disjoint.
-    """
+    """The addresses of one subnet from `start` to `end`."""
 
     subnet: IPNetwork
-    start: IPAddress
-    end: IPAddress
-    gateway: IPAddress
-    excluded: tuple[IPNetwork, ...] = ()
+    start: IPAddress  # included
+    end: IPAddress  # included
+    gateway: IPAddress  # never given out
+    excluded: tuple[IPNetwork, ...] = ()  # never given out: networks of this family, sorted, without overlaps
 
     def __contains__(self, address: IPAddress) -> bool:
         return address.version == self.start.version and int(self.start) <= int(address) <= int(self.end)
@@ -37,23 +33,23 @@ class Range:
         return f"{self.start}-{self.end}"
 
     def overlaps(self, other: Range) -> bool:
-        """Tell whether some address is in both; ranges of different families never overlap."""
+        """Return whether an address is in both. Ranges of different families never overlap."""
         return self.start in other or self.end in other or other.start in self
 
     def without(self, networks: Iterable[IPNetwork]) -> Range:
-        """Return this range with what it has in common with `networks` never given out."""
+        """Return this range without the addresses in `networks`."""
         return replace(self, excluded=_merged([*self.excluded, *networks], self.start.version))
 
     def excludes(self, address: IPAddress) -> bool:
-        """Tell whether `address` is one of those taken out."""
+        """Return whether `address` is excluded."""
         return any(address in network for network in self.excluded)
 
     def offers(self, address: IPAddress) -> bool:
-        """Tell whether `address` may be given out."""
+        """Return whether `address` may be given out."""
         return address in self and address != self.gateway and not self.excludes(address)
 
     def spans(self) -> Iterator[tuple[int, int]]:
-        """Yield what may be given out as stretches of numbers, ascending, both ends included; a set may have 2^64."""
+        """Yield what may be given out as pairs of numbers, first and last, ascending. A set may have 2^64 addresses."""
         withheld = [(int(each[0]), int(each[-1])) for each in self.excluded]
         low, end = int(self.start), int(self.end)
         for first, last in sorted([*withheld, (int(self.gateway), int(self.gateway))]):
@@ -66,13 +62,13 @@ class Range:
 
     @property
     def size(self) -> int:
-        """How many addresses may be given out."""
+        """Return how many addresses may be given out."""
         return sum(high - low + 1 for low, high in self.spans())
 
 
 @dataclass(frozen=True, slots=True)
 class RangeSet:
-    """A pool one address is taken from; construction raises ValueError when its ranges do not go together."""
+    """Ranges from which together one address is taken. Raises ValueError if they do not fit together."""
 
     ranges: tuple[Range, ...]
 
@@ -98,32 +94,32 @@ class RangeSet:
         return self.ranges[0].start.version
 
     def range_for(self, address: IPAddress) -> Range | None:
-        """Return the range `address` lies in."""
+        """Return the range that contains `address`."""
         return next((each for each in self.ranges if address in each), None)
 
     def overlaps(self, other: RangeSet) -> bool:
-        """Tell whether some address is in both sets."""
+        """Return whether an address is in both sets."""
         return any(one.overlaps(another) for one in self.ranges for another in other.ranges)
 
 
 def _merged(networks: Sequence[IPNetwork], version: int) -> tuple[IPNetwork, ...]:
-    """Return those of one family, ascending and disjoint."""
+    """Return those of one family, sorted, without overlaps."""
     if version == 4:
         return tuple(collapse_addresses([each for each in networks if isinstance(each, IPv4Network)]))
     return tuple(collapse_addresses([each for each in networks if isinstance(each, IPv6Network)]))
 
 
-@lru_cache(256)  # a warm worker reads the same configurations again and again
+@lru_cache(256)  # a worker of the agent reads the same configurations again and again
 def canonical(
     subnet: IPInterface | None,
     start: IPAddress | None = None,
     end: IPAddress | None = None,
     gateway: IPAddress | None = None,
 ) -> Range:
-    """Fill in what a range leaves out and check it, in the reference's order (docs/reference/cni.md 3.2).
+    """Return the range with its defaults filled in, checked in the reference's order (docs/reference/cni.md 3.2).
 
-    Defaults: gateway and start are the subnet's first address after its own; the end is the last one, for IPv4 before the
-    broadcast address. A gateway may lie outside. Raises ValueError with the reference's words.
+    Defaults: start and gateway are the first address after the subnet's own; the end is the last one, for IPv4 before
+    the broadcast address. A gateway may be outside. Raises ValueError with the reference's text.
     """
     if subnet is None:
         raise ValueError("IP <nil> not v4 nor v6")
@@ -147,7 +143,7 @@ def canonical(
 
 
 def require_disjoint(sets: Sequence[RangeSet]) -> None:
-    """Raise ValueError when an address could be taken from two sets (docs/reference/cni.md 3.2, config rules)."""
+    """Raise ValueError if an address is in two sets (docs/reference/cni.md 3.2, config rules)."""
     for index, one in enumerate(sets):
         for beyond, other in enumerate(sets[index + 1 :], start=index + 1):
             if one.overlaps(other):

@@ -1,6 +1,6 @@
 """Reads a resolv.conf, which host-local passes on as the container's resolver settings (docs/reference/cni.md 3.5).
 
-Must not judge the values: whoever writes the container's file does.
+The values are not checked: whoever writes the container's file does that.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ LARGEST = 1024 * 1024
 
 
 def read(path: str) -> Dns:
-    """Return the settings the file at `path` holds. Raises CniError 5 when it cannot be read; a FIFO counts as empty."""
+    """Return the settings in the file at `path`. Raises CniError 5 if it cannot be read. A FIFO counts as empty."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
         try:
@@ -29,9 +29,9 @@ def read(path: str) -> Dns:
 
 
 def parse(text: str) -> Dns:
-    """Read the lines of resolv.conf(5) as the reference does.
+    """Return the settings in the lines of a resolv.conf(5), as the reference reads them.
 
-    The last `domain` counts and all `search` and `options` add up; comments and keywords without a value are skipped.
+    The last `domain` counts; all `search` and `options` are joined. Comments and keywords without a value are skipped.
     """
     nameservers: list[str] = []
     domain = ""

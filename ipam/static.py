@@ -1,6 +1,6 @@
-"""The program static: answers with the addresses the configuration or the runtime names, and remembers nothing.
+"""The CNI program `static`: answers with the addresses in the configuration, or from the runtime, and stores nothing.
 
-Import budget: the skeleton only; the verbs are loaded when one is asked for.
+Only the skeleton is imported here; a verb imports the rest when it is called.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""Which addresses `static` answers with: the configuration's, those of CNI_ARGS added, or the runtime's instead (docs/reference/cni.md 4.6).
+"""The addresses of `static`.
 
-Texts are checked only once it is clear which of them count. DEL and GC have nothing to do, as nothing is kept. Must not
-know files, and must not ask whether somebody else uses an address.
+The configuration's and those of CNI_ARGS, or instead the runtime's (docs/reference/cni.md 4.6).
+
+They are checked only after it is decided which of them count. Whether another program uses an address is not checked.
+DEL and GC have nothing to do.
 """
 
 from __future__ import annotations
@@ -24,29 +26,29 @@ if TYPE_CHECKING:
 IN_ARGS = "the 'ip' field"
 IN_CONFIG = "the 'address' field"
 IN_IPS = "an entry in the 'ips' field"
-"""How the reference's refusals name the three places an address may be written in; its suites compare them."""
+"""How the reference's errors name the three sources of an address; its tests compare the text."""
 
 SINGLE_ADDRESS_UNTIL = (0, 3, 0)
-"""Results of versions before this one hold one address a family."""
+"""Before this version a result can hold only one address per family."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """An address as written, the place it is written in, and its gateway."""
+    """An address as it was written."""
 
     text: str
-    place: str
+    place: str  # where it was written
     gateway: IPAddress | None = None
 
     def reaches(self, gateway: IPAddress) -> bool:
-        """Tell whether `gateway` lies in the network of the address; one that is malformed has none."""
+        """Return whether `gateway` is in the network of the address; False if the address is malformed."""
         try:
             return gateway in addresses.parse_interface(self.text).network
         except ValueError:
             return False
 
     def address(self) -> IPInterface:
-        """Return the address. Raises CniError 7, or 4 for one of CNI_ARGS, with the reference's words."""
+        """Return the address. Raises CniError 7, or 4 for CNI_ARGS, with the reference's text."""
         try:
             return addresses.parse_interface(self.text)
         except ValueError as wrong:
@@ -54,15 +56,15 @@ class Wish:
 
 
 def add(request: Request) -> Result:
-    """Return the addresses, routes and resolver settings. Raises CniError 7 for the configuration, 4 for CNI_ARGS."""
+    """Return addresses, routes and resolver settings. Raises CniError 7 for the configuration, 4 for CNI_ARGS."""
     ipam = _ipam(request)
     return Result(ips=addressed(request), routes=results.parse_routes(ipam), dns=results.parse_dns(ipam.section("dns")))
 
 
 def check(request: Request) -> None:
-    """Raise CniError 102 when the earlier result has one of the addresses with another gateway; 7 without that result.
+    """Raise CniError 102 if prevResult has one of the addresses with another gateway; 7 without prevResult.
 
-    An address that the earlier result lacks is no failure: other programs may have replaced it, as the reference allows.
+    An address that prevResult lacks is no failure: another program may have replaced it, which the reference allows.
     """
     own = addressed(request)
     earlier = request.prev_result
@@ -91,7 +93,9 @@ VERBS = {"ADD": add, "CHECK": check, "STATUS": status}
 
 
 def addressed(request: Request) -> tuple[Address, ...]:
-    """Return the addresses that count, checked: args.cni.ips replaces what is configured, runtimeConfig.ips both.
+    """Return the addresses that count, checked.
+
+    Args.cni.ips replaces the configured ones, runtimeConfig.ips replaces both.
 
     Raises CniError as `add` does, also for two addresses of a family before version 0.3.0.
     """
@@ -118,7 +122,7 @@ def _configured(ipam: JsonObject) -> tuple[Wish, ...]:
 
 
 def _with_args(configured: tuple[Wish, ...], text: str) -> tuple[Wish, ...]:
-    """Append the addresses of IP, then give each of GATEWAY to every address whose network holds it."""
+    """Return `configured` and the addresses of IP. Each GATEWAY goes to every address whose network contains it."""
     given = args.parse(text, ("IP", "GATEWAY"))
     wishes = (*configured, *(Wish(each, IN_ARGS) for each in _listed(given.get("IP", ""))))
     for each in _listed(given.get("GATEWAY", "")):
@@ -130,7 +134,7 @@ def _with_args(configured: tuple[Wish, ...], text: str) -> tuple[Wish, ...]:
 
 
 def _replacing(section: JsonObject | None) -> tuple[Wish, ...]:
-    """Return the addresses of `ips`, checked; none leaves what was there before."""
+    """Return the addresses in `ips`, checked. An empty list replaces nothing."""
     wishes = tuple(Wish(text, IN_IPS) for text in (section.texts("ips") if section else ()))
     for wish in wishes:
         wish.address()

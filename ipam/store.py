@@ -1,6 +1,6 @@
-"""What the allocator needs of a place that keeps claims, so that it can be handed the disk or a dictionary.
+"""What the allocator needs from a place with reservations: the disk, or in tests a dictionary.
 
-Only types: imported by type checkers, never on a program's path. An implementation holds the place's lock while it exists.
+Only types, which type checkers import; a program never does. An implementation holds the lock as long as it exists.
 """
 
 from __future__ import annotations
@@ -13,26 +13,29 @@ if TYPE_CHECKING:
 
 
 class Store(Protocol):
-    """A locked directory of claims. Every method may raise OSError, which the store's opener translates."""
+    """A locked directory of reservations.
+
+    Every method may raise OSError, which the code that opened the store translates.
+    """
 
     @property
     def location(self) -> str:
-        """Where a person would look."""
+        """The path, for people."""
 
     def reservations(self) -> tuple[Reservation, ...]:
-        """Return everything that is reserved now."""
+        """Return all reservations."""
 
     def claimed(self, claim: Claim) -> tuple[Reservation, ...]:
-        """Return at least what `claim` holds, its container's legacy reservations included (docs/reference/cni.md 3.4)."""
+        """Return at least the reservations of `claim`, and old ones of its container (docs/reference/cni.md 3.4)."""
 
     def reserve(self, address: IPAddress, claim: Claim) -> Reservation | None:
-        """Reserve `address`, exclusively and completely; None when somebody holds it."""
+        """Reserve `address`, in one step. Return None if it is taken."""
 
     def release(self, reservation: Reservation) -> None:
-        """Take a reservation back; one that is gone already is fine."""
+        """Remove a reservation. One that is gone counts as removed."""
 
     def last(self, index: int) -> IPAddress | None:
-        """Return the address given last from range set `index`: a hint, None when there is none."""
+        """Return the address that was last given from range set `index`: a hint, or None."""
 
     def remember(self, index: int, address: IPAddress) -> None:
-        """Note the address given last from range set `index`; a note that cannot be made is no failure."""
+        """Store the address that was last given from range set `index`. A failure is ignored."""

@@ -1,1 +1,1 @@
-"""The interface-creating programs besides `bridge`, a folder each; they never import each other."""
+"""The programs that create interfaces, apart from `bridge`, one folder each."""

@@ -1,1 +1,4 @@
-"""The program `loopback`: brings a container's own loopback device up. Runtimes run it before every other program."""
+"""The CNI program `loopback`: sets the container's own loopback device up.
+
+Runtimes run it before every other program.
+"""

@@ -1,7 +1,4 @@
-"""Decides what a container's loopback device should look like and what ADD answers about it (docs/reference/cni.md 4.5).
-
-Must not see the kernel: the addresses found on the device are handed in.
-"""
+"""Decides how a container's loopback device must be, and what ADD answers about it (docs/reference/cni.md 4.5)."""
 
 from __future__ import annotations
 
@@ -15,12 +12,12 @@ if TYPE_CHECKING:
     from cni.types import IPInterface
 
 DEVICE = "lo"
-"""The only name the kernel gives it; what CNI_IFNAME says is ignored, as the reference does."""
+"""The only name that the kernel gives it. As with the reference, CNI_IFNAME is ignored."""
 MAC = "00:00:00:00:00:00"
 
 
 def refuse_strangers(present: Sequence[IPInterface]) -> None:
-    """Raise CniError 103 when an address on the device is no loopback one: somebody uses it for something else."""
+    """Raise CniError 103 if the device has an address that is no loopback one: something else uses it."""
     for address in present:
         if not address.ip.is_loopback:
             raise CniError(
@@ -31,7 +28,7 @@ def refuse_strangers(present: Sequence[IPInterface]) -> None:
 
 
 def result(present: Sequence[IPInterface], sandbox: str) -> Result:
-    """Return the device with the first address of each family, IPv4 first."""
+    """Return a result with the device and the first address of each family, IPv4 first."""
     firsts = (next((each for each in present if each.version == version), None) for version in (4, 6))
     return Result(
         interfaces=(Interface(DEVICE, mac=MAC, sandbox=sandbox),),

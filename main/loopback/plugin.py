@@ -1,6 +1,6 @@
-"""The verbs of `loopback`: the device goes up, is up, goes down. CNI_IFNAME and CNI_ARGS are never looked at.
+"""The verbs of `loopback`: ADD sets the device up, CHECK looks whether it is up, DEL sets it down.
 
-It keeps no state and names no attachment, so STATUS and GC have nothing to do. Must not know netlink requests' form.
+CNI_IFNAME and CNI_ARGS are not read. It stores nothing, so STATUS and GC have nothing to do.
 """
 
 from collections.abc import Iterator
@@ -18,9 +18,9 @@ from main.loopback import plan
 
 
 def add(request: Request) -> Result:
-    """Bring the device up and return what is on it, or an earlier program's result untouched.
+    """Set the device up and return its addresses, or prevResult unchanged if there is one.
 
-    Raises CniError 103 for an address that is no loopback one, before anything is changed, 8 for a bad namespace.
+    Raises CniError 103 for an address that is no loopback one, before anything is changed; 8 for a bad namespace.
     """
     earlier = request.prev_result
     with _container(request) as container:
@@ -42,7 +42,7 @@ def check(request: Request) -> None:
 
 
 def delete(request: Request) -> None:
-    """Take the device down; without the namespace there is none (docs/reference/cni.md 1.11)."""
+    """Set the device down. Without the namespace there is no device (docs/reference/cni.md 1.11)."""
     if not request.netns:
         return
     try:
@@ -64,7 +64,7 @@ def _opened(request: Request) -> Namespace:
 
 @contextmanager
 def _container(request: Request) -> Iterator[Handle]:
-    """Open a socket in the container's namespace; CniError 8 when there is none."""
+    """Yield a handle for the container's namespace. Raises CniError 8 if there is none."""
     try:
         namespace = _opened(request)
     except NamespaceGone as gone:

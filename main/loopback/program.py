@@ -1,4 +1,4 @@
-"""What the executable `loopback` is made of, told without importing it: VERSION is answered from here alone."""
+"""What the executable `loopback` consists of. VERSION is answered from here, without importing the rest."""
 
 from __future__ import annotations
 
