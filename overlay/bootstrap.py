@@ -17,12 +17,12 @@ from kernel.errors import KernelError
 from kernel.firewall.nft_monitor import NftEvents
 from kernel.netlink.handle import Handle
 from kernel.netlink.monitor import Events
-from overlay.backends import GatewayRoutes, IPNetwork, Underlay, registry, udp, wireguard, wireguard_key
+from overlay.backends import GatewayRoutes, IPNetwork, Underlay, registry, wireguard_key
 from overlay.config import documents, network, ranges
 from overlay.config.network import NetworkConfig
 from overlay.config.settings import Settings
 from overlay.daemon import Daemon, Listener, Outside
-from overlay.datapath import apply, conflicts, diff, l3_device
+from overlay.datapath import apply, diff, l3_device
 from overlay.datapath import underlay as interfaces
 from overlay.datapath.cleanup import Cleanup
 from overlay.datapath.conflicts import ConflictChecker
@@ -91,14 +91,14 @@ async def assemble(chosen: Settings, stack: ExitStack, shared: ProcessContext, l
     wait = partial(_patiently, listener, log)
     text = await wait("the network config", store.read_config, partial(asyncio.sleep, CONFIG_RETRY))
     config = network.parse(text, f"network config in {chosen.store}")
-    registry.require_known(config)
+    entry = registry.require_known(config)
     try:
         vet(config)
     except Unavailable:
         vet(config, await _listed(chosen, store, kernel))
-    shared.register.enter(chosen.name, conflicts.host_resources(config))
+    shared.register.enter(chosen.name, entry.resources(config))
     stack.callback(shared.register.leave, chosen.name)
-    key = wireguard_key.private_key(chosen.wireguard_key_file) if config.backend_type == wireguard.TYPE else ""
+    key = wireguard_key.private_key(chosen.wireguard_key_file) if entry.key_device else ""
     settle = partial(_settle, chosen, store, kernel, config, key)
     wish, build, first = await wait("the interface of the tunnels", settle, partial(_change, events))
     underlay = first.underlay
@@ -164,8 +164,9 @@ async def _settle(
     """Choose the interface and build on it; raises Refused, and Unavailable while the host does not have what was asked for."""
     wish = _interface_selection(chosen, store, kernel)
     underlay = interfaces.choose(kernel, wish, dual=config.ipv6 is not None)
-    kept = _existing_macs(config, underlay, kernel) if store.exchanges else {}
-    kept |= {wireguard.DEVICE: wireguard_key.public_key(key, chosen.wireguard_key_file)} if key else {}
+    entry = registry.require_known(config)
+    kept = apply.kept_macs(kernel, entry.devices(config, underlay)) if store.exchanges else {}
+    kept |= {entry.key_device: wireguard_key.public_key(key, chosen.wireguard_key_file)} if key else {}
     build = partial(_underlay_state, config, kept, chosen.subnet_lease_renew_margin * 60.0)
     return wish, build, build(underlay)
 
@@ -195,7 +196,7 @@ def initial_config(chosen: Settings) -> str:
         return text
     if not chosen.network:
         return ""
-    backend: dict[str, object] = {"Type": "vxlan", "VNI": chosen.vni or 1}
+    backend: dict[str, object] = {"Type": registry.DEFAULT, "VNI": chosen.vni or 1}
     if chosen.port is not None:
         backend["Port"] = chosen.port
     text = compact({"Network": chosen.network, "Backend": backend})
@@ -304,14 +305,11 @@ def _interface_selection(chosen: Settings, store: Store, kernel: Handle) -> Inte
     return replace(wish, public_ip=str(listed[0]))
 
 
-def _existing_macs(config: NetworkConfig, underlay: Underlay, kernel: Handle) -> dict[str, str]:
-    return apply.kept_macs(kernel, registry.devices(config, underlay))
-
-
 def _retire_forwarder(config: NetworkConfig, owner: str, log: Log) -> None:
     """End the forwarder of an earlier start once the network has another backend."""
-    if config.backend_type != udp.TYPE and l3_device.stop_forwarder(udp.DEVICE, owner):
-        log.info("forwarder of the earlier backend stopped", device=udp.DEVICE)
+    for device in registry.forwarders(but=config.backend_type):
+        if l3_device.stop_forwarder(device, owner):
+            log.info("forwarder of the earlier backend stopped", device=device)
 
 
 def earlier_rules(chosen: Settings, boot: str) -> tuple[NetworkRules, ...]:

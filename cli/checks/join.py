@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from cli.checks import lease as agreed
 from cli.inspect import network_state
 from cli.inspect.network_state import NetworkState
-from overlay.backends import IPAddress, IPNetwork
+from overlay.backends import IPAddress, IPNetwork, registry
 from overlay.config import ranges
 from overlay.config.network import NetworkConfig
 from overlay.config.settings import Settings
-from overlay.datapath import conflicts
 from overlay.errors import Refused
 from overlay.stores import file
 
@@ -44,7 +43,7 @@ def run(settings: Settings, hosts: str, own: Sequence[str]) -> Trial:
         config, addresses = found.config, tuple(lease.attributes.public_ip for lease in found.leases)
     refuse_taken(config, found, own)
     doubts = tuple(filter(None, map(ranges.doubtful, config.networks)))
-    return Trial(tuple(sorted(conflicts.host_resources(config).ports)), addresses, doubts)
+    return Trial(tuple(sorted(registry.require_known(config).resources(config).ports)), addresses, doubts)
 
 
 def _remedy(problem: str) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cli.checks import DoctorInput, Finding, InapplicableError
 from cli.inspect.network_state import JOIN, NOT_JOINED, NetworkState
+from overlay.backends import registry
 
 REMEDIES = (
     (
@@ -30,8 +31,6 @@ REMEDIES = (
     ("ConnectionReset", "see that --etcd-endpoints has https where etcd speaks TLS, and http where it does not"),
 )
 """What the store's refusal has in it -> what to do; the first that fits."""
-DEVICES = ("flannel.", "flannel-", "flannel0")
-"""How the names of a daemon's devices begin."""
 AWAY = "start the store, open the way to it, or give tulled's own settings after -- (see tulle doctor --help)"
 
 
@@ -47,7 +46,7 @@ def headline(found: NetworkState) -> str:
     if set(found.config.networks) - set(here):
         return f"the store's network is {_listed(found.config.networks)}, tulled runs with {_listed(here)}: {restart}"
     names = {link.name for link in found.links}
-    others = sorted(name for name in names if name.startswith(DEVICES))
+    others = sorted(filter(registry.is_own_device, names))
     if found.devices and others and not names & set(found.devices):
         what = f"{_listed(found.devices)} ({found.config.backend_type})"
         return f"the store's network config wants {what}, tulled runs with {_listed(tuple(others))}: {restart}"

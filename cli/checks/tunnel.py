@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from cli.checks import DoctorInput, Finding, InapplicableError, lease
 from cli.inspect import reachability
 from cli.inspect.reachability import PeerPath
+from overlay.backends import registry
 from overlay.firewall import tunnel_filter
 
 
@@ -24,9 +25,10 @@ def entries(seen: DoctorInput) -> Iterator[Finding]:
                 else f"wrong in the kernel, and still to be done: {words}",
                 "start tulled: it does that within seconds; where it runs and this comes back, look for who undoes it: ip monitor",
             )
+    known = registry.require_known(found.config).remedies if found.config else ()
     for reason in found.plan.desired.unusable:
-        routed = reason.endswith("as host-gw needs")
-        yield Finding(f"a lease cannot be used: {reason}", ROUTED if routed else UNUSABLE)
+        remedy = next((remedy for words, remedy in known if words in reason), UNUSABLE)
+        yield Finding(f"a lease cannot be used: {reason}", remedy)
 
 
 def guarded(seen: DoctorInput) -> Iterator[Finding]:
@@ -82,9 +84,6 @@ def reachable(seen: DoctorInput) -> Iterator[Finding]:
             )
 
 
-ROUTED = (
-    'hosts with a router between them need the backend vxlan, whose "DirectRouting" goes without a tunnel where it can'
-)
 UNUSABLE = "correct that host's daemon or entry in the store"
 _OTHER = "run tulle doctor on that host, too"
 

@@ -25,7 +25,7 @@ from kernel.firewall import nft
 from kernel.netlink import requests
 from kernel.netlink.handle import Handle
 from kernel.netlink.objects import Link
-from overlay.backends import Desired, IPNetwork, udp
+from overlay.backends import Desired, IPNetwork, registry
 from overlay.datapath import l3_device
 from overlay.datapath.cleanup import Cleanup
 from overlay.datapath.record import CreatedObjects, CreatedObjectsFile
@@ -204,7 +204,8 @@ def _made(made: CreatedObjects) -> Iterator[str]:
 
 def _clear(kernel: Handle, record: CreatedObjectsFile, file: LeaseFile) -> list[str]:
     failed: list[str] = []
-    l3_device.stop_forwarder(udp.DEVICE, file.path)
+    for device in registry.forwarders():
+        l3_device.stop_forwarder(device, file.path)
     Cleanup(kernel, record).clear(Desired(), (), failed)
     return failed
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from cli.inspect import ping
 from cli.inspect.network_state import NetworkState
 from cli.inspect.ping import EchoRequest
-from overlay.backends import Desired, IPAddress, IPNetwork, host_gw
+from overlay.backends import Desired, IPAddress, IPNetwork
 from overlay.firewall.rules import MARK
 from overlay.subnet.lease import Lease
 
@@ -57,13 +57,12 @@ def to(found: NetworkState, peer: Lease) -> tuple[PeerPath, ...]:
 
 
 def _ways(found: NetworkState, peer: Lease) -> Iterator[PeerPath]:
-    through = found.plan is not None and found.devices and found.config and found.config.backend_type != host_gw.TYPE
     both = found.own is not None and found.own.subnet.ipv6 is not None
     publics = {4: peer.attributes.public_ip, 6: peer.attributes.public_ipv6 if both else None}
     for subnet in peer.subnet.networks:
         public = publics[subnet.version]
         if public is not None:
-            yield PeerPath(peer, subnet, public, subnet.network_address if through else public)
+            yield PeerPath(peer, subnet, public, subnet.network_address if found.devices else public)
 
 
 def left_out(found: NetworkState, peer: Lease) -> str:

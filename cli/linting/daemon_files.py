@@ -127,7 +127,7 @@ def _check_hosts(document: dict[str, Any]) -> None:
     found = file.parse(json.dumps(document), "")
     registry.require_known(found.config)
     for host in found.hosts:
-        registry.derive(found.config, host)
+        registry.derive(found.config, host.subnet, host.public_ip, host.public_ipv6)
 
 
 def _refusals(document: dict[str, Any], check: Callable[[dict[str, Any]], None]) -> Iterator[Finding]:
@@ -189,13 +189,17 @@ def _right(document: Mapping[str, Any], key: str, number: int) -> Any:
         case "Subnet" | "IPv6Subnet":
             return _subnet(document, number, 4 if key == "Subnet" else 6)
         case "Network":
-            return {"Network": "10.42.0.0/16", "Backend": {"Type": "vxlan"}} if "Hosts" in document else "10.42.0.0/16"
+            return (
+                {"Network": "10.42.0.0/16", "Backend": {"Type": registry.DEFAULT}}
+                if "Hosts" in document
+                else "10.42.0.0/16"
+            )
         case "IPv6Network":
             return "fd00:42::/48"
         case "Backend":
-            return {"Type": "vxlan"}
+            return {"Type": registry.DEFAULT}
         case "Type":
-            return "vxlan"
+            return registry.DEFAULT
         case "Hosts":
             return []
     return None

@@ -11,6 +11,7 @@ from cli.linting import schemas
 from cli.linting.finding import Finding, Place, is_object
 from cli.linting.schemas import Keys
 from cli.nearest import nearest
+from overlay.backends import registry
 
 CAPABILITIES = (
     *("aliases", "bandwidth", "cgroupPath", "deviceID", "dns", "infinibandGUID"),
@@ -28,11 +29,6 @@ NETWORK_CONFIG = (
     *("Network", "SubnetLen", "SubnetMin", "SubnetMax", "EnableIPv4", "EnableIPv6", "EnableNFTables", "Backend"),
     *("IPv6Network", "IPv6SubnetLen", "IPv6SubnetMin", "IPv6SubnetMax"),
 )
-BACKENDS: Mapping[str, tuple[str, ...]] = {
-    "vxlan": ("VNI", "Port", "MTU", "GBP", "Learning", "DirectRouting"),
-    "wireguard": ("PSK", "ListenPort", "ListenPortV6", "MTU", "Mode", "PersistentKeepaliveInterval"),
-    "udp": ("Port",),
-}
 HOST = ("PublicIP", "PublicIPv6", "Subnet", "IPv6Subnet", "Name")
 
 
@@ -66,8 +62,9 @@ def of_network(document: Mapping[str, Any], place: Place = ()) -> Iterator[Findi
     backend = member(document, "Backend")
     if is_object(backend):
         kind = str(member(backend, "Type") or "").lower()
-        known = BACKENDS.get(kind, tuple(key for each in BACKENDS.values() for key in each))
-        yield from near_misses(backend, ("Type", *known), (*place, "Backend"))
+        all_keys = tuple(key for each in registry.ENTRIES.values() for key in each.keys)
+        known = registry.ENTRIES[kind].keys if kind in registry.ENTRIES else ()
+        yield from near_misses(backend, ("Type", *(known or all_keys)), (*place, "Backend"))
 
 
 def near_misses(members: Mapping[str, Any], known: Collection[str], place: Place) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
+from overlay.backends import registry
 from overlay.config import network
 from overlay.config.documents import Section
 from overlay.errors import Refused
@@ -17,7 +18,7 @@ from overlay.stores import file
 
 HOSTS = "/etc/tulle/hosts.json"
 NETWORK = "10.42.0.0/16"
-BACKEND = {"Type": "vxlan"}
+BACKEND = {"Type": registry.DEFAULT}
 EDIT = "keep editing it by hand, the same on every host, or start over with --replace"
 NUMERIC = re.compile(r"[0-9.:]+")
 HOSTNAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]*)(\.[A-Za-z0-9_-]+)*\.?")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 
 from overlay.backends import Backend, Desired, OnLinkLookup, Underlay, nowhere
+from overlay.backends.entry import Entry
 from overlay.config.network import NetworkConfig
 from overlay.subnet.allocation import Subnet
 from overlay.subnet.attributes import Attributes
@@ -38,3 +39,6 @@ class Alloc:
     def desired(self, own: Lease, peers: Sequence[Lease], reach: OnLinkLookup = nowhere) -> Desired:  # noqa: ARG002 - the protocol's
         """Want nothing."""
         return Desired()
+
+
+ENTRY = Entry(TYPE, build, derived, typed=False)

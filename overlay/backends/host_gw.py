@@ -19,6 +19,7 @@ from overlay.backends import (
     nowhere,
     peer_filter,
 )
+from overlay.backends.entry import Entry
 from overlay.config.network import NetworkConfig
 from overlay.errors import Unavailable
 from overlay.subnet.allocation import Subnet
@@ -26,6 +27,8 @@ from overlay.subnet.attributes import Attributes
 from overlay.subnet.lease import Lease
 
 TYPE = "host-gw"
+NEEDED = "as host-gw needs"
+"""Says in the reason why a peer was left out that it is on another wire."""
 
 
 def derived(_: NetworkConfig, subnet: Subnet, public: IPv4Address, public_v6: IPv6Address | None) -> Attributes:
@@ -67,7 +70,7 @@ class HostGw:
     def _problem(self, own: Lease, reach: OnLinkLookup, peer: Lease) -> str:
         problem, public = peer_filter.problem(own, peer, self._config), peer.attributes.public_ip
         if not problem and reach(public) != self._underlay.interface:
-            return f"its PublicIP {public} is not on the wire of {self._underlay.interface}, as host-gw needs"
+            return f"its PublicIP {public} is not on the wire of {self._underlay.interface}, {NEEDED}"
         return problem
 
     def _ways(self, peer: Lease, reach: OnLinkLookup) -> list[tuple[IPNetwork, IPAddress]]:
@@ -77,3 +80,10 @@ class HostGw:
             return ways
         inside = peer_filter.within(network, self._config.ipv6.network)
         return [*ways, (network, public)] if inside and reach(public) == self._underlay.interface else ways
+
+
+ROUTED = (
+    'hosts with a router between them need the backend vxlan, whose "DirectRouting" goes without a tunnel where it can'
+)
+
+ENTRY = Entry(TYPE, build, derived, remedies=((NEEDED, ROUTED),))

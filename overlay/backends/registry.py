@@ -1,52 +1,35 @@
-"""The backends by the name the network config calls them: the one list a new backend is entered in.
+"""The backends by the name the network config calls them: the one list a new backend is entered in, with one line."""
 
-Must not know how any of them works.
-"""
-
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address
 
-from overlay.backends import Backend, Underlay, VxlanIdentity, alloc, host_gw, udp, vxlan, wireguard
+from overlay.backends import Backend, Underlay, alloc, host_gw, udp, vxlan, wireguard
+from overlay.backends.entry import Entry
 from overlay.config.network import NetworkConfig
-from overlay.stores.file import Host
 from overlay.subnet.allocation import Subnet
 from overlay.subnet.attributes import Attributes
 
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What a backend's module offers: how it is made, what a hosts file lets derive, and the check of its options."""
-
-    build: Callable[[NetworkConfig, Underlay, Mapping[str, str]], Backend]
-    derived: Callable[[NetworkConfig, Subnet, IPv4Address, IPv6Address | None], Attributes]
-    options: Callable[[NetworkConfig], object] = id
-    """Raises Refused; a backend without options has nothing to check."""
-
-
-ENTRIES = {
-    vxlan.TYPE: Entry(vxlan.build, vxlan.derived, vxlan.options),
-    host_gw.TYPE: Entry(host_gw.build, host_gw.derived),
-    wireguard.TYPE: Entry(wireguard.build, wireguard.derived, wireguard.options),
-    udp.TYPE: Entry(udp.build, udp.derived, udp.options),
-    alloc.TYPE: Entry(alloc.build, alloc.derived),
+ENTRIES: dict[str, Entry] = {
+    one.type: one
+    for one in (
+        vxlan.ENTRY,
+        host_gw.ENTRY,
+        wireguard.ENTRY,
+        udp.ENTRY,
+        alloc.ENTRY,
+    )
 }
-TYPES = tuple(ENTRIES)
+DEFAULT = vxlan.TYPE
+"""The backend of a network that is described by its range alone."""
 
 
 def require_known(config: NetworkConfig) -> Entry:
-    """Raise Refused when the config names a backend that is not in the catalogue, or gives it impossible options."""
+    """Return the entry of the config's backend; raises Refused when there is none, or its options are impossible."""
     entry = ENTRIES.get(config.backend_type)
     if entry is None:
-        raise config.backend.refusal("Type", "not a backend of this version", f"choose one of: {', '.join(TYPES)}")
+        raise config.backend.refusal("Type", "not a backend of this version", f"choose one of: {', '.join(ENTRIES)}")
     entry.options(config)
     return entry
-
-
-def devices(config: NetworkConfig, underlay: Underlay) -> tuple[VxlanIdentity, ...]:
-    """Give the VXLAN devices this host will have, whose MACs are published; raises Refused."""
-    require_known(config)
-    return vxlan.devices(config, underlay) if config.backend_type == vxlan.TYPE else ()
 
 
 def build(config: NetworkConfig, underlay: Underlay, kept: Mapping[str, str]) -> Backend:
@@ -54,6 +37,22 @@ def build(config: NetworkConfig, underlay: Underlay, kept: Mapping[str, str]) ->
     return require_known(config).build(config, underlay, kept)
 
 
-def derive(config: NetworkConfig, host: Host) -> Attributes:
-    """Give the attributes of a host that follow from its entry in a hosts file."""
-    return require_known(config).derived(config, host.subnet, host.public_ip, host.public_ipv6)
+def derive(config: NetworkConfig, subnet: Subnet, public: IPv4Address, public_v6: IPv6Address | None) -> Attributes:
+    """Return what a host publishes that has this subnet and these addresses in a hosts file."""
+    return require_known(config).derived(config, subnet, public, public_v6)
+
+
+def needs_data(attributes: Attributes) -> bool:
+    """Return whether peers fail on a lease with these attributes when it has no backend data."""
+    entry = ENTRIES.get(attributes.backend_type)
+    return entry is not None and entry.needs_data
+
+
+def is_own_device(name: str) -> bool:
+    """Return whether a link has a name that only a daemon of ours or flannel's gives."""
+    return any(name.startswith(one.device_prefixes) for one in ENTRIES.values())
+
+
+def forwarders(*, but: str = "") -> tuple[str, ...]:
+    """Return the devices whose forwarders outlive a daemon, without that of the backend `but`."""
+    return tuple(one.forwarder for one in ENTRIES.values() if one.forwarder and one.type != but)

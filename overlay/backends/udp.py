@@ -19,6 +19,7 @@ from overlay.backends import (
     nowhere,
     peer_filter,
 )
+from overlay.backends.entry import Entry, HostResources
 from overlay.config.network import NetworkConfig
 from overlay.subnet.allocation import Subnet
 from overlay.subnet.attributes import Attributes
@@ -38,6 +39,11 @@ def options(config: NetworkConfig) -> int:
     if config.ipv6 is not None:
         raise config.backend.refusal("Type", "udp carries IPv4 only", "remove EnableIPv6, or take vxlan")
     return config.backend.number("Port", 8285, lowest=1, highest=65535)
+
+
+def resources(config: NetworkConfig) -> HostResources:
+    """Return what the network takes of its host; raises Refused."""
+    return HostResources(config.networks, frozenset([DEVICE]), frozenset([options(config)]))
 
 
 def derived(_: NetworkConfig, __: Subnet, public: IPv4Address, ___: IPv6Address | None) -> Attributes:
@@ -95,3 +101,16 @@ class Udp:
 
     def _problem(self, own: Lease, peer: Lease) -> str:
         return peer_filter.problem(own, peer, self._config)
+
+
+ENTRY = Entry(
+    TYPE,
+    build,
+    derived,
+    options,
+    keys=("Port",),
+    resources=resources,
+    device_prefixes=(DEVICE,),
+    forwarder=DEVICE,
+    typed=False,
+)

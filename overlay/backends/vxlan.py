@@ -25,6 +25,7 @@ from overlay.backends import (
     nowhere,
     peer_filter,
 )
+from overlay.backends.entry import Entry, HostResources
 from overlay.config import documents
 from overlay.config.network import NetworkConfig
 from overlay.errors import Refused, Unavailable
@@ -84,6 +85,13 @@ def options(config: NetworkConfig) -> Options:
 def device_name(version: int, vni: int) -> str:
     """Name the device of an IP version: flannel.N, or flannel-v6.N."""
     return f"flannel.{vni}" if version == 4 else f"flannel-v6.{vni}"
+
+
+def resources(config: NetworkConfig) -> HostResources:
+    """Return what the network takes of its host; raises Refused."""
+    chosen = options(config)
+    names = frozenset(device_name(one.version, chosen.vni) for one in config.networks)
+    return HostResources(config.networks, names, frozenset([chosen.port or DEFAULT_PORT]), chosen.vni)
 
 
 def devices(config: NetworkConfig, underlay: Underlay) -> tuple[VxlanIdentity, ...]:
@@ -258,3 +266,16 @@ def _plain_mac(text: str) -> str:
     """Bring the forms of Go's net.ParseMAC (`-` between, or dotted quads) to lower case with colons."""
     digits = text.lower().replace("-", "").replace(":", "").replace(".", "")
     return ":".join(digits[start : start + 2] for start in range(0, len(digits), 2))
+
+
+ENTRY = Entry(
+    TYPE,
+    build,
+    derived,
+    options,
+    keys=("VNI", "Port", "MTU", "GBP", "Learning", "DirectRouting"),
+    resources=resources,
+    devices=devices,
+    device_prefixes=("flannel.", "flannel-v6."),
+    needs_data=True,
+)

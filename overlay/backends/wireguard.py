@@ -24,6 +24,7 @@ from overlay.backends import (
     nowhere,
     peer_filter,
 )
+from overlay.backends.entry import Entry, HostResources
 from overlay.config import documents
 from overlay.config.network import NetworkConfig
 from overlay.errors import Refused, Unavailable
@@ -75,6 +76,14 @@ def options(config: NetworkConfig) -> Options:
             "ListenPortV6", "also ListenPort, and the two devices of mode separate cannot share it", "choose two"
         )
     return found
+
+
+def resources(config: NetworkConfig) -> HostResources:
+    """Return what the network takes of its host; raises Refused."""
+    chosen = options(config)
+    count = 2 if chosen.mode == "separate" and config.ipv6 else 1
+    devices, ports = (DEVICE, DEVICE_V6)[:count], (chosen.port, chosen.port_v6)[:count]
+    return HostResources(config.networks, frozenset(devices), frozenset(ports))
 
 
 def is_key(text: str) -> bool:
@@ -201,3 +210,15 @@ def _data(text: str) -> tuple[str, int]:
 def _host_interface(network: IPNetwork) -> IPv4Interface | IPv6Interface:
     base = network.network_address
     return IPv4Interface((base, 32)) if isinstance(base, IPv4Address) else IPv6Interface((base, 128))
+
+
+ENTRY = Entry(
+    TYPE,
+    build,
+    derived,
+    options,
+    keys=("PSK", "ListenPort", "ListenPortV6", "MTU", "Mode", "PersistentKeepaliveInterval"),
+    resources=resources,
+    device_prefixes=(DEVICE,),
+    key_device=DEVICE,
+)

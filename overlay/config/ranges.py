@@ -9,10 +9,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_network
 
 from kernel.netlink.objects import Address, Link, Route
-from overlay.backends import IPNetwork
-
-OWN = ("flannel.", "flannel-", "flannel0")
-"""How the names of a daemon's own devices begin, flannel's own: they are the network's, not in its way."""
+from overlay.backends import IPNetwork, registry
 
 
 def overlaps(
@@ -26,7 +23,7 @@ def overlaps(
 
     Those are what devices of a daemon have, and the links that are named in `own`: the bridge of the network.
     """
-    ours = {link.index for link in links if link.name.startswith(OWN) or link.name in own}
+    ours = {link.index for link in links if registry.is_own_device(link.name) or link.name in own}
     names = {link.index: link.name for link in links}
     told: set[tuple[int, IPNetwork]] = set()
     for held in addresses:

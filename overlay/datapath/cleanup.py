@@ -13,8 +13,7 @@ from kernel.netlink.handle import Handle
 from kernel.netlink.objects import Link
 from lease import tunnel
 from lease.tunnel import Tunnel
-from overlay.backends import Desired, GatewayRoutes, IPNetwork
-from overlay.config import ranges
+from overlay.backends import Desired, GatewayRoutes, IPNetwork, registry
 from overlay.datapath import diff
 from overlay.datapath.record import CreatedObjects, CreatedObjectsFile, wanted
 from overlay.firewall import tunnel_filter
@@ -97,7 +96,7 @@ class Cleanup:
 
 def _is_ours(link: Link) -> bool:
     """Return whether a link has a kind and a name of ours: a record that names any other link is damaged or forged."""
-    return link.kind in KINDS and link.name.startswith(ranges.OWN)
+    return link.kind in KINDS and registry.is_own_device(link.name)
 
 
 def _blackhole(network: IPNetwork) -> requests.AddRoute:

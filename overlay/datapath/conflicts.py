@@ -4,44 +4,8 @@ That is a VNI, the name of a device, a UDP port and a range of addresses. Networ
 known here; the kernel refuses what they have.
 """
 
-from dataclasses import dataclass
-
-from overlay.backends import IPNetwork, udp, vxlan, wireguard
-from overlay.config.network import NetworkConfig
+from overlay.backends.entry import HostResources
 from overlay.errors import Refused
-
-
-@dataclass(frozen=True, slots=True)
-class HostResources:
-    """What one network needs for itself; networks with a `vni` may share their UDP port with one another."""
-
-    networks: tuple[IPNetwork, ...]
-    """The ranges of its addresses."""
-    devices: frozenset[str] = frozenset()
-    """The names of its devices."""
-    ports: frozenset[int] = frozenset()
-    """The UDP ports it listens on."""
-    vni: int | None = None
-    """Its VXLAN network identifier; None for other backends."""
-
-
-def host_resources(config: NetworkConfig) -> HostResources:
-    """Return what a network will take; raises Refused for impossible options."""
-    match config.backend_type:
-        case vxlan.TYPE:
-            chosen = vxlan.options(config)
-            names = frozenset(vxlan.device_name(one.version, chosen.vni) for one in config.networks)
-            return HostResources(config.networks, names, frozenset([chosen.port or vxlan.DEFAULT_PORT]), chosen.vni)
-        case wireguard.TYPE:
-            two = (options := wireguard.options(config)).mode == "separate" and config.ipv6 is not None
-            devices = frozenset([wireguard.DEVICE, *([wireguard.DEVICE_V6] if two else [])])
-            return HostResources(
-                config.networks, devices, frozenset([options.port, *([options.port_v6] if two else [])])
-            )
-        case udp.TYPE:
-            return HostResources(config.networks, frozenset([udp.DEVICE]), frozenset([udp.options(config)]))
-        case _:
-            return HostResources(config.networks)
 
 
 class ConflictChecker:

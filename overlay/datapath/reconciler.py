@@ -16,7 +16,7 @@ from kernel import counters as traffic
 from kernel import wireguard
 from kernel.errors import KernelError
 from kernel.netlink.handle import Handle
-from overlay.backends import Backend, Desired, IPNetwork, WireguardConfig
+from overlay.backends import Backend, Desired, IPNetwork, WireguardConfig, registry
 from overlay.config.network import NetworkConfig
 from overlay.datapath import apply, gateway_bridge
 from overlay.datapath.cleanup import Cleanup
@@ -34,9 +34,6 @@ from overlay.subnet.lease import Lease
 _LINK = re.compile(r"\blink ([0-9]{1,9})\b")
 _MANY = 5
 """How many entries one log line or health answer lists."""
-
-UNTYPED = ("udp", "alloc")
-"""Backends whose leases name no type (docs/reference/flannel.md 2.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +105,7 @@ class Reconciler:
         self._stands: Desired | None = None
         senders = duties.allowed if duties.guarded else (IPv4Network("0.0.0.0/0"),)
         self._carriers = L3Devices(file.path, duties.private_key, senders)
+        self._lease_types = registry.require_known(duties.config).lease_types
         self._network, self._backend, self._file, self._duties, self._log = network, backend, file, duties, log
 
     def move(self, backend: Backend) -> None:
@@ -117,8 +115,8 @@ class Reconciler:
     def plan(self, own: Lease, peers: Sequence[Lease]) -> Desired:
         """Return what the kernel should have for these peers; those that were left out are reported."""
         desired = self._backend.desired(own, peers, apply.reach(self._network))
-        kinds = {"", self.backend_type} if self.backend_type in UNTYPED else {self.backend_type}
-        ours = sum(peer.attributes.backend_type in kinds for peer in peers)  # another backend's cannot be reached
+        # a lease of another backend cannot be reached from here
+        ours = sum(peer.attributes.backend_type in self._lease_types for peer in peers)
         self.progress.peers, self.progress.refused = max(0, ours - len(desired.unusable)), len(desired.unusable)
         self._record("peers", "; ".join(desired.unusable[:_MANY]), fatal=False)
         return desired

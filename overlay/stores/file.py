@@ -44,7 +44,7 @@ class Host:
     subnet: Subnet
 
 
-Derive = Callable[[NetworkConfig, Host], Attributes]
+Derive = Callable[[NetworkConfig, Subnet, IPv4Address, IPv6Address | None], Attributes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +197,11 @@ class FileStore:
 
     def _snapshot(self) -> Snapshot:
         ordered = sorted(self._hosts.hosts, key=lambda host: host.subnet.key)
-        held = tuple(Lease(host.subnet, self._derive(self._hosts.config, host), version=1) for host in ordered)
-        return Snapshot(held, self._cursor)
+        held = (
+            (one.subnet, self._derive(self._hosts.config, one.subnet, one.public_ip, one.public_ipv6))
+            for one in ordered
+        )
+        return Snapshot(tuple(Lease(subnet, found, version=1) for subnet, found in held), self._cursor)
 
 
 def _look(path: str) -> _Mark:

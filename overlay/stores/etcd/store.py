@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import NoReturn
 
+from overlay.backends import registry
 from overlay.errors import Refused, StoreError
 from overlay.stores import Delta, Snapshot, Update
 from overlay.stores.etcd import messages
@@ -242,9 +243,9 @@ class EtcdStore:
             _defect("the entry would not read back as it is", where)
         if subnet.ipv6 is not None and attributes.public_ipv6 is None:
             raise Refused("an IPv6 subnet without an IPv6 address", where=where, remedy="give --public-ipv6")
-        vxlan = attributes.backend_type == "vxlan"
-        if vxlan and (not attributes.backend_data or (subnet.ipv6 is not None and not attributes.backend_v6_data)):
-            _defect("a vxlan entry without its backend data", where)
+        whole = attributes.backend_data and (subnet.ipv6 is None or attributes.backend_v6_data)
+        if registry.needs_data(attributes) and not whole:
+            _defect(f"a {attributes.backend_type} entry without its backend data", where)
         return self._keys.lease(subnet), value.encode()
 
     async def _list(self) -> RangeResponse:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kernel.netlink.requests import DeleteLink
-from tests.netns.overlay.daemons import Tulled, pair, segment
+from tests.netns.overlay.daemons import START, Tulled, pair, segment
 from tests.netns.spaces import Space
 
 CARRIED = ("flannel0", "flannel-wg", "flannel-wg-v6")
@@ -27,9 +27,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Start daemons that share one sqlite store unless told otherwise."""
     with ExitStack() as stack:
 
-        def begin(space: Space, *flags: str, within: tuple[str, ...] = ()) -> Tulled:
+        def begin(space: Space, *flags: str, within: tuple[str, ...] = (), program: str = START) -> Tulled:
             chosen = flags if "--store" in flags else ("--store", f"sqlite:{tmp_path / 'net.db'}", *FLAGS, *flags)
-            daemon = Tulled(space, tmp_path, *chosen, within=within)
+            daemon = Tulled(space, tmp_path, *chosen, within=within, program=program)
             stack.callback(_end_carriers, space)
             stack.callback(daemon.close)
             return daemon

@@ -27,9 +27,14 @@ DEVICE = "flannel.1"
 
 
 class Tulled:
-    """One daemon in a space, with its lease file and log in a directory of its own; `within` is a command that runs it elsewhere."""
+    """One daemon in a space, with its lease file and log in a directory of its own.
 
-    def __init__(self, space: Space, place: Path, *flags: str, within: tuple[str, ...] = ()) -> None:
+    `within` is a command that runs it elsewhere, `program` the Python text that it is.
+    """
+
+    def __init__(
+        self, space: Space, place: Path, *flags: str, within: tuple[str, ...] = (), program: str = START
+    ) -> None:
         self.space, self.place, self.within = space, place / space.name, within
         self.place.mkdir(exist_ok=True)
         self.lease_file = self.place / "subnet.env"
@@ -40,7 +45,7 @@ class Tulled:
         self._ready.settimeout(30)  # an emulated machine needs half of it
         named = any("=/" in flag for flag in flags)  # several networks name their own
         own = () if named else ("--subnet-file", str(self.lease_file))
-        command = [*within, sys.executable, "-c", START, *own, *flags]
+        command = [*within, sys.executable, "-c", program, *own, *flags]
         environ = {"PATH": os.environ["PATH"], "NOTIFY_SOCKET": str(self.place / "notify")}
         with self.log.open("a") as log, netns.inside(space.namespace):
             self.process = subprocess.Popen(command, cwd=ROOT, env=environ, stderr=log, stdout=log)

@@ -174,7 +174,7 @@ CONFIGS = st.fixed_dictionaries(
         **dict.fromkeys(("SubnetMin", "SubnetMax", "IPv6Network", "IPv6SubnetMin", "IPv6SubnetMax"), EDGES | JSON),
         "Backend": JSON
         | st.fixed_dictionaries(
-            {"Type": st.sampled_from([*registry.TYPES, "VXLAN", "ipip", ""]) | JSON},
+            {"Type": st.sampled_from([*registry.ENTRIES, "VXLAN", "ipip", ""]) | JSON},
             optional=dict.fromkeys(("VNI", "Port", "MTU", "Mode", "PSK", "ListenPort", "DirectRouting", "GBP"), JSON),
         ),
     },

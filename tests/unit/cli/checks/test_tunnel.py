@@ -99,7 +99,8 @@ def test_a_host_behind_a_router_needs_another_backend_than_host_gw(well: DoctorI
     assert plan is not None
     reason = "10.42.9.0/24: its PublicIP 192.0.2.9 is not on the wire of eth0, as host-gw needs"
     left = replace(plan, desired=replace(plan.desired, unusable=(reason,)))
-    (found,) = tunnel.entries(replace(well, survey=replace(well.survey, plan=left)))
+    config = network.parse('{"Network": "10.42.0.0/16", "Backend": {"Type": "host-gw"}}', "test")
+    (found,) = tunnel.entries(replace(well, survey=replace(well.survey, config=config, plan=left)))
     assert "need the backend vxlan" in found.remedy
     assert '"DirectRouting"' in found.remedy
 

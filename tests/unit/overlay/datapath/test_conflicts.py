@@ -7,14 +7,17 @@ from typing import Any
 
 import pytest
 
+from overlay.backends import registry
+from overlay.backends.entry import HostResources
 from overlay.config import network
 from overlay.datapath import conflicts
 from overlay.datapath.conflicts import ConflictChecker
 from overlay.errors import Refused
 
 
-def claim(net: str, **backend: Any) -> conflicts.HostResources:
-    return conflicts.host_resources(network.parse(json.dumps({"Network": net, "Backend": backend}), "test"))
+def claim(net: str, **backend: Any) -> HostResources:
+    config = network.parse(json.dumps({"Network": net, "Backend": backend}), "test")
+    return registry.require_known(config).resources(config)
 
 
 RED = claim("10.42.0.0/16", Type="vxlan")
@@ -30,7 +33,7 @@ RED = claim("10.42.0.0/16", Type="vxlan")
         (claim("10.42.0.0/16", Type="host-gw"), "addresses of 10.42.0.0/16 and 10.42.0.0/16"),
     ],
 )
-def test_what_both_need_is_refused_by_both_names(other: conflicts.HostResources, what: str) -> None:
+def test_what_both_need_is_refused_by_both_names(other: HostResources, what: str) -> None:
     register = ConflictChecker()
     register.enter("/red", RED)
     with pytest.raises(Refused, match=f"^/blue: /blue and /red both have {what}; give one"):
@@ -53,7 +56,7 @@ def test_a_backend_with_one_device_serves_one_network(kind: str) -> None:
         claim("10.43.0.0/16", Type="wireguard"),
     ],
 )
-def test_others_live_together(other: conflicts.HostResources) -> None:
+def test_others_live_together(other: HostResources) -> None:
     assert conflicts.clash(RED, other) == ""
 
 

@@ -8,7 +8,7 @@ import errno
 import json
 import os
 from collections.abc import Coroutine
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +18,7 @@ from overlay.config.network import NetworkConfig
 from overlay.errors import Refused, StoreError, Unlisted
 from overlay.stores import Snapshot
 from overlay.stores import file as hosts_file
-from overlay.stores.file import FileStore, Host
+from overlay.stores.file import FileStore
 from overlay.subnet.allocation import Subnet
 from overlay.subnet.attributes import Attributes
 from overlay.subnet.lease import Lease
@@ -31,8 +31,8 @@ A = Subnet(IPv4Network("10.42.1.0/24"))
 T = TypeVar("T")
 
 
-def derive(config: NetworkConfig, host: Host) -> Attributes:
-    return Attributes(host.public_ip, host.public_ipv6, config.backend_type)
+def derive(config: NetworkConfig, _: Subnet, public: IPv4Address, public_v6: IPv6Address | None) -> Attributes:
+    return Attributes(public, public_v6, config.backend_type)
 
 
 def write(path: Path, *hosts: dict[str, str], network: object = NETWORK) -> None:
