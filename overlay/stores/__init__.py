@@ -1,7 +1,7 @@
-"""What every store of leases can do, in one protocol.
+"""What every store of leases can do, as one protocol.
 
-A store keeps the network config and one entry per lease, counts every change with a revision, and tells what changed
-since one. Methods are coroutines because an engine may live across the network.
+A store has the network config and one entry per lease, counts every change with a revision, and tells what changed
+since a revision. The methods are coroutines because a store may be on another machine.
 """
 
 from collections.abc import AsyncIterator
@@ -15,37 +15,42 @@ from overlay.subnet.lease import Lease
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All leases as of revision `cursor`, in key order; whatever was known before is superseded."""
+    """All leases of the store; a lease that is not among them does not exist."""
 
     leases: tuple[Lease, ...]
+    """The leases, in key order."""
     cursor: int
+    """The revision they are of, for `watch`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """What changed up to revision `cursor`: leases written, subnets that are nobody's any more."""
+    """What has changed since an earlier revision."""
 
     written: tuple[Lease, ...]
+    """Leases that were created or written again."""
     gone: tuple[Subnet, ...]
+    """Subnets whose lease was deleted or has expired."""
     cursor: int
+    """The revision reached, for the next `watch`."""
 
 
 Update = Snapshot | Delta
 
 
 class Store(Protocol):
-    """One engine. Every method raises StoreError when it cannot answer now, Refused when a person must act."""
+    """A store of leases. Every method raises StoreError when it cannot answer now, Refused when a person must act."""
 
     exchanges: bool
-    """Whether hosts see each other's attributes as written; if not, backends derive everything from the subnet."""
+    """Whether hosts read the attributes that others wrote; if not, backends derive everything from the subnet."""
 
     def moved(self) -> None:
-        """Let go of connections: this host has another address, and those made from the old one may be dead."""
+        """Close connections: this host has another address, and connections from the old one may be dead."""
         ...
 
     @property
     def heard(self) -> float:
-        """Return time.monotonic() of the engine's last answer, or of the opening before there is one."""
+        """Return time.monotonic() of the store's last answer; before the first one, of when it was opened."""
         ...
 
     async def read_config(self) -> str:
@@ -53,21 +58,21 @@ class Store(Protocol):
         ...
 
     async def leases(self) -> Snapshot:
-        """List all leases; malformed entries are reported once and left out."""
+        """Return all leases; malformed entries are reported and left out."""
         ...
 
     async def create(self, subnet: Subnet, attributes: Attributes) -> Lease | None:
-        """Take a subnet nobody has; None when the race is lost."""
+        """Create a lease for a subnet that no host has, and return it; None when another host was faster."""
         ...
 
     async def replace(self, lease: Lease, attributes: Attributes) -> Lease | None:
-        """Write a lease anew for another TTL if it is still the very one given; None when it is not."""
+        """Write a lease again, for another TTL, if the store still has this version; None when it has not."""
         ...
 
     async def remove(self, lease: Lease) -> bool:
-        """Delete a lease if it is still the very one given."""
+        """Delete a lease if the store still has this version; return whether it was deleted."""
         ...
 
     def watch(self, cursor: int) -> AsyncIterator[Update]:
-        """Tell every change after `cursor`, for ever; a Snapshot when that revision is too old to continue from."""
+        """Yield every change after the revision `cursor`, without end; a Snapshot when that revision is too old."""
         ...

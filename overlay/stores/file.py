@@ -1,12 +1,12 @@
-"""The store for two or ten real machines without an engine: one JSON file, the same on every host.
+"""The store for a few hosts without a database: one JSON file, the same on every host.
 
     {"Network": {"Network": "10.42.0.0/16", "Backend": {"Type": "vxlan"}},
      "Hosts": [{"PublicIP": "192.0.2.1", "Subnet": "10.42.1.0/24"},
                {"PublicIP": "192.0.2.2", "Subnet": "10.42.2.0/24"}]}
 
-"Network" is flannel's network config; in a dual-stack network a host also has "PublicIPv6" and "IPv6Subnet". Nothing is
-exchanged between hosts: what a backend publishes is derived from the subnet alone. Read-only: whoever asks to take a lease
-is told whether the file already says so. Blind spot: it cannot see that the copies on two hosts differ.
+"Network" is flannel's network config; in a dual-stack network a host also has "PublicIPv6" and "IPv6Subnet". Hosts
+exchange nothing: what a backend publishes is derived from the subnet alone. The store writes nothing: a host that wants
+a lease learns whether the file has it already. Copies that differ between two hosts are not noticed.
 """
 
 import asyncio
@@ -28,9 +28,9 @@ from overlay.subnet.attributes import Attributes
 from overlay.subnet.lease import Lease
 
 POLL = 1.0
-"""Seconds between two looks at the file's identity, size and time."""
+"""Seconds between two comparisons of the file's inode, size and time."""
 LARGEST = 16 * 1024 * 1024
-"""Bytes; ten thousand hosts fit in a tenth of it."""
+"""The largest file in bytes; ten thousand hosts take a tenth of it."""
 
 _Mark = tuple[int, int, int]
 
@@ -40,8 +40,11 @@ class Host:
     """One entry of "Hosts"."""
 
     public_ip: IPv4Address
+    """The address other hosts send to."""
     public_ipv6: IPv6Address | None
+    """The same for IPv6; None in a network without IPv6."""
     subnet: Subnet
+    """The host's subnet."""
 
 
 Derive = Callable[[NetworkConfig, Subnet, IPv4Address, IPv6Address | None], Attributes]
@@ -52,8 +55,11 @@ class Hosts:
     """The whole file, checked."""
 
     network_text: str
+    """The member "Network", as JSON text."""
     config: NetworkConfig
+    """The same, checked."""
     hosts: tuple[Host, ...]
+    """The entries of "Hosts", in the file's order."""
 
 
 def parse(text: str | bytes, where: str) -> Hosts:
@@ -90,7 +96,7 @@ def _host(entry: Section, config: NetworkConfig) -> Host:
 
 
 def _no_clash(entries: Sequence[Section], hosts: Sequence[Host]) -> None:
-    """Refuse two hosts with one address or one subnet; subnets of one length overlap only when they are equal."""
+    """Refuse two hosts with the same address or subnet; subnets of the same length overlap only when they are equal."""
     seen: dict[object, int] = {}
     for index, (entry, host) in enumerate(zip(entries, hosts, strict=True)):
         claims = (("PublicIP", host.public_ip), ("PublicIPv6", host.public_ipv6), ("Subnet", host.subnet.ipv4))
@@ -115,8 +121,8 @@ class FileStore:
     ) -> None:
         """Read the file once; raises Refused.
 
-        `derive` gives the attributes that follow from a host's subnet and addresses; `addresses` lists this host's own,
-        for the error when none of them is in the file.
+        `derive` returns the attributes that follow from a host's subnet and addresses; `addresses` returns this host's
+        own, for the error when none of them is in the file.
         """
         self._path, self._derive, self._addresses, self._report = path, derive, addresses, report
         self._mark = _look(path)
@@ -138,24 +144,24 @@ class FileStore:
         return self._hosts.network_text
 
     async def leases(self) -> Snapshot:
-        """Return one lease for each host; none of them ever expires."""
+        """Return one lease per host; none of them expires."""
         return self._snapshot()
 
     async def create(self, subnet: Subnet, attributes: Attributes) -> Lease | None:
-        """Raise Unlisted: a host takes what stands in the file, and this one does not stand in it, or not with this address yet."""
+        """Raise Unlisted: a host has the lease that is in the file, and this host's address is not in it."""
         own = str(attributes.public_ip)
         entry = f'{{"PublicIP": "{own}", "Subnet": "{subnet.ipv4}"}}'
         remedy = f'add {entry} to "Hosts" on every host, or choose another address with --iface or --public-ip'
         raise Unlisted(self.stranger(f"the PublicIP {own}"), where=self._path, remedy=remedy)
 
     def stranger(self, wanted: str) -> str:
-        """Return the sentence that no host of the file has what is `wanted`, with what is listed and what this host has."""
+        """Return the sentence that no host in the file has `wanted`, with the listed addresses and this host's own."""
         listed = ", ".join(map(str, self.known)) or "none"
         here = ", ".join(self._addresses()) or "none"
         return f"no host has {wanted} (listed: {listed}; this host has: {here})"
 
     async def replace(self, lease: Lease, attributes: Attributes) -> Lease | None:
-        """Confirm a lease that stands in the file as given; None when it does not, or would have to change."""
+        """Return the lease if the file has it with these attributes, else None."""
         wanted = (lease.subnet, attributes)
         return next((held for held in self._snapshot().leases if (held.subnet, held.attributes) == wanted), None)
 
@@ -166,7 +172,7 @@ class FileStore:
         )
 
     async def watch(self, cursor: int) -> AsyncIterator[Update]:
-        """Yield all hosts anew whenever the file was replaced by another valid one."""
+        """Yield all leases whenever the file has been replaced by another valid one."""
         while True:
             self._refresh()
             if self._cursor != cursor:
@@ -175,7 +181,7 @@ class FileStore:
             await asyncio.sleep(POLL)
 
     def _refresh(self) -> None:
-        """Take over a changed file; one that is gone or does not parse is reported, and the last good one kept."""
+        """Read a changed file; one that is gone or malformed is reported, and the last good one stays in use."""
         try:
             mark = _look(self._path)
             self.heard = time.monotonic()

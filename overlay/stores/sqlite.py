@@ -1,8 +1,10 @@
-"""The embedded store: one SQLite file shared by the daemons of one machine, each in namespaces of its own.
+"""The store for one machine: an SQLite file shared by its daemons, each in namespaces of its own.
 
-Keys and values are flannel's. A revision counts every change, deletions stay as tombstones, so a watch continues from any
-recent cursor as it would in etcd. Blind spot: one machine only. SQLite's locks do not cross network file systems, and
-time is this boot's clock, which no change of the date moves.
+Keys and values are flannel's. A revision counts every change, and a deleted lease stays as a tombstone for a while, so
+that a watch can continue from a recent revision as it can in etcd.
+
+It is for one machine only: SQLite's locks do not work across network file systems, and times are seconds since this
+boot, which a changed date does not affect.
 """
 
 import asyncio
@@ -25,11 +27,11 @@ from overlay.subnet.lease import TTL, Lease
 from system import folders
 
 POLL = 0.5
-"""Seconds between two looks at the revision; one look reads one row."""
+"""Seconds between two reads of the revision; each reads one row."""
 PATIENCE = 5.0
 """Seconds to wait for another daemon's transaction."""
 KEPT_TOMBSTONES = 1000
-"""Revisions a watch may lag behind before it gets a snapshot instead."""
+"""How many revisions a watch may be behind before it gets a snapshot instead."""
 
 _LATER = frozenset(
     {
@@ -37,7 +39,7 @@ _LATER = frozenset(
         *(sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_PROTOCOL),
     }
 )
-"""What SQLite says of a file that is good and cannot be used just now."""
+"""SQLite's errors for a file that is good and cannot be used at this moment."""
 
 _Row = tuple[str, object, int, str, float | None]
 
@@ -54,7 +56,7 @@ CREATE INDEX IF NOT EXISTS changes ON leases (revision);
 INSERT OR IGNORE INTO meta VALUES ('revision', 0), ('horizon', 0);
 """
 
-# A lease written in an earlier boot gets its full life again from this boot on: its holder may be starting just now.
+# A lease written in an earlier boot gets its full time again from this boot on: its host may be starting just now.
 _EXPIRED = """
 SELECT key FROM leases WHERE value IS NOT NULL AND expires IS NOT NULL
     AND :now > CASE boot WHEN :boot THEN expires ELSE :ttl END
@@ -65,7 +67,7 @@ _UNCHANGED = "SELECT 1 FROM leases WHERE key = ? AND revision = ? AND value IS N
 
 
 def _make_private(path: str) -> None:
-    """Have the file be ours alone: who may read it could hold a transaction that no writer gets past. Raises OSError."""
+    """Create the file, readable by us alone: a reader could hold a lock that no writer gets past. Raises OSError."""
     folders.make(str(Path(path).parent))
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
@@ -76,10 +78,12 @@ def _make_private(path: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Seconds since boot, and which boot: hand in a fake to let time pass in tests."""
+    """The time, handed in so that tests can choose it."""
 
     boot: str
+    """The id of this boot."""
     now: Callable[[], float]
+    """Returns seconds since boot."""
 
 
 class SqliteStore:
@@ -88,7 +92,7 @@ class SqliteStore:
     exchanges = True
 
     def __init__(self, path: str, *, clock: Clock, report: Callable[[Refused], None], ttl: float = TTL) -> None:
-        """Open or create the file at `path`; raises Refused when that is impossible or it holds something else, StoreError for now."""
+        """Open or create the file at `path`; raises Refused when it cannot be used, StoreError when it may be later."""
         self._path, self._clock, self._report, self._ttl = path, clock, report, ttl
         self._kept = KEPT_TOMBSTONES
         self.heard = time.monotonic()
@@ -107,7 +111,7 @@ class SqliteStore:
         self._base.close()
 
     def initialise(self, config: str) -> str:
-        """Store the network config if there is none yet; return the one that is stored then."""
+        """Store the network config if there is none yet; return the one that is stored now."""
         with self._writing() as base:
             base.execute("INSERT OR IGNORE INTO meta VALUES ('config', ?)", (config,))
             return str(base.execute("SELECT value FROM meta WHERE name = 'config'").fetchone()[0])
@@ -125,13 +129,13 @@ class SqliteStore:
         return str(row[0])
 
     async def leases(self) -> Snapshot:
-        """List the leases that have not expired."""
+        """Return the leases that have not expired."""
         with self._writing() as base:
             self._bury_expired(base)
             return self._snapshot(base)
 
     async def create(self, subnet: Subnet, attributes: Attributes) -> Lease | None:
-        """Take `subnet` unless any lease overlaps it; decided and written in one transaction."""
+        """Create a lease unless another one overlaps the subnet; checked and written in one transaction."""
         with self._writing() as base:
             self._bury_expired(base)
             if any(held.subnet.overlaps(subnet) for held in self._snapshot(base).leases):
@@ -139,12 +143,12 @@ class SqliteStore:
             return self._write(base, subnet, attributes)
 
     async def replace(self, lease: Lease, attributes: Attributes) -> Lease | None:
-        """Write the lease anew if its revision is still the one given."""
+        """Write the lease again if its revision is still the one given."""
         with self._writing() as base:
             return self._write(base, lease.subnet, attributes) if self._unchanged(base, lease) else None
 
     async def remove(self, lease: Lease) -> bool:
-        """Leave a tombstone if the lease's revision is still the one given."""
+        """Delete the lease, leaving a tombstone, if its revision is still the one given."""
         with self._writing() as base:
             if not self._unchanged(base, lease):
                 return False
@@ -152,7 +156,7 @@ class SqliteStore:
             return True
 
     async def watch(self, cursor: int) -> AsyncIterator[Update]:
-        """Yield what changed after `cursor`, looking every POLL seconds."""
+        """Yield what changed after the revision `cursor`, reading it every POLL seconds."""
         while True:
             update = self._since(cursor)
             if update is not None:
@@ -243,9 +247,9 @@ class SqliteStore:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        """Run one transaction that no other daemon's can interleave with."""
+        """Run one transaction; other daemons' writes wait for its end."""
         with self._reading() as base:
-            base.execute("BEGIN IMMEDIATE")
+            base.execute("BEGIN IMMEDIATE")  # takes the write lock before the first read, so that no decision is stale
             try:
                 yield base
             except BaseException:
@@ -255,7 +259,7 @@ class SqliteStore:
 
 
 def _cause(problem: Exception, path: str) -> Exception:
-    """Return the system's own error behind what SQLite says; of a file that it cannot open, the one we get when we try."""
+    """Return the system's error behind SQLite's; for a file SQLite cannot open, the error of opening it ourselves."""
     code = getattr(problem, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code in _LATER:
         return OSError(errno.EAGAIN, str(problem))

@@ -1,12 +1,12 @@
-"""The one place that speaks gRPC: connections to etcd's members, one at a time, with a deadline on everything.
+"""A client of etcd over gRPC: one connection to one member at a time, with a deadline on every call.
 
-A member that does not answer is left for the next one in the list. What only reads is asked again there at once; what
-writes is not, because it may have happened: the caller looks again and finds out. Every failure comes out as
-StoreError.
+A member that does not answer is left for the next one in the list. A call that only reads is made again there at once.
+A call that writes is not, because the first one may have been carried out: the caller reads and finds out. Every
+failure is raised as StoreError.
 
-grpclib ends a call whose connection breaks by cancelling the task that makes it, and leaves that on the task's account,
-where the next asyncio.timeout takes it for somebody's wish that the task end (Python 3.11). So every call and every
-watch has a task of its own.
+When a connection breaks, grpclib cancels the task that made the call. Before Python 3.12 that stays recorded in the
+task, and the next asyncio.timeout mistakes it for a request to end the task. So every call and every watch runs in a
+task of its own.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ CONNECTING = 3.0
 ANSWERING = 5.0
 """Seconds a member has to answer one call."""
 PROGRESS_INTERVAL = 10.0
-"""Seconds between two questions to a silent watch; after SILENCE seconds without an answer it counts as broken."""
+"""Seconds between two progress requests of a watch; after SILENCE seconds without a response it counts as broken."""
 SILENCE = 3 * PROGRESS_INTERVAL
 
 _T = TypeVar("_T")
@@ -46,22 +46,27 @@ _TRANSPORT = (OSError, TimeoutError, StreamTerminatedError, ProtocolError, H2Err
 _ELSEWHERE = {Status.UNAVAILABLE, Status.DEADLINE_EXCEEDED, Status.UNKNOWN, Status.CANCELLED, Status.INTERNAL}
 """Answers that another member may give differently."""
 _STALE = ("invalid auth token", "auth store is old", "user name is empty")
-"""What etcd says when a new token would help."""
+"""What etcd answers when a new token would help."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Who we are: a user of etcd's own authentication, and files for TLS; all may be empty."""
+    """A user of etcd's own authentication, and files for TLS; all may be empty."""
 
     username: str = ""
+    """The user, for etcd's own authentication."""
     password: str = field(default="", repr=False)
+    """The user's password."""
     ca: str = ""
+    """A PEM file with the certificates of authorities; empty for the system's."""
     certificate: str = ""
+    """A PEM file with this host's certificate."""
     key: str = ""
+    """A PEM file with its private key."""
 
 
 class _Plain(CodecBase):
-    """Messages are bytes already."""
+    """A codec for grpclib that changes nothing: our messages are bytes already."""
 
     __content_subtype__ = "proto"
 
@@ -73,11 +78,11 @@ class _Plain(CodecBase):
 
 
 def tls(credentials: Credentials) -> ssl.SSLContext:
-    """Make the context for https: TLS 1.2 at least, the system's roots without a CA.
+    """Return the context for https: TLS 1.2 or later, with the system's authorities if there is no CA file.
 
-    Certificates are judged as flanneld and etcdctl do: Python 3.13 would by itself refuse an authority's certificate that does not say
-    what its key is for, which openssl's usual commands leave out, and earlier ones one of an intermediate authority.
-    Raises Refused naming the file, StoreError when it cannot be read just now.
+    The same certificates are accepted as by flanneld and etcdctl. Python's defaults refuse two kinds of them: an authority's
+    certificate without key usage, which openssl's usual commands make (Python 3.13), and an intermediate authority as the CA.
+    Raises Refused, naming the file, or StoreError when it cannot be read at this moment.
     """
     try:
         context = ssl.create_default_context(cafile=credentials.ca or None)
@@ -100,7 +105,7 @@ def tls(credentials: Credentials) -> ssl.SSLContext:
 
 
 def _no_passphrase() -> str:
-    """Answer OpenSSL's question, which would else go to the terminal."""
+    """Refuse OpenSSL's question for a passphrase, which would otherwise go to the terminal."""
     raise ValueError("the key asks for a passphrase")
 
 
@@ -112,14 +117,14 @@ class Client:
         self._endpoints, self._credentials = endpoints, credentials
         if any(endpoint.tls for endpoint in endpoints):
             tls(credentials)
-        self._turns = 0
+        self._switches = 0
         self._channel: Channel | None = None
         self._line: H2Protocol | None = None
         self._token: str | None = None
         self.heard = time.monotonic()
 
     def close(self) -> None:
-        """Let go of the connection at once: a member that hangs would never hear a farewell."""
+        """Close the connection at once, without waiting for the member, which may hang."""
         # grpclib has no public way to its transport, and forgets it when closing
         transport = getattr(self._line.connection, "_transport", None) if self._line is not None else None
         if self._channel is not None:
@@ -129,49 +134,49 @@ class Client:
         self._channel, self._line = None, None
 
     async def call(self, method: str, request: bytes, parse: Callable[[bytes], _T], *, again: bool = True) -> _T:
-        """Call a unary method, `Service/Method`, and parse its answer; `again`: asking twice does no harm.
+        """Call a unary method, `Service/Method`, and parse its response; `again` says that calling twice does no harm.
 
         Raises StoreError naming every member tried.
         """
         failures: list[str] = []
         for _ in self._endpoints:
-            sent, turns = False, self._turns
+            sent, switches = False, self._switches
             try:
                 await self._connected()
                 sent = True
                 return parse(await self._authorised(method, request))
             except GRPCError as problem:
-                failures.append(self._said(problem, turns))
+                failures.append(self._message(problem, switches))
                 if problem.status not in _ELSEWHERE:
                     break
             except (StoreError, *_TRANSPORT) as problem:
-                failures.append(self._said(problem, turns))
-            self._turn(turns)
+                failures.append(self._message(problem, switches))
+            self._switch_member(switches)
             if sent and not again:
                 break
         raise StoreError("; ".join(failures))
 
     @contextlib.asynccontextmanager
     async def watch(self, request: bytes) -> AsyncIterator[AsyncIterator[WatchResponse]]:
-        """Open a watch that ends when its member has no leader; it raises StoreError when it breaks or goes silent."""
-        turns, heard = self._turns, asyncio.Queue[WatchResponse | Exception](maxsize=1)
+        """Open a watch; it raises StoreError when it breaks or goes silent, or when its member has no leader."""
+        switches, heard = self._switches, asyncio.Queue[WatchResponse | Exception](maxsize=1)
         watching = asyncio.create_task(self._watch(request, heard))
         try:
             yield _told(heard)
         except (GRPCError, StoreError, *_TRANSPORT) as problem:
-            self._turn(turns)
-            raise StoreError(f"the watch ended: {self._said(problem, turns)}") from problem
+            self._switch_member(switches)
+            raise StoreError(f"the watch ended: {self._message(problem, switches)}") from problem
         finally:
             watching.cancel()
             await asyncio.wait([watching])
 
     def forget_token(self) -> None:
-        """Ask for a new token next time: this one was not good enough."""
+        """Ask for a new token with the next call."""
         self._token = None
 
     async def _connected(self) -> Channel:
         if self._channel is None:
-            endpoint = self._member(self._turns)
+            endpoint = self._member(self._switches)
             secure = self._secure() if endpoint.tls else None
             self._channel = Channel(endpoint.host, endpoint.port, codec=_Plain(), ssl=secure)
         async with asyncio.timeout(CONNECTING):
@@ -179,23 +184,23 @@ class Client:
         return self._channel
 
     def _secure(self) -> ssl.SSLContext:
-        """Read the files anew for every connection: certificates are replaced while we run; raises StoreError."""
+        """Read the files again for every connection: certificates may be replaced while we run; raises StoreError."""
         try:
             return tls(self._credentials)
         except Refused as problem:
             raise StoreError(str(problem)) from problem
 
-    def _turn(self, turns: int) -> None:
-        """Go on to the next member, unless somebody already has."""
-        if turns == self._turns:
+    def _switch_member(self, switches: int) -> None:
+        """Go on to the next member, unless another call or watch already has."""
+        if switches == self._switches:
             self.close()
-            self._turns += 1
+            self._switches += 1
 
-    def _member(self, turns: int) -> Endpoint:
-        return self._endpoints[turns % len(self._endpoints)]
+    def _member(self, switches: int) -> Endpoint:
+        return self._endpoints[switches % len(self._endpoints)]
 
     async def _authorised(self, method: str, request: bytes) -> bytes:
-        """Call with our token; once more with a new one when the server wants that."""
+        """Call with our token, and once more with a new one if the server does not accept it."""
         try:
             return await self._unary(method, request, await self._identity())
         except GRPCError as problem:
@@ -224,7 +229,7 @@ class Client:
         return answer
 
     async def _watch(self, request: bytes, heard: asyncio.Queue[WatchResponse | Exception]) -> None:
-        """Put into `heard` what comes and, last, what ended it."""
+        """Put the responses into `heard` and, last, the error that ended the watch."""
         try:
             channel = await self._connected()
             metadata = {**await self._identity(), "hasleader": "true"}
@@ -234,11 +239,11 @@ class Client:
             async with opening as stream:
                 async with asyncio.timeout(ANSWERING):
                     await stream.send_message(request)
-                breathing = asyncio.create_task(_breathe(stream))
+                asking = asyncio.create_task(_ask_progress(stream))
                 try:
                     await self._receive(stream, heard)
                 finally:
-                    breathing.cancel()
+                    asking.cancel()
         except Exception as problem:  # noqa: BLE001 - it is raised where the watch is listened to
             await heard.put(problem)
 
@@ -253,8 +258,8 @@ class Client:
                 raise ProtocolError("the member ended it")
             await heard.put(WatchResponse.parse(answer))
 
-    def _said(self, problem: BaseException, turns: int) -> str:
-        """Return what went wrong and where, without a word of what was sent."""
+    def _message(self, problem: BaseException, switches: int) -> str:
+        """Return what went wrong and where, without anything of what was sent: it may be a password."""
         match problem:
             case GRPCError():
                 what = problem.message or problem.status.name
@@ -266,7 +271,7 @@ class Client:
                 what = os.strerror(problem.errno).lower()
             case _:
                 what = str(problem) or type(problem).__name__
-        return f"{self._member(turns)}: {what}"
+        return f"{self._member(switches)}: {what}"
 
 
 def _stale(problem: GRPCError) -> bool:
@@ -289,8 +294,8 @@ async def _told(heard: asyncio.Queue[WatchResponse | Exception]) -> AsyncIterato
     raise news
 
 
-async def _breathe(stream: Stream[bytes, bytes]) -> None:
-    """Ask for progress for ever; a failure shows in what is received."""
+async def _ask_progress(stream: Stream[bytes, bytes]) -> None:
+    """Send progress requests without end; a failure shows in what is received."""
     with contextlib.suppress(GRPCError, *_TRANSPORT):
         while True:
             await asyncio.sleep(PROGRESS_INTERVAL)

@@ -1,7 +1,7 @@
-"""Where things are in etcd and where etcd is: keys below the prefix, and endpoints.
+"""The keys of a network in etcd, and the addresses of etcd's members.
 
-Keys are flannel's, byte for byte (docs/reference/flannel.md 2.1): its path.Join decides how prefix and names meet. Pure, and light
-enough for the settings to check themselves with.
+Keys are flannel's, byte for byte (docs/reference/flannel.md 2.1): prefix and names are joined as Go's path.Join does.
+There is no I/O, and nothing heavy is imported, because the settings are checked with it.
 """
 
 import posixpath
@@ -19,7 +19,7 @@ _ENDPOINT = re.compile(r"(?:(https?)://)?(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+)(?:
 
 
 def join(*parts: str) -> str:
-    """Join as Go's path.Join: empty parts vanish, slashes collapse, dots resolve, no slash at the end."""
+    """Return the parts joined as by Go's path.Join: no empty parts, single slashes, dots resolved, no slash at the end."""
     text = "/".join(part for part in parts if part)
     if not text:
         return ""
@@ -32,17 +32,18 @@ class Keys:
     """The keys of one network."""
 
     config: bytes
+    """The key of the network config."""
     subnets: bytes
-    """The folder of the leases, without a slash at its end: flannel lists and watches everything that begins so."""
+    """The prefix of the leases, without a slash at its end: flannel lists and watches all keys that begin with it."""
 
     @classmethod
     def below(cls, prefix: str) -> Self:
-        """Return the keys below a prefix as flannel's flag has it."""
+        """Return the keys below a prefix, which is written as in flannel's flag."""
         return cls(_bytes(join(prefix, "config")), _bytes(join(prefix, "subnets")))
 
     @property
     def subnets_end(self) -> bytes:
-        """The first key behind those of the leases (docs/reference/flannel.md 12: `.../subnett`)."""
+        """The end of the leases' range, as etcd wants it: `.../subnett` (docs/reference/flannel.md 12)."""
         return behind(self.subnets)
 
     def lease(self, subnet: Subnet) -> bytes:
@@ -50,17 +51,17 @@ class Keys:
         return self.subnets + b"/" + subnet.key.encode()
 
     def base(self, subnet: Subnet) -> bytes:
-        """Return what every key begins with that has this IPv4 base address, whatever its length and its IPv6 half."""
+        """Return the prefix of all keys with this IPv4 base address, whatever their length and their IPv6 subnet."""
         return self.subnets + b"/" + f"{subnet.ipv4.network_address}-".encode()
 
     def name(self, key: bytes) -> str | None:
-        """Return what stands behind the folder, None for a key that is beside it; bytes that are no text stay visible."""
+        """Return the part of a lease's key after the last slash, None for another key; bytes that are no text are escaped."""
         folder = self.subnets + b"/"
         return key[len(folder) :].decode(errors="backslashreplace") if key.startswith(folder) else None
 
 
 def behind(prefix: bytes) -> bytes:
-    """Return the first key that does not begin with `prefix` any more: its last byte plus one (ours end in ASCII)."""
+    """Return the first key after all that begin with `prefix`: its last byte plus one (our prefixes end in ASCII)."""
     return prefix[:-1] + bytes([prefix[-1] + 1])
 
 
@@ -69,8 +70,11 @@ class Endpoint:
     """One member of the cluster."""
 
     host: str
+    """A name or address, without brackets."""
     port: int
+    """The TCP port."""
     tls: bool
+    """Whether it is https."""
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -78,7 +82,7 @@ class Endpoint:
 
 
 def endpoints(text: str) -> tuple[Endpoint, ...]:
-    """Read a comma list of URLs; raises ValueError saying what to write."""
+    """Read a comma-separated list of URLs; raises ValueError saying what to write."""
     return tuple(_endpoint(word.strip()) for word in text.split(","))
 
 

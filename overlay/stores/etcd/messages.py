@@ -1,7 +1,7 @@
-"""The few messages of etcd's v3 API that a lease needs, to and from bytes.
+"""The messages of etcd's v3 API that a lease needs, to and from bytes.
 
-Field numbers are the API's public ones (packages etcdserverpb and mvccpb). Requests are functions that give bytes,
-answers are frozen values with a `parse`.
+Field numbers are those of the public API (packages etcdserverpb and mvccpb). Requests are functions that return bytes,
+responses are frozen values with a `parse`.
 """
 
 from collections.abc import Sequence
@@ -17,11 +17,14 @@ _DELETE = 1
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What every answer begins with: which cluster, its revision, and its term of raft."""
+    """What every response begins with: the state of the cluster."""
 
     cluster: int
+    """The id of the cluster."""
     revision: int
+    """The store's revision when the member answered."""
     term: int
+    """The raft term, which grows with every election of a leader."""
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
@@ -32,13 +35,18 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class KeyValue:
-    """One key as etcd has it; `lease` is 0 for one that never ends."""
+    """One key in etcd."""
 
     key: bytes
+    """The key."""
     value: bytes
+    """The value."""
     created: int
+    """The revision in which the key was created."""
     modified: int
+    """The revision in which it was last written."""
     lease: int
+    """The id of the lease it is attached to; 0 for a key that never expires."""
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
@@ -49,10 +57,12 @@ class KeyValue:
 
 @dataclass(frozen=True, slots=True)
 class RangeResponse:
-    """Answer to `get`."""
+    """The response to `get`."""
 
     header: Header
+    """The state of the cluster."""
     entries: tuple[KeyValue, ...]
+    """The keys that were found, in key order."""
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
@@ -63,10 +73,12 @@ class RangeResponse:
 
 @dataclass(frozen=True, slots=True)
 class TxnResponse:
-    """Answer to `put_if` and `delete_if`: whether the condition held, and the revision then."""
+    """The response to `put_if` and `delete_if`."""
 
     header: Header
+    """The state of the cluster after the transaction."""
     done: bool
+    """Whether the conditions held, and the change was made."""
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
@@ -77,10 +89,12 @@ class TxnResponse:
 
 @dataclass(frozen=True, slots=True)
 class LeaseGrantResponse:
-    """Answer to `grant`: the new lease and its seconds."""
+    """The response to `grant`."""
 
     lease: int
+    """The id of the new lease."""
     seconds: int
+    """The time it lives without renewal."""
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
@@ -91,10 +105,12 @@ class LeaseGrantResponse:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event of a watch: a key written, or gone."""
+    """One event of a watch: a key was written or deleted."""
 
     gone: bool
+    """Whether the key was deleted or has expired."""
     entry: KeyValue
+    """The key; with its value only when it was written."""
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
@@ -105,14 +121,20 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class WatchResponse:
-    """One answer of a watch; `compacted` is not 0 when the revision asked for is gone."""
+    """One response of a watch."""
 
     header: Header
+    """The state of the cluster."""
     created: bool
+    """Whether this is the first response, which has no events."""
     canceled: bool
+    """Whether the member has ended the watch."""
     compacted: int
+    """The oldest revision there is, when the one asked for is older; else 0."""
     reason: str
+    """Why the watch was ended."""
     changes: tuple[Event, ...]
+    """The events, in the order of their revisions."""
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
@@ -129,48 +151,48 @@ class WatchResponse:
 
 
 Condition = bytes
-"""What a transaction depends on, encoded."""
+"""A condition of a transaction, encoded."""
 
 
 def get(key: bytes, end: bytes = b"") -> bytes:
-    """Ask for one key, or for all from `key` up to and without `end`."""
+    """Return the request for one key, or for all keys from `key` up to, and without, `end`."""
     return given((1, key), (2, end))
 
 
 def absent(key: bytes, end: bytes = b"") -> Condition:
-    """Say that a key, or every key of a range, does not exist: its version is 0."""
+    """Return the condition that a key, or every key of a range, does not exist: its version is 0."""
     return encode([(1, _EQUAL), (2, _VERSION), (3, key), (4, 0), *([(64, end)] if end else [])])
 
 
 def unmodified(key: bytes, revision: int) -> Condition:
-    """Say that a key was last written at `revision`."""
+    """Return the condition that a key was last written in `revision`."""
     return encode([(1, _EQUAL), (2, _MOD), (3, key), (6, revision)])
 
 
 def put_if(conditions: Sequence[Condition], key: bytes, value: bytes, lease: int) -> bytes:
-    """Write a key under a lease (0: for ever) if all conditions hold."""
+    """Return the transaction that writes a key, attached to a lease (0: none), if all conditions hold."""
     put = encode([(2, given((1, key), (2, value), (3, lease)))])
     return encode([*((1, condition) for condition in conditions), (2, put)])
 
 
 def delete_if(conditions: Sequence[Condition], key: bytes) -> bytes:
-    """Delete a key if all conditions hold."""
+    """Return the transaction that deletes a key if all conditions hold."""
     delete = encode([(3, given((1, key)))])
     return encode([*((1, condition) for condition in conditions), (2, delete)])
 
 
 def grant(seconds: int) -> bytes:
-    """Ask for a lease whose number the server chooses."""
+    """Return the request for a lease whose id the server chooses."""
     return given((1, seconds))
 
 
 def revoke(lease: int) -> bytes:
-    """End a lease and delete what hangs on it."""
+    """Return the request that ends a lease and deletes the keys attached to it."""
     return given((1, lease))
 
 
 def authenticate(name: str, password: str) -> bytes:
-    """Ask for a token."""
+    """Return the request for a token."""
     return given((1, name.encode()), (2, password.encode()))
 
 
@@ -180,10 +202,10 @@ def token(data: bytes) -> str:
 
 
 def watch(key: bytes, end: bytes, revision: int) -> bytes:
-    """Ask for every change of a range from `revision` on, and for word about progress while there is none."""
+    """Return the request for every change of a range from `revision` on, and for progress responses in between."""
     return encode([(1, encode([(1, key), (2, end), (3, revision), (4, 1)]))])
 
 
 def ask_progress() -> bytes:
-    """Ask a watch for a sign of life."""
+    """Return the request for a progress response, which shows that the watch still works."""
     return encode([(3, b"")])

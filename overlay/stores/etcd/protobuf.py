@@ -1,7 +1,7 @@
-"""The protobuf wire format, as far as etcd's API needs it: fields of varints and of bytes.
+"""The protobuf wire format, as far as etcd's API needs it: varint and bytes fields.
 
-Written from the public encoding: a message is a row of (field number, wire type, value); what is absent has its
-default; a field given twice counts last; unknown fields are skipped.
+A message is a sequence of (field number, wire type, value). An absent field has its default, the last one counts when a
+field comes twice, unknown fields are skipped.
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,10 +1,12 @@
-"""The store that real machines share: etcd v3, with flannel's keys and values, byte for byte.
+"""The store for several machines: etcd v3, with flannel's keys and values, byte for byte.
 
-Follows docs/reference/flannel.md 0, 2 and 12. Written are only perfect lease keys with perfect values; each writing is a transaction
-that holds only while nobody else was faster: a new lease while no key has its base address, a renewal while the key is as just read
-and names our PublicIP, or is gone. A revision from earlier decides nothing, so a restored backup locks nobody out. Keys without a
-lease are reservations and stay so. Blind spot: a restored cluster that looks like the old one, only newer, is noticed at the
-next listing.
+Follows docs/reference/flannel.md 0, 2 and 12. Each write is a transaction with a condition: a new lease is created only
+while no key has its base address; a renewal is written only while the key is as it was just read and names our
+PublicIP, or is gone. No revision from earlier is needed for that, so a restored backup locks nobody out. A key without
+an etcd lease is a reservation and stays one.
+
+A cluster that was restored from a backup is recognised by its id, a lower revision or a lower raft term. If it has
+passed the old revision already, the change is noticed only with the next listing.
 """
 
 import asyncio
@@ -25,13 +27,13 @@ from overlay.subnet.attributes import Attributes
 from overlay.subnet.lease import TTL, Lease
 
 ATTEMPTS = 3
-"""How often a renewal is decided anew when somebody writes the key between our look and our word."""
+"""How often a renewal is tried when another host writes the key between our read and our transaction."""
 WATCH_BACKOFF, WATCH_CEILING = 0.1, 5.0
-"""Seconds between attempts to take a watch up again, doubling (docs/reference/flannel.md 2.7)."""
+"""Seconds between attempts to continue a watch, doubling (docs/reference/flannel.md 2.7)."""
 PATIENCE = 4
-"""Attempts in a row that may fail before the watch says so."""
+"""How many attempts in a row may fail before the watch raises."""
 GRACE = 60.0
-"""Seconds that hosts have to come back after a backup was restored that does not know them, before they are given up."""
+"""Seconds hosts have to write their leases again after a backup without them was restored, before they count as gone."""
 
 _BAD_KEY = "leave it while any flanneld up to 0.28.9 runs in this network, it would drop its peers when the key goes; then delete it"
 
@@ -42,7 +44,7 @@ class EtcdStore:
     exchanges = True
 
     def __init__(self, client: Client, prefix: str, *, report: Callable[[Refused], None], ttl: float = TTL) -> None:
-        """Take a client over; `report` is told of keys nobody can use, each as often as it is read."""
+        """Use this client, and close it; `report` is called for every malformed key, each time it is read."""
         self._client, self._keys, self._report, self._ttl = client, Keys.below(prefix), report, ttl
         self._seen = Header(0, 0, 0)
         self._own: Subnet | None = None
@@ -50,19 +52,19 @@ class EtcdStore:
 
     @property
     def heard(self) -> float:
-        """When the last answer came, of any member."""
+        """time.monotonic() of the last response of any member."""
         return self._client.heard
 
     def close(self) -> None:
-        """Let go of the connection; nothing is revoked (docs/reference/flannel.md 2.3)."""
+        """Close the connection; no lease is revoked (docs/reference/flannel.md 2.3)."""
         self._client.close()
 
     def moved(self) -> None:
-        """Let the next call, and the watch, connect anew."""
+        """Close the connection, so that the next call, and the watch, connect again."""
         self._client.close()
 
     async def read_config(self) -> str:
-        """Return the config's text; raises StoreError while there is none: somebody may be about to put it."""
+        """Return the config's text; raises StoreError while there is none: a person may put it later."""
         listing = await self._get(self._keys.config)
         if not listing.entries:
             key = _shown(self._keys.config)
@@ -71,12 +73,15 @@ class EtcdStore:
         return listing.entries[0].value.decode(errors="replace")
 
     async def leases(self) -> Snapshot:
-        """List all leases with one question; how long others' still live, nobody needs to know (docs/reference/flannel.md 12)."""
+        """Return all leases, with one request; the TTLs of other hosts are not read (docs/reference/flannel.md 12)."""
         listing = await self._list()
         return Snapshot(tuple(self._parsed(listing.entries)), listing.header.revision)
 
     async def create(self, subnet: Subnet, attributes: Attributes) -> Lease | None:
-        """Take `subnet` under a new lease unless anything overlaps it, now or when written (docs/reference/flannel.md 2.3, 2.5)."""
+        """Create `subnet` with a new etcd lease unless another subnet overlaps it (docs/reference/flannel.md 2.3, 2.5).
+
+        Overlap is checked before the write and again after it, because a transaction can only compare equal base addresses.
+        """
         key, value = self._perfect(subnet, attributes)
         taken = (await self._list()).entries
         _refuse_mixture(subnet, taken, self._keys)
@@ -89,7 +94,7 @@ class EtcdStore:
             await self._revoke(grant)
             return None
         written = outcome.header.revision
-        if await self._outrun(subnet, key, written):
+        if await self._overlapped_earlier(subnet, key, written):
             await self._commit(messages.delete_if([messages.unmodified(key, written)], key))
             await self._revoke(grant)
             return None
@@ -97,9 +102,9 @@ class EtcdStore:
         return Lease(subnet, attributes, written, float(grant.seconds))
 
     async def replace(self, lease: Lease, attributes: Attributes) -> Lease | None:
-        """Write the lease anew while its key names our PublicIP, or says what the lease given says and was not written since.
+        """Write the lease again if its key names our PublicIP, or is unchanged since `lease` was read.
 
-        None when it names another host, or others keep writing it.
+        Return None when it names another host, or other hosts write it again and again.
         """
         key, value = self._perfect(lease.subnet, attributes)
         for _ in range(ATTEMPTS):
@@ -116,15 +121,16 @@ class EtcdStore:
         return None
 
     async def remove(self, lease: Lease) -> bool:
-        """Delete a lease that was not written since it was listed."""
+        """Delete a lease that has not been written since it was listed; return whether it was deleted."""
         key = self._keys.lease(lease.subnet)
         return (await self._commit(messages.delete_if([messages.unmodified(key, lease.version)], key))).done
 
     async def watch(self, cursor: int) -> AsyncIterator[Update]:
-        """Tell changes as etcd tells them; a broken watch goes on behind the last change, elsewhere if need be.
+        """Yield changes as etcd reports them; a broken watch continues after the last change, at another member if needed.
 
-        A Snapshot when that revision is compacted. When the cluster is not the one it was, what it has, and only GRACE
-        seconds later the Snapshot that ends what it has not. Raises StoreError when several attempts failed.
+        A Snapshot comes when that revision is compacted. When the cluster was restored from a backup, its leases come first as a
+        Delta, and only GRACE seconds later a Snapshot, after which the leases it lacks are gone. Raises StoreError when several
+        attempts in a row failed.
         """
         pause, failures, known = WATCH_BACKOFF, 0, Header(self._seen.cluster, cursor, self._seen.term)
         while True:
@@ -149,7 +155,7 @@ class EtcdStore:
         return messages.watch(self._keys.subnets, self._keys.subnets_end, revision)
 
     async def _tell(self, known: Header, news: WatchResponse) -> tuple[Update | None, bool]:
-        """Turn an answer of the watch into an update; True when it came from a new listing and the watch must follow that."""
+        """Return the update in a response of the watch, and whether it is a new listing after which the watch starts again."""
         if news.canceled and not news.compacted:
             self._client.forget_token()
             raise StoreError(f"etcd ended the watch: {news.reason or 'no reason given'}")
@@ -158,7 +164,7 @@ class EtcdStore:
         return self._follow(known, news), False
 
     async def _start_over(self, known: Header) -> Update:
-        """List again; from a restored cluster only what it has, and whether our own lease is missing."""
+        """List again; from a restored cluster return only the leases it has, and whether our own is missing."""
         listing = await self._list()
         revision, found = listing.header.revision, tuple(self._parsed(listing.entries))
         self._seen = listing.header
@@ -174,7 +180,7 @@ class EtcdStore:
         return self._due is not None and asyncio.get_running_loop().time() >= self._due
 
     def _follow(self, known: Header, news: WatchResponse) -> Delta | None:
-        """Fold the changes by key; go on behind the last of them, not behind the header, which may be further ahead."""
+        """Return the last change of each key; the watch continues after these, not after the header's later revision."""
         revision = max([known.revision, *(change.entry.modified for change in news.changes)])
         self._seen = Header(news.header.cluster, revision, max(known.term, news.header.term))
         last = {change.entry.key: change for change in news.changes}
@@ -185,7 +191,7 @@ class EtcdStore:
         return Delta(written, gone, revision) if written or gone else None
 
     async def _rewrite(self, found: KeyValue, wanted: Lease, value: bytes) -> Lease | None:
-        """Put the value over what was found; a reservation stays without a lease, and is left alone when it says this."""
+        """Write the value over the entry found; a reservation stays without a lease, and is not written if it is equal."""
         if not found.lease and found.value == value:
             return Lease(wanted.subnet, wanted.attributes, found.modified)
         grant = await self._grant() if found.lease else None
@@ -198,8 +204,8 @@ class EtcdStore:
             await self._revoke(grant)
         return None
 
-    async def _outrun(self, subnet: Subnet, key: bytes, written: int) -> bool:
-        """Return whether an overlapping key was there before ours: two hosts may take one IPv6 half at once (2.5)."""
+    async def _overlapped_earlier(self, subnet: Subnet, key: bytes, written: int) -> bool:
+        """Return whether an overlapping key was created before ours: two hosts may take the same IPv6 subnet at once."""
         entries = (await self._list()).entries
         return any(entry.key != key and entry.created < written and self._overlaps(entry, subnet) for entry in entries)
 
@@ -208,7 +214,7 @@ class EtcdStore:
         return held is not None and held.overlaps(subnet)
 
     def _is_of(self, entry: KeyValue, lease: Lease, attributes: Attributes) -> bool:
-        """Return whether an entry is ours to write: by its PublicIP, or because it is the very one the caller knows as ours."""
+        """Return whether an entry is ours: it has our PublicIP, or it is unchanged since the caller read `lease`."""
         held = leases.parse(self._keys.name(entry.key) or "", entry.value)
         if not isinstance(held, Lease):
             return False
@@ -222,7 +228,7 @@ class EtcdStore:
             return None
 
     def _parsed(self, entries: Iterable[KeyValue]) -> list[Lease]:
-        """Read entries; what no host can use is reported and left out."""
+        """Return the leases of entries; a malformed entry is reported and left out."""
         found: list[Lease] = []
         for entry in entries:
             lease = leases.parse(self._keys.name(entry.key) or "", entry.value, version=entry.modified, ttl=self._ttl)
@@ -235,7 +241,7 @@ class EtcdStore:
         return found
 
     def _perfect(self, subnet: Subnet, attributes: Attributes) -> tuple[bytes, bytes]:
-        """Return key and value, or raise Refused for what could hurt a peer (docs/reference/flannel.md 0, rules 1 to 3 and 6)."""
+        """Return key and value; raises Refused for one that could harm a peer (docs/reference/flannel.md 0 rules 1 to 3, 6)."""
         value = values.encode(attributes)
         where = _shown(self._keys.lease(subnet))
         parsed = leases.parse(subnet.key, value)
@@ -261,7 +267,7 @@ class EtcdStore:
         return await self._client.call("Lease/LeaseGrant", messages.grant(int(self._ttl)), LeaseGrantResponse.parse)
 
     async def _revoke(self, grant: LeaseGrantResponse) -> None:
-        """Give back a lease nothing hangs on; if that fails it ends by itself."""
+        """Revoke a lease that no key is attached to; if that fails, it expires by itself."""
         try:
             await self._client.call("Lease/LeaseRevoke", messages.revoke(grant.lease), bytes)
         except StoreError:
@@ -269,7 +275,7 @@ class EtcdStore:
 
 
 def _refuse_mixture(subnet: Subnet, taken: Iterable[KeyValue], keys: Keys) -> None:
-    """Raise Refused where keys of one family and of both would stand side by side (section 0, rules 4 and 5)."""
+    """Raise Refused when keys of one family and of both would be mixed (docs/reference/flannel.md 0 rules 4 and 5)."""
     for entry in taken:
         try:
             held = parse_key(keys.name(entry.key) or "")
@@ -282,7 +288,7 @@ def _refuse_mixture(subnet: Subnet, taken: Iterable[KeyValue], keys: Keys) -> No
 
 
 def _is_another(known: Header, heard: Header) -> bool:
-    """Return whether a member speaks for a past we have already left: a restored backup, or another cluster."""
+    """Return whether a response is from another cluster, or from an earlier state of it: a restored backup."""
     elsewhere = known.cluster not in (0, heard.cluster)
     return elsewhere or heard.revision < known.revision or heard.term < known.term
 
