@@ -1,4 +1,6 @@
-"""The daemon tulled: gives this host its subnet of the overlay and keeps the tunnels to all other hosts right.
+"""The daemon tulled: acquires this host's subnet of the overlay and keeps the tunnels to all other hosts current.
 
-Decides in pure modules (network, subnets, tenancy, backends, drift, firewall), acts in few (stores, reconcile, daemon).
+What to do is decided in modules without I/O (config, subnet.state_machine, backends, datapath.diff, firewall.rules); it
+is carried out in few others (stores, subnet.manager, datapath.apply, firewall.sync). The CNI programs learn what they
+need from the lease file.
 """

@@ -1,7 +1,7 @@
-"""Puts one daemon together from its settings: store, network config, interface, backend, lease file, in this order.
+"""Builds the daemon of one network from its settings: store, config, interface, backend, lease file, in this order.
 
-Each step checks what the next one builds on, so that a wrong setting ends the start before anything was changed. What
-must be closed again is registered on the stack it is handed.
+Each step checks what the next one needs, so that a wrong setting ends the start before anything is changed. What must
+be closed again is registered on the stack that the caller hands in.
 """
 
 import asyncio
@@ -44,38 +44,42 @@ from overlay.stores.file import FileStore
 from overlay.stores.sqlite import Clock, SqliteStore
 from overlay.subnet.attributes import compact
 from overlay.subnet.env_file import LeaseFile
-from overlay.subnet.manager import Clock as Chance
+from overlay.subnet.manager import Clock as LeaseClock
 from overlay.subnet.state_machine import LeasePolicy, LeaseState
 
 CONFIG_RETRY = 1.0
 """Seconds until a store without a network config is asked again (docs/reference/flannel.md 2.8)."""
 LOOK, BURST = 5.0, 0.1
-"""Seconds until an interface that is not there yet is looked for though the kernel told of no change, and behind a change."""
+"""Seconds until a missing interface is looked for again without an event of the kernel, and after an event."""
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessContext:
-    """What all networks of one process have in common."""
+    """What all networks of one process share."""
 
-    chance: Chance
+    lease_clock: LeaseClock
+    """Time and random numbers, for leases."""
     clock: Clock
-    keeper: FirewallManager
+    """The time since boot, and the id of the boot."""
+    firewall: FirewallManager
+    """The firewall of all networks."""
     register: ConflictChecker
+    """What each network needs of the host for itself."""
 
 
-def share(chosen: Settings, stack: ExitStack, chance: Chance, clock: Clock) -> ProcessContext:
-    """Make what the networks of these settings have in common."""
+def share(chosen: Settings, stack: ExitStack, lease_clock: LeaseClock, clock: Clock) -> ProcessContext:
+    """Return what the networks of these settings share."""
     apart = Isolation(KnownNetworks(clock.boot), holding=True)
-    keeper = FirewallManager(FirewallSync(), _firewall_events(stack), chosen.iptables_resync, apart)
-    return ProcessContext(chance, clock, keeper, ConflictChecker())
+    firewall = FirewallManager(FirewallSync(), _firewall_events(stack), chosen.iptables_resync, apart)
+    return ProcessContext(lease_clock, clock, firewall, ConflictChecker())
 
 
 async def assemble(chosen: Settings, stack: ExitStack, shared: ProcessContext, listener: Listener, log: Log) -> Daemon:
-    """Build the daemon once config and interface are there; raises Refused, Unavailable or KernelError.
+    """Return the daemon, as soon as config and interface are there; raises Refused, Unavailable or KernelError.
 
-    It has then changed nothing in the kernel.
+    Nothing in the kernel has been changed until then.
     """
     file = LeaseFile(chosen.subnet_file)
     file.acquire()
@@ -100,19 +104,21 @@ async def assemble(chosen: Settings, stack: ExitStack, shared: ProcessContext, l
     stack.callback(shared.register.leave, chosen.name)
     key = wireguard_key.private_key(chosen.wireguard_key_file) if entry.key_device else ""
     settle = partial(_settle, chosen, store, kernel, config, key)
-    wish, build, first = await wait("the interface of the tunnels", settle, partial(_change, events))
+    selection, build, first = await wait("the interface of the tunnels", settle, partial(_change, events))
     underlay = first.underlay
     log.info("interface chosen", interface=underlay.interface, public_ip=underlay.public_ip, mtu=underlay.mtu)
     _retire_forwarder(config, str(file.path), log)
-    ground = UnderlayMonitor(first, build, wish, kernel, shared.chance.now, dual=config.ipv6 is not None)
-    upkeep = Reconciler(kernel, ground.stand.backend, file, _duties(chosen, config, key), Cleanup(kernel, record), log)
-    outside = Outside(store, ground, events, listener, shared.chance, log, shared.keeper, chosen.name)
+    ground = UnderlayMonitor(first, build, selection, kernel, shared.lease_clock.now, dual=config.ipv6 is not None)
+    reconciler = Reconciler(
+        kernel, ground.stand.backend, file, _duties(chosen, config, key), Cleanup(kernel, record), log
+    )
+    outside = Outside(store, ground, events, listener, shared.lease_clock, log, shared.firewall, chosen.name)
     state = LeaseState(ground.stand.policy, previous=previous)
-    return Daemon(outside, state, upkeep)
+    return Daemon(outside, state, reconciler)
 
 
 def _to_be_stored(chosen: Settings) -> str:
-    """Return the network config that a store which is not there yet will begin with; empty for any other."""
+    """Return the network config that will be stored in a new store; empty when the store exists."""
     new = chosen.store_kind == "sqlite" and not Path(chosen.store_path).exists()
     return initial_config(chosen) if new else ""
 
@@ -127,8 +133,8 @@ def _vet(
 ) -> None:
     """Raise Refused for a range no network can have, Unavailable while this host has an address or a route in it; log doubts.
 
-    `held` are the subnets this host has had in this boot: a network it is in already goes on, whatever came into its way. `listed` are
-    those the store has for it: a bridge with such an address may have been set up before us.
+    `held` are the subnets this host has had in this boot: a network it is already in continues, whatever overlaps it now.
+    `listed` are those that the store has for this host: a bridge may have been given such an address before the daemon started.
     """
     seen = ranges.Seen(kernel.links(), kernel.addresses(), kernel.routes()).outside((*held, *listed))
     for one in config.networks:
@@ -161,14 +167,14 @@ async def _listed(chosen: Settings, store: Store, kernel: Handle) -> tuple[IPNet
 async def _settle(
     chosen: Settings, store: Store, kernel: Handle, config: NetworkConfig, key: str
 ) -> tuple[InterfaceSelection, Callable[[Underlay], UnderlayState], UnderlayState]:
-    """Choose the interface and build on it; raises Refused, and Unavailable while the host does not have what was asked for."""
-    wish = _interface_selection(chosen, store, kernel)
-    underlay = interfaces.choose(kernel, wish, dual=config.ipv6 is not None)
+    """Choose the interface and build the backend for it; raises Refused, or Unavailable while there is no such interface."""
+    selection = _interface_selection(chosen, store, kernel)
+    underlay = interfaces.choose(kernel, selection, dual=config.ipv6 is not None)
     entry = registry.require_known(config)
     kept = apply.kept_macs(kernel, entry.devices(config, underlay)) if store.exchanges else {}
     kept |= {entry.key_device: wireguard_key.public_key(key, chosen.wireguard_key_file)} if key else {}
     build = partial(_underlay_state, config, kept, chosen.subnet_lease_renew_margin * 60.0)
-    return wish, build, build(underlay)
+    return selection, build, build(underlay)
 
 
 def _underlay_state(config: NetworkConfig, kept: Mapping[str, str], margin: float, underlay: Underlay) -> UnderlayState:
@@ -177,7 +183,7 @@ def _underlay_state(config: NetworkConfig, kept: Mapping[str, str], margin: floa
 
 
 def _firewall_events(stack: ExitStack) -> NftEvents | None:
-    """Listen to changes of nftables, where this kernel has any."""
+    """Return a listener for changes of nftables; None where the kernel has no nftables."""
     try:
         return stack.enter_context(NftEvents())
     except KernelError:
@@ -207,7 +213,7 @@ def initial_config(chosen: Settings) -> str:
 async def _patiently(
     listener: Listener, log: Log, what: str, attempt: Callable[[], Awaitable[_T]], pause: Callable[[], Awaitable[None]]
 ) -> _T:
-    """Attempt until it is not Unavailable any more; what is waited for is logged once, and said to who looks at the service."""
+    """Try until it is no longer Unavailable; what is waited for is logged once, and is the status of the service."""
     while True:
         try:
             found = await attempt()
@@ -221,7 +227,7 @@ async def _patiently(
 
 
 async def _change(events: Events) -> None:
-    """Return when the kernel tells of a change, links and addresses among them, or after LOOK seconds; a burst is one change."""
+    """Return after a change in the kernel, or after LOOK seconds; a burst of changes counts as one."""
     loop, happened = asyncio.get_running_loop(), asyncio.Event()
     loop.add_reader(events.fileno(), happened.set)
     try:
@@ -236,7 +242,10 @@ async def _change(events: Events) -> None:
 
 
 def open_store(chosen: Settings, kernel: Handle, clock: Clock, stack: ExitStack, log: Log) -> "Store":
-    """Open the store of these settings, to be closed with `stack`; raises Refused. It founds the network they describe, if any."""
+    """Open the store of these settings, and store the network config they describe, if any; raises Refused.
+
+    The store is closed with `stack`.
+    """
     report = Complaints(log).report
     if chosen.store_kind == "etcd":
         return _open_etcd(chosen, stack, log)
@@ -252,7 +261,7 @@ def open_store(chosen: Settings, kernel: Handle, clock: Clock, stack: ExitStack,
 
 
 def _open_etcd(chosen: Settings, stack: ExitStack, log: Log) -> Store:
-    """Make the etcd store; its client is imported here, so that no other store pays for it."""
+    """Return the etcd store; its client is imported here, because the import is slow and other stores do not need it."""
     from overlay.stores.etcd.client import Client, Credentials  # noqa: PLC0415 - see above
     from overlay.stores.etcd.store import EtcdStore  # noqa: PLC0415 - see above
 
@@ -285,15 +294,15 @@ def _initialise(store: SqliteStore, founding: str, chosen: Settings) -> None:
 
 
 def _interface_selection(chosen: Settings, store: Store, kernel: Handle) -> InterfaceSelection:
-    """Return the wish of the settings; without one, a hosts file that lists an address of ours makes the choice.
+    """Return what the settings select; if that is nothing, the address of this host that a hosts file lists.
 
     Raises Unavailable while this host has none of those addresses.
     """
-    wish = InterfaceSelection(
+    selection = InterfaceSelection(
         chosen.iface, chosen.iface_regex, chosen.iface_can_reach, chosen.public_ip, chosen.public_ipv6
     )
-    if not isinstance(store, FileStore) or wish != InterfaceSelection():
-        return wish
+    if not isinstance(store, FileStore) or selection != InterfaceSelection():
+        return selection
     here = {held.address.ip for held in kernel.addresses()}
     listed = [address for address in store.known if address in here]
     if not listed:
@@ -302,18 +311,18 @@ def _interface_selection(chosen: Settings, store: Store, kernel: Handle) -> Inte
         )
         what = store.stranger("an address of this host as its PublicIP")
         raise Unavailable(f"{chosen.store_path}: {what}; {remedy}")
-    return replace(wish, public_ip=str(listed[0]))
+    return replace(selection, public_ip=str(listed[0]))
 
 
 def _retire_forwarder(config: NetworkConfig, owner: str, log: Log) -> None:
-    """End the forwarder of an earlier start once the network has another backend."""
+    """Stop the forwarder of an earlier start if the network now has another backend."""
     for device in registry.forwarders(but=config.backend_type):
         if l3_device.stop_forwarder(device, owner):
             log.info("forwarder of the earlier backend stopped", device=device)
 
 
 def earlier_rules(chosen: Settings, boot: str) -> tuple[NetworkRules, ...]:
-    """Return the firewall rules this network had at an earlier start of this boot, as these settings would have them."""
+    """Return the firewall rules for the subnets of earlier starts in this boot, with the present settings."""
     return tuple(
         NetworkRules(
             *(network, subnet, chosen.ip_masq, chosen.iptables_forward_rules),

@@ -1,4 +1,7 @@
-"""The two ways the daemon says no: a person must act (Refused), or time may help (Unavailable)."""
+"""The two errors of the daemon: a person must act (Refused), or time may help (Unavailable).
+
+main turns them into exit codes; the loops of the daemon try again.
+"""
 
 import errno
 
@@ -8,11 +11,11 @@ PASSING = frozenset(
         *(errno.EINTR, errno.EIO, errno.EBUSY, errno.ESTALE, errno.ETIMEDOUT, errno.ENOLCK),
     }
 )
-"""What the system answers when the same call may succeed later though nobody corrects a setting: full tables, memory, disks."""
+"""Errors after which the same call may succeed later without a changed setting: full tables, memory or disks."""
 
 
 class Refused(Exception):  # noqa: N818 - the word the operator reads; "error" would add nothing
-    """A setting, file or store content that cannot work: what is wrong, where it stands, what to do about it."""
+    """A setting, file or store content that cannot work: what is wrong, where it is, what to do about it."""
 
     def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
         super().__init__(what)
@@ -27,11 +30,11 @@ class Refused(Exception):  # noqa: N818 - the word the operator reads; "error" w
 
 
 class Unlisted(Refused):
-    """The hosts file does not have this host: a daemon waits for a changed file or address, and one that had a lease has it no more."""
+    """The hosts file does not list this host: a daemon waits until the file or the address changes, without a lease."""
 
 
 class Unavailable(Exception):  # noqa: N818 - it says what is true of the host or store, now
-    """Something outside is not there yet (an interface, a lock, the store); the same start may succeed later."""
+    """Something is not there yet (an interface, a lock, the store); the same start may succeed later."""
 
 
 class StoreError(Unavailable):
@@ -41,7 +44,7 @@ class StoreError(Unavailable):
 def unusable(problem: Exception, what: str, *, where: str, remedy: str) -> Refused | StoreError:
     """Return what to raise for a file that cannot be used: StoreError when the reason passes by itself, else Refused.
 
-    Of an error that a library made its number means something else, so only the system's own are looked at.
+    Only errors of Python itself are looked at: in an exception of a library the number has another meaning.
     """
     if isinstance(problem, OSError) and type(problem).__module__ == "builtins" and problem.errno in PASSING:
         return StoreError(f"{where}: {what}")

@@ -1,7 +1,7 @@
-"""The program tulled: reads its settings, puts the daemon together, and turns its end into an exit code.
+"""The program tulled: reads its settings, builds the daemon, and turns its end into an exit code.
 
-The only place of the daemon that knows the process: arguments, environment, signals, clocks. Exit codes: 0 after a signal, 1 for
-what a restart may mend, 2 for what a person must correct.
+Arguments, environment, signals and clocks of the process are used here and nowhere else in the daemon. Exit codes: 0
+after a signal, 1 for what a restart may mend, 2 for what a person must correct.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from overlay.errors import Refused, Unavailable
 from overlay.monitoring import http
 from overlay.monitoring.log import Log
 from overlay.stores.sqlite import Clock
-from overlay.subnet.manager import Clock as Chance
+from overlay.subnet.manager import Clock as LeaseClock
 from overlay.supervisor import Supervisor, leaves
 from system.sd_notify import Notifier
 
@@ -89,7 +89,7 @@ async def _serve(chosen: Settings, notifier: Notifier, log: Log) -> None:
 
 async def _work(chosen: Settings, notifier: Notifier, log: Log, stack: contextlib.ExitStack) -> None:
     clock = Clock(_boot_id(), _seconds_since_boot)
-    shared = bootstrap.share(chosen, stack, Chance(clock.now, random.random), clock)
+    shared = bootstrap.share(chosen, stack, LeaseClock(clock.now, random.random), clock)
     supervisor = Supervisor(chosen, shared, notifier, log)
     async with asyncio.TaskGroup() as group:
         if chosen.healthz_port:

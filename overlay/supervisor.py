@@ -1,8 +1,8 @@
-"""All networks of this process, each with a daemon of its own: one's trouble does not stop the others.
+"""All networks of this process, each with a daemon of its own: a failure of one does not stop the others.
 
-A single network is what it always was: its failure ends the process. Of several, one that fails is tried again every
-RETRY seconds while the others go on; the process ends only when every one of them waits for a person. Tells the service
-manager and the health server how all of them do.
+With a single network a failure ends the process. With several, one that fails is started again every RETRY seconds
+while the others go on; the process ends only when every one of them needs a person. The service manager and the health
+server are told how all of them are.
 """
 
 import asyncio
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 RETRY = 30.0
 """Seconds until a network that failed is tried again."""
 GRACE = 10.0
-"""Seconds the others have to become ready, after the first is, before the service manager is told without them."""
+"""Seconds after the first network is ready, until the service manager is told, even if others are not ready yet."""
 STARTING = "starting: reading the network config"
 
 
 class NetworkRunner:
-    """One network: its settings, its daemon while that runs, and what it said last."""
+    """One network: its settings, its daemon while that runs, and its last status."""
 
     def __init__(self, chosen: Settings, log: Log, told: Callable[[], None]) -> None:
         self.name, self.chosen, self.log, self._told = chosen.name, chosen, log, told
@@ -39,12 +39,12 @@ class NetworkRunner:
         self.problem, self.said, self.announced = STARTING, STARTING, False
 
     def ready(self) -> None:
-        """Take note that the network is ready for the first time."""
+        """Record that the network is ready for the first time."""
         self.announced = True
         self._told()
 
     def status(self, text: str) -> None:
-        """Take note of how the network does, in one line."""
+        """Record the network's status, one line."""
         self.said = text
         if self.daemon is None:
             self.problem = text
@@ -68,18 +68,18 @@ class Supervisor:
         self._announced = self._waiting = False
 
     async def run(self) -> None:
-        """Work until cancelled; raises an ExceptionGroup of what nobody here can mend."""
+        """Work until cancelled; raises an ExceptionGroup of errors that cannot be handled here."""
         for member in self.members:
             rules = bootstrap.earlier_rules(member.chosen, self._shared.clock.boot)
-            self._shared.keeper.expect(member.name, rules, member.chosen.subnet_file)
+            self._shared.firewall.expect(member.name, rules, member.chosen.subnet_file)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._shared.keeper.run())
+            group.create_task(self._shared.firewall.run())
             group.create_task(self._beat())
             for member in self.members:
                 group.create_task(self._keep(member) if self._several else self._serve(member))
 
     def health(self) -> Health:
-        """Put together what is missing, each with its network's name where there are several."""
+        """Return what is missing in all networks, with the network's name where there are several."""
         each = {member.name: member.health() for member in self.members}
         if len(each) == 1:
             return next(iter(each.values()))
@@ -105,7 +105,7 @@ class Supervisor:
         member.daemon = None
 
     async def _keep(self, member: NetworkRunner) -> None:
-        """Serve for ever; a defect ends the process, and so does the last network that waits for a person."""
+        """Run a network without end; a defect ends the process, and so does a refusal when all networks have one."""
         while True:
             try:
                 await self._serve(member)
@@ -126,7 +126,7 @@ class Supervisor:
         member.status(member.problem)
 
     def _tell(self) -> None:
-        """Tell the service manager how it stands, and once that all is ready, or nearly."""
+        """Tell the service manager the status of all networks, and once that they are ready."""
         alone = not self._several
         self._notifier.status("; ".join(one.said if alone else f"{one.name}: {one.said}" for one in self.members))
         ready = [one.announced for one in self.members]
@@ -142,10 +142,10 @@ class Supervisor:
             self._notifier.ready()
 
     async def _beat(self) -> None:
-        """Answer the watchdog while every daemon makes its passes; a loop that hangs is one the manager should end."""
+        """Feed the watchdog while every daemon makes its passes; a process that hangs is then ended by the manager."""
         heartbeat = self._notifier.heartbeat
         while heartbeat is not None:
-            if all(member.daemon is None or member.daemon.lively(2 * heartbeat) for member in self.members):
+            if all(member.daemon is None or member.daemon.is_alive(2 * heartbeat) for member in self.members):
                 self._notifier.alive()
             await asyncio.sleep(heartbeat)
 

@@ -1,7 +1,8 @@
-"""What every backend answers, in one protocol, and the kernel state it can ask for, as values.
+"""What every backend answers, as one protocol, and the kernel state it can ask for, as values.
 
-A backend decides: which attributes to publish for a subnet, and which devices and entries a set of leases amounts to.
-It never touches the kernel; overlay.datapath.diff compares its wishes with what is there, overlay.datapath.apply carries them out.
+A backend decides which attributes to publish for a subnet, and which devices and entries a set of leases needs. It does
+not touch the kernel: overlay.datapath.diff compares with what is there, overlay.datapath.apply carries out the
+difference.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,11 +22,11 @@ IPNetwork = IPv4Network | IPv6Network
 Form = Literal["vxlan", "bare", "sealed"]
 
 OnLinkLookup = Callable[[IPAddress], str]
-"""Names the link an address is on directly, without a gateway between; empty when it is on none."""
+"""Returns the name of the link an address is on directly, without a gateway; empty for none."""
 
 
 def nowhere(_: IPAddress) -> str:
-    """Answer as on a host none of whose links has the address."""
+    """Return that an address is on no link."""
     return ""
 
 
@@ -34,11 +35,15 @@ class Underlay:
     """The interface the tunnels go through, its MTU in bytes, and the addresses published for this host."""
 
     interface: str
+    """The name of the interface."""
     mtu: int
+    """Its MTU in bytes."""
     public_ip: IPv4Address
+    """The IPv4 address published for this host."""
     public_ipv6: IPv6Address | None = None
+    """The IPv6 address published for this host; None for none."""
     local: IPv4Address | None = None
-    """The interface's own IPv4 address; another one than the published behind NAT."""
+    """The interface's own IPv4 address, which behind NAT is not the published one."""
     earlier_mtu: int = 0
     """The MTU before it changed while the daemon ran, 0 when it has not."""
 
@@ -57,111 +62,141 @@ class Underlay:
 
 @dataclass(frozen=True, slots=True)
 class VxlanIdentity:
-    """What makes a VXLAN device the one that is meant; `port` 0 is the kernel's own choice."""
+    """The properties of a VXLAN device that cannot be changed; an existing device that differs is replaced."""
 
     name: str
+    """The name of the device."""
     vni: int
+    """The VXLAN network identifier."""
     parent: str
+    """The interface its packets leave by."""
     local: IPAddress
+    """The source address of its packets."""
     port: int
+    """The UDP port; 0 for the kernel's default."""
 
 
 @dataclass(frozen=True, slots=True)
 class VxlanDevice:
-    """A device with its settings and every entry that belongs on it; what else is found on it is removed.
-
-    `mtu` is a ceiling unless `mtu_fixed`, or the device has the MTU it has `outgrown`. `network` bounds the addresses that may be taken off the device. `neighbours`
-    pairs a peer's base address with its MAC, `fdb` a MAC with the peer's public address, `routes` a subnet with its
-    gateway on the device.
-    """
+    """A VXLAN device with its settings and all its entries; any other entry on it is removed."""
 
     device: VxlanIdentity
+    """Which device it is."""
     mtu: int
+    """Its MTU in bytes; a smaller one may stay, unless `mtu_fixed`."""
     mac: str
+    """Its MAC, which peers know."""
     learning: bool
+    """Whether it learns MACs from packets."""
     address: IPInterface
+    """Its address."""
     network: IPNetwork
+    """The network; other addresses of it are removed from the device."""
     mtu_fixed: bool = False
+    """Whether the MTU must be exactly this."""
     outgrown: int = 0
+    """The MTU that a smaller underlay gave the device before, 0 for none: it is raised to `mtu`."""
     neighbours: frozenset[tuple[IPAddress, str]] = frozenset()
+    """The base address of each peer's subnet, with the MAC of the peer's device."""
     fdb: frozenset[tuple[str, IPAddress]] = frozenset()
+    """The MAC of each peer's device, with the peer's public address."""
     routes: frozenset[tuple[IPNetwork, IPAddress]] = frozenset()
+    """Each peer's subnet, with its gateway on the device."""
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayRoutes:
     """Routes without a device of ours: a subnet, the host that is its gateway, and the link that host is on.
 
-    What else leads into one of `networks` by a gateway, in our protocol and not onlink, is an earlier one and removed.
+    Any other route by a gateway into one of `networks`, with our protocol and not onlink, is an earlier one and is removed.
     """
 
     routes: frozenset[tuple[IPNetwork, IPAddress, str]]
+    """A subnet, the host that is its gateway, and the link to that host."""
     networks: tuple[IPNetwork, ...]
+    """Networks in which any other such route is removed."""
 
 
 @dataclass(frozen=True, slots=True)
 class UdpForwarding:
-    """What the userspace forwarder needs: the address and UDP port it uses, the subnets and their hosts.
-
-    `source` is where its ICMP answers come from; not an address of this host, from outside the kernel would drop it. `subnet` is this
-    host's own.
-    """
+    """What the userspace forwarder needs."""
 
     bind: IPv4Address
+    """The address to send from and to receive on."""
     port: int
+    """The UDP port of all hosts."""
     source: IPv4Address
+    """The source of ICMP answers; the kernel drops packets from outside with an address of this host."""
     subnet: IPv4Network
+    """This host's subnet."""
     routes: frozenset[tuple[IPv4Network, IPv4Address]]
+    """The subnets of other hosts, each with the host's address."""
 
 
 @dataclass(frozen=True, slots=True)
 class WireguardPeer:
-    """A host as WireGuard knows it: its key, where to send, what may come from it; `keepalive` in seconds, 0 for none."""
+    """A peer of a WireGuard device."""
 
     public_key: str
+    """The peer's key, in base64."""
     endpoint: tuple[IPAddress, int]
+    """Where to send to: address and UDP port."""
     allowed: frozenset[IPNetwork]
+    """The subnets whose packets may come from it."""
     keepalive: int
+    """Seconds between keepalive packets; 0 for none."""
     preshared_key: str = field(repr=False)
+    """A key in base64 shared with it; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
 class WireguardConfig:
-    """What a WireGuard device needs besides this host's key: its UDP port and its peers."""
+    """What a WireGuard device needs besides this host's private key."""
 
     port: int
+    """The UDP port to listen on."""
     peers: frozenset[WireguardPeer]
+    """All peers."""
 
 
 @dataclass(frozen=True, slots=True)
 class L3Device:
-    """A device for packets, not frames, that takes all of `networks`; its carrier knows which host has which subnet."""
+    """A device for IP packets, not Ethernet frames; its carrier knows which host has which subnet."""
 
     name: str
+    """The name of the device."""
     mtu: int
+    """Its MTU in bytes."""
     addresses: tuple[IPInterface, ...]
+    """Its addresses."""
     networks: tuple[IPNetwork, ...]
+    """The networks that are routed through it."""
     carrier: UdpForwarding | WireguardConfig
+    """What carries its packets, with the peers."""
 
 
 @dataclass(frozen=True, slots=True)
 class AllowedPeers:
-    """A tunnel as a packet filter sees it: what its packets look like, who may send them and what may be in them.
-
-    `name` tells it from the other tunnels of a host. `form` says how the inner packet lies in the datagram: "vxlan" (which has a `vni`),
-    "bare", or "sealed", where a key proves the sender. `devices` are where the inner packets come out, `own` this host's subnets in
-    `networks`. `sources` pairs the address another host sends from with the subnet behind it.
-    """
+    """A tunnel as a packet filter sees it: what its packets look like, who may send them, and what may be in them."""
 
     name: str
+    """Identifies the tunnel among those of the host."""
     form: Form
+    """How the inner packet is in the datagram: "vxlan", "bare", or "sealed" (encrypted)."""
     ports: tuple[int, ...]
+    """The UDP ports it arrives on."""
     underlay: str
+    """The interface it arrives by."""
     devices: tuple[str, ...]
+    """The devices that its inner packets come out of."""
     own: tuple[IPNetwork, ...]
+    """This host's subnets."""
     networks: tuple[IPNetwork, ...]
+    """The networks of all hosts."""
     sources: frozenset[tuple[IPAddress, IPNetwork]] = frozenset()
+    """The address each peer sends from, with each subnet behind it."""
     vni: int | None = None
+    """The VXLAN network identifier; None for other forms."""
 
     @property
     def peers(self) -> frozenset[IPAddress]:
@@ -171,20 +206,25 @@ class AllowedPeers:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """All a backend wants in the kernel, and the peers it had to leave out with the reason for each."""
+    """All a backend wants in the kernel, and the peers it had to leave out."""
 
     tunnels: tuple[VxlanDevice, ...] = ()
+    """VXLAN devices."""
     direct: GatewayRoutes | None = None
+    """Routes by other hosts; None for a backend that sets none."""
     pipes: tuple[L3Device, ...] = ()
+    """Layer 3 devices."""
     guard: AllowedPeers | None = None
+    """What a tunnel may take; None for no tunnel."""
     unusable: tuple[str, ...] = ()
+    """The peers that had to be left out, each with the reason."""
 
 
 class Backend(Protocol):
     """One way to carry packets to other hosts."""
 
     mtu: int
-    """Bytes a container's packet may have: the underlay's less the encapsulation."""
+    """The MTU for containers in bytes: the underlay's less the encapsulation."""
 
     def attributes(self, subnet: Subnet) -> Attributes:
         """Return what this host publishes once it holds `subnet`."""

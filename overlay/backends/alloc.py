@@ -1,6 +1,6 @@
-"""Backend alloc: takes and publishes a subnet and leaves the way between hosts to somebody else (docs/reference/flannel.md 5.7).
+"""Backend alloc: acquires and publishes a subnet, and programs nothing (docs/reference/flannel.md 5.7).
 
-For networks whose routers learn the subnets another way.
+It is for networks whose routers learn the subnets in another way.
 """
 
 from collections.abc import Mapping, Sequence

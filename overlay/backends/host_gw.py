@@ -1,7 +1,8 @@
-"""Backend host-gw: every host is the gateway to its own subnet, by plain routes and without a tunnel (docs/reference/flannel.md 5.2).
+"""Backend host-gw: every host is the gateway to its subnet, by routes, no tunnel (docs/reference/flannel.md 5.2).
 
-For hosts on one wire. The value has no data of the backend's own. A peer that is not on the interface's wire is left out with
-that reason; its route could not be set anyhow. Blind spot: a switch that drops addresses it does not know.
+It is for hosts on one Ethernet segment, and publishes no data of its own. A peer that is not on the interface's segment
+is left out, with the reason; the kernel would refuse its route. A switch that drops packets from addresses it does not
+know (as many clouds do) breaks it, and that is not noticed here.
 """
 
 from collections.abc import Mapping, Sequence

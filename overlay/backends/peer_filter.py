@@ -1,6 +1,7 @@
-"""Which leases of other hosts may be programmed at all, whatever the backend: none that could harm this host.
+"""Which leases of other hosts may be programmed at all, with any backend: none that could harm this host.
 
-A store is written by many hands; what it says about others must not take away our own subnet or send packets to nobody.
+Many hosts write to a store. What one of them publishes must not take our own subnet away, or send packets to an address
+that is no host's.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,7 +1,7 @@
-"""Backend udp: flannel's userspace tunnel, for networks that have it already (docs/reference/flannel.md 5.4).
+"""Backend udp: flannel's userspace tunnel, for networks that use it already (docs/reference/flannel.md 5.4).
 
-Published are addresses alone; peers use their own port. IPv4 only. Blind spot: a lease without a backend type may also be one of
-`alloc`; it is programmed, as flanneld does, and nobody answers there.
+It publishes addresses only; peers use their own port. It carries IPv4 only. A lease without a backend type may also be
+one of the backend alloc: it is programmed, as by flanneld, and packets to it are lost.
 """
 
 from collections.abc import Mapping, Sequence

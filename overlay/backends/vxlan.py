@@ -1,7 +1,7 @@
-"""Backend vxlan: flannel's device, addresses and entries, decided without touching the kernel.
+"""Backend vxlan: flannel's device, addresses and entries.
 
-Follows docs/reference/flannel.md 5.1 on the wire and in what `ip` shows. The MAC of a new device is derived from VNI and
-subnet, so that hosts which exchange nothing still agree on it. Blind spot: GBP is refused.
+On the wire, and in what `ip` shows, it follows docs/reference/flannel.md 5.1. The MAC of a new device is derived from
+VNI and subnet, so that hosts which exchange nothing still agree on it. The option GBP is refused.
 """
 
 import hashlib
@@ -56,10 +56,15 @@ class Options:
     """The backend's section of the network config (docs/reference/flannel.md 1.2); `mtu` 0 means that of the underlay."""
 
     vni: int
+    """The VXLAN network identifier."""
     port: int
+    """The UDP port; 0 for the kernel's default, 8472."""
     mtu: int
+    """The underlay's MTU in bytes; 0 for that of the interface."""
     learning: bool
+    """Whether the device learns MACs from packets."""
     direct: bool = False
+    """Whether peers on the same segment are reached by routes instead (DirectRouting)."""
 
 
 def options(config: NetworkConfig) -> Options:

@@ -1,7 +1,8 @@
-"""Backend wireguard: every packet encrypted, every peer known by its key (docs/reference/flannel.md 5.5).
+"""Backend wireguard: every packet is encrypted, every peer is known by its key (docs/reference/flannel.md 5.5).
 
-A device a family (mode separate), or one for both. The only backend that proves who sent a packet. `kept` holds our public key
-under the device's name. Blind spot: leases are believed; who writes the store decides which keys are peers.
+There is one device per family (mode separate), or one for both. It is the only backend that authenticates the sender of
+a packet. The store is trusted, though: whoever can write leases decides which keys are peers. In `kept`, our public key
+is under the device's name.
 """
 
 import base64
@@ -47,11 +48,17 @@ class Options:
     """The backend's section of the network config (docs/reference/flannel.md 1.2); `mtu` 0 means that of the underlay."""
 
     port: int
+    """The UDP port of the only device, or of the IPv4 device."""
     port_v6: int
+    """The UDP port of the IPv6 device in mode separate."""
     mtu: int
+    """The underlay's MTU in bytes; 0 for that of the interface."""
     keepalive: int
+    """Seconds between keepalive packets; 0 for none."""
     mode: str
+    """How the outer IP version is chosen, one of MODES."""
     preshared_key: str = field(repr=False)
+    """A key in base64 that all hosts share; empty for none."""
 
 
 def options(config: NetworkConfig) -> Options:

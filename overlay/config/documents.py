@@ -1,7 +1,7 @@
-"""Typed reading of foreign JSON objects, so that every refusal names the path of the member that is wrong.
+"""Typed reading of JSON objects that others wrote; every refusal names the path of the wrong member.
 
-Reads as Go's encoding/json does (docs/reference/flannel.md 1 and 12): member names match whatever their case, unknown
-members are ignored, a duplicate's last wins, null is absent.
+It reads as Go's encoding/json does (docs/reference/flannel.md 1 and 12): names of members match in any case, unknown
+members are ignored, the last of several equal members wins, null counts as absent.
 """
 
 import json
@@ -21,8 +21,11 @@ class Section:
     """One JSON object and where it stands: `where` is a file or store key, `path` the members down to it."""
 
     members: Mapping[str, Any]
+    """The members as decoded."""
     where: str = ""
+    """The file or store key it is from, for errors."""
     path: str = ""
+    """The members that lead to it, like `Backend`; empty for the whole document."""
 
     def raw(self, key: str) -> Any:
         """Return the member's value as decoded, None when absent or null; the last of several spellings wins."""

@@ -1,4 +1,4 @@
-"""What the whole overlay agrees on: flannel's network config as checked values.
+"""flannel's network config, which all hosts share, as checked values.
 
 Follows docs/reference/flannel.md 1 and 1.1, rule by rule.
 """
@@ -19,9 +19,13 @@ class Pool:
     """The subnets of one family a host may take: from `first` to `last` base address, both included, each /`length`."""
 
     network: IPv4Network | IPv6Network
+    """The range of the network."""
     length: int
+    """The prefix length of a host's subnet."""
     first: int
+    """The lowest base address of a subnet, as a number."""
     last: int
+    """The highest base address of a subnet, as a number."""
 
     @property
     def step(self) -> int:
@@ -46,9 +50,13 @@ class NetworkConfig:
     """The parsed network config: a pool for each family in use, and the backend's own section."""
 
     ipv4: Pool
+    """The subnets of IPv4."""
     ipv6: Pool | None
+    """The subnets of IPv6; None without it."""
     backend_type: str
+    """The backend's name, in lower case."""
     backend: documents.Section
+    """The member "Backend"."""
     nftables: bool = False
     """Whether the firewall's rules are nftables' instead of iptables'."""
 
@@ -147,8 +155,11 @@ class Difference:
     """One member in which a wanted config and the stored one disagree."""
 
     path: str
+    """The path of the member."""
     wanted: Any
+    """What the settings say."""
     stored: Any
+    """What the store says; None for nothing."""
 
     def __str__(self) -> str:
         stored = "absent" if self.stored is None else self.stored

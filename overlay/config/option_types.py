@@ -1,4 +1,4 @@
-"""How the text of a setting becomes a value: every reader raises ValueError saying what to write instead."""
+"""Converts the text of a setting to a value; each reader raises ValueError saying what to write instead."""
 
 import re
 from collections.abc import Callable

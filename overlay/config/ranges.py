@@ -1,7 +1,7 @@
-"""Decides whether a network's range is free on this host: nobody else here may have an address or a route in it.
+"""Decides whether a network's range is free on this host: no other address or route may be in it.
 
-Pure: given what the kernel lists it answers the same. `tulle join` asks before it writes, and a daemon may before it starts. What the
-network itself made on this host is told by the caller. Blind spot: routes of other tables than main.
+It decides from what the kernel lists, without I/O. `tulle join` asks before it writes, and a daemon before it starts.
+The caller says which subnets the network itself already has here. Routes in other tables than main are not considered.
 """
 
 from collections.abc import Collection, Iterator
@@ -43,8 +43,11 @@ class Seen:
     """What the kernel lists of a host."""
 
     links: tuple[Link, ...]
+    """All links."""
     addresses: tuple[Address, ...]
+    """All addresses."""
     routes: tuple[Route, ...]
+    """The routes of the main table."""
 
     def outside(self, held: Collection[IPNetwork]) -> "Seen":
         """Leave out what is in a subnet that the host has had of a network: its bridge, whatever it is called, and routes to containers."""

@@ -1,8 +1,8 @@
-"""What a person can set: every option once, in one table, with its environment variables and its help.
+"""The settings of tulled: one table of options, each with its flag, environment variables and help.
 
-Flags are Go's (`-flag` or `--flag`, a bare boolean is true; docs/reference/flannel.md 4.1). A flag wins over
-TULLED_NAME, that wins over FLANNELD_NAME; empty variables do not count. Unlike flanneld, a bad value ends the start,
-wherever it came from.
+Flags are written as in Go (`-flag` or `--flag`, a bare boolean is true; docs/reference/flannel.md 4.1). A flag wins
+over TULLED_NAME, which wins over FLANNELD_NAME; empty variables do not count. Unlike in flanneld, a bad value always
+ends the start. The environment is handed in, not read here.
 """
 
 import argparse
@@ -32,7 +32,9 @@ class EtcdNetwork:
     """Where one network's keys are, and its lease file where several networks are kept."""
 
     prefix: str
+    """What the keys of the network begin with."""
     file: str = ""
+    """Its lease file; empty for that of --subnet-file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,16 +134,23 @@ class Option:
     """One option: how its text becomes a value (ValueError says what to write), its default, and the line in --help."""
 
     flag: str
+    """The name of the flag, without dashes."""
     read: Callable[[str], Any]
+    """Converts its text; raises ValueError saying what to write."""
     default: Any
+    """The value when it is not given."""
     metavar: str
+    """The name of the value in --help."""
     about: str
+    """The line in --help."""
     repeated: bool = False
+    """Whether the flag may be given several times."""
     split: Callable[[str], list[str]] = field(default=lambda text: [text])
     """Cuts a variable's text into the elements of a repeated flag."""
     also: tuple[str, ...] = ()
     """A name of its own by which the environment may give it, after the others."""
     secret: bool = False
+    """Whether its value must not appear in an error."""
 
     @property
     def field(self) -> str:

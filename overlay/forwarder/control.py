@@ -1,9 +1,9 @@
-"""What tulled and a forwarder say to each other: the whole state as one JSON document, over a Unix socket.
+"""The protocol between tulled and a forwarder: the whole state as one JSON document, over a Unix socket.
 
-The socket is a file in a directory that only root may enter, named for the network namespace and the device: who stands
-in a container on the host's network does not see it. Both sides look at whom the kernel says they talk to. Forwarders
-from before this file listen on an abstract name, which anybody in the network namespace can reach: they are ended, and
-only by who is trusted.
+The socket is a file in a directory that only root can enter, named by network namespace and device, so that a container
+on the host's network cannot reach it. Both sides check the other end with the kernel's credentials. Forwarders of
+earlier versions listen on an abstract name, which any process in the network namespace can reach or take; they are
+stopped, if they can be trusted.
 """
 
 import errno
@@ -41,13 +41,21 @@ class State:
     """
 
     device: str
+    """The TUN device."""
     bind: IPv4Address
+    """The address to send from and to receive on."""
     port: int
+    """The UDP port of all hosts."""
     owner: str
+    """The lease file of the daemon that started the forwarder."""
     source: IPv4Address
+    """The source of its ICMP answers."""
     subnet: IPv4Network
+    """This host's subnet, which packets that arrive must be for."""
     routes: frozenset[tuple[IPv4Network, IPv4Address]] = frozenset()
+    """The subnets of other hosts, each with the host's address."""
     allowed: tuple[IPv4Network, ...] = ()
+    """Networks whose addresses may send for any peer, such as peers behind NAT."""
 
     def same_process(self, other: "State") -> bool:
         """Return whether one process can go from one state to the other."""

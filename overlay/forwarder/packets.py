@@ -1,7 +1,7 @@
-"""What is done to an IPv4 packet between TUN and UDP: hop limit, checksum, and the answer when there is no way.
+"""What is done to an IPv4 packet between TUN and UDP: hop limit, checksum, and the ICMP answer without a route.
 
-docs/reference/flannel.md 5.4: the hop limit goes down both when sending and when receiving; what reaches 0 is dropped
-without a word.
+As in docs/reference/flannel.md 5.4 the hop limit is lowered both when sending and when receiving; a packet that reaches
+0 is dropped without an answer. Bytes come in and go out; there are no sockets here.
 """
 
 import struct

@@ -1,9 +1,11 @@
-"""The forwarder itself: packets from the TUN device to the host that has their subnet, and back, until told to stop.
+"""The forwarder process: sends packets from the TUN device to the host that has their subnet, and back.
 
-Wire format (docs/reference/flannel.md 5.4): the bare IPv4 packet is the UDP payload. Gets its first state on stdin, goes to the
-background once device and sockets stand, and then needs nobody: tulled may die and come back. Ends when its device is deleted.
-What comes in must be from a peer's address and that peer's subnet, and for ours. Blind spot: the wire has no authentication, so
-who can forge a peer's address can send as that peer.
+On the wire the IPv4 packet itself is the UDP payload (docs/reference/flannel.md 5.4). The process reads its first state
+on stdin and goes to the background when device and sockets are open. After that it does not need tulled, which may end
+and start again. It ends when its device is deleted.
+
+A packet that arrives must come from a peer's address, from that peer's subnet, and be for ours. This is no
+authentication: a sender that can forge a peer's address can send as that peer.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
-"""What the log says of a store's bad entries: a kind of them once, whatever their number.
+"""Limits what is logged of malformed entries in a store: one line per kind of problem.
 
-Whoever can write the store can write ten thousand. The first of a kind is named; what comes later of that kind, and is
-another entry, is said again only after QUIET seconds. Memory and log stay bounded.
+Whoever can write to the store can write ten thousand bad entries. The first of a kind is logged; another entry of the
+same kind only after QUIET seconds. So memory and log stay bounded.
 """
 
 import re

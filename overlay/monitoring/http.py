@@ -1,6 +1,6 @@
-"""A tiny HTTP server for /healthz, /readyz, whose answers say what is missing, and /metrics.
+"""A small HTTP server: /healthz, /readyz (with what is missing), and /metrics.
 
-Speaks just enough HTTP/1.x for probes: one request a connection, any method, the body is JSON but that of /metrics
+It speaks as much of HTTP/1.x as probes need: one request per connection, any method, a JSON body except for /metrics
 (docs/reference/flannel.md 4.4 has paths and codes).
 """
 
@@ -26,8 +26,11 @@ class Health:
     """How the daemon does: what is missing for readiness (empty means ready), facts worth a look, and whether it works at all."""
 
     missing: tuple[str, ...]
+    """What is missing for readiness; empty when ready."""
     facts: Mapping[str, object]
+    """What a person may want to know."""
     alive: bool = True
+    """Whether the daemon works at all."""
 
 
 def answer(path: str, health: Health) -> tuple[int, dict[str, object]]:

@@ -1,7 +1,7 @@
-"""One line an event on stderr: key=value for people, or JSON for machines.
+"""The log: one line per event on stderr, key=value for people or JSON for machines.
 
-A line is written when something changes, not each time it is looked at: `change` keeps quiet while a topic says the
-same.
+A line is written when something changes, not each time it is checked: `change` writes nothing while a topic's state
+stays the same. When a call returns, its line is out, or lost and counted.
 """
 
 import json

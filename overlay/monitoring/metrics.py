@@ -1,6 +1,7 @@
-"""What a daemon tells a Prometheus server, as the text of its exposition format.
+"""The text that Prometheus reads at /metrics.
 
-Imported when /metrics is first asked for: prometheus_client costs a start that most never need.
+It is imported when /metrics is first asked for, because most daemons never need prometheus_client, whose import is
+slow.
 """
 
 from collections.abc import Iterator, Mapping

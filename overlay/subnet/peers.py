@@ -21,7 +21,7 @@ class Peers:
         self.known = False
 
     def apply(self, update: Update) -> tuple[Event, ...]:
-        """Take an update over; return its events, those of vanished leases first. An unchanged lease makes no event."""
+        """Apply an update and return its events, those of deleted leases first; an unchanged lease gives none."""
         match update:
             case Snapshot(leases, _):
                 stays = {lease.subnet for lease in leases}

@@ -23,8 +23,8 @@ class Around:
     def daemon(self) -> Daemon:
         outside = SimpleNamespace(
             store=SimpleNamespace(heard=self.heard),
-            chance=Clock(lambda: self.clock, lambda: 0.0),
-            ground=SimpleNamespace(problem=""),
+            lease_clock=Clock(lambda: self.clock, lambda: 0.0),
+            underlay=SimpleNamespace(problem=""),
             log=None,
         )
         return Daemon(
