@@ -1,1 +1,1 @@
-"""The command for people, `tulle`: it reads and shows, and decides nothing that a program or the daemon decides."""
+"""The command for people, `tulle`: reads and shows what the programs and the daemon do."""

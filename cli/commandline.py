@@ -1,7 +1,7 @@
-"""Parses what a person typed behind `tulle`, and says of a mistake what was meant and how that command is used.
+"""Parses the command line of `tulle`, and explains mistakes: what was probably meant, and how the command is used.
 
-An unknown option is named without its value, which may be a password; so is everything argparse would repeat. Options may stand before
-the command too. Must not know what a command does.
+An unknown option is named without its value, which may be a password; the same for everything argparse would repeat.
+Options may stand before the command, too.
 """
 
 import argparse
@@ -37,7 +37,7 @@ SYNONYMS = {
     "validate": "lint",
     "verify": "lint",
 }
-"""What other programs call our commands."""
+"""Other programs' names for our commands."""
 
 GROUPS = {
     "begin": ("join", "init"),
@@ -46,20 +46,20 @@ GROUPS = {
     "end": ("leave",),
     "inside": ("agent", "docker-opts"),
 }
-"""The commands by what a person wants; help lists them so."""
+"""The commands by purpose, as help lists them."""
 
 WORDS = ("help", "version")
 """Commands that are options as well."""
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, but a mistake is one sentence with what was meant, the usage of the very command, and nobody's values."""
+    """argparse with other errors: one sentence with what was meant, and the usage of that command, without values."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **{**named, "allow_abbrev": False})
 
     def format_help(self) -> str:
-        """Return the help; of several commands grouped by what a person wants."""
+        """Return the help, with several commands grouped by purpose."""
         abouts = {one.dest: str(one.help) for action in self._below() for one in action._choices_actions}  # noqa: SLF001 - as below
         if not abouts:
             return super().format_help()
@@ -71,16 +71,16 @@ class Parser(argparse.ArgumentParser):
         return "\n".join([*lines, ending, "", str(self.epilog), ""])
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong and how this command is used, and end with 2."""
+        """Print what is wrong and how this command is used, and exit with 2."""
         self.exit(2, f"{self.prog}: {_plainer(message)}\n{self.format_usage()}")
 
     @property
     def commands(self) -> dict[str, "Parser"]:
-        """The parsers of the commands, by name; empty for a command itself."""
+        """The parsers of the commands by name; empty for a command itself."""
         return {name: one for action in self._below() for name, one in action.choices.items()}
 
     def describe(self) -> None:
-        """Have the help of each command begin with what it does, as the list of commands says it."""
+        """Begin the help of each command with what it does, as the list of commands says it."""
         for action in self._below():
             for one in action._choices_actions:  # noqa: SLF001 - argparse has no other way to these texts
                 action.choices[one.dest].description = f"{str(one.help)[:1].upper()}{str(one.help)[1:]}."
@@ -90,12 +90,12 @@ class Parser(argparse.ArgumentParser):
 
     @property
     def options(self) -> list[str]:
-        """What an option may be called, as typed."""
+        """Return all names of options."""
         return list(self._option_string_actions)
 
 
 def parse(parser: Parser, words: Sequence[str]) -> argparse.Namespace:
-    """Parse the words of a command line; ends the process as argparse does, 0 after help, 2 for a mistake."""
+    """Return the parsed command line. It exits as argparse does: 0 after help, 2 for a mistake."""
     if not words:
         parser.print_help(sys.stderr)
         parser.exit(2)
@@ -120,7 +120,10 @@ def parse(parser: Parser, words: Sequence[str]) -> argparse.Namespace:
 
 
 def _strange(verb: str, known: Iterable[str], *, after_option: bool) -> str:
-    """Return what to say of a command there is not; behind an option it may be that option's value, and is not repeated."""
+    """Return the error for an unknown command.
+
+    After an option the word may be that option's value, so it is not repeated.
+    """
     if after_option:
         return "options stand behind the command: tulle COMMAND --option VALUE"
     if verb in SYNONYMS:
@@ -129,14 +132,14 @@ def _strange(verb: str, known: Iterable[str], *, after_option: bool) -> str:
 
 
 def _refuse_unknown(command: Parser, parser: Parser, unknown: Sequence[str]) -> None:
-    """End with what was meant by the first word that nothing took; a word that is no option may be the value of one."""
+    """Exit with the error for the first word that nobody took. A word that is no option may be the value of one."""
     if not unknown:
         return
     option = next((word.partition("=")[0] for word in unknown if _is_option(word)), "")
     if not option:
         command.error("a word too many at the end" if command is not parser else "no such command")
     if not option.startswith("--"):
-        option = option[:2]  # what follows may be its value
+        option = option[:2]  # the rest may be its value
     owners = [name for name, one in parser.commands.items() if option in one.options]
     close = nearest(option, command.options)
     if close:
@@ -149,7 +152,7 @@ def _is_option(word: str) -> bool:
 
 
 def _plainer(message: str) -> str:
-    """Return argparse's message without the values it repeats."""
+    """Return argparse's message without the values that it repeats."""
     message = re.sub(r"ignored explicit argument .*", "takes no value", message, flags=re.DOTALL)
     message = re.sub(r"invalid choice: .* \(choose from (.*)\)", r"has to be one of \1", message, flags=re.DOTALL)
     message = re.sub(r"invalid (\w+ )?value: .*", "has a value that cannot be used", message, flags=re.DOTALL)

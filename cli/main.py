@@ -1,8 +1,7 @@
-"""The command `tulle`: shows people what the programs and the daemon work with.
+"""The command `tulle`: one table of all commands, and the start of the one that was typed.
 
-Reads and prints; must not change anything but the file `docker-opts` is asked for, what `init` writes, what `agent` serves, what `gc`
-removes, what `repair` mends, and what `join` writes and `leave` takes away. Exit codes: 0 shown, 1 not available (with the reason) or, of
-lint, doctor, gc, repair and leave, something left to do, 2 wrong usage.
+Exit codes: 0 done or shown; 1 not available (with the reason), or for lint, doctor, gc, repair and leave something left
+to do; 2 wrong usage.
 """
 
 import argparse
@@ -24,7 +23,7 @@ from lease import file as lease_file
 from overlay.errors import Refused
 
 NEEDS_ROOT = frozenset({"status", "doctor", "gc", "repair", "leave"})
-"""Commands that look into the kernel, or whose answer would be wrong without it."""
+"""Commands that read the kernel, or whose answer would be wrong without root."""
 
 EXAMPLES = {
     "lease": "Example: tulle lease --json",
@@ -39,13 +38,13 @@ EXAMPLES = {
     "repair": "Examples: tulle repair --dry-run; tulle repair --network web",
     "leave": "Example: tulle leave --dry-run",
 }
-"""What --help of each command ends with."""
+"""The examples at the end of each command's --help."""
 
 DRIVER = "Podman calls it too, as a network driver, with create, setup, teardown and info: see tulle-netavark(8)."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve one command line and return the exit code; raises SystemExit for a wrong one, and after help."""
+    """Execute one command line and return the exit code. Raises SystemExit for a wrong one, and after help."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     with plain.printing():
         options = commandline.parse(command_line(), words)
@@ -54,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 1
         if options.command != "agent":
             return int(options.show(options))
-    return int(options.show(options))  # a daemon with a log of its own
+    return int(options.show(options))  # a daemon that has a log of its own
 
 
 def command_line() -> Parser:
@@ -149,14 +148,14 @@ def _leave(options: argparse.Namespace) -> int:
 
 
 def _next_step() -> str:
-    with contextlib.suppress(OSError, NotOurs):  # the record is root's
+    with contextlib.suppress(OSError, NotOurs):  # only root may read the record
         if ManagedFiles().paths():
             return "start a container on the network tulle, like: podman run --rm -it --network tulle IMAGE"
     return "tulle init, which makes the network known to this host's container runtimes"
 
 
 def _rows(lease: lease_file.Lease) -> dict[str, tuple[str, object]]:
-    """Return what there is to show, by JSON key: the label for people and the value."""
+    """Return what is shown, by JSON key: the label for people and the value."""
     networks = [str(network) for network in (*lease.networks, *lease.ipv6_networks)]
     return {
         "networks": ("network", networks),

@@ -1,16 +1,16 @@
-"""Finds the word that somebody meant to type, among those there are, for "did you mean"."""
+"""Finds the word that somebody meant to type, for "did you mean"."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 CLOSE = 0.7
-"""How alike two words must be (difflib): a letter wrong, missing or exchanged in a word of four."""
+"""How similar two words must be (difflib): in a word of four letters one may be wrong, missing or exchanged."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return the known word most like `word`, letter case aside; empty when none is, or `word` is known itself.
+    """Return the known word most similar to `word`, in upper or lower case. Empty if none is, or if `word` is known.
 
-    One of the same letters in another order is the likeliest.
+    A word of the same letters in another order comes first.
     """
     folded = {each.casefold(): each for each in known}
     if word.casefold() in folded or len(word) > 100:
@@ -21,6 +21,6 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def meant(word: str, known: Iterable[str]) -> str:
-    """Return the question `; did you mean X?`, empty when no word is near."""
+    """Return the question `; did you mean X?`, or empty if no word is near."""
     found = nearest(word, known)
     return f"; did you mean {found}?" if found else ""

@@ -1,7 +1,8 @@
-"""Prints what others wrote (file names, keys, records, logs) so that it is seen and nothing else: no control character reaches a terminal.
+"""Prints texts of others (file names, keys, records, logs) without control characters.
 
-Escapes would move the cursor, colour or hide lines, and answer in the keyboard's name; marks that turn the direction of writing show a text
-as another. What cannot be encoded is written as an escape, too, instead of ending the program.
+Escape sequences could move the cursor, colour or hide lines, and send input as if typed; marks for the direction of
+writing show a text as another one. A character that cannot be encoded is written as an escape, too, instead of ending
+the program.
 """
 
 import contextlib
@@ -14,14 +15,14 @@ from typing import Any, TextIO
 
 
 def plain(text: str) -> str:
-    """Return the text with everything but printable characters, tabs and ends of lines as Python would write it in a literal."""
+    """Return the text with all but printable characters, tabs and newlines as Python would write them in a literal."""
     if text.isascii() and text.replace("\n", "").isprintable():
         return text
     return "".join(one if one.isprintable() or one in "\n\t" else one.encode("unicode_escape").decode() for one in text)
 
 
 def fitted(text: str, width: int) -> str:
-    """Return a text whose lines are at most `width` wide where they can be broken, each going on below where its text began."""
+    """Return a text with lines of at most `width`, where they can be broken. Continued lines are indented."""
     return "\n".join(part for line in text.split("\n") for part in _broken(line, width))
 
 
@@ -41,19 +42,19 @@ def _broken(line: str, width: int) -> list[str]:
 
 
 def columns() -> int:
-    """Return how wide the terminal is that is printed to; without one, nothing is broken."""
+    """Return the width of the terminal that is printed to. Without one, lines are not broken."""
     out = sys.stdout  # noqa: TID251 - asks for its width
     return shutil.get_terminal_size().columns if out.isatty() else sys.maxsize
 
 
 class Plain:
-    """A text stream whose writing is `plain`, before another one that takes it."""
+    """A text stream that applies `plain` to what is written and passes it to another stream."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
 
     def write(self, text: str) -> int:
-        """Write a text, its odd characters escaped; return how many characters it has."""
+        """Write a text with its control characters escaped, and return its number of characters."""
         written = plain(text)
         try:
             self._out.write(written)
@@ -63,13 +64,13 @@ class Plain:
         return len(text)
 
     def __getattr__(self, name: str) -> Any:
-        """Everything else is the stream's own."""
+        """Return the attribute of the other stream."""
         return getattr(self._out, name)
 
 
 @contextlib.contextmanager
 def printing() -> Iterator[None]:
-    """Have everything that is printed in the block be plain."""
+    """Apply `plain` to everything that is printed in the block."""
     out: Any = Plain(sys.stdout)  # noqa: TID251 - the one place that wraps the command's streams
     err: Any = Plain(sys.stderr)
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

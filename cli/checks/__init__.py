@@ -1,6 +1,6 @@
-"""What a check of `tulle doctor` is: a name, why it matters, and a look at the evidence that yields what is wrong.
+"""What a check of `tulle doctor` is: a name, why it matters, and a function that yields what is wrong.
 
-Checks are pure: everything was seen before the first of them looks. Must not know how it was seen.
+Everything is read before the first check runs; a check only looks at what was read.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,47 +16,47 @@ from cli.inspect.reachability import Answers
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something wrong: what was seen, and what to do about it."""
+    """Something that is wrong."""
 
-    saw: str
-    remedy: str
+    saw: str  # what was seen
+    remedy: str  # what to do about it
 
 
 @dataclass(frozen=True, slots=True)
 class DoctorInput:
-    """All a check may look at; `forward_drops` says whether iptables' FORWARD ends in a drop that nothing of the network escapes."""
+    """Everything that a check may look at."""
 
     survey: NetworkState
     answers: Answers = field(default_factory=Answers)
-    remains: tuple[Orphan, ...] = ()
+    remains: tuple[Orphan, ...] = ()  # what attachments left behind
     runtimes: tuple[RuntimeConfig, ...] = ()
-    forward_drops: bool = False
+    forward_drops: bool = False  # iptables' FORWARD drops at its end, and no rule before accepts the network's packets
     daemons: tuple[str, ...] = ()
     """Names of the overlay daemons that run in this network namespace."""
     machine: HostFacts | None = None
-    """What tulle init goes by; None where a runtime's settings cannot be read, then `unread` says which."""
+    """What tulle init decides by. None where a runtime's settings cannot be read; then `unread` says which."""
     unread: str = ""
     holders: tuple[Holder, ...] = ()
-    """Who has addresses of this host's subnet, on the host and in its containers."""
+    """The links with addresses of this host's subnet, on the host and in its containers."""
     exposed: str = ""
-    """What is missing that keeps the networks of this host apart."""
+    """What is missing of the rules that separate the networks of this host."""
     contested: str = ""
-    """What of tulled's rules somebody else changes again and again, as tulled says."""
+    """Which of tulled's rules another program changes again and again, as tulled reports."""
     nameless: str | None = None
-    """Why names of containers do not resolve, empty when they do; None where none has a name to resolve."""
+    """Why names of containers do not resolve; empty when they do; None when no container has a name."""
     waiting: tuple[Finding, ...] = ()
     """Published ports on addresses that the host does not have."""
 
 
 class InapplicableError(Exception):
-    """There is nothing this check could look at; the text says why."""
+    """There is nothing that this check could look at. The text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check: why it matters, what it looks `at`; `look` yields what is wrong, nothing when all is well, or raises InapplicableError."""
+    """One check."""
 
     name: str
-    why: str
-    at: str
-    look: Callable[[DoctorInput], Iterable[Finding]]
+    why: str  # why it matters
+    at: str  # what it looks at
+    look: Callable[[DoctorInput], Iterable[Finding]]  # yields what is wrong, or raises InapplicableError

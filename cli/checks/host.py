@@ -1,4 +1,4 @@
-"""Checks of the host itself: whether it forwards, filters and routes as the network needs. Must not look at other hosts."""
+"""Checks of the host itself: whether it forwards, filters and routes as the network needs."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ STRICT = "1"
 
 
 def forwarding(seen: DoctorInput) -> Iterator[Finding]:
-    """Hold that the host forwards, in every family of the network, and its FORWARD chain lets the network through."""
+    """Yield a finding unless the host forwards each family of the network, and its FORWARD chain accepts it."""
     found = seen.survey
     keys = ["net/ipv4/ip_forward", *(["net/ipv6/conf/all/forwarding"] if found.config and found.config.ipv6 else [])]
     for key in keys:
@@ -28,7 +28,7 @@ def forwarding(seen: DoctorInput) -> Iterator[Finding]:
 
 
 def isolation(seen: DoctorInput) -> Iterator[Finding]:
-    """Hold that the networks of this host do not reach each other, and that nobody undoes tulled's rules."""
+    """Yield a finding unless the networks of this host are separated and nobody changes tulled's rules."""
     if seen.exposed:
         yield Finding(f"missing: {seen.exposed}", "tulle repair, and look at tulled's log for what it could not do")
     if seen.contested:
@@ -37,7 +37,7 @@ def isolation(seen: DoctorInput) -> Iterator[Finding]:
 
 
 def bridged(seen: DoctorInput) -> Iterator[Finding]:
-    """Hold that frames between containers of one bridge are not dropped on their way through iptables."""
+    """Yield a finding if iptables drops frames between containers of one bridge."""
     on = [
         key for key in ("iptables", "ip6tables") if seen.survey.sysctls.get(f"net/bridge/bridge-nf-call-{key}") == "1"
     ]
@@ -51,7 +51,7 @@ def bridged(seen: DoctorInput) -> Iterator[Finding]:
 
 
 def reverse_path(seen: DoctorInput) -> Iterator[Finding]:
-    """Hold that where the kernel is strict about where packets come from, the way to a peer is the way from it."""
+    """Yield a finding if a strict reverse path filter drops packets of a peer, because another route leads to it."""
     plan = _plan(seen)
     for subnet, link in plan.ways.items():
         for device in seen.survey.devices:
@@ -63,7 +63,7 @@ def reverse_path(seen: DoctorInput) -> Iterator[Finding]:
 
 
 def routes(seen: DoctorInput) -> Iterator[Finding]:
-    """Hold that no route or address of the host's own lies inside the network."""
+    """Yield a finding for each route or address of the host that lies inside the network."""
     plan, found = _plan(seen), seen.survey
     names = {link.index: link.name for link in found.links}
     ours = {*found.devices, *(link.name for link in found.links if link.kind == "bridge")}
@@ -83,7 +83,7 @@ def routes(seen: DoctorInput) -> Iterator[Finding]:
 
 
 def published(seen: DoctorInput) -> Iterator[Finding]:
-    """Hold that the host has every address that a port is published on."""
+    """Yield a finding for each published port whose address the host does not have."""
     yield from seen.waiting
 
 

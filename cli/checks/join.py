@@ -1,6 +1,7 @@
-"""Tries a network before this host joins it: whether its store answers, has a config, and whether its range is free here.
+"""Tests a network before this host joins it: the store answers and has a config, and the range is not used here.
 
-Changes nothing, and takes seconds at most. Blind spot: whether the user of an etcd may write there is seen only by writing.
+It changes nothing and takes seconds at most. Whether the user of an etcd may write is not tested: only writing would
+show that.
 """
 
 from collections.abc import Sequence
@@ -21,17 +22,19 @@ AWAY = "start etcd, open the way to it, or correct --etcd"
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What was found: the UDP ports of its tunnels, the addresses of its hosts, and what to think of."""
+    """What was found."""
 
-    ports: tuple[int, ...]
-    hosts: tuple[IPAddress, ...]
-    warnings: tuple[str, ...] = ()
+    ports: tuple[int, ...]  # UDP ports of the network's tunnels
+    hosts: tuple[IPAddress, ...]  # addresses of its hosts
+    warnings: tuple[str, ...] = ()  # for the person who joins
 
 
 def run(settings: Settings, hosts: str, own: Sequence[str]) -> Trial:
-    """Try the network of the settings, with the text `hosts` for its hosts file ("" where it has none); `own` names its links.
+    """Test the network of the settings.
 
-    Raises Refused with what is in the way, and KernelError.
+    `hosts` is the text of its hosts file, or empty; `own` are the names of its links.
+
+    Raises Refused with what prevents the join, and KernelError.
     """
     found = network_state.read(settings)
     if hosts:
@@ -47,7 +50,7 @@ def run(settings: Settings, hosts: str, own: Sequence[str]) -> Trial:
 
 
 def _remedy(problem: str) -> str:
-    """Return what to do about a store that is to be joined; nothing where the store's own words say it."""
+    """Return what to do about a store's problem; empty where the store's own text says it."""
     if "put one: " in problem:
         return ""
     known = agreed.remedy(problem)
@@ -55,7 +58,7 @@ def _remedy(problem: str) -> str:
 
 
 def refuse_taken(config: NetworkConfig, found: NetworkState, own: Sequence[str]) -> None:
-    """Raise Refused where the range cannot be a network's, or this host has it already, unless it is in this network by its lease."""
+    """Raise Refused if the range cannot be a network's, or this host uses it for something else than this network."""
     joined: tuple[IPNetwork, ...] = (*found.lease.networks, *found.lease.ipv6_networks) if found.lease else ()
     for network in config.networks:
         if why := ranges.forbidden(network):

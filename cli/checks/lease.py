@@ -1,4 +1,4 @@
-"""Checks of what this host was given: the store, the lease file, the bridge's address. Must not look at tunnels."""
+"""Checks of what this host got: the store, the lease file, the bridge's address."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,12 +30,15 @@ REMEDIES = (
     ("onnection lost", "see that --etcd-endpoints has https where etcd speaks TLS, and http where it does not"),
     ("ConnectionReset", "see that --etcd-endpoints has https where etcd speaks TLS, and http where it does not"),
 )
-"""What the store's refusal has in it -> what to do; the first that fits."""
+"""Part of a store's error -> what to do. The first that occurs in the error counts."""
 AWAY = "start the store, open the way to it, or give tulled's own settings after -- (see tulle doctor --help)"
 
 
 def headline(found: NetworkState) -> str:
-    """Return what explains everything else that is wrong: that there is no network here yet, or another one than tulled knows."""
+    """Return what explains all other findings: there is no network here yet, or another one than tulled knows.
+
+    Else empty.
+    """
     store = Path(found.settings.store_path)
     if found.lease is None and found.settings.store_kind in ("sqlite", "file") and not store.exists():
         return f"{NOT_JOINED}: {JOIN}"
@@ -54,12 +57,12 @@ def headline(found: NetworkState) -> str:
 
 
 def remedy(problem: str) -> str:
-    """Return what to do about a store that cannot be read, by what it says."""
+    """Return what to do about a store that cannot be read, by its error."""
     return next((remedy for words, remedy in REMEDIES if words in problem), AWAY)
 
 
 def store(seen: DoctorInput) -> Iterator[Finding]:
-    """Hold that the store answers, and all its entries can be read."""
+    """Yield a finding unless the store answers and all its entries can be read."""
     found = seen.survey
     if found.store_problem:
         yield Finding(found.store_problem, remedy(found.store_problem))
@@ -68,7 +71,7 @@ def store(seen: DoctorInput) -> Iterator[Finding]:
 
 
 def lease_file(seen: DoctorInput) -> Iterator[Finding]:
-    """Hold that the lease file is there and says what the store says."""
+    """Yield a finding unless the lease file exists and agrees with the store."""
     found = seen.survey
     if found.lease is None:
         yield Finding(found.lease_problem, "start tulled here and look at its log: systemctl status tulled")
@@ -97,7 +100,7 @@ def lease_file(seen: DoctorInput) -> Iterator[Finding]:
 
 
 def bridge_address(seen: DoctorInput) -> Iterator[Finding]:
-    """Hold that a bridge with an address of the network has the lease's gateway address."""
+    """Yield a finding if a bridge has an address of the network, but not the lease's gateway address."""
     found = seen.survey
     if found.lease is None:
         raise InapplicableError("there is no lease file")
@@ -114,7 +117,7 @@ def bridge_address(seen: DoctorInput) -> Iterator[Finding]:
 
 
 def rivals(seen: DoctorInput) -> Iterator[Finding]:
-    """Hold that no other daemon has our prefix or VNI on this host."""
+    """Yield a finding for each other daemon on this host that uses our prefix or VNI."""
     found, own = seen.survey, seen.survey.own
     if own is None or found.config is None:
         raise InapplicableError("this host has no lease in the store")

@@ -1,4 +1,4 @@
-"""Checks of what attachments left and hold, and of what runtimes will find. Must not remove anything: that is `tulle gc`."""
+"""Checks of what attachments left behind, and of what runtimes will find. `tulle gc` removes such things."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from cli.setup import address_books
 
 
 def reservations(seen: DoctorInput) -> Iterator[Finding]:
-    """Hold that every address that is held is a container's."""
+    """Yield a finding for each reserved address that no container has."""
     if seen.survey.book is None:
         raise InapplicableError("there is no lease file, so no address book")
     if seen.survey.book.problem:
@@ -18,12 +18,12 @@ def reservations(seen: DoctorInput) -> Iterator[Finding]:
 
 
 def leaks(seen: DoctorInput) -> Iterator[Finding]:
-    """Hold that every link and rule of an attachment belongs to one that lives."""
+    """Yield a finding for each link and rule whose attachment does not exist any more."""
     yield from (_told(one) for one in seen.remains if not one.what.startswith("address "))
 
 
 def duplicates(seen: DoctorInput) -> Iterator[Finding]:
-    """Hold that one book gives out the subnet's addresses, and each stands on one link, of the host or of a container."""
+    """Yield a finding unless one address book gives out the subnet, and each address is on only one link."""
     if seen.survey.lease is None:
         raise InapplicableError("there is no lease file, so no subnet of this host")
     for first, second in address_books.clashes(seen.machine) if seen.machine else ():
@@ -41,9 +41,9 @@ def duplicates(seen: DoctorInput) -> Iterator[Finding]:
 
 
 def programs(seen: DoctorInput) -> Iterator[Finding]:
-    """Hold that each runtime finds a configuration with our lease, and the programs that it names.
+    """Yield a finding for each runtime that lacks a configuration with our lease, or a program that it names.
 
-    Who keeps another address book than what has the subnet may have no configuration, and so is not asked for one.
+    A runtime with another address book than the one that has the subnet needs no configuration.
     """
     if seen.unread:
         yield Finding(seen.unread, "correct that file: the runtime does not read it either")
@@ -71,7 +71,7 @@ def programs(seen: DoctorInput) -> Iterator[Finding]:
 
 
 def _served(seen: DoctorInput) -> tuple[str, ...]:
-    """Return the runtimes that `tulle init` would serve here beside what stands already; where it leaves the choice to a person, all."""
+    """Return the runtimes that `tulle init` would serve here; all of them where a person must choose."""
     installed = [each.command for each in seen.runtimes if each.command]
     if seen.machine is None:
         return tuple(installed)
@@ -82,7 +82,7 @@ def _served(seen: DoctorInput) -> tuple[str, ...]:
 
 
 def _found(each: RuntimeConfig, seen: DoctorInput) -> bool:
-    """Tell whether a runtime finds the network: by a configuration, a network of netavark's, or our driver."""
+    """Return whether a runtime knows the network: by a configuration, a network of netavark, or our driver."""
     if each.driver or any(seen.survey.settings.subnet_file in one.lease_files for one in each.conflists):
         return True
     here = seen.machine
@@ -90,7 +90,7 @@ def _found(each: RuntimeConfig, seen: DoctorInput) -> bool:
 
 
 def names(seen: DoctorInput) -> Iterator[Finding]:
-    """Hold that names of containers on networks of the Podman driver resolve."""
+    """Yield a finding unless names of containers on the Podman driver's networks resolve."""
     if seen.nameless is None:
         raise InapplicableError("no container here is on a network of the Podman driver with names")
     if seen.nameless:

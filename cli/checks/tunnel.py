@@ -1,6 +1,6 @@
-"""Checks of the ways to other hosts: what the kernel holds against the leases, and what other hosts answered.
+"""Checks of the paths to other hosts: the kernel's entries against the leases, and what other hosts answered.
 
-Must not send anything itself. Blind spot: what is found is seen from this host; where that is not enough the remedy says so.
+Everything is seen from this host only. Where that does not suffice, the remedy says what to look at on the other host.
 """
 
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ from overlay.firewall import tunnel_filter
 
 
 def entries(seen: DoctorInput) -> Iterator[Finding]:
-    """Hold that devices, ARP, FDB entries and routes are those of the leases."""
+    """Yield a finding unless devices, neighbours, FDB entries and routes are as the leases say."""
     found = seen.survey
     if found.plan is None:
         raise InapplicableError(found.plan_problem)
     for words in found.plan.differences:
-        if not words.startswith("setting mac "):  # a check of its own
+        if not words.startswith("setting mac "):  # another check reports that
             yield Finding(
                 f"missing in the kernel: {words.removeprefix('adding ')}"
                 if words.startswith(("adding ", "creating "))
@@ -32,7 +32,7 @@ def entries(seen: DoctorInput) -> Iterator[Finding]:
 
 
 def guarded(seen: DoctorInput) -> Iterator[Finding]:
-    """Hold that the tunnel takes packets of the other hosts alone."""
+    """Yield a finding unless the tunnel accepts packets of the network's hosts only."""
     found = seen.survey
     if found.plan is None or found.plan.desired.guard is None:
         raise InapplicableError("there is no tunnel that anybody could send to")
@@ -47,7 +47,7 @@ def guarded(seen: DoctorInput) -> Iterator[Finding]:
 
 
 def macs(seen: DoctorInput) -> Iterator[Finding]:
-    """Hold that each device of ours has the MAC that the other hosts were told."""
+    """Yield a finding unless each of our devices has the MAC that other hosts were told."""
     plan, links = seen.survey.plan, {link.name: link for link in seen.survey.links}
     if plan is None or not plan.desired.tunnels:
         raise InapplicableError("no device here has a MAC that others know")
@@ -61,7 +61,10 @@ def macs(seen: DoctorInput) -> Iterator[Finding]:
 
 
 def reachable(seen: DoctorInput) -> Iterator[Finding]:
-    """Hold that an echo comes back through the tunnel from every other host, in every family; else tell which direction loses it."""
+    """Yield a finding unless an echo comes back through the tunnel from every host, in every family.
+
+    It names the direction.
+    """
     answers, port = seen.answers, reachability.port(seen.survey)
     for way in _asked(seen):
         if way in answers.tunnel:
@@ -89,7 +92,7 @@ _OTHER = "run tulle doctor on that host, too"
 
 
 def _direction(seen: DoctorInput, way: PeerPath, port: int) -> Finding:
-    """Tell which direction is blocked: one half that was proved condemns the other, for together they would be the echo."""
+    """Return which direction is blocked: if one direction is proved to work, it is the other."""
     there, back, here = way in seen.answers.there, way in seen.answers.back, _here(seen, way)
     start = f"nothing comes back through the tunnel from {way.name}, though the host itself answers"
     if there and back:
@@ -114,13 +117,13 @@ def _direction(seen: DoctorInput, way: PeerPath, port: int) -> Finding:
 
 
 def _here(seen: DoctorInput, way: PeerPath) -> object:
-    """Return this host's address as the other one knows it."""
+    """Return the address by which the other host knows this one."""
     own = seen.survey.own
     return (own.attributes.public_ip if way.subnet.version == 4 else own.attributes.public_ipv6) if own else "this host"
 
 
 def widths(seen: DoctorInput) -> Iterator[Finding]:
-    """Hold that a packet as large as containers may send arrives."""
+    """Yield a finding unless a packet as large as containers may send arrives."""
     found, links = seen.survey, {link.name: link for link in seen.survey.links}
     if found.lease is None or found.plan is None:
         raise InapplicableError(found.lease_problem or found.plan_problem)
@@ -145,7 +148,10 @@ def widths(seen: DoctorInput) -> Iterator[Finding]:
 
 
 def checksums(seen: DoctorInput) -> Iterator[Finding]:
-    """Hold that TCP arrives where echoes do; a network card that miscounts the checksums of tunnels loses it alone."""
+    """Yield a finding unless TCP arrives where echoes do.
+
+    A network card with wrong checksums in tunnels loses only TCP.
+    """
     for way in _asked(seen):
         if way in seen.answers.tunnel and way not in seen.answers.tcp:
             devices = " ".join(f"ethtool -K {name} tx-checksum-ip-generic off;" for name in seen.survey.devices)
@@ -156,7 +162,7 @@ def checksums(seen: DoctorInput) -> Iterator[Finding]:
 
 
 def _asked(seen: DoctorInput) -> tuple[PeerPath, ...]:
-    if headline := lease.headline(seen.survey):  # silence has that reason, and no firewall
+    if headline := lease.headline(seen.survey):  # that is why nobody answers, not a firewall
         raise InapplicableError(headline)
     if seen.answers.problem:
         raise InapplicableError(seen.answers.problem)

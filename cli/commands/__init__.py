@@ -1,1 +1,1 @@
-"""The commands people type, a file each."""
+"""The commands that people type, one file each."""

@@ -1,7 +1,6 @@
-"""Says this host's share of the network in dockerd's options, as flannel's mk-docker-opts.sh does (docs/reference/flannel.md 8).
+"""Writes this host's lease as options of dockerd, as flannel's mk-docker-opts.sh does (docs/reference/flannel.md 8).
 
-What is written is decided by `lines`, purely; `run` reads the lease, writes the file, then looks whether the subnet is already
-reached through another host. Must not start or configure Docker.
+It does not start or configure Docker. After writing, it warns when the subnet is routed through another host.
 """
 
 import argparse
@@ -17,17 +16,17 @@ OUTPUT = "/run/docker_opts.env"
 KEY = "DOCKER_OPTS"
 PREFIX = "DOCKER_OPT_"
 SPECIAL = str.maketrans({letter: f"\\{letter}" for letter in '\\"$`'})
-"""What the shell, and systemd's EnvironmentFile after it, would not take literally between double quotes."""
+"""Characters that the shell, and after it systemd's EnvironmentFile, would interpret between double quotes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How the options are written: one variable each, all in the variable `key`, or both; with or without --ip-masq."""
+    """How the options are written."""
 
-    individual: bool = True
-    combined: bool = True
-    key: str = KEY
-    ip_masq: bool = True
+    individual: bool = True  # one variable per option
+    combined: bool = True  # all in one variable
+    key: str = KEY  # name of that variable
+    ip_masq: bool = True  # with --ip-masq
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +46,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Write the file; return 0, or 1 when there is no lease, no file could be written or the subnet is somebody else's."""
+    """Write the file and return 0; 1 without a lease, if it cannot be written, or if the subnet is another host's."""
     unchosen = options.individual == options.combined
     form = Form(options.individual or unchosen, options.combined or unchosen, options.key, not options.no_masquerade)
     try:
@@ -60,7 +59,7 @@ def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def lines(lease: Lease, form: Form, environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield the lines NAME="value"; options and a value of `form.key` that are in `environ` already are kept."""
+    """Yield the lines NAME="value". Options, and a value of `form.key`, that are in `environ` already are kept."""
     inherited = {name: value for name, value in environ.items() if name.startswith(PREFIX)}
     options = dict(sorted({**inherited, **_options(lease, form)}.items()))
     if form.individual:
@@ -72,7 +71,10 @@ def lines(lease: Lease, form: Form, environ: Mapping[str, str]) -> Iterator[str]
 
 
 def _options(lease: Lease, form: Form) -> dict[str, str]:
-    """Return the options by variable. Docker masquerades what the daemon does not; it has one bridge address, an IPv4 one."""
+    """Return the options by variable. Docker masquerades if the daemon does not.
+
+    Its bridge has one address, an IPv4 one.
+    """
     options = {f"{PREFIX}MTU": f"--mtu={lease.mtu}"}
     if lease.subnet:
         options[f"{PREFIX}BIP"] = f"--bip={lease.subnet}"
@@ -82,7 +84,7 @@ def _options(lease: Lease, form: Form) -> dict[str, str]:
 
 
 def _warn_of_another_way(lease: Lease) -> int:
-    """Return 1, and say so, when a route leads to exactly this host's IPv4 subnet through another host."""
+    """Return 1, and print a warning, if a route leads to exactly this host's IPv4 subnet through another host."""
     from kernel.netlink.handle import Handle  # noqa: PLC0415 - other commands must not pay for netlink
 
     if lease.subnet is None:

@@ -1,6 +1,6 @@
-"""`tulle doctor`: looks at everything a network needs on this host, and says of what is wrong why it matters and what to do.
+"""`tulle doctor`: looks at everything that a network needs on this host, and says what is wrong and what to do.
 
-First all is seen (survey, probes, remains, runtimes), then every check of the table looks at what was seen. Must not change anything.
+First everything is read, then every check of the table looks at it. Nothing is changed.
 """
 
 import argparse
@@ -83,17 +83,17 @@ CHECKS = (
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of one check: `ok` None when it had nothing to look at, then `skipped` says why."""
+    """The result of one check."""
 
     check: str
-    ok: bool | None
-    why: str
-    at: str
+    ok: bool | None  # None: there was nothing to look at
+    why: str  # why the check matters
+    at: str  # what it looked at
     findings: tuple[Finding, ...] = ()
-    skipped: str = ""
+    skipped: str = ""  # why there was nothing to look at
 
     def lines(self) -> list[str]:
-        """Return it for people."""
+        """Return the lines for people."""
         mark = {True: "ok     ", False: "FAILED ", None: "skipped"}[self.ok]
         first = f"{mark}  {self.check:<15}  {self.skipped or self.at}"
         why = [f"         why: {self.why}"] if self.findings else []
@@ -108,7 +108,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def declare_directories(parser: argparse.ArgumentParser) -> None:
-    """Add what says where a runtime's configurations and programs are."""
+    """Add the options that say where a runtime's configurations and programs are."""
     parser.add_argument("--conf-dir", default="", metavar="DIR", help="where the runtime has its CNI configurations")
     parser.add_argument(
         "--bin-dir", action="append", default=[], metavar="DIR", help="where it has its CNI programs; may be repeated"
@@ -116,7 +116,7 @@ def declare_directories(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Examine every network of the settings; return 1 when a check failed, else 0."""
+    """Examine every network of the settings. Return 1 when a check failed, else 0."""
     try:
         seen = {each.name: network_state.read(each) for each in daemon_settings.read(options, environ)}
         looked = tuple(map(cni_configs.look, cni_configs.installed(options.conf_dir, options.bin_dir)))
@@ -133,7 +133,7 @@ def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def report(name: str, verdicts: Collection[Verdict], headline: str = "") -> str:
-    """Return the verdicts on one network for people, after what explains all of them where something does."""
+    """Return the verdicts on one network for people; first what explains all of them, if anything does."""
     failed = sum(one.ok is False for one in verdicts)
     end = f"{failed} of {len(verdicts)} checks failed" if failed else "nothing is wrong here"
     first = [f"network in {name}", *([f"\n{headline}\n"] if headline else [])]
@@ -141,7 +141,7 @@ def report(name: str, verdicts: Collection[Verdict], headline: str = "") -> str:
 
 
 def examine(seen: DoctorInput, checks: Iterable[Check] = CHECKS) -> list[Verdict]:
-    """Have every check look at the evidence."""
+    """Return the verdict of every check."""
     return [_verdict(check, seen) for check in checks]
 
 
@@ -154,7 +154,7 @@ def _verdict(check: Check, seen: DoctorInput) -> Verdict:
 
 
 def gather(found: NetworkState, looked: tuple[RuntimeConfig, ...]) -> DoctorInput:
-    """See what a survey does not: other hosts' answers, what attachments left, the firewall, other daemons."""
+    """Read what network_state does not: other hosts' answers, orphans, the firewall, other daemons."""
     conflists = [one for each in looked for one in each.conflists]
     left = orphans.find(found, conflists)
     subnets = found.lease.subnets if found.lease else ()
@@ -177,7 +177,7 @@ def gather(found: NetworkState, looked: tuple[RuntimeConfig, ...]) -> DoctorInpu
 
 
 def _waiting() -> Iterable[Finding]:
-    """Yield the published ports whose host address is not there."""
+    """Yield the published ports whose host address does not exist."""
     with Handle() as network:
         for each, command in ports.waiting(network):
             saw = f"{each.port}/{each.protocol} of {each.holder.name} is published on {each.host_ip}, no address of this host"
@@ -185,7 +185,7 @@ def _waiting() -> Iterable[Finding]:
 
 
 def _exposed() -> str:
-    """Say what is missing that keeps networks apart; a rule that cannot be asked for is missing, too."""
+    """Return what is missing of the rules that separate the networks. A rule that cannot be read counts as missing."""
     try:
         return "; ".join(Isolation(KnownNetworks(boot.current().decode())).keep(change=False))
     except Unavailable as problem:
@@ -193,7 +193,7 @@ def _exposed() -> str:
 
 
 def _machine(wanted: Subnet) -> HostFacts | str:
-    """Look at what tulle init goes by; where a runtime's settings cannot be read, return the sentence that says which."""
+    """Return what tulle init decides by, or None and the error if a runtime's settings cannot be read."""
     try:
         return detect.look(Path("/"), detect.podman_version(), wanted)
     except detect.Unreadable as problem:
@@ -201,7 +201,7 @@ def _machine(wanted: Subnet) -> HostFacts | str:
 
 
 def _forward_drops(found: NetworkState) -> bool:
-    """Tell whether iptables' FORWARD drops by policy, without a rule that accepts what comes from the network."""
+    """Return whether iptables' FORWARD drops by policy, and no rule accepts packets from the network."""
     networks: tuple[IPNetwork, ...] = found.config.networks if found.config else ()
     return any(_drops(network) for network in networks)
 
@@ -214,7 +214,10 @@ def _drops(network: IPNetwork) -> bool:
 
 
 def _daemons(prefix: str) -> Iterable[str]:
-    """Yield the names of the overlay daemons in this network namespace; of flannelds those of the network below `prefix` in etcd."""
+    """Yield the names of the overlay daemons in this network namespace.
+
+    Of flannelds only those with `prefix` in etcd.
+    """
     here = os.readlink("/proc/self/ns/net")  # noqa: PTH115 - as below
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -228,7 +231,7 @@ def _daemons(prefix: str) -> Iterable[str]:
 
 
 def _prefix(process: Path) -> str:
-    """Return the prefix in etcd that a flanneld was started with, by option or variable; raises OSError."""
+    """Return the prefix in etcd of a running flanneld, from its option or variable. Raises OSError."""
     words, variables = ((process / name).read_text(errors="replace").split("\0") for name in ("cmdline", "environ"))
     given = re.search(r"\0--?etcd-prefix[=\0]([^\0]+)", "\0" + "\0".join(words))
     named = [one.partition("=")[2] for one in variables if one.startswith("FLANNELD_ETCD_PREFIX=")]

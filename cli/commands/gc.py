@@ -1,7 +1,7 @@
-"""`tulle gc`: removes what attachments that are dead left on this host, and lists what is kept because nothing proves it dead.
+"""`tulle gc`: removes what dead attachments left on this host, and lists what may belong to a living one.
 
-Dead is what cli.inspect.orphans says, looked at again while the attachment's own requests are held off. Then each program of the network's
-configuration is asked to detach it (DEL), the last one first, as the runtime would have. Must not judge.
+cli.inspect.orphans decides what is dead; that is repeated while the attachment's own requests are locked out. Then each
+program of the network's configuration runs DEL, the last one first, as the runtime would have done.
 """
 
 import argparse
@@ -28,16 +28,16 @@ from kernel.netlink.handle import Handle
 from overlay.errors import Refused
 
 IFNAME = "eth0"
-"""Stands for the interface where a rule names none: no link of that container is left, whatever it was called."""
+"""The interface's name where a rule names none. The container has no link left, whatever its name was."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one remain: "removed", "would be removed", "kept" or "failed", and why."""
+    """The result for one orphan."""
 
     what: str
     attachment: str
-    outcome: str
+    outcome: str  # "removed", "would be removed", "kept" or "failed"
     reason: str
 
 
@@ -50,7 +50,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Clean up after every network of the settings; return 1 when something dead could not be removed, else 0."""
+    """Clean up after every network of the settings. Return 1 if something dead could not be removed, else 0."""
     try:
         looked = tuple(map(cni_configs.look, cni_configs.installed(options.conf_dir, options.bin_dir)))
         seen = {each.name: network_state.read(each) for each in daemon_settings.read(options, environ)}
@@ -69,7 +69,7 @@ def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def clean(found: NetworkState, looked: Sequence[RuntimeConfig], *, dry: bool, search: str) -> Iterator[Outcome]:
-    """Remove what is dead, one attachment at a time, and tell of everything; with `dry` only tell."""
+    """Remove what is dead, one attachment at a time, and yield what became of everything. With `dry` change nothing."""
     conflists = {one.name: (one, each) for each in looked for one in each.conflists if one.wires_by_bridge}
     left = orphans.find(found, [one for each in looked for one in each.conflists])
     done: dict[AttachmentID, str] = {}
@@ -88,9 +88,11 @@ def clean(found: NetworkState, looked: Sequence[RuntimeConfig], *, dry: bool, se
 
 
 def detach(owner: AttachmentID, conflist: Conflist, seen: RuntimeConfig, search: str) -> None:
-    """Have every program of the network detach a dead attachment; raises CniError, or whatever the bridge could not do.
+    """Run DEL of every program of the network for a dead attachment.
 
-    The bridge is run here, because its requests for the attachment are held off meanwhile, its own would be, too.
+    Raises CniError, or what the bridge program raises.
+
+    `bridge` runs inside this process: it would wait for ever for the lock that we hold on the attachment.
     """
     environ = {
         "CNI_COMMAND": "DEL",
@@ -111,7 +113,7 @@ def detach(owner: AttachmentID, conflist: Conflist, seen: RuntimeConfig, search:
 
 
 def _release(found: NetworkState, one: Orphan) -> None:
-    """Free a vacant address, unless it has been given to somebody meanwhile."""
+    """Free a vacant address, unless a container has got it meanwhile."""
     if found.book is not None:
         with disk.locked(found.book.path, _say, create=False, reclaim=True) as book:
             for each in book.reservations():
@@ -120,7 +122,7 @@ def _release(found: NetworkState, one: Orphan) -> None:
 
 
 def _problem(act: Callable[[], object]) -> str:
-    """Do something and say why it could not be done; empty when it was."""
+    """Call `act` and return its error as text, or empty."""
     try:
         act()
     except CniError as refused:
@@ -131,7 +133,7 @@ def _problem(act: Callable[[], object]) -> str:
 
 
 def _whole(owner: AttachmentID, left: Collection[Orphan]) -> AttachmentID:
-    """Complete an owner whose interface is not told from what else that container left."""
+    """Return the owner with an interface name, taken from the other things of that container that have one."""
     if owner.ifname:
         return owner
     same = (one.owner for one in left if one.owner and one.owner.ifname)

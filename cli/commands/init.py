@@ -1,6 +1,7 @@
-"""`tulle init [RUNTIME...]`: makes the network known to the runtimes of this host, and takes that back with --undo.
+"""`tulle init [RUNTIME...]`: makes the network known to the runtimes of this host, and undoes that with --undo.
 
-Everything is decided and every file in the way found before the first is written. Must not start or restart anything.
+Everything is decided, and every file in the way is found, before the first file is written. No service is started or
+restarted.
 """
 
 import argparse
@@ -50,7 +51,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def run(options: argparse.Namespace, root: Path = Path("/")) -> int:
-    """Do as asked below `root`; 0 when all is done, 1 when something is in the way, 2 for a name that is no runtime."""
+    """Execute the command below `root`. Return 0, 1 when something is in the way, or 2 for an unknown runtime."""
     strange = [name for name in options.runtimes if name not in homes.HOMES]
     if strange or (options.undo and options.runtimes):
         what = (
@@ -69,7 +70,7 @@ def run(options: argparse.Namespace, root: Path = Path("/")) -> int:
 
 
 def undo(ours: ManagedFiles, *, dry: bool) -> int:
-    """Remove every file of ours that nobody has edited; 1 when one stays."""
+    """Remove every file of ours that nobody has edited. Return 1 when one stays."""
     kept = 0
     for path in ours.recorded():
         if dry:
@@ -112,7 +113,7 @@ def _init(options: argparse.Namespace, root: Path, ours: ManagedFiles) -> int:
 
 
 def _network(asked: str | None, kept: Sequence[str]) -> tuple[str, str]:
-    """Return the lease file and the network's name, given those that tulled keeps; raises Refused where there are several to choose from."""
+    """Return lease file and name of the network. Raises Refused if tulled has several and none was named."""
     if len(kept) == 1:
         return asked or kept[0], homes.NAME
     if not asked:
@@ -122,7 +123,7 @@ def _network(asked: str | None, kept: Sequence[str]) -> tuple[str, str]:
 
 
 def _conflist(lease: str, wish: RuntimeRequest) -> str:
-    """Return the text of the conflist for a lease file, with the names that its network and its bridge have."""
+    """Return the text of the conflist for a lease file, with the names of its network and bridge."""
     text = CONFLIST.read_text()
     names = {lease_file.DEFAULT_PATH: lease, homes.BRIDGE: wish.bridge, homes.NAME: wish.name}
     for usual, name in names.items():
@@ -131,7 +132,7 @@ def _conflist(lease: str, wish: RuntimeRequest) -> str:
 
 
 def _subnet(path: str) -> Subnet:
-    """Give what claims are looked for by: the lease file, and its subnets where there is one."""
+    """Return what claims are searched for: the lease file, and its subnets if it exists."""
     try:
         return Subnet(path, lease_file.read(path).subnets)
     except lease_file.Unavailable:
@@ -139,7 +140,7 @@ def _subnet(path: str) -> Subnet:
 
 
 def _docker(here: HostFacts) -> str:
-    """Say how Docker would be served, where it is installed."""
+    """Print how Docker could be served, if it is installed."""
     told = (
         "\ndocker is installed too; it has its own address book, so it shares the subnet with nobody: tulle init docker"
     )

@@ -1,8 +1,7 @@
-"""`tulle join HOST...`: makes this host a member of a network, with the hosts file and tulled's settings.
+"""`tulle join HOST...`: makes this host a member of a network, by the hosts file and tulled's settings.
 
-Everything is decided and tried, and whatever is in the way found, before the first file is written. What was edited by hand stays;
-what an earlier join wrote is corrected. Starts the daemon only when told to, and never touches the kernel. Must not know runtimes:
-that is `tulle init`.
+Everything is decided and tested before the first file is written. What a person edited stays; what an earlier join
+wrote is corrected. The daemon is only started when asked for. `tulle init` tells the runtimes.
 """
 
 import argparse
@@ -32,7 +31,7 @@ from overlay.stores.etcd import keys
 from system import atomic_file, folders
 
 SYSTEMD = "/run/systemd/system"
-"""There while systemd runs the machine (sd_booted(3))."""
+"""Exists while systemd manages the host (sd_booted(3))."""
 
 ETCD_ALONE = (
     "TULLED_ETCD_PREFIX",
@@ -42,16 +41,16 @@ ETCD_ALONE = (
     "TULLED_ETCD_USERNAME",
     "TULLED_ETCD_PASSWORD",
 )
-"""Settings that mean nothing without an etcd."""
+"""Settings that have no meaning without an etcd."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to write: the texts by path, the variables among them, and what tulled makes of its settings then."""
+    """What to write."""
 
-    files: Mapping[str, str]
-    variables: Mapping[str, str]
-    settings: Settings
+    files: Mapping[str, str]  # texts by path
+    variables: Mapping[str, str]  # the daemon's variables among them
+    settings: Settings  # as tulled reads them then
 
     @property
     def hosts(self) -> str:
@@ -88,7 +87,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def run(options: argparse.Namespace, root: Path = Path("/")) -> int:
-    """Do as asked below `root`; 0 when all is done, 1 when something is in the way, 2 for wrong usage."""
+    """Execute the command below `root`. Return 0, 1 when something is in the way, or 2 for wrong usage."""
     if wrong := _usage(options):
         print(f"tulle join: {wrong}", file=sys.stderr)
         return 2
@@ -107,7 +106,7 @@ def run(options: argparse.Namespace, root: Path = Path("/")) -> int:
 
 
 def _usage(options: argparse.Namespace) -> str:
-    """Return what is wrong with the command line beyond its words."""
+    """Return what is wrong with the options together; empty when nothing is."""
     if bool(options.hosts) == bool(options.etcd):
         return "name all hosts (tulle join 192.0.2.11 192.0.2.12), or give --etcd URLS"
     if options.etcd and options.network != hosts_file.NETWORK:
@@ -118,14 +117,14 @@ def _usage(options: argparse.Namespace) -> str:
 
 
 def local_addresses() -> tuple[IPv4Address, ...]:
-    """List the addresses of this host."""
+    """Return the addresses of this host."""
     with Handle() as kernel:
         found = (held.address.ip for held in kernel.addresses())
         return tuple(one for one in found if isinstance(one, IPv4Address))
 
 
 def decide(options: argparse.Namespace, root: Path, here: Iterable[IPv4Address]) -> Decision:
-    """Decide what to write; raises Refused, also for settings that tulled itself would refuse."""
+    """Decide what to write. Raises Refused, also for settings that tulled would refuse."""
     usual = {"TULLED_IP_MASQ": "true", "TULLED_BRIDGE": BRIDGE}
     if _netavark_translates(detect.look(root, detect.podman_version() if root == Path("/") else ())):
         usual["TULLED_KEEP_SOURCE"] = "true"
@@ -150,7 +149,7 @@ def decide(options: argparse.Namespace, root: Path, here: Iterable[IPv4Address])
 
 
 def _hosts(options: argparse.Namespace, root: Path, here: Sequence[IPv4Address], before: joined.Joined) -> str:
-    """Write the hosts file's text; raises Refused where this host is not named."""
+    """Return the text of the hosts file. Raises Refused if this host is not in the list."""
     named = hosts_file.addresses(options.hosts, _resolved)
     own = next((one for one in here if not one.is_loopback), None)
     if not options.offline and not {one.address for one in named} & set(here):
@@ -164,7 +163,7 @@ def _hosts(options: argparse.Namespace, root: Path, here: Sequence[IPv4Address],
 
 
 def _resolved(name: str) -> str:
-    """Ask for the IPv4 address of a host's name; raises Refused where there is none."""
+    """Return the IPv4 address of a host's name. Raises Refused if it has none."""
     try:
         return str(socket.getaddrinfo(name, None, socket.AF_INET, socket.SOCK_DGRAM)[0][4][0])
     except (OSError, UnicodeError) as problem:
@@ -173,7 +172,7 @@ def _resolved(name: str) -> str:
 
 
 def _netavark_translates(here: HostFacts) -> bool:
-    """Tell whether containers are wired by a netavark without our driver: it masquerades what goes to other hosts, too."""
+    """Return whether netavark without our driver attaches containers: it also masquerades packets to other hosts."""
     return "podman" in here.runtimes and here.podman.backend == "netavark" and not here.podman.driven
 
 
@@ -195,7 +194,7 @@ def _text(root: Path, path: str) -> str:
 
 
 def _write(files: Mapping[str, str], root: Path, *, dry: bool) -> set[str]:
-    """Write what differs, the daemon's settings with the mode they have; return the paths."""
+    """Write what differs, and keep the mode of the daemon's settings. Return the paths."""
     changed = {path for path, text in files.items() if _text(root, path) != text}
     for path, text in files.items():
         if path not in changed:
@@ -212,7 +211,7 @@ def _write(files: Mapping[str, str], root: Path, *, dry: bool) -> set[str]:
 
 
 def _go_on(options: argparse.Namespace, root: Path, decision: Decision, tried: Trial | None, *, changed: bool) -> int:
-    """Start the daemon, or say how; and what is to be done besides."""
+    """Start the daemon, or print how; and print what else must be done."""
     booted = under(root, SYSTEMD).is_dir()
     if options.dry_run or not (options.now and booted):
         if options.now and not booted:
@@ -238,7 +237,7 @@ def _go_on(options: argparse.Namespace, root: Path, decision: Decision, tried: T
 
 
 def _tell(options: argparse.Namespace, decision: Decision, tried: Trial | None) -> None:
-    """Say what this host has now, what its firewall needs, and what to type on the next host and next on this one."""
+    """Print what this host has now, what its firewall must allow, and what to type next, here and on the next host."""
     try:
         lease = lease_file.read(decision.settings.each[0].subnet_file)
         has = ", ".join(f"{net}, gateway {gateway}" for net, gateway in zip(lease.subnets, lease.gateways, strict=True))

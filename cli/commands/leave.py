@@ -1,8 +1,8 @@
-"""`tulle leave`: takes from this host what tulled made and keeps: lease file, bridge, tunnel, guard, rules, and the lease in the store.
+"""`tulle leave`: removes what tulled made on this host: lease file, bridge, tunnel, rules, and the lease in the store.
 
-For a host that leaves for good, once tulled is stopped; while containers are attached nothing is touched. Goes by the record that
-tulled keeps, so nothing is removed on a guess. Must not touch settings, runtimes or programs: `tulle init --undo` and
-`make uninstall` do. Blind spot: a bridge of another name than tulled's and the conflist's.
+For a host that leaves for good, after tulled was stopped. While containers are attached, nothing is removed. tulled's
+record says what it made, so nothing is guessed; a bridge that is in neither the record nor the conflist is not found.
+Settings, runtimes and programs stay: `tulle init --undo` and `make uninstall` remove those.
 """
 
 import argparse
@@ -38,23 +38,26 @@ from overlay.subnet.env_file import LeaseFile
 from overlay.subnet.lease import Lease
 
 PATIENCE = 10.0
-"""Seconds the store has to take the lease back."""
+"""Seconds in which the store must take the lease back."""
 
 
 SPOOFING = "tulle-spoofchk"
-"""The table by which bridge's ports speak for themselves alone: it stays for the next container, and goes with the host's last network."""
+"""The table of the key `spoofchk`.
+
+It stays for other networks' containers, and is removed with the host's last network.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing to take away: what it is, and how; `take` gives what could not be done, by its reason."""
+    """One thing to remove."""
 
     what: str
-    take: Callable[[], Sequence[str]]
+    take: Callable[[], Sequence[str]]  # removes it, and returns why it could not
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
-    """Add the command to the command line of `tulle`; return its parser."""
+    """Add the command to the command line of `tulle`, and return its parser."""
     parser = commands.add_parser("leave", help="take the network off this host for good, once tulled is stopped")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be removed")
     parser.add_argument(
@@ -68,7 +71,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Leave every network of the settings; 1 when one cannot be left, or something stays."""
+    """Leave every network of the settings. Return 1 if one cannot be left or something stays, else 0."""
     try:
         networks = [network_state.read(each) for each in daemon_settings.read(options, environ)]
         if host := getattr(options, "host", ""):
@@ -81,7 +84,10 @@ def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def _leave(found: NetworkState, *, dry: bool) -> bool:
-    """Leave one network and tell whether something stays; raises Refused while containers are attached, Unavailable while tulled runs."""
+    """Leave one network, and return whether something stays.
+
+    Raises Refused while containers are attached, Unavailable while tulled runs.
+    """
     file = LeaseFile(found.settings.subnet_file)
     with ExitStack() as stack:
         try:
@@ -105,14 +111,17 @@ def _leave(found: NetworkState, *, dry: bool) -> bool:
         if not (dry or failed):
             for kept in (f"{file.path}.made", f"{file.path}.lock"):
                 Path(kept).unlink(missing_ok=True)
-            with suppress(OSError):  # somebody else's files may be in it
+            with suppress(OSError):  # another program's files may be in it
                 Path(file.path).parent.rmdir()
     print(_entry(found))
     return failed
 
 
 def _forget_everywhere(networks: Sequence[NetworkState], host: str, *, dry: bool) -> int:
-    """Give back every lease of another host that is gone for good; raises Refused where there is none, or it may not be."""
+    """Give back the leases of another host that is gone for good.
+
+    Raises Refused if there is none, or it may still live.
+    """
     away = next((found.store_problem for found in networks if found.store_problem), "")
     if away:
         raise Refused(away, remedy="the store has to answer for this")
@@ -125,7 +134,7 @@ def _forget_everywhere(networks: Sequence[NetworkState], host: str, *, dry: bool
 
 
 def _forget(found: NetworkState, lease: Lease, host: str, *, dry: bool) -> bool:
-    """Give back another host's lease, and tell whether that was done; raises Refused for one that may not be."""
+    """Give back the lease of another host, and return whether that was done. Raises Refused if it may still live."""
     if _own(found) == lease:
         raise Refused(f"{host} is this host", remedy="for this host: tulle leave, without --host")
     if found.settings.store_kind == "file":
@@ -150,7 +159,7 @@ def _addresses(lease: Lease) -> tuple[object, ...]:
 
 
 def _refuse_attached(found: NetworkState) -> None:
-    """Raise Refused while a bridge of the lease has ports: containers would lose the network without a word."""
+    """Raise Refused while a bridge of the lease has ports: their containers would lose the network."""
     bridges = {link.index for link in _bridges(found)}
     ports = [link for link in found.links if link.master in bridges]
     if ports:
@@ -166,7 +175,7 @@ def _bridges(found: NetworkState) -> Iterator[Link]:
 
 
 def steps(found: NetworkState, file: LeaseFile, kernel: Handle) -> Iterator[Step]:
-    """Yield what there is to take away: first the file that containers are started by, last the lease others go by."""
+    """Yield what there is to remove: first the file by which containers start, last the lease that other hosts use."""
     if found.lease is not None:
         yield Step(f"the lease file {file.path}", partial(_attempt, file.withdraw))
     named = {found.settings.bridge, BRIDGE}
@@ -189,13 +198,13 @@ def steps(found: NetworkState, file: LeaseFile, kernel: Handle) -> Iterator[Step
 
 
 def _idle(table: Sequence[Mapping[str, Any]]) -> bool:
-    """Tell whether a table is there and judges no port: its set of ports has none."""
+    """Return whether the table exists and its set of ports is empty."""
     sets = [each["set"] for each in table if "set" in each]
     return bool(table) and not any(one.get("elem") for one in sets if one.get("name") == "ports")
 
 
 def _made(made: CreatedObjects) -> Iterator[str]:
-    """Yield what the record has, in words."""
+    """Yield, as text, what the record names."""
     yield from (name for name, _ in sorted(made.links))
     yield from (f"the guard of the tunnel {name}" for name in sorted(made.guards))
     yield from (f"routes into {one}" for one in sorted(map(str, made.gateways)))
@@ -211,7 +220,7 @@ def _clear(kernel: Handle, record: CreatedObjectsFile, file: LeaseFile) -> list[
 
 
 def _unfilter(networks: frozenset[IPNetwork], lease_file: str) -> list[str]:
-    """Take away the rules of these networks, and what keeps them apart from others of this host; those stay apart."""
+    """Remove the rules of these networks, also those that separate them from others. The others stay separated."""
     problem = FirewallSync().enforce((), None, networks).problem
     try:
         Isolation(KnownNetworks(boot.current().decode())).leave(lease_file)
@@ -229,7 +238,7 @@ def _attempt(act: Callable[[], object]) -> list[str]:
 
 
 def _own(found: NetworkState) -> Lease | None:
-    """Give this host's lease, unless it has become another host's meanwhile."""
+    """Return this host's lease, unless it has become another host's meanwhile."""
     here = {str(held.address.ip) for held in found.addresses} | {found.settings.public_ip}
     own = found.own
     return own if own is not None and str(own.attributes.public_ip) in here else None
@@ -253,7 +262,7 @@ async def _remove(found: NetworkState, own: Lease, kernel: Handle) -> None:
 
 
 def _entry(found: NetworkState) -> str:
-    """Say what a person has yet to do about the store."""
+    """Return what a person must still do in the store."""
     if found.settings.store_kind == "file":
         return f"next: take this host out of {found.settings.store_path} on every other host"
     if found.store_problem:

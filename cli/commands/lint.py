@@ -1,8 +1,11 @@
-"""`tulle lint FILE...`: tells every mistake of configuration files at once, each with its JSON path and the remedy.
+"""`tulle lint FILE...`: lists all mistakes of configuration files at once, each with its JSON path and remedy.
 
-What a file is, it says itself: a CNI configuration, or the daemon's hosts file, network config, environment file or lease. Of CNI's, the
-schemas see all of a file, the programs' parsers see what a schema cannot say (an address outside its subnet, ranges that overlap) and
-decide at run time, and cli.linting.keys and cli.linting.chain see what both take and nobody meant. Must not change a file, nor judge the keys of programs not ours.
+It recognises by the content what a file is: a CNI configuration, or the daemon's hosts file, network config,
+environment file or lease.
+
+For CNI, the schemas look at the whole file. The programs' own parsers find what a schema cannot say (an address outside
+its subnet, ranges that overlap). cli.linting.keys and cli.linting.chain find what both accept and nobody meant. Keys of
+programs that are not ours are not judged.
 """
 
 import argparse
@@ -26,11 +29,11 @@ from kernel.netlink.handle import Handle
 LIST = "conflist.json"
 SINGLE = "plugin.json"
 DIRECTORIES = tuple(dict.fromkeys([detect.CNI_PLUGINS, *detect.PODMAN_PLUGINS, detect.PACKAGED]))
-"""Where runtimes look for programs unless they are told."""
+"""Where runtimes look for programs by default."""
 SUFFIXES = (".conf", ".conflist", ".json")
-"""What is looked at in a directory."""
+"""The files of a directory that are read."""
 DEEPEST = 64
-"""Levels of objects and lists; a configuration has ten."""
+"""Levels of objects and lists. A real configuration has ten."""
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -54,7 +57,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def show(options: argparse.Namespace) -> int:
-    """Print the mistakes of all files; 0 when there are none, else 1."""
+    """Print the mistakes of all files. Return 0 when there are none, else 1."""
     installed = programs(tuple(options.bin_dir) or DIRECTORIES)
     found = {name: mistakes_of(_text(name), installed) for given in options.files for name in _names(given)}
     if options.json:
@@ -65,13 +68,13 @@ def show(options: argparse.Namespace) -> int:
 
 
 def programs(directories: tuple[str, ...]) -> Installed:
-    """See what lies in these directories, those that are there."""
+    """Return the programs in those of the directories that exist."""
     there = tuple(one for one in directories if Path(one).is_dir())
     return Installed(there, frozenset(file.name for one in there for file in Path(one).iterdir()))
 
 
 def mistakes_of(text: bytes | OSError | foreign_files.Unfit, installed: Installed = Installed()) -> list[Finding]:  # noqa: B008 - frozen
-    """Return the mistakes of one file's text, of all judges, in the document's order."""
+    """Return the mistakes in one file's text, in the order of the document."""
     if isinstance(text, OSError | foreign_files.Unfit):
         reason = text.strerror if isinstance(text, OSError) else str(text)
         return [Finding((), f"cannot be read: {reason}", "check the path and the permissions; - reads stdin")]
@@ -89,7 +92,7 @@ def mistakes_of(text: bytes | OSError | foreign_files.Unfit, installed: Installe
 
 
 def _of_text(text: bytes) -> list[Finding] | None:
-    """Judge what is no JSON by what it is; None for JSON, or for what could be."""
+    """Return the mistakes of a text that is not meant to be JSON; None for JSON, or for a text that could be."""
     try:
         words = text.decode()
     except UnicodeDecodeError:
@@ -100,7 +103,7 @@ def _of_text(text: bytes) -> list[Finding] | None:
 
 
 def _mended(refused: CniError, text: bytes) -> str:
-    """Return what to do about a text that is no JSON, by what stands where it stops being that."""
+    """Return what to do about a text that is not valid JSON, by the place of the error."""
     wrong = refused.__cause__
     if not isinstance(wrong, json.JSONDecodeError):
         return refused.details or refused.remedy or "write one JSON object"
@@ -125,7 +128,7 @@ def _mended(refused: CniError, text: bytes) -> str:
 
 
 def _of_document(document: dict[str, Any], installed: Installed) -> list[Finding]:
-    """Judge an object by what it is for: by the keys that nothing else has."""
+    """Return the mistakes of an object. Its kind is recognised by keys that no other kind has."""
     names = {key.casefold() for key in document}
     cni = names & {"plugins", "type", "ipam", "cniversion"}
     if not cni and ("hosts" in names or is_object(keys.member(document, "Network"))):
@@ -136,7 +139,7 @@ def _of_document(document: dict[str, Any], installed: Installed) -> list[Finding
 
 
 def of_one(document: dict[str, Any], installed: Installed = Installed()) -> list[Finding]:  # noqa: B008 - frozen
-    """Return the mistakes of the configuration of one program."""
+    """Return the mistakes in the configuration of one program."""
     spelled = schemas.spelled(document)
     near = list(_of_itself(spelled, installed))
     meant = chain.corrected(spelled, installed)
@@ -145,7 +148,10 @@ def of_one(document: dict[str, Any], installed: Installed = Installed()) -> list
 
 
 def of_list(document: dict[str, Any], installed: Installed = Installed()) -> list[Finding]:  # noqa: B008 - frozen
-    """Return the mistakes of a conflist; its own keys are exact, those of its plugins match in any case (docs/reference/cni.md 1.7, 1.8)."""
+    """Return the mistakes in a conflist. Its own keys are exact; those of its plugins match in upper or lower case.
+
+    See docs/reference/cni.md 1.7, 1.8.
+    """
     spelled = dict(document)
     near = list(keys.near_misses(document, tuple(schemas.top_keys(LIST)), ()))
     if isinstance(spelled.get("plugins"), list):
@@ -157,7 +163,7 @@ def of_list(document: dict[str, Any], installed: Installed = Installed()) -> lis
 
 
 def _each(plugins: list[Any], installed: Installed) -> Iterator[Finding]:
-    """Yield what is said of each program of a list by itself."""
+    """Yield the mistakes of each program of a list."""
     for index, plugin in enumerate(plugins):
         for one in _of_itself(plugin, installed) if is_object(plugin) else ():
             yield replace(one, place=("plugins", index, *one.place))
@@ -165,13 +171,16 @@ def _each(plugins: list[Any], installed: Installed) -> Iterator[Finding]:
 
 @cache
 def addresses() -> frozenset[str]:
-    """Return the addresses of this host, read only where a configuration names one."""
+    """Return the addresses of this host, read only when a configuration names one."""
     with Handle() as kernel:
         return frozenset(str(held.address.ip) for held in kernel.addresses())
 
 
 def _of_itself(plugin: dict[str, Any], installed: Installed) -> Iterator[Finding]:
-    """Yield what neither schema nor parser says of one program: that it is not there, what nobody reads, what it is never told."""
+    """Yield what neither schema nor parser finds.
+
+    An absent program, keys that nobody reads, values that never arrive.
+    """
     yield from chain.absent(plugin, installed)
     yield from chain.links(plugin)
     yield from chain.gateways(plugin)
@@ -185,7 +194,7 @@ def _of_itself(plugin: dict[str, Any], installed: Installed) -> Iterator[Finding
 
 
 def _once(near: list[Finding], found: list[Finding]) -> list[Finding]:
-    """Return both, without what is told of a place already, and without keys that are missing because another one was meant as them."""
+    """Return both, without second findings for a place, and without missing keys that were only misspelled."""
     places = {one.place for one in near}
     meant = {(*one.place[:-1], one.remedy) for one in near}
     missing = [one for one in found if one.problem == "missing"]
@@ -194,7 +203,7 @@ def _once(near: list[Finding], found: list[Finding]) -> list[Finding]:
 
 
 def _doubled(text: bytes) -> Iterator[Finding]:
-    """Yield the keys that stand twice in one object: of these only the last counts."""
+    """Yield the keys that occur twice in one object: only the last one counts."""
     found: dict[str, None] = {}
 
     def pairs(members: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -210,7 +219,7 @@ def _doubled(text: bytes) -> Iterator[Finding]:
 
 
 def _depth(document: Any) -> int:
-    """Return how deep a value is nested, at most one more than DEEPEST."""
+    """Return how deep a value is nested, at most DEEPEST + 1."""
     level, depth = [document], 0
     while level and depth <= DEEPEST:
         level = [
@@ -224,7 +233,7 @@ def _depth(document: Any) -> int:
 
 
 def _of_plugins(document: dict[str, Any], known: list[Place]) -> Iterator[Finding]:
-    """Yield what parsers refuse of each plugin, given what the runtime hands it: name and version are the list's."""
+    """Yield what the parsers refuse of each plugin, with the name and version that the runtime takes from the list."""
     plugins = document.get("plugins")
     for index, plugin in enumerate(plugins if isinstance(plugins, list) else ()):
         if not is_object(plugin):
@@ -248,14 +257,14 @@ def _misspelled(document: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _is_list(document: dict[str, Any]) -> bool:
-    """Tell a list from one program's configuration: it has plugins, or nothing else that could say what to run."""
+    """Return whether this is a list: it has plugins, or has no key that says what to run."""
     names = {key.casefold() for key in document}
     single = names & {"type", "ipam"} or any(nearest(name, ("type",)) for name in names)
     return "plugins" in names or any(nearest(name, ("plugins",)) for name in names) or not single
 
 
 def _names(given: str) -> list[str]:
-    """Return the files that are meant: of a directory those that a runtime would read."""
+    """Return the files to read: of a directory those that a runtime would read."""
     place = Path(given)
     try:
         if given == "-" or not place.is_dir():

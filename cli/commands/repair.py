@@ -1,7 +1,7 @@
-"""`tulle repair`: reads libcni's cache, finds what is missing of which container, has it made again, and tells all of it.
+"""`tulle repair`: finds which rules of which containers are missing, has them made again, and prints what it did.
 
-Attachments are chosen by network and container. Those of Podman's network driver are in no cache and known by the
-network's name: Podman itself makes their rules again. What nobody remembers is named and left alone. Must not know programs or rules.
+libcni's cache says which attachments there are. Those of Podman's network driver are in no cache; Podman itself makes
+their rules again. Attachments that are recorded nowhere are only listed.
 """
 
 import argparse
@@ -26,13 +26,13 @@ from overlay.firewall.known_networks import KnownNetworks
 
 CACHE = "/var/lib/cni"
 DIRECTORIES = tuple(dict.fromkeys([detect.CNI_PLUGINS, *detect.PODMAN_PLUGINS, detect.PACKAGED]))
-"""Where containerd and nerdctl, and then Podman, look for programs, and where `tulle init` may have sent Podman."""
+"""Where containerd, nerdctl and Podman look for programs, and where `tulle init` may have told Podman to look."""
 
 EPILOG = """Exit codes: 0 every rule stands, repaired ones too; 1 something is left for a person (a part that is still missing, with
 --dry-run any missing part, a file of the cache that cannot be read, a container that is in no record); 2 wrong usage"""
 
 PATIENCE = 60.0
-"""Seconds Podman may take for one container."""
+"""Seconds that Podman may take for one container."""
 FINISHED = (State.STANDS, State.REPAIRED)
 RELOAD = "is Podman's, through its network driver; after a firewall reload run: podman network reload {container}"
 RESTART = "start its container again (Podman: podman network reload), or, if there is none: ip link delete {link}"
@@ -40,35 +40,38 @@ RESTART = "start its container again (Podman: podman network reload), or, if the
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """What is with one remembered attachment: `left_out` says why nothing was asked about it, else `parts` say what was found."""
+    """The state of one attachment."""
 
     owner: AttachmentID
-    left_out: str = ""
+    left_out: str = ""  # why nothing was asked about it
     failed: bool = False
-    parts: tuple[Part, ...] = ()
+    parts: tuple[Part, ...] = ()  # what its programs answered
 
     @property
     def whole(self) -> bool:
-        """Tell whether nothing is left to do about it."""
+        """Whether nothing is left to do."""
         return not self.failed and all(part.state in FINISHED for part in self.parts)
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything there is to tell; `unrecorded` are attachments nobody remembers, `driven` those of Podman's driver, with their host end."""
+    """Everything that is printed."""
 
     attachments: tuple[Attachment, ...]
     unreadable: tuple[cni_cache.Unreadable, ...]
-    unrecorded: Mapping[AttachmentID, str]
-    driven: Mapping[AttachmentID, str]
+    unrecorded: Mapping[AttachmentID, str]  # attachments without a record, with their host end
+    driven: Mapping[AttachmentID, str]  # attachments of Podman's driver, with their host end
     reloaded: Mapping[AttachmentID, str]
-    """What `podman network reload` said of those of Podman's driver that lacked rules, where that was asked for: "" for nothing wrong."""
+    """What `podman network reload` printed for attachments of Podman's driver without rules, if it was run.
+
+    "" for success.
+    """
     isolation: Part
-    """What keeps the networks of this host's daemons apart."""
+    """The rules that separate the networks of this host's daemons."""
 
     @property
     def whole(self) -> bool:
-        """Tell whether nothing is left for a person."""
+        """Whether nothing is left for a person to do."""
         unfinished = self.unreadable or self.unrecorded or self.isolation.state not in FINISHED
         return not unfinished and not any(self.reloaded.values()) and all(each.whole for each in self.attachments)
 
@@ -100,7 +103,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Repair what was chosen, print what became of it and return the exit code."""
+    """Repair what was chosen, print the result and return the exit code."""
     path = options.cni_path or environ.get("CNI_PATH") or ":".join(DIRECTORIES)
     inherited = {name: value for name, value in environ.items() if not name.startswith("CNI_")}
     try:
@@ -118,20 +121,20 @@ def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def _absent(options: argparse.Namespace, report: Report) -> str:
-    """Return the containers that were asked for and of which there is nothing; a network may well have none."""
+    """Return the containers that were asked for and do not exist. A network may well have none."""
     owners = [*(each.owner for each in report.attachments), *report.unrecorded, *report.driven]
     starts = options.container or ()
     return ", ".join(start for start in starts if not any(one.container_id.startswith(start) for one in owners))
 
 
 def chosen(owner: AttachmentID, networks: Sequence[str] | None, containers: Sequence[str] | None) -> bool:
-    """Tell whether an attachment is one of those asked for; no names mean all."""
+    """Return whether an attachment was asked for. Without names all are."""
     of_network = not networks or owner.network in networks
     return of_network and (not containers or any(owner.container_id.startswith(start) for start in containers))
 
 
 def _isolation(*, change: bool) -> Part:
-    """Have the networks of this host kept apart again, also while no tulled runs."""
+    """Add the rules that separate the networks again, also while no tulled runs."""
     try:
         done = Isolation(KnownNetworks(boot.current().decode())).keep(change=change)
     except Unavailable as problem:
@@ -142,7 +145,7 @@ def _isolation(*, change: bool) -> Part:
 
 def _repair(options: argparse.Namespace, runner: Runner) -> Report:
     whole_host = not (options.network or options.container)
-    # first: while it is missing, networks reach each other
+    # first, because without these rules networks reach each other
     isolation = _isolation(change=not options.dry_run) if whole_host else Part("isolation", State.STANDS)
     read = list(cni_cache.read(Path(options.cache)))
     records = [each for each in read if isinstance(each, cni_cache.Record)]
@@ -162,7 +165,7 @@ def _repair(options: argparse.Namespace, runner: Runner) -> Report:
 
 
 def _reloaded(driven: Mapping[AttachmentID, str]) -> dict[AttachmentID, str]:
-    """Have Podman make the rules of its driver's containers again, where there is none; it alone knows their ports."""
+    """Have Podman make the missing rules of its driver's containers again: only Podman knows their ports."""
     named = {owner.mark: owner for owner in driven}
     kept = {(one.network, one.container_id) for one in (trace.owner for trace in orphans.ruled(named))}
     lacking = [owner for owner in driven if (owner.network, owner.container_id) not in kept]
@@ -207,7 +210,7 @@ def _document(report: Report) -> dict[str, object]:
 
 
 def _outcome(said: str | None) -> str:
-    """Put into words what became of a reload; "" when none was made."""
+    """Return the result of a reload as text; "" if there was none."""
     return "" if said is None else f"podman network reload failed: {said}" if said else "reloaded by Podman"
 
 

@@ -1,6 +1,6 @@
-"""`tulle status`: one network as this host sees it, as a table with a map of hosts and tunnels, as JSON, or as commands.
+"""`tulle status`: one network as this host sees it, as a table with a map of hosts, as JSON, or as commands.
 
-Must not judge: that is `tulle doctor`. Blind spot: an echo answers for a peer's host, not for its containers.
+It shows; `tulle doctor` judges. An echo comes from a peer's host, not from its containers.
 """
 
 import argparse
@@ -19,31 +19,28 @@ from overlay.errors import Refused
 from overlay.firewall.drop_counters import Drops
 
 _SENDERS = 3
-"""How many of the last senders people are shown."""
+"""How many of the last senders are shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Another host: its lease's subnet, where packets to it go, whether the kernel has the way, and its echo in seconds.
+    """Another host."""
 
-    `dual` where it is asked over IPv6 as well, with `seconds6`.
-    """
-
-    subnet: str
-    public_ip: str
-    problem: str
-    seconds: float | None
-    dual: bool = False
-    seconds6: float | None = None
+    subnet: str  # of its lease
+    public_ip: str  # where packets to it are sent
+    problem: str  # why the kernel has no path to it, or empty
+    seconds: float | None  # time of its echo; None: no answer
+    dual: bool = False  # it is asked over IPv6 as well
+    seconds6: float | None = None  # time of its echo over IPv6; None: no answer
 
     @property
     def answers(self) -> bool:
-        """Tell whether it answers, in every family it is asked in; one that is left out is not reached, whoever answers."""
+        """Return whether it answers in every family in which it is asked. One without a path counts as silent."""
         return not self.problem and self.seconds is not None and (self.seconds6 is not None or not self.dual)
 
     @property
     def health(self) -> str:
-        """In words."""
+        """The state as text."""
         if self.problem:
             return f"left out: {self.problem}"
         if self.dual and (self.seconds is None) != (self.seconds6 is None):
@@ -66,7 +63,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Show every network of the settings; return 0, or 1 when one of them is not there."""
+    """Show every network of the settings. Return 0, or 1 if one of them does not exist here."""
     try:
         found = [network_state.read(each) for each in daemon_settings.read(options, environ)]
         if options.entries:
@@ -85,7 +82,7 @@ def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def heard(found: NetworkState) -> tuple[Peer, ...]:
-    """Ask every other host through the tunnel, in every family, all at once, and return what came of it."""
+    """Ask every other host through the tunnel, in all families at once, and return the answers."""
     asked = {
         peer: {
             way.subnet.version: EchoRequest(way.target)
@@ -145,7 +142,7 @@ def members(found: NetworkState, peers: tuple[Peer, ...]) -> dict[str, Any]:
 
 
 def table(found: NetworkState, peers: tuple[Peer, ...]) -> str:
-    """Return the network for people: what is amiss with all of it, what is there, then a map of hosts and tunnels."""
+    """Return the network for people: what is wrong with all of it, what exists, then a map of hosts and tunnels."""
     told = members(found, peers)
     rows = {
         "network": " ".join(told["networks"]) or "unknown",
@@ -185,7 +182,10 @@ def _dropped(drops: Drops) -> str:
 
 
 def _held(found: NetworkState) -> int:
-    """Return how many addresses of the lease's first family are held; in a dual-stack network a container has one of each."""
+    """Return how many addresses of the lease's first family are in use.
+
+    With two families a container has one of each.
+    """
     first = found.lease.subnets[0] if found.lease else None
     return sum(first is not None and one.address in first for one in found.book.held) if found.book else 0
 
@@ -196,7 +196,7 @@ def _size(found: NetworkState) -> int:
 
 
 def _map(found: NetworkState, peers: tuple[Peer, ...]) -> Iterator[str]:
-    """Yield this host and, below it, a line for the tunnel to each other one."""
+    """Yield this host and, below it, one line for the tunnel to each other host."""
     if found.own is None:
         return
     yield f"this host  {found.own.attributes.public_ip}  {found.own.subnet}"
@@ -208,7 +208,7 @@ def _map(found: NetworkState, peers: tuple[Peer, ...]) -> Iterator[str]:
 
 
 def commands(found: NetworkState) -> Iterator[str]:
-    """Yield the commands of every lease, each after a comment with its subnet."""
+    """Yield the commands for every lease, each after a comment with its subnet."""
     for peer in found.peers if found.plan else ():
         reason = reachability.left_out(found, peer)
         yield f"# {peer.subnet} of {peer.attributes.public_ip}" + (f" is left out: {reason}" if reason else "")

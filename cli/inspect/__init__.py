@@ -1,1 +1,1 @@
-"""Reads what there is on this host and how other hosts are reached; changes nothing."""
+"""Reads what there is on this host, and whether other hosts can be reached. Changes nothing."""

@@ -1,7 +1,7 @@
-"""Finds who holds addresses of this host's subnet: links of the host, and those of the containers that are wired to it.
+"""Finds the links that have addresses of this host's subnet: those of the host and those of its containers.
 
-A container is known by its end of a veth, whose other end is here; so it is found whoever started it and whatever its book says.
-Must not judge. Blind spot: a container without a veth (macvlan, a network of its own), and one whose namespace nobody's process is in.
+A container is found by its end of a veth whose other end is here, whoever started it. Not found are containers without
+a veth (macvlan, a network of their own), and those whose namespace has neither a process nor a name.
 """
 
 import os
@@ -18,19 +18,22 @@ from kernel.netlink.objects import Address, Link
 from kernel.netns import Namespace
 
 BOUND = ("/run/netns", "/run/docker/netns")
-"""Where runtimes bind namespaces to names, beside those that processes are in."""
+"""Where runtimes give names to namespaces; others are found by their processes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """An address and the link that has it, in words that tell where it is."""
+    """An address and the link that has it."""
 
     address: IPAddress
-    link: str
+    link: str  # with words that tell where it is
 
 
 def find(links: Collection[Link], addresses: Collection[Address], subnets: Collection[IPNetwork]) -> tuple[Holder, ...]:
-    """Return who holds addresses of `subnets`: the host, whose links and addresses are given, and its containers; raises KernelError."""
+    """Return the links that have addresses of `subnets`: the host's, which are given, and its containers'.
+
+    Raises KernelError.
+    """
     names = {link.index: link.name for link in links}
     here = [(names.get(one.link, "?"), one) for one in addresses]
     held = [Holder(one.address.ip, name) for name, one in here if _within(one, subnets)]
@@ -43,14 +46,14 @@ def find(links: Collection[Link], addresses: Collection[Address], subnets: Colle
                 seen.add(namespace.identity)
                 for veth, holder in _inside(namespace, veths, subnets):
                     told.setdefault(veth, []).append(holder)
-    # A veth has one other end: where several fit, the namespaces are of other hosts (pretend ones) and prove nothing.
+    # A veth has one other end. If several fit, they are in namespaces of other, simulated hosts, and prove nothing.
     return (*held, *(holder for each in told.values() if len({one.link for one in each}) == 1 for holder in each))
 
 
 def _inside(
     namespace: Namespace, veths: dict[int, Link], subnets: Collection[IPNetwork]
 ) -> Iterator[tuple[int, Holder]]:
-    """Yield who holds an address of the subnets in a namespace, after the index of the veth on the host."""
+    """Yield the links with addresses of the subnets in a namespace, each after the index of the veth on the host."""
     with Handle(namespace) as container:
         inner = {link.index: link for link in container.links() if link.kind == "veth"}
         for one in container.addresses():

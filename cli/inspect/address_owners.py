@@ -1,7 +1,7 @@
-"""Finds the files of this machine by which some address book gives out addresses of this host's subnet.
+"""Finds the files of this machine by which a runtime gives out addresses of this host's subnet.
 
-A conflist that goes by the lease file, a network of Podman's netavark inside the lease, Docker's bridge on it: whoever wrote them.
-Only looks. Must not judge (cli.setup.address_books does). Blind spot: netavark's and Docker's networks are known only where the lease is.
+These are conflists with the lease file, networks of Podman's netavark inside the lease, and Docker's bridge with it.
+Networks of netavark and Docker are recognised only where the lease exists. cli.setup.address_books judges them.
 """
 
 import os
@@ -16,29 +16,29 @@ from cni.types import IPNetwork
 
 CNI, NETAVARK, DOCKER = "cni", "netavark", "docker"
 SUFFIXES = (".conf", ".conflist", ".json")
-"""What containerd takes for a configuration; the first by name wins."""
+"""What containerd takes for a configuration. The first file name wins."""
 BRIDGE, DRIVER = "tulle0", "tulle"
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A file that gives addresses of the subnet to a book: where it is, whose book, and what its network is called."""
+    """A file by which addresses of the subnet are given out."""
 
     path: str
-    book: str
-    network: str = ""
+    book: str  # whose address book they come from
+    network: str = ""  # name of its network
 
 
 @dataclass(frozen=True, slots=True)
 class Subnet:
-    """What is looked for: the lease file, and the subnets in it where it can be read."""
+    """What is searched for."""
 
     lease_file: str
-    networks: tuple[IPNetwork, ...] = ()
+    networks: tuple[IPNetwork, ...] = ()  # the lease's, where it can be read
 
 
 def find(root: Path, configs: Collection[str], networks: str, wanted: Subnet) -> Iterator[Claim]:
-    """Yield the claims of CNI configurations in the folders `configs`, then of Podman's networks."""
+    """Yield the claims of CNI configurations in the directories `configs`, then of Podman's networks."""
     for folder in dict.fromkeys(configs):
         for path, document in _documents(root, folder, SUFFIXES):
             if wanted.lease_file in lease_files(document):
@@ -49,7 +49,10 @@ def find(root: Path, configs: Collection[str], networks: str, wanted: Subnet) ->
 
 
 def of_docker(settings: Mapping[str, Any], drop_in: str, path: str, wanted: Subnet) -> Iterator[Claim]:
-    """Yield the claim of Docker's bridge: by the drop-in of ours at `drop_in` ("" for none), or by `bip` in the settings at `path`."""
+    """Yield the claim of Docker's bridge.
+
+    By our drop-in at `drop_in` ("" for none), or by `bip` in the settings at `path`.
+    """
     if drop_in:
         yield Claim(drop_in, DOCKER)
     try:
@@ -61,7 +64,7 @@ def of_docker(settings: Mapping[str, Any], drop_in: str, path: str, wanted: Subn
 
 
 def lease_files(document: Mapping[str, Any]) -> frozenset[str]:
-    """Return the lease files that a configuration, of one program or of several, goes by."""
+    """Return the lease files that a configuration, of one program or a list, uses."""
     listed = document.get("plugins", [document])
     plugins = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
     inner = [one["ipam"] for one in plugins if isinstance(one.get("ipam"), dict)]
@@ -69,7 +72,7 @@ def lease_files(document: Mapping[str, Any]) -> frozenset[str]:
 
 
 def _inside(document: Mapping[str, Any], wanted: Collection[IPNetwork]) -> bool:
-    """Tell whether a network of netavark has addresses of the wanted subnets, or our bridge where these are not known."""
+    """Return whether a network of netavark has addresses of the subnets, or our bridge if no subnets are known."""
     subnets = document.get("subnets")
     found = [one.get("subnet") for one in subnets if isinstance(one, dict)] if isinstance(subnets, list) else []
     try:
@@ -82,7 +85,10 @@ def _inside(document: Mapping[str, Any], wanted: Collection[IPNetwork]) -> bool:
 
 
 def _documents(root: Path, folder: str, suffixes: Collection[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the JSON objects of a folder by their path on the machine, in the order containerd reads; what is none is nobody's claim."""
+    """Yield the JSON objects in a directory by path, in the order in which containerd reads them.
+
+    Others are skipped.
+    """
     place = root / folder.lstrip("/")
     names = [one.name for one in place.iterdir() if one.suffix in suffixes] if place.is_dir() else []
     for name in sorted(names, key=os.fsencode):

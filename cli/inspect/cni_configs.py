@@ -1,6 +1,6 @@
-"""Where container runtimes look for CNI configurations and programs, and what lies there.
+"""Where container runtimes look for CNI configurations and programs, and what is there.
 
-Must not judge it, nor change anything. Blind spot: a runtime told otherwise by its own settings; `--conf-dir` and `--bin-dir` say so.
+A runtime's own settings may name other directories; `--conf-dir` and `--bin-dir` say so.
 """
 
 import shutil
@@ -16,11 +16,11 @@ CONF_DIR = detect.CNI_CONFIGS
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """One runtime with its defaults: the directory of configurations, and those of programs in the order they are searched."""
+    """One runtime with its defaults."""
 
     name: str
-    conf_dir: str
-    bin_dirs: tuple[str, ...]
+    conf_dir: str  # directory of configurations
+    bin_dirs: tuple[str, ...]  # directories of programs, in the order in which they are searched
     driver_dirs: tuple[str, ...] = ()
     """Where it would find our network driver, which needs no configuration."""
 
@@ -40,45 +40,45 @@ KNOWN = {
 
 @dataclass(frozen=True, slots=True)
 class Conflist:
-    """One configuration: its file, the network's name, its plugins' objects; `problem` when it cannot be read."""
+    """One configuration, of a list or of one program."""
 
-    path: str
-    name: str = ""
+    path: str  # of the file
+    name: str = ""  # of the network
     version: str = ""
-    plugins: tuple[dict[str, Any], ...] = ()
-    problem: str = ""
+    plugins: tuple[dict[str, Any], ...] = ()  # their configurations
+    problem: str = ""  # why it cannot be read, or empty
 
     @property
     def lease_files(self) -> frozenset[str]:
-        """The lease files its plugins go by."""
+        """The lease files that its plugins use."""
         return frozenset(str(each["subnetFile"]) for each in self.plugins if each.get("subnetFile"))
 
     @property
     def wires_by_bridge(self) -> bool:
-        """Whether every attachment has a link on the host that our bridge signed."""
+        """Whether every attachment has a link on the host with our bridge program's alias."""
         return bool(self.lease_files) and [one.get("type") for one in self.plugins[:1]] == ["bridge"]
 
 
 @dataclass(frozen=True, slots=True)
 class RuntimeConfig:
-    """What one runtime finds: the configurations, and where each program of those lies, "" for nowhere."""
+    """What one runtime finds."""
 
     runtime: Runtime
     conflists: tuple[Conflist, ...]
-    programs: dict[str, str]
+    programs: dict[str, str]  # path by program; "": not found
     driver: str = ""
-    """Our network driver, where the runtime finds it."""
+    """Path of our network driver, if the runtime finds it."""
 
     @property
     def command(self) -> str:
-        """Its name in `tulle init`."""
+        """The runtime's name for `tulle init`."""
         return next((name for name, one in KNOWN.items() if one == self.runtime), "")
 
 
 def installed(conf_dir: str, bin_dirs: Sequence[str]) -> tuple[Runtime, ...]:
-    """Return the runtimes to look at: the one these directories describe, else those installed here.
+    """Return the runtimes to look at: the one that these directories describe, else those installed here.
 
-    Raises NotADirectoryError naming a directory that is not there.
+    Raises NotADirectoryError for a directory that does not exist.
     """
     for named in (*filter(None, [conf_dir]), *bin_dirs):
         if not Path(named).is_dir():
@@ -89,7 +89,7 @@ def installed(conf_dir: str, bin_dirs: Sequence[str]) -> tuple[Runtime, ...]:
 
 
 def look(runtime: Runtime) -> RuntimeConfig:
-    """Read a runtime's directory of configurations, in the order the runtime does."""
+    """Return a runtime's configurations, in the order in which it reads them."""
     try:
         files = sorted(one for one in Path(runtime.conf_dir).iterdir() if one.suffix in {".conf", ".conflist", ".json"})
     except OSError:
@@ -101,7 +101,7 @@ def look(runtime: Runtime) -> RuntimeConfig:
 
 
 def read(path: Path) -> Conflist:
-    """Read one configuration, of one program or of several."""
+    """Return one configuration, of one program or of a list."""
     try:
         document = foreign_files.document(path)
         plugins = document.get("plugins", [document])
@@ -112,7 +112,7 @@ def read(path: Path) -> Conflist:
 
 
 def _types(plugin: dict[str, Any]) -> list[str]:
-    """Return the program of a plugin and those it runs itself."""
+    """Return the program of a plugin and those that it runs itself."""
     inner = [plugin.get("ipam"), plugin.get("delegate")]
     kinds = [plugin.get("type"), *(each.get("type") for each in inner if isinstance(each, dict))]
     return [str(kind) for kind in kinds if kind]
@@ -123,8 +123,8 @@ def _found(kind: str, directories: Sequence[str]) -> str:
 
 
 def _is_file(path: str) -> bool:
-    """Tell whether a file is there; a name that can be none is not."""
+    """Return whether a file exists; False for a name that no file can have."""
     try:
         return Path(path).is_file()
-    except OSError:  # too long
+    except OSError:  # the name is too long
         return False

@@ -1,8 +1,7 @@
-"""How the command learns what tulled goes by: from the very settings tulled has, read by tulled's own parser.
+"""Reads tulled's settings: from the same sources as tulled, with tulled's own parser.
 
-They come from the file that its unit hands to it, from the environment over that, and over both from the words after `--`. The
-daemon itself is not asked: what it does is seen in the kernel and the store, which also answer when it is gone. Must not open any
-store.
+The sources are the file that its unit uses, the environment, which wins over the file, and the words after `--`, which
+win over both. The daemon itself is not asked, so that this works when it does not run.
 """
 
 import argparse
@@ -21,7 +20,7 @@ FILE = "/etc/default/tulled"
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
-    """Add what says where the settings are to `parser`."""
+    """Add the options that say where the settings are to `parser`."""
     parser.add_argument(
         "--settings-file", default=FILE, metavar="FILE", help="the settings tulled runs with (default %(default)s)"
     )
@@ -29,7 +28,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def read(options: argparse.Namespace, environ: Mapping[str, str]) -> tuple[Settings, ...]:
-    """Return the settings of every network tulled keeps here; raises Refused. They found no network."""
+    """Return the settings of every network that tulled has here. They create no network. Raises Refused."""
     if options.settings_file != FILE and not Path(options.settings_file).exists():
         raise Refused(
             "there is no such file", where=options.settings_file, remedy=f"leave --settings-file out for {FILE}"
@@ -43,13 +42,13 @@ def read(options: argparse.Namespace, environ: Mapping[str, str]) -> tuple[Setti
 
 
 def lease_files(environ: Mapping[str, str], path: str | Path = FILE) -> tuple[str, ...]:
-    """Return the lease file of every network that tulled keeps here by its settings; raises Refused."""
+    """Return the lease files of all networks that tulled has by its settings. Raises Refused."""
     given = {**variables(path), **environ}
     return tuple(each.subnet_file for each in settings.parse([], given, io.StringIO()).each)
 
 
 def variables(path: str | Path) -> dict[str, str]:
-    """Return the assignments of an EnvironmentFile (systemd.exec(5)); a file that is absent has none. Raises Refused."""
+    """Return the assignments in an EnvironmentFile (systemd.exec(5)); none when it is absent. Raises Refused."""
     try:
         text = foreign_files.text(Path(path))
     except FileNotFoundError:
@@ -60,7 +59,7 @@ def variables(path: str | Path) -> dict[str, str]:
 
 
 def assignments(text: str, path: str) -> dict[str, str]:
-    """Return the assignments in the text of an EnvironmentFile; raises Refused naming `path`."""
+    """Return the assignments in the text of an EnvironmentFile. Raises Refused that names `path`."""
     try:
         words = shlex.split(text, comments=True)
     except ValueError as problem:

@@ -1,7 +1,7 @@
-"""Finds out what `tulle init` must know of this machine: which runtimes there are and what their settings say.
+"""Finds what `tulle init` must know of this machine: which runtimes there are and what their settings say.
 
-Only looks. Must not decide what to write, nor ask a runtime anything but its version: Podman writes files with every other answer.
-Every path is one of the machine; `root` is put before it where it is read, so that a staged tree can be looked at.
+A runtime is only asked for its version: for other answers Podman would write files. Every path is one of the machine;
+`root` is put before it when it is read, so that an image of another machine can be examined.
 """
 
 import json
@@ -20,98 +20,96 @@ from kernel.errors import KernelError
 from lease.file import DEFAULT_PATH
 
 PROGRAMS = {"podman": "podman", "containerd": "containerd", "nerdctl": "nerdctl", "docker": "dockerd"}
-"""Runtimes -> what is looked for."""
+"""Runtimes -> the program whose presence means that they are installed."""
 
 PLACES = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 NETAVARK = tuple(
     f"{folder}/podman/netavark" for folder in ("/usr/local/libexec", "/usr/local/lib", "/usr/libexec", "/usr/lib")
 )
 STORAGE = "/var/lib/containers/storage/defaultNetworkBackend"
-"""Where Podman wrote which backend it chose when nobody had said one."""
+"""Where Podman writes which backend it chose when nobody had set one."""
 
 CNI_CONFIGS = "/etc/cni/net.d"
 CNI_PLUGINS = "/opt/cni/bin"
 NETWORKS = "/etc/containers/networks"
 DROP_INS = "/etc/containers/containers.conf.d"
 PODMAN_PLUGINS = ("/usr/local/libexec/cni", "/usr/libexec/cni", "/usr/local/lib/cni", "/usr/lib/cni", "/opt/cni/bin")
-"""Where Podman 4 looks for CNI programs unless it is told."""
+"""Where Podman 4 looks for CNI programs by default."""
 
 PACKAGED = "/usr/libexec/tulle/cni"
-"""Where Debian's package has tulle's programs, in nobody's way: no runtime looks there unless it is told."""
+"""Where Debian's package has tulle's programs. By default no runtime looks there."""
 
 CONTAINERD = "/etc/containerd/config.toml"
 CRI = ("io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime")
-"""The settings' tables of containerd 1 and 2 that have one of `cni`."""
+"""The tables in the settings of containerd 1 and 2 that have a table `cni`."""
 
 DRIVERS = tuple(f"/{folder}/netavark" for folder in ("usr/local/libexec", "usr/libexec", "usr/local/lib", "usr/lib"))
-"""Where Podman looks for drivers of others unless it is told, since DRIVEN."""
+"""Where Podman looks for other drivers by default, since version DRIVEN."""
 
 DRIVEN = (4, 5)
 
 DOCKER_SETTINGS = "/etc/docker/daemon.json"
 DOCKER_DEFAULTS = "/etc/default/docker"
 UNITS = tuple(f"{folder}/systemd/system" for folder in ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib"))
-"""Where systemd looks for units, the first first (systemd.unit(5))."""
+"""Where systemd looks for units; an earlier one wins (systemd.unit(5))."""
 
 DOCKER_DROP_IN = "/etc/systemd/system/docker.service.d/zz-tulle.conf"
-"""What tulle init writes: read after every drop-in of others, so that nothing takes its command back."""
+"""The drop-in that tulle init writes. It is read after all others, so that none replaces its command."""
 
 
 USUAL = Subnet(DEFAULT_PATH)
-"""The lease file of a daemon that keeps one network, nothing known of the lease."""
+"""The lease file of a daemon with one network; nothing is known of the lease."""
 
 
 class Unreadable(Exception):  # noqa: N818 - a state of the machine
-    """A runtime's settings that cannot be read; the text names the file."""
+    """A runtime's settings cannot be read. The text names the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Podman:
-    """Podman's side: its backend (cni or netavark), where it keeps networks and finds programs.
+    """Podman's settings."""
 
-    `plugins` are the folders in order; `told` when the settings name them. `networks` is None where they name no folder.
-    """
-
-    backend: str
-    plugins: tuple[str, ...] = PODMAN_PLUGINS
-    told: bool = False
-    networks: str | None = None
+    backend: str  # "cni" or "netavark"
+    plugins: tuple[str, ...] = PODMAN_PLUGINS  # directories of programs, in order
+    told: bool = False  # the settings name these directories
+    networks: str | None = None  # directory of networks; None: the settings name none
     driven: bool = False
-    """Whether it takes drivers of others, and would find tulle's."""
+    """Whether it can use other drivers, and would find tulle's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Docker:
-    """Docker's side: the command of docker.service without our part (empty: no such unit), DOCKER_OPTS, and daemon.json."""
+    """Docker's settings."""
 
-    command: str = ""
-    options: str = ""
-    settings: dict[str, Any] = field(default_factory=dict)
+    command: str = ""  # of docker.service, without our drop-in; empty: no such unit
+    options: str = ""  # DOCKER_OPTS
+    settings: dict[str, Any] = field(default_factory=dict)  # of daemon.json
     settled: bool = False
     """Whether there is a daemon.json."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """What there is: runtimes by name, containerd's folders, files beside which ours would stand, programs by folder.
+    """What there is on this machine."""
 
-    `bridges` tells of each plugin folder with a program `bridge` whether that is ours, in the order they are searched. `configs` are the names in a folder
-    of configurations, in the order containerd reads them.
-    """
-
-    runtimes: frozenset[str]
+    runtimes: frozenset[str]  # by name
     podman: Podman
-    containerd_configs: str = CNI_CONFIGS
-    containerd_plugins: tuple[str, ...] = (CNI_PLUGINS, "/usr/lib/cni")
+    containerd_configs: str = CNI_CONFIGS  # directory of configurations
+    containerd_plugins: tuple[str, ...] = (CNI_PLUGINS, "/usr/lib/cni")  # directories of programs
+    # per directory with a program `bridge`: whether that is ours; in the order in which they are searched
     bridges: dict[str, bool] = field(default_factory=dict)
+    # names of the files per directory of configurations, in the order in which containerd reads them
     configs: dict[str, tuple[str, ...]] = field(default_factory=dict)
     docker: Docker = field(default_factory=Docker)
     claims: tuple[Claim, ...] = ()
-    """Files that give addresses of this host's subnet to some book already."""
+    """Files that already give out addresses of this host's subnet."""
 
 
 def look(root: Path = Path("/"), version: tuple[int, ...] = (), wanted: Subnet = USUAL) -> HostFacts:
-    """Look at the machine below `root`, whose Podman has this version, for claims on the subnet `wanted` too; raises Unreadable."""
+    """Look at the machine below `root`, also for claims on the subnet `wanted`. `version` is its Podman's.
+
+    Raises Unreadable.
+    """
     containerd = _containerd(root)
     podman = _podman(root, version)
     docker = _docker(root)
@@ -136,7 +134,7 @@ def look(root: Path = Path("/"), version: tuple[int, ...] = (), wanted: Subnet =
 
 
 def under(root: Path, path: str) -> Path:
-    """Return where a path of the machine lies."""
+    """Return where a path of the machine is."""
     return root / path.lstrip("/")
 
 
@@ -151,7 +149,7 @@ def _names(root: Path, folder: str) -> tuple[str, ...]:
 
 
 def _bridge(root: Path, folder: str) -> bool | None:
-    """Tell whether a folder's `bridge` is ours; None when it has none."""
+    """Return whether a directory's program `bridge` is ours; None if it has none."""
     program = under(root, f"{folder}/bridge")
     if program.is_symlink():
         return program.readlink().parts[-2:] == ("tulle", "launcher")
@@ -159,7 +157,7 @@ def _bridge(root: Path, folder: str) -> bool | None:
 
 
 def _podman(root: Path, version: tuple[int, ...]) -> Podman:
-    """Read Podman's settings, the later file over the earlier (containers.conf(5))."""
+    """Return Podman's settings; a later file wins over an earlier one (containers.conf(5))."""
     files = [
         under(root, "/usr/share/containers/containers.conf"),
         under(root, "/etc/containers/containers.conf"),
@@ -179,12 +177,12 @@ def _podman(root: Path, version: tuple[int, ...]) -> Podman:
 
 
 def _has_driver(root: Path, folders: tuple[str, ...]) -> bool:
-    """Tell whether there is a driver `tulle`; a link leads into the machine, not into the staged tree."""
+    """Return whether there is a driver `tulle`. A symbolic link leads into the running machine, not below `root`."""
     return any(os.path.lexists(under(root, f"{folder}/tulle")) for folder in folders)
 
 
 def podman_version() -> tuple[int, ...]:
-    """Ask the running machine's Podman, () where there is none."""
+    """Return the version of the running machine's Podman, () if there is none."""
     try:
         said = spawn.run(["podman", "--version"]).stdout
     except KernelError:
@@ -194,7 +192,7 @@ def podman_version() -> tuple[int, ...]:
 
 
 def _chosen(root: Path) -> str:
-    """Give the backend Podman has chosen, or would."""
+    """Return the backend that Podman has chosen, or would choose."""
     try:
         return foreign_files.text(under(root, STORAGE)).strip()
     except (OSError, foreign_files.Unfit):
@@ -218,7 +216,7 @@ def _docker(root: Path) -> Docker:
 
 
 def _command(root: Path) -> str:
-    """Return how docker.service starts Docker, by the last one of its files that says so; ours does not count."""
+    """Return the command by which docker.service starts Docker: the last of its files that has one, without ours."""
     command = ""
     for file in _unit_files(root, "docker.service"):
         for line in re.sub(r"\s*\\\n\s*", " ", _unit_text(file)).splitlines():
@@ -228,7 +226,10 @@ def _command(root: Path) -> str:
 
 
 def _unit_files(root: Path, name: str) -> list[Path]:
-    """Return a unit's file and its drop-ins in the order they are read; of files of one name the first folder's counts."""
+    """Return a unit's file and its drop-ins in the order in which they are read.
+
+    Of equal names the first directory's counts.
+    """
     folders = [under(root, folder) for folder in UNITS]
     unit = next((folder / name for folder in folders if (folder / name).is_file()), None)
     found = {file.name: file for folder in reversed(folders) for file in (folder / f"{name}.d").glob("*.conf")}

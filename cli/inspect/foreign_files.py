@@ -1,7 +1,7 @@
-"""Reads files of others without trusting what lies at their path, for every command that looks at whole directories.
+"""Reads files of other programs safely, for commands that look at whole directories.
 
-A FIFO has no end and a device none either, a link may lead to one, JSON may be nested until the parser gives up: whatever is no
-file of a sensible size is an error in words, at once. Must not know what a file says.
+A FIFO or a device has no end, a link may lead to one, JSON may be nested until the parser fails. Whatever is no regular
+file of a sensible size becomes an error with a text, at once.
 """
 
 import json
@@ -11,22 +11,22 @@ from pathlib import Path
 from typing import Any
 
 LARGEST = 16 * 2**20
-"""Bytes; a hosts file of ten thousand hosts takes a tenth of it."""
+"""Bytes. A hosts file of ten thousand hosts has a tenth of it."""
 
 OPENING = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
-"""No FIFO and no device holds us up."""
+"""No FIFO and no device can make us wait."""
 
 
 NULL = os.makedev(1, 3)
-"""/dev/null: people give it for a file that says nothing."""
+"""/dev/null: people use it as an empty file."""
 
 
 class Unfit(ValueError):  # noqa: N818 - a state of the file
-    """A file that is not read: it is no regular file, too large, no UTF-8 or no JSON. The text is the reason."""
+    """A file that is not read: no regular file, too large, no UTF-8 or no JSON. The text is the reason."""
 
 
 def content(path: Path, largest: int = LARGEST) -> bytes:
-    """Return the bytes of a regular file; raises OSError, and Unfit for anything else and for more than `largest` bytes."""
+    """Return the bytes of a regular file. Raises OSError, and Unfit for another kind or more than `largest` bytes."""
     try:
         descriptor = os.open(path, OPENING)
     except ValueError as wrong:
@@ -45,7 +45,7 @@ def content(path: Path, largest: int = LARGEST) -> bytes:
 
 
 def text(path: Path) -> str:
-    """Return the text of a regular file in UTF-8; raises OSError and Unfit."""
+    """Return the text of a regular file in UTF-8. Raises OSError and Unfit."""
     try:
         return content(path).decode()
     except UnicodeDecodeError as wrong:
@@ -53,7 +53,7 @@ def text(path: Path) -> str:
 
 
 def document(path: Path) -> Any:
-    """Return the JSON value of a regular file; raises OSError and Unfit."""
+    """Return the JSON value in a regular file. Raises OSError and Unfit."""
     try:
         return json.loads(text(path))
     except RecursionError:

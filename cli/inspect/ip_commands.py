@@ -1,6 +1,6 @@
-"""Writes the kernel's part of a network as the `ip` and `bridge` commands that would make it, one lease after the other.
+"""Writes the kernel's part of a network as the `ip` and `bridge` commands that would make it, lease by lease.
 
-What is written is what tulled wants for the leases in the store, not what the kernel has. Must not run anything.
+They are what tulled wants for the leases in the store, not what the kernel has.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from overlay.subnet.lease import Lease
 
 
 def commands(desired: Desired, lease: Lease) -> Iterator[str]:
-    """Yield the commands for one other host's lease: ARP, FDB entry, route."""
+    """Yield the commands for one other host's lease: neighbour, FDB entry, route."""
     for tunnel in desired.tunnels:
         yield from _tunnel(tunnel, lease.subnet.networks)
     for pipe in desired.pipes:

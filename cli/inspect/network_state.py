@@ -1,7 +1,7 @@
 """Reads, once, everything there is to know about one network on this host: lease, store, kernel, address book, agent.
 
-What could not be read is in the survey as the sentence that says why, so that whoever looks at it decides on values alone.
-Must not change anything, nor judge. Blind spot: it is not of one moment; what comes or goes meanwhile may be half in it.
+What could not be read is in the result as the text that says why. The parts are not read at the same moment, so a
+change meanwhile may be in one and not in another.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 NOT_JOINED, JOIN = "this host has not joined a network", "tulle join, with the addresses of all hosts"
 ANSWERING = 8.0
-"""Seconds a store may take; its own deadlines are shorter."""
+"""Seconds that a store may take. Its own deadlines are shorter."""
 SYSCTLS = (
     "net/ipv4/ip_forward",
     "net/ipv6/conf/all/forwarding",
@@ -60,46 +60,43 @@ SYSCTLS = (
 
 @dataclass(frozen=True, slots=True)
 class DesiredNow:
-    """What tulled would want of the kernel now, and what it would still have to do, in the requests' words.
-
-    `ways` has the link by which packets to each other host's subnet leave, `filters` what rp_filter is on each device of ours.
-    """
+    """What tulled would want of the kernel now."""
 
     underlay: Underlay
     mtu: int
     desired: Desired
-    differences: tuple[str, ...]
-    ways: Mapping[Subnet, str] = field(default_factory=dict)
-    filters: Mapping[str, str] = field(default_factory=dict)
+    differences: tuple[str, ...]  # what it would still have to do, in the requests' words
+    ways: Mapping[Subnet, str] = field(default_factory=dict)  # link by which packets to each other host's subnet leave
+    filters: Mapping[str, str] = field(default_factory=dict)  # value of rp_filter on each of our devices
 
 
 @dataclass(frozen=True, slots=True)
 class AddressBook:
-    """A lease's address book: where it is, and its reservations, vacant ones among them."""
+    """A lease's address book."""
 
     path: str
-    reservations: tuple[Reservation, ...] = ()
-    problem: str = ""
+    reservations: tuple[Reservation, ...] = ()  # vacant ones included
+    problem: str = ""  # why it cannot be read, or empty
 
     @property
     def held(self) -> tuple[Reservation, ...]:
-        """Reservations that somebody holds."""
+        """The reservations of addresses in use."""
         return tuple(each for each in self.reservations if each.address is not None and not each.vacant)
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkState:
-    """All that was seen; `...problem` is empty when there was none."""
+    """Everything that was read."""
 
     settings: Settings
-    lease: lease_file.Lease | None = None
-    lease_problem: str = ""
-    config: NetworkConfig | None = None
-    leases: tuple[Lease, ...] = ()
-    refused: tuple[str, ...] = ()
-    store_problem: str = ""
-    plan: DesiredNow | None = None
-    plan_problem: str = ""
+    lease: lease_file.Lease | None = None  # None: see lease_problem
+    lease_problem: str = ""  # why there is no lease, or empty
+    config: NetworkConfig | None = None  # None: see store_problem
+    leases: tuple[Lease, ...] = ()  # of all hosts
+    refused: tuple[str, ...] = ()  # entries of the store that cannot be read
+    store_problem: str = ""  # why the store does not answer, or empty
+    plan: DesiredNow | None = None  # None: see plan_problem
+    plan_problem: str = ""  # why there is no plan, or empty
     links: tuple[Link, ...] = ()
     addresses: tuple[Address, ...] = ()
     routes: tuple[Route, ...] = ()
@@ -107,11 +104,11 @@ class NetworkState:
     book: AddressBook | None = None
     agent: Status | None = None
     drops: Drops | None = None
-    """What the tunnel's guard dropped; None where none stands."""
+    """What the tunnel's filter dropped; None without a filter."""
 
     @property
     def own(self) -> Lease | None:
-        """This host's lease in the store: the one whose subnet the lease file has."""
+        """This host's lease in the store: the one whose subnet is in the lease file."""
         wanted = self.lease.subnets if self.lease else ()
         return next((one for one in self.leases if one.subnet.networks == wanted), None)
 
@@ -125,13 +122,13 @@ class NetworkState:
 
     @property
     def devices(self) -> tuple[str, ...]:
-        """Names of the tunnel's devices, as they should be."""
+        """The names that the tunnel's devices should have."""
         wanted = self.plan.desired if self.plan else Desired()
         return (*(one.device.name for one in wanted.tunnels), *(one.name for one in wanted.pipes))
 
 
 def read(settings: Settings) -> NetworkState:
-    """Survey one network; raises KernelError when the kernel does not even list its links."""
+    """Return the state of one network. Raises KernelError when the kernel does not even list its links."""
     with Handle() as kernel:
         found = _with_lease(NetworkState(settings))
         found = _with_store(found, kernel)
@@ -144,7 +141,7 @@ def read(settings: Settings) -> NetworkState:
 
 def _drops(found: NetworkState) -> Drops | None:
     wanted = found.plan.desired.guard if found.plan else None
-    with suppress(KernelError):  # tulled may be replacing it
+    with suppress(KernelError):  # tulled may be replacing it at this moment
         return drops.read(tunnel_filter.name(wanted.name)) if wanted else None
     return None
 
@@ -184,13 +181,13 @@ def _with_store(found: NetworkState, kernel: Handle) -> NetworkState:
 
 
 async def _asked(settings: Settings, kernel: Handle, log: Log) -> tuple[str, tuple[Lease, ...]]:
-    """Open the store, ask it and close it, all in one event loop: a connection cannot be closed in another."""
+    """Open the store, ask it and close it, all in one event loop: a connection cannot be closed in another one."""
     with ExitStack() as stack:
         return await _ask(open_store(settings, kernel, stack, log))
 
 
 def open_store(settings: Settings, kernel: Handle, stack: ExitStack, log: Log) -> Store:
-    """Open the store; an embedded one that is not there must not be made by who only looks."""
+    """Open the store. An embedded one that does not exist is not made."""
     if settings.store_kind == "sqlite" and not Path(settings.store_path).exists():
         if settings.store == DEFAULT_STORE:
             raise Refused(NOT_JOINED, remedy=JOIN)
@@ -207,7 +204,7 @@ async def _ask(store: Store) -> tuple[str, tuple[Lease, ...]]:
 
 
 def _with_plan(found: NetworkState, kernel: Handle) -> NetworkState:
-    """Add what tulled would want, by its own deciders."""
+    """Add what tulled would want, computed by its own code."""
     config, own = found.config, found.own
     if config is None or own is None:
         return replace(found, plan_problem="without a lease that is in the store nothing is known of the tunnel")
@@ -225,7 +222,7 @@ def _with_plan(found: NetworkState, kernel: Handle) -> NetworkState:
 
 
 def _wish(found: NetworkState) -> interfaces.InterfaceSelection:
-    """Give the wish of the settings; without one, the address the store says is ours makes the choice."""
+    """Return the interface selection of the settings; without one, the address that the store has for this host."""
     chosen, own = found.settings, found.own
     wish = interfaces.InterfaceSelection(
         chosen.iface, chosen.iface_regex, chosen.iface_can_reach, chosen.public_ip, chosen.public_ipv6
@@ -237,7 +234,7 @@ def _wish(found: NetworkState) -> interfaces.InterfaceSelection:
 
 
 def _differences(found: NetworkState, desired: Desired, kernel: Handle) -> list[str]:
-    """Return what tulled would change now; devices by their names."""
+    """Return what tulled would change now, with the names of devices."""
     links = {link.name: link for link in found.links}
     wanted: list[requests.Request] = []
     for tunnel in desired.tunnels:
@@ -255,19 +252,19 @@ def _differences(found: NetworkState, desired: Desired, kernel: Handle) -> list[
 
 
 def _ways(found: NetworkState, kernel: Handle) -> dict[Subnet, str]:
-    """Look up the way to the first container of every other host."""
+    """Return the route to the first container of every other host."""
     names = {link.index: link.name for link in found.links}
     ways = {peer.subnet: kernel.route_to(peer.subnet.ipv4[1]) for peer in found.peers}
     return {subnet: names.get(way.link, "") if way else "" for subnet, way in ways.items()}
 
 
 def _filter(device: str) -> str:
-    """Return rp_filter as the kernel applies it: the larger of the device's and everybody's (ip-sysctl)."""
+    """Return rp_filter as the kernel applies it: the larger of the device's value and that of `all` (ip-sysctl.rst)."""
     return max(sysctl.read(f"net/ipv4/conf/{name}/rp_filter") or "0" for name in ("all", device))
 
 
 def _named(words: str, links: Mapping[str, Link]) -> str:
-    """Return a request's words with the names of links for their numbers."""
+    """Return a request's words with the names of links instead of their numbers."""
     names = {str(link.index): name for name, link in links.items()}
     before = ""
     told = []

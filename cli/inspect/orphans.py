@@ -1,8 +1,8 @@
-"""What attachments left on this host, whose it is, and whether they are dead: only positive evidence says so.
+"""Finds what attachments left on this host, and decides which of them are dead. Only evidence makes one dead.
 
-Every link of ours carries `net/id/ifname`, every reservation and rule says the same; so what has lost its link is found by name.
-It is dead where the network's configuration says that our bridge gives each attachment a link, and no request for it is under way;
-a reservation also when it is of an earlier boot. Everything else is unknown. Must not remove anything.
+Every link of ours has the alias `net/id/ifname`, and every reservation and rule says the same, so what has lost its
+link is found by name. It is dead if the network's configuration says that our bridge gives each attachment a link, and
+no request for it is running. A reservation is also dead if it is of an earlier boot. Everything else is unknown.
 """
 
 import re
@@ -20,7 +20,7 @@ from kernel.netlink.handle import Handle
 
 PROGRAM = "bridge"
 PATIENCE = 0.2
-"""Seconds an attachment's own request may take before it counts as under way."""
+"""Seconds that an attachment's lock may be held before its request counts as running."""
 TABLES = (("inet", "cni_plugins_masquerade"), ("ip", "cni_hostport"), ("ip6", "cni_hostport"))
 IN_NFTABLES = re.compile(r"([0-9a-f]{16}-[0-9a-f]{16}), net: (.+), if: (.+), id: (.+)")
 IN_IPTABLES = re.compile(r'(?:dnat )?name: "([^"]+)" id: "([^"]+)"')
@@ -30,30 +30,27 @@ DEAD, UNKNOWN = "dead", "unknown"
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """One thing that names an attachment: what it is, whose; `ifname` of the owner is empty where that is not said.
-
-    `cut` says that the owner's id is only the beginning of one.
-    """
+    """One thing that names an attachment."""
 
     what: str
-    owner: AttachmentID
-    cut: bool = False
+    owner: AttachmentID  # its ifname is empty where the thing does not say it
+    cut: bool = False  # the owner's id is only the beginning of one
 
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """A trace of an attachment that has no link, with the verdict and its reason; `owner` None when nobody's."""
+    """Something of an attachment that has no link."""
 
     what: str
-    owner: AttachmentID | None
-    verdict: str
-    reason: str
+    owner: AttachmentID | None  # None: nobody's
+    verdict: str  # DEAD or UNKNOWN
+    reason: str  # of the verdict
     path: str = ""
-    """Of a reservation that is vacant: its file."""
+    """The file of a vacant reservation."""
 
 
 def find(found: NetworkState, conflists: Collection[Conflist]) -> tuple[Orphan, ...]:
-    """Return what lies about, dead or unknown; raises KernelError when links or rules cannot be listed."""
+    """Return what is left behind, dead or unknown. Raises KernelError when links or rules cannot be listed."""
     wired = {each.name for each in conflists if each.wires_by_bridge}
     known = {each.name for each in conflists if each.name}
     with Handle() as kernel:
@@ -68,7 +65,7 @@ def find(found: NetworkState, conflists: Collection[Conflist]) -> tuple[Orphan, 
 
 
 def lives(owner: AttachmentID, kernel: Handle) -> bool:
-    """Tell whether an attachment has its link now; raises KernelError."""
+    """Return whether an attachment has its link now. Raises KernelError."""
     return _alive(owner, _linked(kernel))
 
 
@@ -100,8 +97,8 @@ def _vacant(found: NetworkState) -> Iterator[Orphan]:
 
 
 def _unreserved(found: NetworkState, held: Collection[str], wired: Collection[str]) -> Iterator[Orphan]:
-    """Yield links of networks that live by the lease whose address is not in its book."""
-    for link in found.links if found.own else ():  # else the book may be another lease's
+    """Yield links of networks with the lease whose address is not in its book."""
+    for link in found.links if found.own else ():  # without it the book may be another lease's
         owner = AttachmentID.signed(link.alias)
         if owner is not None and owner.among(wired).network in wired and link.alias not in held:
             yield Orphan(
@@ -110,7 +107,10 @@ def _unreserved(found: NetworkState, held: Collection[str], wired: Collection[st
 
 
 def ruled(named: Mapping[str, AttachmentID]) -> Iterator[Reference]:
-    """Yield the rules of both kinds that name an attachment; a comment that is cut is completed from those `named` by mark."""
+    """Yield the rules of both backends that name an attachment.
+
+    A shortened comment is completed from `named`, by its mark.
+    """
     for family, table in TABLES if nft.installed() else ():
         for each in nft.listing(family, table):
             text = str(each.get("rule", {}).get("comment", ""))
@@ -128,7 +128,7 @@ def ruled(named: Mapping[str, AttachmentID]) -> Iterator[Reference]:
 
 
 def _judged(trace: Reference, wired: Collection[str], known: Collection[str], kernel: Handle) -> Orphan | None:
-    """Judge a trace without a link; None when it turns out to have one, or its request is still under way."""
+    """Return the verdict on a thing without a link; None if it has one after all, or its request is still running."""
     owner = trace.owner
     if trace.cut:
         return Orphan(trace.what, owner, UNKNOWN, "its comment is cut, so that the container is not known")

@@ -1,7 +1,7 @@
-"""Asks other hosts whether packets arrive there, all of them at once: echoes of a size (RFC 792, RFC 4443) and TCP's answer at a port.
+"""Tests whether packets reach other hosts, all at once: by echoes of a size (RFC 792, RFC 4443) and by TCP.
 
-An echo that comes back proves both directions of its way; one sent with another source address than that of the way it leaves by comes
-back by another way, and so proves one direction. Must not know what hangs on an answer. Blind spot: root alone.
+An echo that comes back proves both directions of its path. One with the source address of another path comes back on
+that other path, and so proves one direction only. It needs root.
 """
 
 import contextlib
@@ -18,27 +18,27 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 IPAddress = IPv4Address | IPv6Address
 
 PATIENCE = 1.0
-"""Seconds; also the time the whole call takes at most."""
+"""Seconds, also for the whole call."""
 SMALL = 84
-"""Bytes of a packet for which every way is wide enough: ping's own."""
+"""Bytes of a packet that fits every path: the size of ping's packets."""
 DISCARD = 9
-"""The port nobody listens on (RFC 863): a host whose packets arrive refuses, which is an answer."""
+"""A port on which nobody listens (RFC 863). A host that gets a packet there refuses it, which is an answer."""
 ECHO = struct.Struct("!BBHHH")  # type, code, checksum, identifier, sequence number
 IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, IPV6_DONTFRAG, PROBE = 10, 23, 62, 3
-"""linux/in.h, in6.h: send whole, whatever is known about the way."""
+"""linux/in.h, linux/in6.h: send the packet whole, whatever is known about the path."""
 TALLY, ROUNDS = 1 << 16, 2
-"""Packets a call can tell apart, and how many each question has: one may be lost on any way that is well."""
+"""How many packets a call can distinguish, and how many each question has: a good path may lose one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What an IP version calls an echo, and how many bytes of its packet are headers."""
+    """The ICMP of one IP version."""
 
     family: int
     protocol: int
-    request: int
-    reply: int
-    headers: int
+    request: int  # type of an echo request
+    reply: int  # type of an echo reply
+    headers: int  # bytes of a packet that are headers
 
 
 KINDS: Mapping[int, Kind] = {
@@ -49,19 +49,19 @@ KINDS: Mapping[int, Kind] = {
 
 @dataclass(frozen=True, slots=True)
 class EchoRequest:
-    """One echo: to whom, how many bytes the packet has; `source` and `device` where they are not the kernel's choice, and a mark."""
+    """One echo."""
 
     address: IPAddress
-    size: int = SMALL
-    source: IPAddress | None = None
-    device: str = ""
-    mark: int = 0
+    size: int = SMALL  # bytes of the packet
+    source: IPAddress | None = None  # None: the kernel chooses
+    device: str = ""  # empty: the kernel chooses
+    mark: int = 0  # mark of the packet
 
 
 def echo(asked: Collection[EchoRequest], patience: float = PATIENCE) -> dict[EchoRequest, float]:
-    """Send each question one unfragmented packet, and a second one when half of the time is over and nothing came.
+    """Send one unfragmented packet per question, and a second one when half of the time has passed without an answer.
 
-    Return after how many seconds each that was answered was. Raises OSError, EPERM where echoes may not be sent.
+    Return the seconds after which each answer came. Raises OSError: EPERM where echoes may not be sent.
     """
     questions = list(dict.fromkeys(asked))[: TALLY // ROUNDS]
     versions: set[int] = {each.address.version for each in questions}
@@ -73,9 +73,8 @@ def echo(asked: Collection[EchoRequest], patience: float = PATIENCE) -> dict[Ech
         for _ in range(ROUNDS):
             for each in (each for each in questions if each not in heard):
                 sent.append((each, time.monotonic()))
-                with contextlib.suppress(
-                    OSError
-                ):  # no way there, or a packet larger than the first link: silence says so
+                # No route, or a packet larger than the first link: the missing answer shows it.
+                with contextlib.suppress(OSError):
                     manner = (each.address.version, each.source, each.device, each.mark)
                     if manner not in mouths:
                         mouths[manner] = _prepared(stack.enter_context(_wire(each.address.version)), each)
@@ -85,7 +84,7 @@ def echo(asked: Collection[EchoRequest], patience: float = PATIENCE) -> dict[Ech
 
 
 def tcp(targets: Collection[IPAddress], patience: float = PATIENCE) -> frozenset[IPAddress]:
-    """Return those targets whose TCP answers at the port DISCARD within `patience` seconds, if only to refuse."""
+    """Return those targets whose TCP answers at the port DISCARD within `patience` seconds, also by refusing."""
     heard = set()
     with contextlib.ExitStack() as stack:
         waiting = {}
@@ -110,7 +109,7 @@ def tcp(targets: Collection[IPAddress], patience: float = PATIENCE) -> frozenset
 
 
 def refusing(targets: Collection[IPAddress], port: int, patience: float = PATIENCE) -> frozenset[IPAddress]:
-    """Return those targets that say, to an empty datagram, that nobody listens on UDP `port` (RFC 1122, 4.1.3.1)."""
+    """Return those targets that answer an empty datagram with "port unreachable" (RFC 1122, 4.1.3.1)."""
     heard = set()
     with contextlib.ExitStack() as stack:
         poll, asked = select.poll(), {}
@@ -121,7 +120,7 @@ def refusing(targets: Collection[IPAddress], port: int, patience: float = PATIEN
             with contextlib.suppress(OSError):
                 line.connect((str(address), port))
                 line.send(b"")
-                poll.register(line, 0)  # an error is always told
+                poll.register(line, 0)  # errors are always reported
                 asked[line.fileno()] = (line, address)
         until = time.monotonic() + patience
         while asked and (rest := until - time.monotonic()) > 0:
@@ -134,7 +133,7 @@ def refusing(targets: Collection[IPAddress], port: int, patience: float = PATIEN
 
 
 def _wire(version: int) -> socket.socket:
-    """Open a socket for echoes of an IP version, its packets never cut in two."""
+    """Return a socket for echoes of an IP version that never fragments."""
     kind = KINDS[version]
     wire = socket.socket(kind.family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, kind.protocol)
     if version == 4:
@@ -146,7 +145,7 @@ def _wire(version: int) -> socket.socket:
 
 
 def _prepared(wire: socket.socket, ask: EchoRequest) -> socket.socket:
-    """Have what is sent leave as the question wants it; raises OSError where that cannot be had."""
+    """Bind the socket to what the question wants. Raises OSError if that is impossible."""
     if ask.mark:
         wire.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, ask.mark)
     if ask.device:
@@ -163,7 +162,7 @@ def _listen(
     wanted: int,
     until: float,
 ) -> None:
-    """Note who answers, until all that are `wanted` did or the time is over."""
+    """Collect answers until all that are `wanted` came or the time is over."""
     while len(heard) < wanted and (rest := until - time.monotonic()) > 0:
         ready, _, _ = select.select(list(ears.values()), [], [], rest)
         for version, wire in ears.items():
@@ -174,11 +173,11 @@ def _listen(
 
 
 def _replies(wire: socket.socket, version: int) -> Iterator[tuple[IPAddress, int]]:
-    """Yield sender and number of the replies to us that have arrived; a raw socket hears those to everybody."""
+    """Yield sender and number of the replies to us. A raw socket also gets those to other processes."""
     with contextlib.suppress(BlockingIOError):
         while True:
             packet, sender = wire.recvfrom(65536)
-            start = (packet[0] & 0xF) * 4 if version == 4 else 0  # IPv6's socket leaves the header out
+            start = (packet[0] & 0xF) * 4 if version == 4 else 0  # an IPv6 socket does not deliver the header
             if len(packet) >= start + ECHO.size:
                 kind, _, _, mark, number = ECHO.unpack_from(packet, start)
                 if (kind, mark) == (KINDS[version].reply, _identifier()):
@@ -190,14 +189,14 @@ def _identifier() -> int:
 
 
 def _request(ask: EchoRequest, number: int) -> bytes:
-    """Return an echo request that makes a packet of the size asked for, all its data zero; IPv6's checksum is the kernel's to add."""
+    """Return an echo request of the size asked for, its data all zero. For IPv6 the kernel adds the checksum."""
     kind = KINDS[ask.address.version]
     checksum = _checksum((kind.request << 8, _identifier(), number)) if ask.address.version == 4 else 0
     return ECHO.pack(kind.request, 0, checksum, _identifier(), number) + bytes(max(0, ask.size - kind.headers))
 
 
 def _checksum(words: tuple[int, ...]) -> int:
-    """Return the Internet checksum (RFC 1071) of 16-bit words; zeros behind them do not change it."""
+    """Return the Internet checksum (RFC 1071) of 16-bit words. Zeros after them do not change it."""
     total = sum(words)
     total = (total & 0xFFFF) + (total >> 16)
     return ~(total + (total >> 16)) & 0xFFFF

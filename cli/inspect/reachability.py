@@ -1,8 +1,8 @@
-"""The ways to other hosts, one a family: which addresses are asked to learn whether packets arrive, and what came of asking them.
+"""Tests the paths to other hosts, one per family: which addresses are asked, and which answered.
 
-A host that answers beside the tunnel but not through it is asked in two halves: a packet through the tunnel whose answer comes beside it,
-and the other way round. What came back proves one direction, and by that condemns the other. Must not judge.
-Blind spot: a half that nobody answers proves nothing, for hosts and routers may drop a source address where they do not expect it.
+A host that answers outside the tunnel but not inside is asked in two halves: a packet through the tunnel whose answer
+comes outside it, and the reverse. An answer proves that one direction works, so the other one does not. No answer
+proves nothing, because hosts and routers may drop a source address that they do not expect.
 """
 
 from collections.abc import Iterator
@@ -18,41 +18,38 @@ from overlay.subnet.lease import Lease
 
 @dataclass(frozen=True, slots=True)
 class PeerPath:
-    """The way to another host in one family: its subnet, its own address, and the one only the backend's way leads to."""
+    """The path to another host in one family."""
 
     lease: Lease
-    subnet: IPNetwork
-    public: IPAddress
-    target: IPAddress
+    subnet: IPNetwork  # of the other host
+    public: IPAddress  # its address outside the tunnel
+    target: IPAddress  # its address inside the tunnel
 
     @property
     def name(self) -> str:
-        """For people."""
+        """The name for people."""
         return f"{self.subnet} at {self.public}"
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Which ways carry an echo: through the tunnel, beside it, as large as a packet may be; and TCP.
+    """Which paths work."""
 
-    `there` and `back` are ways silent in the tunnel of which that direction alone was proved; `halved` those of which it was tried.
-    """
-
-    ways: tuple[PeerPath, ...] = ()
-    tunnel: frozenset[PeerPath] = frozenset()
-    beside: frozenset[PeerPath] = frozenset()
-    wide: frozenset[PeerPath] = frozenset()
-    tcp: frozenset[PeerPath] = frozenset()
+    ways: tuple[PeerPath, ...] = ()  # all that were asked
+    tunnel: frozenset[PeerPath] = frozenset()  # an echo came back through the tunnel
+    beside: frozenset[PeerPath] = frozenset()  # an echo came back outside the tunnel
+    wide: frozenset[PeerPath] = frozenset()  # an echo as large as containers may send came back
+    tcp: frozenset[PeerPath] = frozenset()  # TCP answered through the tunnel
     refused: frozenset[PeerPath] = frozenset()
-    """Ways whose host says that nobody listens on the tunnel's UDP port."""
-    halved: frozenset[PeerPath] = frozenset()
-    there: frozenset[PeerPath] = frozenset()
-    back: frozenset[PeerPath] = frozenset()
-    problem: str = ""
+    """Paths whose host says that nobody listens on the tunnel's UDP port."""
+    halved: frozenset[PeerPath] = frozenset()  # asked in halves
+    there: frozenset[PeerPath] = frozenset()  # only the direction to the host is proved
+    back: frozenset[PeerPath] = frozenset()  # only the direction from the host is proved
+    problem: str = ""  # why nothing could be asked, or empty
 
 
 def to(found: NetworkState, peer: Lease) -> tuple[PeerPath, ...]:
-    """Give the ways to a peer, IPv4's first; IPv6's only where both hosts have it."""
+    """Return the paths to a peer, IPv4 first; IPv6 only if both hosts have it."""
     return tuple(_ways(found, peer))
 
 
@@ -66,20 +63,23 @@ def _ways(found: NetworkState, peer: Lease) -> Iterator[PeerPath]:
 
 
 def left_out(found: NetworkState, peer: Lease) -> str:
-    """Return why a peer has no way from here, empty when it has one."""
+    """Return why there is no path to a peer; empty if there is one."""
     reasons = found.plan.desired.unusable if found.plan else (found.plan_problem,)
     start = f"{peer.subnet}: "
     return next((reason.removeprefix(start) for reason in reasons if reason.startswith(start) or not found.plan), "")
 
 
 def port(found: NetworkState) -> int:
-    """Return the UDP port of the tunnel, 0 where there is none."""
+    """Return the UDP port of the tunnel, 0 without one."""
     wanted = found.plan.desired if found.plan else Desired()
     return wanted.guard.ports[0] if wanted.guard else 0
 
 
 def ask(found: NetworkState) -> Answers:
-    """Ask all other hosts at once; who does not answer a small echo through the tunnel is asked about that alone."""
+    """Ask all other hosts at once.
+
+    Who does not answer a small echo through the tunnel is asked nothing else inside it.
+    """
     if found.lease is None or found.plan is None:
         return Answers(problem=found.lease_problem or found.plan_problem)
     ways = tuple(way for peer in found.peers if not left_out(found, peer) for way in to(found, peer))
@@ -110,7 +110,7 @@ def ask(found: NetworkState) -> Answers:
 
 
 def _halves(found: NetworkState, silent: frozenset[PeerPath]) -> tuple[frozenset[PeerPath], frozenset[PeerPath]]:
-    """Ask in halves; return the ways that carry packets there, and those that carry them back."""
+    """Ask in halves. Return the paths that carry packets there, and those that carry them back."""
     forth = {there(found, way): way for way in silent}
     home = {back(found, way): way for way in silent}
     heard = ping.echo([*forth, *home])
@@ -118,9 +118,10 @@ def _halves(found: NetworkState, silent: frozenset[PeerPath]) -> tuple[frozenset
 
 
 def there(found: NetworkState, way: PeerPath) -> EchoRequest:
-    """Ask through the tunnel from this host's own address, to which the answer comes beside it.
+    """Return the echo through the tunnel from this host's own address, so that the answer comes outside it.
 
-    The mark has our masquerade leave the source address alone (docs/reference/flannel.md 6.1); other programs' does not know it.
+    The mark makes our masquerade keep the source address (docs/reference/flannel.md 6.1); other programs' rules may
+    change it.
     """
     here = found.plan.underlay if found.plan else None
     source = (here.local or here.public_ip if way.subnet.version == 4 else here.public_ipv6) if here else None
@@ -128,14 +129,14 @@ def there(found: NetworkState, way: PeerPath) -> EchoRequest:
 
 
 def back(found: NetworkState, way: PeerPath) -> EchoRequest:
-    """Ask beside the tunnel from this host's address in it, to which the answer comes through it."""
+    """Return the echo outside the tunnel from this host's address inside it, so that the answer comes through it."""
     own = found.own.subnet.networks if found.own else ()
     source = next((one.network_address for one in own if one.version == way.subnet.version), None)
     return EchoRequest(way.public, source=source, mark=MARK)
 
 
 def _device(found: NetworkState, version: int) -> str:
-    """Name the tunnel's device of a family."""
+    """Return the name of the tunnel's device of a family."""
     wanted = found.plan.desired if found.plan else Desired()
     named = [(one.address.version, one.device.name) for one in wanted.tunnels]
     named += [(address.version, one.name) for one in wanted.pipes for address in one.addresses]

@@ -1,1 +1,1 @@
-"""Judges configuration files: schemas, the programs' own parsers, and what people mistype."""
+"""Judges configuration files: by schemas, by the programs' own parsers, and by common typing mistakes."""

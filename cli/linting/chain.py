@@ -1,6 +1,6 @@
-"""Judges which programs a configuration runs and in what order: whether they are there, and whether each finds what it needs.
+"""Judges which programs a configuration runs and in what order: whether they exist, and each finds what it needs.
 
-Given what lies in the plugin directories, or, where there are none, the names that everybody knows. Pure.
+It gets the names in the plugin directories or, without directories, uses the well-known names.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -13,9 +13,9 @@ from cli.nearest import nearest
 from overlay.config import option_types
 
 CHAINED = ("bandwidth", "firewall", "portmap", "sbr", "tuning", "vrf")
-"""Programs that work on an interface another one made."""
+"""Programs that work on an interface which another program made."""
 MAKING = ("bridge", "dummy", "flannel", "host-device", "ipvlan", "loopback", "macvlan", "ptp", "tap", "vlan")
-"""Programs that make one."""
+"""Programs that make an interface."""
 IPAM = ("dhcp", "host-local", "static", "whereabouts")
 LINKS = ("bridge", "master", "device", "vrfname")
 """Keys of any program whose value is the name of a link on the host."""
@@ -24,25 +24,25 @@ KNOWN = (*CHAINED, *MAKING, *IPAM)
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """The programs that lie in plugin directories; where there are none, nothing is known to be missing."""
+    """The programs in plugin directories. Without directories no program counts as missing."""
 
     directories: tuple[str, ...] = ()
     names: frozenset[str] = frozenset()
 
     @property
     def populated(self) -> bool:
-        """Whether a runtime could use these: any has a program that makes interfaces."""
+        """Whether a runtime could use these: one of them makes interfaces."""
         return not self.names.isdisjoint(MAKING)
 
 
 def meant(kind: str, installed: Installed) -> str:
-    """Return the program that a type is meant for: itself where it is known, else the nearest known one."""
+    """Return the program that a type means: itself if it is known, else the nearest known one."""
     names = (*KNOWN, *installed.names)
     return kind if kind in names or "/" in kind else nearest(kind, names) or kind
 
 
 def corrected(plugin: Mapping[str, Any], installed: Installed) -> dict[str, Any]:
-    """Return a configuration with the programs that its own type and its IPAM's are meant for."""
+    """Return a configuration with the programs that its own type and its IPAM's mean."""
     found = dict(plugin)
     if isinstance(found.get("type"), str):
         found["type"] = meant(found["type"], installed)
@@ -53,7 +53,7 @@ def corrected(plugin: Mapping[str, Any], installed: Installed) -> dict[str, Any]
 
 
 def absent(plugin: Mapping[str, Any], installed: Installed) -> Iterator[Finding]:
-    """Yield the programs of one configuration, its own and its IPAM's, that nobody would find."""
+    """Yield the programs of one configuration, its own and its IPAM's, that do not exist."""
     kinds: list[tuple[Place, Any]] = [(("type",), plugin.get("type"))]
     for key in ("ipam", "delegate"):
         inner = plugin.get(key)
@@ -75,7 +75,7 @@ def _absent(place: Place, kind: str, installed: Installed) -> Iterator[Finding]:
 
 
 def order(plugins: Sequence[Any]) -> Iterator[Finding]:
-    """Yield each program of a list that stands before the one that makes the interface it works on."""
+    """Yield each program of a list that is before the one that makes its interface."""
     kinds = [plugin.get("type") if is_object(plugin) else None for plugin in plugins]
     making = next((place for place, kind in enumerate(kinds) if kind in MAKING), 0)
     for place, kind in enumerate(kinds[:making]):
@@ -95,7 +95,7 @@ def order(plugins: Sequence[Any]) -> Iterator[Finding]:
 
 
 def links(plugin: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield the names of links that the kernel takes for none (IFNAMSIZ and dev_valid_name of the kernel)."""
+    """Yield the names of links that the kernel refuses (IFNAMSIZ, and dev_valid_name in net/core/dev.c)."""
     for key in LINKS:
         name = plugin.get(key)
         if isinstance(name, str) and name:
@@ -106,7 +106,7 @@ def links(plugin: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def gateways(plugin: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield, as warnings, the gateways of host-local that lie outside their subnet."""
+    """Yield, as warnings, gateways of host-local outside their subnet."""
     ipam = plugin.get("ipam")
     if not is_object(ipam) or ipam.get("type") != "host-local":
         return
@@ -132,7 +132,7 @@ def gateways(plugin: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def deaf(plugin: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield, as warnings, what a program is never told, so that it does nothing."""
+    """Yield, as warnings, programs that do nothing because their list does not give them a capability."""
     if plugin.get("type") == "portmap" and not _told(plugin, "portMappings"):
         yield Finding(
             ("capabilities",),
@@ -143,7 +143,10 @@ def deaf(plugin: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def elsewhere(plugin: Mapping[str, Any], here: Callable[[], Collection[str]]) -> Iterator[Finding]:
-    """Yield, as warnings, the host addresses to publish on that this host, with the addresses `here`, has not: it may have them later."""
+    """Yield, as warnings, addresses to publish on that are not among this host's addresses `here`.
+
+    It may get them later.
+    """
     given = plugin.get("runtimeConfig")
     listed = given.get("portMappings") if is_object(given) else None
     for index, one in enumerate(listed if isinstance(listed, list) else ()):

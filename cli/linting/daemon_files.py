@@ -1,7 +1,7 @@
-"""Judges the daemon's own files by its own parsers: a hosts file, a network config, its environment file, a lease file.
+"""Judges the daemon's own files with its own parsers: hosts file, network config, environment file, lease file.
 
-A parser stops at its first refusal. So what it refused is replaced by what would be right, and the parser asked again, until it has
-nothing left to say. Pure: texts and documents in, mistakes out.
+A parser stops at its first error. So the refused value is replaced by a correct one and the parser is called again,
+until it finds nothing more.
 """
 
 import io
@@ -24,29 +24,29 @@ from overlay.errors import Refused
 from overlay.stores import file
 
 ROUNDS = 200
-"""Who has more mistakes than this corrects some and asks again."""
+"""After so many mistakes a person corrects some and asks again."""
 NAMED = re.compile(r"([A-Za-z0-9_.\[\]]+) is ")
 """How the parsers name a place."""
 ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)")
 ELSEWHERE = frozenset({"NOTIFY_SOCKET", "PATH", "HOME", "LANG", "TZ", "GRPC_DNS_RESOLVER", "WIREGUARD_KEY_FILE"})
-"""Variables of others that a service may be given."""
+"""Variables that are not the daemon's but that a service may have."""
 
 
 def of_network(document: dict[str, Any]) -> Iterator[Finding]:
-    """Yield the mistakes of a network config."""
+    """Yield the mistakes in a network config."""
     yield from keys.of_network(document)
     yield from _refusals(copied(document), _check_network)
 
 
 def of_hosts(document: dict[str, Any]) -> Iterator[Finding]:
-    """Yield the mistakes of a hosts file."""
+    """Yield the mistakes in a hosts file."""
     yield from keys.of_hosts(document)
     yield from _refusals(copied(document), _check_hosts)
     yield from _inside(document)
 
 
 def of_environment(text: str) -> Iterator[Finding]:
-    """Yield the mistakes of the daemon's environment file (systemd.exec(5)), values that are secrets left out."""
+    """Yield the mistakes in the daemon's environment file (systemd.exec(5)), without the values of secrets."""
     given: dict[str, str] = {}
     for number, line in enumerate(re.sub(r"\\\n", "", text).splitlines(), start=1):
         bare = line.strip()
@@ -78,7 +78,7 @@ def of_lease(text: str) -> Iterator[Finding]:
 
 
 def is_environment(text: str) -> bool:
-    """Tell whether a text looks like the daemon's environment file: one of its names is a variable of it, or near one."""
+    """Return whether a text looks like the daemon's environment file: one name is, or is near, a variable of it."""
     names = [
         found[1] for line in text.splitlines() if (found := re.match(r"\s*(?:export\s+)?#?\s*([A-Z_0-9]+)\s*=", line))
     ]
@@ -88,12 +88,12 @@ def is_environment(text: str) -> bool:
 
 
 def is_lease(text: str) -> bool:
-    """Tell whether a text looks like a lease file."""
+    """Return whether a text looks like a lease file."""
     return re.search(r"^FLANNEL_(SUBNET|NETWORK|MTU|IPMASQ|IPV6_SUBNET|IPV6_NETWORK)=", text, re.MULTILINE) is not None
 
 
 def _variables() -> dict[str, Option | None]:
-    """Return every variable the daemon reads with its option, None for one that is accepted without effect."""
+    """Return every variable of the daemon with its option; None for one without effect."""
     known: dict[str, Option | None] = {name: option for option in OPTIONS for name in option.variables}
     return {**{prefix + flag.replace("-", "_").upper(): None for prefix in PREFIXES for flag in UNUSED}, **known}
 
@@ -131,7 +131,7 @@ def _check_hosts(document: dict[str, Any]) -> None:
 
 
 def _refusals(document: dict[str, Any], check: Callable[[dict[str, Any]], None]) -> Iterator[Finding]:
-    """Yield what a check refuses, each replaced by something right before it is asked again."""
+    """Yield each error of a check; the refused value is replaced by a correct one before the check is called again."""
     fresh = count(1)
     told: set[Place] = set()
     for _ in range(ROUNDS):
@@ -158,13 +158,13 @@ def _place(what: str) -> Place:
 
 
 def _short(what: str) -> str:
-    """Return a refusal without the place, which is told beside it."""
+    """Return an error without the place, which is printed beside it."""
     found = NAMED.match(what)
     return f"got {what[found.end() :]}" if found else what
 
 
 def _mend(document: dict[str, Any], place: Place, number: int) -> bool:
-    """Put what is right in the place of what was refused; False where nobody can know what that is."""
+    """Put a correct value in the place of a refused one. Return False if nobody can know it."""
     holder: Any = document
     for step in place[:-1]:
         holder = holder[step] if isinstance(step, int) else member(holder, step)
@@ -180,7 +180,7 @@ def _mend(document: dict[str, Any], place: Place, number: int) -> bool:
 
 
 def _right(document: Mapping[str, Any], key: str, number: int) -> Any:
-    """Return a value that a member can have, None for one that need not be there."""
+    """Return a value that a member may have; None for one that may be absent."""
     match key:
         case "PublicIP":
             return f"198.18.{number // 250}.{number % 250 + 1}"
@@ -222,7 +222,7 @@ def _subnet(document: Mapping[str, Any], number: int, version: int) -> str | Non
 
 
 def _inside(document: dict[str, Any]) -> Iterator[Finding]:
-    """Yield each host whose own address lies in the network of the containers."""
+    """Yield each host whose own address is in the network of the containers."""
     section, hosts = member(document, "Network"), member(document, "Hosts")
     try:
         config = network.from_section(documents.Section(section if is_object(section) else {}))

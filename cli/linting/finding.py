@@ -1,6 +1,6 @@
-"""What `tulle lint` finds: one mistake each, where it stands, and the arithmetic of such places.
+"""What `tulle lint` finds: one mistake each, with its place in the document.
 
-A place is the way from the root of a document, keys and indexes. Must not know schemas, parsers or files.
+A place is the list of keys and indexes from the root of the document.
 """
 
 from collections.abc import Iterable
@@ -12,17 +12,17 @@ Place = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One mistake of one file: `problem` says what is wrong, `remedy` what to do about it."""
+    """One mistake in one file."""
 
     place: Place
-    problem: str
-    remedy: str
+    problem: str  # what is wrong
+    remedy: str  # what to do about it
     warning: bool = False
-    """Whether it works all the same, or may."""
+    """Whether the file works nevertheless, or may work."""
 
     @property
     def path(self) -> str:
-        """The place as a JSON path, like $.plugins[0].ipam.ranges[0][1].subnet."""
+        """The place as a JSON path, such as $.plugins[0].ipam.ranges[0][1].subnet."""
         return "$" + "".join(_step(step) for step in self.place)
 
 
@@ -33,13 +33,13 @@ def _step(step: str | int) -> str:
 
 
 def related(one: Place, other: Place) -> bool:
-    """Tell whether one place is the other, or lies inside it."""
+    """Return whether one place is the other, or is inside it."""
     short, long = sorted((one, other), key=len)
     return long[: len(short)] == short
 
 
 class Thinned(list[Any]):
-    """A list some elements were taken out of; `origins` holds where the others stood before."""
+    """A list from which elements were removed. `origins` are the original indexes of the others."""
 
     def __init__(self, elements: Iterable[Any], origins: Iterable[int]) -> None:
         super().__init__(elements)
@@ -47,12 +47,12 @@ class Thinned(list[Any]):
 
 
 def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
-    """Tell whether a decoded JSON value is an object."""
+    """Return whether a decoded JSON value is an object."""
     return isinstance(value, dict)
 
 
 def copied(value: Any) -> Any:
-    """Return a copy of a decoded JSON value whose lists remember where their elements stood."""
+    """Return a copy of a decoded JSON value whose lists store the original indexes of their elements."""
     if is_object(value):
         return {key: copied(member) for key, member in value.items()}
     if isinstance(value, list):
@@ -61,10 +61,10 @@ def copied(value: Any) -> Any:
 
 
 def take_out(document: Any, place: Place) -> bool:
-    """Remove the value at `place` (of the document before anything was removed); False when there is none to remove.
+    """Remove the value at `place` of the original document. Return False if there is none to remove.
 
-    Where the value is gone already, what held it goes, but never the document itself. A list that loses its last element
-    goes with it: empty, it would be a mistake nobody made.
+    If the value is gone already, its container is removed, but never the document itself. A list that loses its last
+    element is removed as well: an empty list would be a mistake that nobody made.
     """
     parents: list[tuple[Any, str | int]] = []
     value = document
@@ -86,7 +86,7 @@ def take_out(document: Any, place: Place) -> bool:
 
 
 def as_written(document: Any, place: Place) -> Place:
-    """Return where what now stands at `place` stood before anything was removed."""
+    """Return the original place of what is at `place` now."""
     written: list[str | int] = []
     value = document
     for step in place:

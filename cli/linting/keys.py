@@ -1,7 +1,7 @@
-"""Finds keys that nobody reads though somebody meant one that is read: a key that is unknown and near a known one.
+"""Finds misspelled keys: a key that is unknown and near a known one.
 
-Programs ignore unknown keys, as the reference does, so a misspelled one does nothing and says nothing. A key that is near no known one is
-somebody else's and left alone. Pure.
+Programs ignore unknown keys, as the reference does, so a misspelled one silently does nothing. A key that is near no
+known one belongs to another program and is accepted.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -17,13 +17,13 @@ CAPABILITIES = (
     *("aliases", "bandwidth", "cgroupPath", "deviceID", "dns", "infinibandGUID"),
     *("io.kubernetes.cri.pod-annotations", "ipRanges", "ips", "mac", "portMappings"),
 )
-"""What runtimes can be asked for (CNI's CONVENTIONS.md, CRI-O, containerd)."""
+"""What a runtime can be asked for (CNI's CONVENTIONS.md, CRI-O, containerd)."""
 
 ANYBODY = ("args", "cniVersion", "dns", "ipMasq", "ipam", "name", "prevResult", "runtimeConfig", "type", "capabilities")
 """Keys that the specification gives every program."""
 
 FREE = frozenset({"args", "prevResult", "sysctl", "cni.dev/valid-attachments", "cni.dev/attachments"})
-"""What is inside these is not the program's configuration, or has names of its own."""
+"""Keys whose content is not the program's configuration, or has names of its own."""
 
 NETWORK_CONFIG = (
     *("Network", "SubnetLen", "SubnetMin", "SubnetMax", "EnableIPv4", "EnableIPv6", "EnableNFTables", "Backend"),
@@ -33,7 +33,7 @@ HOST = ("PublicIP", "PublicIPv6", "Subnet", "IPv6Subnet", "Name")
 
 
 def of_plugin(document: Mapping[str, Any], kind: str) -> Iterator[Finding]:
-    """Yield the near misses of a program's configuration, `kind` the program it is meant for; keys as schemas.spelled writes them."""
+    """Yield the misspelled keys in the configuration of the program `kind`. Keys are as schemas.spelled writes them."""
     file = f"{kind}.json"
     known = schemas.keys(file) if file in schemas.files() else Keys({})
     named = Keys({**{name: Keys({}) for name in ANYBODY}, **known.inside})
@@ -45,7 +45,7 @@ def of_plugin(document: Mapping[str, Any], kind: str) -> Iterator[Finding]:
 
 
 def of_hosts(document: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield the near misses of a hosts file."""
+    """Yield the misspelled keys in a hosts file."""
     yield from near_misses(document, ("Network", "Hosts"), ())
     network = member(document, "Network")
     if is_object(network):
@@ -57,7 +57,7 @@ def of_hosts(document: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def of_network(document: Mapping[str, Any], place: Place = ()) -> Iterator[Finding]:
-    """Yield the near misses of a network config."""
+    """Yield the misspelled keys in a network config."""
     yield from near_misses(document, NETWORK_CONFIG, place)
     backend = member(document, "Backend")
     if is_object(backend):
@@ -68,7 +68,7 @@ def of_network(document: Mapping[str, Any], place: Place = ()) -> Iterator[Findi
 
 
 def near_misses(members: Mapping[str, Any], known: Collection[str], place: Place) -> Iterator[Finding]:
-    """Yield each key of one object that is unknown and near a known one that is not there."""
+    """Yield each unknown key of one object that is near a known one, if that is absent."""
     there = {key.casefold() for key in members}
     for key in members:
         meant = nearest(key, known)
@@ -77,7 +77,7 @@ def near_misses(members: Mapping[str, Any], known: Collection[str], place: Place
 
 
 def member(members: Mapping[str, Any], key: str) -> Any:
-    """Return a member whatever its letter case, None when absent; the last of several counts."""
+    """Return a member in upper or lower case, None when absent. Of several the last counts."""
     found = [value for name, value in members.items() if name.casefold() == key.casefold()]
     return found[-1] if found else None
 

@@ -1,4 +1,4 @@
-"""`tulle repair`: has the host's rules of living containers stand again after something flushed them.
+"""`tulle repair`: adds the rules of living containers again after something flushed them.
 
-Read in the order cache → host → mend → command.
+Read in the order cni_cache, attachments, restore, then cli.commands.repair.
 """

@@ -1,6 +1,6 @@
-"""Looks at this host: which attachments are there, whatever anybody remembers of them, and whether a remembered one lives.
+"""Looks at this host: which attachments exist, and whether a recorded one still lives.
 
-Reads only. Every host end of tulle's carries its attachment's name as link alias. Blind spot: links of other programs carry none.
+Every host end of ours has its attachment's name as alias. Links of other programs have none, and are not found.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,13 +14,13 @@ from kernel.netlink.handle import Handle, Link
 
 
 def attachments() -> dict[AttachmentID, str]:
-    """Return the attachments whose host end is here, and the name of that link. Raises KernelError."""
+    """Return the attachments whose host end is here, with the name of that link. Raises KernelError."""
     with Handle() as host:
         return dict(named(host.links()))
 
 
 def named(links: Iterable[Link]) -> Iterator[tuple[AttachmentID, str]]:
-    """Yield each attachment that one of the links is the host end of."""
+    """Yield the attachment of each link that is a host end."""
     for link in links:
         owner = AttachmentID.signed(link.alias)
         if link.kind == "veth" and owner is not None:
@@ -28,9 +28,9 @@ def named(links: Iterable[Link]) -> Iterator[tuple[AttachmentID, str]]:
 
 
 def death(record: Record) -> str:
-    """Return what proves that the remembered attachment is no more, empty while it lives. Raises KernelError.
+    """Return what proves that the recorded attachment is gone, empty while it lives. Raises KernelError.
 
-    A namespace may have been followed by another one of that path: it has to have the interface and one of its addresses.
+    Another namespace may have the same path now, so it must have the interface and one of its addresses.
     """
     if not record.netns:
         return "its record names no network namespace"

@@ -1,7 +1,7 @@
-"""Reads what libcni remembers of attachments, and says what a program of the list would be handed (docs/reference/cni.md 1.8, cache).
+"""Reads libcni's cache of attachments, and what a program of the list would get (docs/reference/cni.md 1.8, cache).
 
-One file an attachment, and none is believed: what is no such record is told with its reason, and the next one is read.
-Must not run anything. Blind spot: plugins that a list takes from a folder beside it are not in its record.
+One file per attachment. A file that is no valid record is reported with its reason, and the next one is read. Plugins
+that a list loads from a directory beside it are not in its record.
 """
 
 import base64
@@ -19,29 +19,29 @@ from cni.errors import CniError
 
 KIND = "cniCacheV1"
 LARGEST = 16 * 2**20
-"""Bytes; a record takes a few thousand."""
+"""Bytes. A record has a few thousand."""
 
 OPENING = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-"""No link leads out of the folder, no FIFO holds us up."""
+"""No symbolic link of the directory is followed, and no FIFO can make us wait."""
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What was asked for one attachment and what came of it; `netns` is empty where neither tells."""
+    """What was asked for one attachment, and the result."""
 
     owner: AttachmentID
-    netns: str
-    plugins: tuple[Json, ...]
+    netns: str  # empty where neither request nor result names it
+    plugins: tuple[Json, ...]  # configurations of the list's programs
     checked: bool
-    """Whether the list lets CHECK be asked (`disableCheck`)."""
+    """Whether the list allows CHECK (`disableCheck`)."""
     result: Json
     arguments: str
     capabilities: Json
 
     def stdin(self, plugin: Mapping[str, Any]) -> bytes:
-        """Return what libcni hands `plugin` of the list behind the whole chain."""
+        """Return what libcni passes to `plugin`, as if the whole chain had run before."""
         declared = plugin.get("capabilities")
         own = {name for name, wanted in declared.items() if wanted is True} if isinstance(declared, dict) else set()
         given = {name: value for name, value in self.capabilities.items() if name in own}
@@ -64,16 +64,16 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A file of the folder that is no record, and why."""
+    """A file of the directory that is no record."""
 
     file: str
-    problem: str
+    problem: str  # why
 
 
 def read(folder: Path) -> Iterator[Record | Unreadable]:
-    """Yield what each file below `folder`/results holds, in the order of names; a missing folder holds nothing.
+    """Yield the content of each file below `folder`/results, sorted by name; nothing if the directory is absent.
 
-    Raises OSError when the folder cannot be read.
+    Raises OSError when the directory cannot be read.
     """
     results = folder / "results"
     names = sorted(os.listdir(results)) if results.exists() else []  # noqa: PTH208 - names as bytes came, no paths yet
@@ -88,7 +88,7 @@ def read(folder: Path) -> Iterator[Record | Unreadable]:
 
 
 def decode(data: bytes) -> Record:
-    """Return the record `data` holds. Raises CniError or ValueError saying what is wrong with it."""
+    """Return the record in `data`. Raises CniError or ValueError with what is wrong."""
     document = _object(json_object.load(data), "the record")
     if document.get("kind") != KIND:
         raise ValueError(f"its kind is {document.get('kind')!r:.60}, not {KIND}")
@@ -110,7 +110,7 @@ def decode(data: bytes) -> Record:
 
 
 def _named(record: Record, file: str) -> Record:
-    """Return `record` if its file has the name that libcni gives it: no attachment is in two files."""
+    """Return `record` if its file has the name that libcni gives it, so that no attachment is in two files."""
     owner = record.owner
     if file != (expected := f"{owner.network}-{owner.container_id}-{owner.ifname}"):
         raise ValueError(f"it tells of what would be in {expected}")
@@ -136,7 +136,7 @@ def _bytes(document: Json) -> bytes:
 
 
 def _plugins(configuration: Json) -> tuple[Json, ...]:
-    """Return the programs of a list; the configuration of one program is a list of one."""
+    """Return the programs of a list; the configuration of one program counts as a list of one."""
     listed = configuration.get("plugins", [configuration])
     if not isinstance(listed, list) or not listed:
         raise ValueError("its config lists no plugins")
@@ -147,7 +147,7 @@ def _plugins(configuration: Json) -> tuple[Json, ...]:
 
 
 def _sandbox(result: Json, ifname: str) -> str:
-    """Return the namespace the result names; libcni records one of its own only since 1.3."""
+    """Return the namespace in the result. libcni has a record of its own for it only since 1.3."""
     interfaces = result.get("interfaces")
     for entry in interfaces if isinstance(interfaces, list) else ():
         if isinstance(entry, dict) and entry.get("name") == ifname and isinstance(entry.get("sandbox"), str):

@@ -1,9 +1,8 @@
-"""Asks every program of a living attachment's chain what is missing, and has the ones that keep rules make theirs again.
+"""Asks every program in a living attachment's chain what is missing, and has those that add rules add theirs again.
 
-Each program does it itself: a chained one by its ADD with the result that is remembered, which adds what is not there; `bridge`,
-whose ADD would make a new attachment, by its rules alone, behind `flannel` too. Whatever CHECK finds whole is not touched, and what
-stays is for a person.
-Must not know rules.
+A chained program does that in its ADD with the recorded result, which adds what is missing. `bridge`, whose ADD would
+make a new attachment, has a function for its rules alone, also behind `flannel`. What CHECK accepts is not changed, and
+what cannot be repaired is reported.
 """
 
 import json
@@ -21,13 +20,13 @@ from kernel.errors import KernelError
 from meta.flannel import plugin as flannel
 
 CHAINED = frozenset({"firewall", "portmap"})
-"""Programs whose ADD adds rules on the host, and nothing that is there twice."""
+"""Programs whose ADD adds rules on the host, and nothing twice."""
 
 RESTART = "start the container again: its runtime then makes this anew"
 
 
 class State(StrEnum):
-    """What became of one program's part."""
+    """The result for one program."""
 
     STANDS = "stands"
     MISSING = "missing"
@@ -37,22 +36,22 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One program of an attachment's chain: `said` is what CHECK found missing, or why that stays."""
+    """One program of an attachment's chain."""
 
     program: str
     state: State
-    said: str = ""
+    said: str = ""  # what CHECK found missing, or why it stays
 
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """Calls programs found in `path` as a runtime would; `environ` is what they inherit."""
+    """Calls programs as a runtime would."""
 
-    environ: Mapping[str, str]
-    path: str
+    environ: Mapping[str, str]  # which the programs inherit
+    path: str  # where they are searched
 
     def parts(self, record: Record, *, change: bool) -> Iterator[Part]:
-        """Yield what is with each program, in the order of ADD; without `change` nothing is made."""
+        """Yield the result for each program, in the order of ADD. Without `change` nothing is added."""
         for plugin in record.plugins:
             yield self._part(record, plugin, change=change)
 
@@ -83,7 +82,10 @@ class Runner:
         return None
 
     def _keeper(self, record: Record, plugin: Json) -> tuple[str, Json] | None:
-        """Return the program that keeps the rules with its configuration, behind `flannel` its delegate; None where none can mend."""
+        """Return the program that can add rules again, with its configuration: behind `flannel` its delegate.
+
+        None if none can.
+        """
         program = str(plugin["type"])
         if program == "flannel":
             try:

@@ -1,1 +1,1 @@
-"""What `tulle init` and `tulle join` must know, decide and write."""
+"""What `tulle init` and `tulle join` decide and write."""

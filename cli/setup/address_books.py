@@ -1,7 +1,7 @@
-"""Decides who gives out the addresses of this host's subnet: one address book, whoever asks for an address.
+"""Decides who gives out the addresses of this host's subnet: only one address book may.
 
-CNI programs and Podman's network driver share the lease's book; Podman's netavark by itself and Docker each keep one of their own, and
-two books give the same address to two containers. `tulle init` and `tulle doctor` both judge by this. Pure. Must not look at the machine.
+CNI programs and Podman's network driver share the lease's book. Podman's netavark by itself, and Docker, have their
+own, and two books would give the same address to two containers. `tulle init` and `tulle doctor` both use this.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,30 +11,33 @@ from cli.inspect.address_owners import CNI, DOCKER, NETAVARK
 from cli.inspect.detect import HostFacts
 
 WHO = {CNI: "CNI programs (containerd, nerdctl, Podman with CNI)", NETAVARK: "Podman's netavark", DOCKER: "Docker"}
-"""Books by whom they belong to, for people."""
+"""Books, by whom they belong to, for people."""
 
 NOBODY_TYPES = "containerd"
-"""A runtime that others use (Docker, nerdctl, a kubelet), so that its presence alone says little."""
+"""A runtime that others use (Docker, nerdctl, a kubelet), so its presence alone says little."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which runtimes are served, which are left out, and the sentence about it; none served where a person must choose."""
+    """Which runtimes are served. None are where a person must choose."""
 
     served: tuple[str, ...]
     left_out: tuple[str, ...] = ()
-    said: str = ""
+    said: str = ""  # the sentence about it
 
 
 def of_runtime(runtime: str, machine: HostFacts) -> str:
-    """Return the book a runtime keeps addresses in."""
+    """Return the book from which a runtime takes addresses."""
     if runtime == "podman":
         return NETAVARK if machine.podman.backend == "netavark" and not machine.podman.driven else CNI
     return {"netavark": NETAVARK, "docker": DOCKER}.get(runtime, CNI)
 
 
 def conflict(runtimes: Sequence[str], machine: HostFacts) -> str:
-    """Return why these runtimes cannot all have addresses of the subnet, beside what stands on the machine; empty when they can."""
+    """Return why these runtimes cannot all have addresses of the subnet, given the machine's files.
+
+    Empty when they can.
+    """
     groups = _groups(runtimes, machine)
     if len(groups) > 1:
         return f"{_cannot_share(groups)}. {_choose(groups)}"
@@ -49,7 +52,7 @@ def conflict(runtimes: Sequence[str], machine: HostFacts) -> str:
 
 
 def choose(runtimes: Sequence[str], machine: HostFacts) -> Choice:
-    """Choose among the runtimes that are installed: what has the subnet already keeps it, what is unambiguous is served."""
+    """Choose among the installed runtimes: whoever has the subnet keeps it, and what is unambiguous is served."""
     groups = _groups(runtimes, machine)
     standing = list(dict.fromkeys(claim.book for claim in machine.claims))
     if len(groups) == 1 or (standing and standing[0] not in groups):
@@ -67,7 +70,7 @@ def choose(runtimes: Sequence[str], machine: HostFacts) -> Choice:
 
 
 def clashes(machine: HostFacts) -> Iterator[tuple[str, str]]:
-    """Yield a path for each two books that both stand on the machine."""
+    """Yield a path for every two books that both have the subnet on the machine."""
     first = next(iter(machine.claims), None)
     for claim in machine.claims:
         if first is not None and claim.book != first.book:
@@ -75,13 +78,13 @@ def clashes(machine: HostFacts) -> Iterator[tuple[str, str]]:
 
 
 def _evident(groups: dict[str, list[str]]) -> str:
-    """Return the one book that a person's commands use; empty when several are, or none."""
+    """Return the only book that a person's commands use; empty when there are several or none."""
     typed = [book for book, runtimes in groups.items() if runtimes != [NOBODY_TYPES]]
     return typed[0] if len(typed) == 1 else ""
 
 
 def _cannot_share(groups: dict[str, list[str]]) -> str:
-    """Return the sentence about runtimes that keep two books."""
+    """Return the sentence about runtimes that have two books."""
     return f"{' and '.join(' or '.join(each) for each in groups.values())} cannot share this host's subnet"
 
 

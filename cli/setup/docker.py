@@ -1,7 +1,8 @@
-"""Decides what gives Docker's bridge docker0 this host's share of the network: the options of flannel's mk-docker-opts.sh (docs/reference/flannel.md 8).
+"""Decides how Docker's bridge docker0 gets this host's subnet: by the options of flannel's mk-docker-opts.sh.
 
-Where systemd starts Docker, a drop-in asks for the lease anew at every start; else the lease is written down. Pure. Must not know
-other runtimes. Blind spot: IPv4 alone, as the reference; and what Docker 28 and later drop of other hosts' packets (docs/init.md).
+See docs/reference/flannel.md 8. Where systemd starts Docker, a drop-in reads the lease at every start; else the lease
+is written into daemon.json. As with the reference it is for IPv4 only; for what Docker 28 and later drop of other
+hosts' packets see docs/init.md.
 """
 
 import json
@@ -12,7 +13,7 @@ from cli.inspect.detect import DOCKER_SETTINGS, Docker
 from lease.file import Lease
 
 KEYS = ("bip", "bridge", "ip-masq", "mtu")
-"""What dockerd takes once: in its settings, or as an option."""
+"""What dockerd accepts once only: in its settings, or as an option."""
 
 OPTION = re.compile(r"(?:^|[\s\"'])(-b|--(?:bip|bridge|ip-masq|mtu))(?=[=\s\"']|$)")
 VARIABLES = "$DOCKER_OPT_BIP $DOCKER_OPT_IPMASQ $DOCKER_OPT_MTU"
@@ -32,7 +33,7 @@ ExecStart={command} {variables}
 
 
 def unit(docker: Docker, lease_path: str) -> str:
-    """Return the drop-in for docker.service, whose options are those of the lease at that path when Docker starts."""
+    """Return the drop-in for docker.service, whose options come from the lease at that path when Docker starts."""
     return UNIT.format(lease=lease_path, command=docker.command, variables=VARIABLES)
 
 
@@ -42,7 +43,7 @@ def settings(lease: Lease) -> str:
 
 
 def obstacles(docker: Docker) -> Iterator[str]:
-    """Yield what says already how Docker's bridge is to be; dockerd starts with neither two answers nor two bridges."""
+    """Yield what already configures Docker's bridge. dockerd does not start with two settings for it."""
     for key in KEYS:
         if key in docker.settings:
             yield f'{DOCKER_SETTINGS} has "{key}": {json.dumps(docker.settings[key])}'
@@ -51,7 +52,7 @@ def obstacles(docker: Docker) -> Iterator[str]:
 
 
 def lines(lease: Lease) -> str:
-    """Return what a person would add to a daemon.json that is not ours."""
+    """Return what a person must add to a daemon.json that is not ours."""
     return ", ".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in _members(lease).items())
 
 

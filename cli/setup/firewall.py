@@ -1,6 +1,6 @@
-"""Finds the firewall of this host and writes the line that lets the tunnel's packets in.
+"""Finds the firewall of this host, and the command that lets the tunnel's packets in.
 
-Only looks. Blind spot: firewalls between the hosts, and rules that accept the packets already.
+It does not see firewalls between the hosts, nor rules that accept the packets already.
 """
 
 import json
@@ -14,11 +14,11 @@ from overlay.backends import IPAddress
 
 UFW = "/etc/ufw/ufw.conf"
 FEW = 4
-"""Up to so many hosts each has a line of its own; above, the port is opened to all."""
+"""Up to so many hosts each has a command of its own; with more, the port is opened for all."""
 
 
 def lines(ports: Sequence[int], hosts: Sequence[IPAddress]) -> list[str]:
-    """Return the commands that open the UDP ports to these hosts in the firewall that is found; none where none is found."""
+    """Return the commands that open the UDP ports for these hosts in this host's firewall; none without a known one."""
     return [line for port in ports for line in _lines(_kind(), port, hosts if len(hosts) <= FEW else ())]
 
 
@@ -40,7 +40,7 @@ def _lines(kind: str, port: int, hosts: Sequence[IPAddress]) -> list[str]:
 
 
 def _kind() -> str:
-    """Name the firewall that decides what comes in, `nft FAMILY TABLE CHAIN` for a chain of nobody's known; "" for none."""
+    """Return the firewall's name, or `nft FAMILY TABLE CHAIN` for an unknown chain; "" for none."""
     if _enabled_ufw():
         return "ufw"
     chains = _dropping()
@@ -62,7 +62,7 @@ def _enabled_ufw() -> bool:
 
 
 def _dropping() -> list[tuple[str, str, str]]:
-    """Return the base chains of nftables that see what comes in and drop by policy, and firewalld's, which drops by a rule."""
+    """Return the base chains of nftables for input that drop by policy, and firewalld's, which drops by a rule."""
     try:
         listed = json.loads(spawn.run(["nft", "-j", "list", "chains"]).stdout)["nftables"]
     except (KernelError, ValueError, LookupError):

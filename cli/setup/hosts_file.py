@@ -1,7 +1,7 @@
 """Decides what makes a host a member of a network: the hosts file that `tulle join` writes, and tulled's settings.
 
-Pure: texts in, texts out. The hosts file follows from the words alone, so that the same command writes the same file on every host;
-one that says anything else is a person's and refused. Must not read or write a file, nor ask a name server.
+The hosts file depends on the typed words alone, so that the same command writes the same file on every host. A file
+that says anything else was edited by a person, and is refused.
 """
 
 import json
@@ -26,14 +26,17 @@ HOSTNAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]*)(\.[A-Za-z0-9_
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A host as it was named: its address, and its name where it was named by that."""
+    """A host as it was typed."""
 
     address: IPv4Address
-    name: str = ""
+    name: str = ""  # if it was typed by name
 
 
 def addresses(words: Sequence[str], resolve: Callable[[str], str]) -> tuple[Named, ...]:
-    """Read the hosts, whose names `resolve` turns into addresses; raises Refused, and OSError where a name has none."""
+    """Return the hosts; `resolve` turns names into addresses.
+
+    Raises Refused, and OSError for a name without address.
+    """
     found = tuple(_named(word, resolve) for word in words)
     plain = [one.address for one in found]
     twice = next((one for one in plain if plain.count(one) > 1), None)
@@ -60,10 +63,13 @@ def _named(word: str, resolve: Callable[[str], str]) -> Named:
 
 
 def hosts(cidr: str, named: Sequence[Named], before: str = "", *, ours: bool = False) -> str:
-    """Write the hosts file: the n-th host named has the network's n-th subnet. It may add hosts to the file `before`.
+    """Return the text of the hosts file: the n-th host has the network's n-th subnet.
 
-    A file that is `ours`, as an earlier call wrote it, may be corrected too, but no host of it may be left out or change places.
-    Raises Refused for a network that cannot be, that has a host's own address in it, or that is too small, and for what may not change.
+    It may add hosts to the file `before`.
+
+    In a file that is `ours`, as an earlier call wrote it, more may change, but no host may be left out or change its
+    place. Raises Refused for an impossible network, one that contains a host's own address, or is too small, and for a
+    change that is not allowed.
     """
     wanted = {"Network": cidr, "Backend": BACKEND}
     pool = network.from_section(Section(wanted, where="--network")).ipv4
@@ -90,7 +96,7 @@ def _entry(host: Named, subnet: IPv4Network) -> str:
 def _refuse_another(
     held: file.Hosts, wanted: Mapping[str, object], given: Mapping[IPv4Address, IPv4Network], *, ours: bool
 ) -> None:
-    """Refuse what would take a host out, or from one subnet to another: its containers would lose the network."""
+    """Raise Refused for what would remove a host, or give it another subnet: its containers would lose the network."""
     same = json.loads(held.network_text) == wanted
     if not same and not ours:
         raise Refused(f"was edited by hand: its network is not {json.dumps(wanted)}", where=HOSTS, remedy=EDIT)
@@ -109,26 +115,23 @@ def _refuse_another(
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What tulled's settings are to say: `must` decides which network, `usual` counts where nobody has said otherwise.
+    """What tulled's settings should say."""
 
-    `never` are names that cannot stand beside those.
-    """
-
-    must: Mapping[str, str]
-    usual: Mapping[str, str]
-    never: tuple[str, ...] = ()
+    must: Mapping[str, str]  # decides which network
+    usual: Mapping[str, str]  # counts where nobody has set anything else
+    never: tuple[str, ...] = ()  # names that contradict those
 
     @property
     def all(self) -> dict[str, str]:
-        """Both."""
+        """Both together."""
         return {**self.must, **self.usual}
 
 
 def settings(text: str, wanted: Wanted, where: str, mine: Mapping[str, str]) -> str:
-    """Set variables in the text of an EnvironmentFile, each behind the comment that shows it if there is one, else at the end.
+    """Return the text of an EnvironmentFile with variables set: after a comment that shows it, else at the end.
 
-    Nothing else is changed but what an earlier call wrote, `mine`, and is not wanted any more. Raises Refused where something else
-    decides already which network it is.
+    Nothing else is changed, except what an earlier call wrote (`mine`) and is not wanted any more. Raises Refused where
+    something else already decides which network it is.
     """
     gone = {name: value for name, value in mine.items() if wanted.all.get(name) != value}
     lines = [line for line in text.splitlines() if _assigned(line) not in gone.items()]
@@ -149,13 +152,13 @@ def settings(text: str, wanted: Wanted, where: str, mine: Mapping[str, str]) -> 
 
 
 def decisive(text: str, wanted: Wanted) -> dict[str, str]:
-    """Return the assignments in a text that decide which network it is: what replacing it takes out, whoever wrote it."""
+    """Return the assignments that decide which network it is. Replacing it removes them, whoever wrote them."""
     assigned = dict(map(_assigned, text.splitlines()))
     return {name: value for name, value in assigned.items() if name in (*wanted.must, *wanted.never)}
 
 
 def _assigned(line: str) -> tuple[str, str]:
-    """Read a line NAME=VALUE, quotes taken off; no name for any other line."""
+    """Return name and value of a line NAME=VALUE, without quotes; an empty name for any other line."""
     name, separator, value = line.strip().partition("=")
     if not separator or not name.isidentifier():
         return "", ""

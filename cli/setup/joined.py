@@ -1,6 +1,6 @@
-"""Remembers what `tulle join` wrote on this host, so that it may replace it and nothing else: `/var/lib/tulle/join.json`.
+"""Records what `tulle join` wrote on this host, so that it replaces only that: `/var/lib/tulle/join.json`.
 
-A variable or a file is join's while it says what join wrote; what was edited since is a person's. Must not know what either says.
+A variable or a file is join's as long as it is what join wrote. What was edited since belongs to a person.
 """
 
 import hashlib
@@ -18,18 +18,18 @@ RECORD = "/var/lib/tulle/join.json"
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """The variables that were set, and the sum of the hosts file that was written; both empty where nothing is known."""
+    """What join wrote; both empty if nothing is known."""
 
-    variables: Mapping[str, str] = field(default_factory=dict)
-    hosts: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)  # that were set
+    hosts: str = ""  # checksum of the hosts file
 
     def wrote(self, text: str) -> bool:
-        """Tell whether a hosts file is as it was written."""
+        """Return whether a hosts file is as join wrote it."""
         return bool(text) and self.hosts == _sum(text)
 
 
 def read(root: Path) -> Joined:
-    """Return what is remembered below `root`; nothing where there is no record, or one that cannot be read."""
+    """Return the record below `root`; empty if there is none, or it cannot be read."""
     try:
         document = foreign_files.document(under(root, RECORD))
         variables = {str(name): str(value) for name, value in document["variables"].items()}
@@ -39,7 +39,7 @@ def read(root: Path) -> Joined:
 
 
 def write(root: Path, variables: Mapping[str, str], hosts: str) -> None:
-    """Remember the variables and the text of the hosts file, "" for none."""
+    """Record the variables and the text of the hosts file, "" for none."""
     place = under(root, RECORD)
     folders.make(str(place.parent), 0o700)
     document = {"variables": dict(variables), "hosts": _sum(hosts) if hosts else ""}

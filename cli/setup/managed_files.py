@@ -1,7 +1,7 @@
-"""Writes and removes files in other programs' folders, and remembers which are ours: `/var/lib/tulle/init.json`.
+"""Writes and removes files in other programs' directories, and records which are ours: `/var/lib/tulle/init.json`.
 
-A file is ours while it is what was written; one that was edited since belongs to whoever edited it. The record goes first, so
-that a crash leaves a file that is known. Must not know what the files say.
+A file is ours as long as it is what was written. One that was edited since belongs to whoever edited it. The record is
+written first, so that after a crash every file of ours is in it.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ KICK = ".tulle-kick"
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file of the machine and its content."""
+    """A file of the machine."""
 
     path: str
     content: str
@@ -32,7 +32,7 @@ class NotOurs(Exception):  # noqa: N818 - a state of the machine
 
 
 class ManagedFiles:
-    """What is ours below `root`. Raises Foreign and OSError."""
+    """The files of ours below `root`. Raises NotOurs and OSError."""
 
     def __init__(self, root: Path = Path("/")) -> None:
         self._root = root
@@ -40,27 +40,27 @@ class ManagedFiles:
         self._sums = _sums(self._record)
 
     def recorded(self) -> tuple[str, ...]:
-        """Return every recorded path, whether or not its file is still there."""
+        """Return every recorded path, also of files that are gone."""
         return tuple(sorted(self._sums))
 
     def paths(self) -> tuple[str, ...]:
-        """Return the recorded paths whose files are still there."""
+        """Return the recorded paths whose files still exist."""
         return tuple(path for path in self.recorded() if under(self._root, path).exists())
 
     def refuse(self, files: Iterable[File]) -> None:
-        """Raise Foreign for the first file that would be written over somebody else's."""
+        """Raise NotOurs for the first of the files that is another program's."""
         for file in files:
             if not self._may(file):
                 edited = "was edited since" if file.path in self._sums else "was not written by tulle init"
                 raise NotOurs(f"{file.path} {edited} and stays as it is; move it away to have it written anew")
 
     def stands(self, file: File) -> bool:
-        """Tell whether a file is there already, as it should be."""
+        """Return whether a file already has its content."""
         found = under(self._root, file.path)
         return found.is_file() and found.read_bytes() == file.content.encode()
 
     def write(self, file: File) -> None:
-        """Put a file in place in one step, and have watchers notice."""
+        """Write a file in one step, and make watchers notice it."""
         place = under(self._root, file.path)
         folders.make(str(place.parent))
         self._remember({**self._sums, file.path: _sum(file.content.encode())})
@@ -72,7 +72,10 @@ class ManagedFiles:
         kick.unlink()
 
     def remove(self, path: str) -> bool:
-        """Take a file away; False when it was edited since and stays. Folders stay: containerd loses sight of a new one."""
+        """Remove a file. Return False if it was edited, and stays.
+
+        Directories stay: containerd does not notice a new one.
+        """
         place = under(self._root, path)
         if place.exists() and _sum(place.read_bytes()) != self._sums.get(path):
             return False
@@ -97,7 +100,10 @@ class ManagedFiles:
 
 
 def _sums(record: Path) -> dict[str, str]:
-    """Return the sums by path that a record has; raises Foreign for one that cannot be read, OSError where that is not allowed."""
+    """Return the checksums in a record, by path.
+
+    Raises NotOurs if it cannot be parsed, OSError if it cannot be read.
+    """
     try:
         return {str(path): str(each) for path, each in foreign_files.document(record).items()}
     except FileNotFoundError:

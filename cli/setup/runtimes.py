@@ -1,7 +1,7 @@
 """Decides what each runtime needs to find the network `tulle`: files, what to know, and what to run next.
 
-Pure: given the machine and the lease it answers the same. Who may share the subnet is cli.setup.address_books'. Versions and places are docs/reference/runtimes.md's: 1.0.0, because Podman 4 refuses
-1.1.0. Must not read or write a file.
+cli.setup.address_books decides who may have the subnet. Versions and paths are those of docs/reference/runtimes.md; the
+cniVersion is 1.0.0, because Podman 4 refuses 1.1.0.
 """
 
 import hashlib
@@ -20,12 +20,12 @@ from lease.file import DEFAULT_PATH, Lease, Unavailable
 NAME = "tulle"
 DOCKER = "docker"
 BRIDGE = address_owners.BRIDGE
-"""The one bridge of the subnet, whoever starts containers."""
+"""The only bridge of the subnet, whoever starts containers."""
 
 DROP_IN = f"{DROP_INS}/50-tulle.conf"
 FIRST = ("10-", "00-", "00-00-")
 LAST = ("10-", "99-", "zz-")
-"""Beginnings of names to try, for a file that is to be the first in its folder, and for one that must not be."""
+"""Beginnings of names to try, for a file that must be the first in its directory, or must not."""
 
 
 KEEP_SOURCE = (
@@ -35,7 +35,7 @@ KEEP_SOURCE = (
 
 
 class Impossible(Exception):  # noqa: N818 - a state of the machine
-    """What was asked for cannot be had here; the text says why and what to do."""
+    """What was asked for is impossible here. The text says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,52 +43,52 @@ class RuntimePlan:
     """What one runtime needs."""
 
     runtime: str
-    files: tuple[File, ...]
-    notes: tuple[str, ...] = ()
-    next: tuple[str, ...] = ()
+    files: tuple[File, ...]  # to write
+    notes: tuple[str, ...] = ()  # what to know
+    next: tuple[str, ...] = ()  # what to run next
 
 
 @dataclass(frozen=True, slots=True)
 class RuntimeRequest:
-    """What there is to go by: the machine, paths that are ours already, the conflist's text, and whether it is to be first."""
+    """What the decision is based on."""
 
     machine: HostFacts
-    ours: tuple[str, ...]
-    conflist: str
+    ours: tuple[str, ...]  # paths that are ours already
+    conflist: str  # text of the conflist
     lease: Callable[[], Lease]
-    """Reads the lease; only the network of netavark has it written down."""
+    """Reads the lease. Only the network of netavark contains it."""
 
-    first: bool = False
-    lease_path: str = DEFAULT_PATH
+    first: bool = False  # the configuration must be the first in its directory
+    lease_path: str = DEFAULT_PATH  # path of the lease file
     keeps_source: bool = False
     """Whether tulled's settings have --keep-source."""
     name: str = NAME
-    """What the network is called: where tulled keeps several, each by its lease file."""
+    """Name of the network. Where tulled has several, the lease file tells which."""
 
     @property
     def bridge(self) -> str:
-        """The one bridge of the subnet."""
+        """The only bridge of the subnet."""
         return f"{self.name}0" if len(self.name) < IFNAME_BYTES else f"{self.name[: IFNAME_BYTES - 1]}0"
 
 
 @dataclass(frozen=True, slots=True)
 class _Conflist:
-    """The configuration for CNI: the file to write, none where one is there, what to know, and what its network is called."""
+    """The configuration for CNI."""
 
-    files: tuple[File, ...]
-    notes: tuple[str, ...]
-    network: str = NAME
+    files: tuple[File, ...]  # to write; empty where one exists
+    notes: tuple[str, ...]  # what to know
+    network: str = NAME  # name of its network
 
 
 def home(runtime: str, wish: RuntimeRequest) -> RuntimePlan:
-    """Give what `runtime` needs; raises Impossible, also where it keeps another address book than what has the subnet already."""
+    """Return what `runtime` needs. Raises Impossible, also where another address book than its own has the subnet."""
     if problem := address_books.conflict([runtime], wish.machine):
         raise Impossible(problem)
     return HOMES[runtime](wish)
 
 
 def found(machine: HostFacts) -> list[str]:
-    """Give the runtimes of this machine that may share the subnet, in the table's order: Docker is served when it is named."""
+    """Return the runtimes of this machine that may share the subnet, in the table's order. Docker must be named."""
     return [one for one in HOMES if one in machine.runtimes and one != DOCKER]
 
 
@@ -131,7 +131,7 @@ def _podman(wish: RuntimeRequest) -> RuntimePlan:
 
 
 def _driver(wish: RuntimeRequest) -> RuntimePlan:
-    """Podman's own command makes the network where tulle's driver is: there is no file to write."""
+    """Return the plan for our driver: Podman's own command makes the network, so there is no file to write."""
     other = f" -o lease={wish.lease_path} --interface-name {wish.bridge}" if wish.lease_path != DEFAULT_PATH else ""
     return RuntimePlan(
         "podman",
@@ -157,7 +157,7 @@ def _netavark(wish: RuntimeRequest) -> RuntimePlan:
 
 
 def _docker(wish: RuntimeRequest) -> RuntimePlan:
-    """Give Docker the subnet for its own bridge, and its own book: no other runtime of this host may have it."""
+    """Return the plan for Docker's own bridge and address book. No other runtime of this host may have the subnet."""
     here = wish.machine.docker
     by_unit = here.command != "" and DOCKER_SETTINGS not in wish.ours
     path = DOCKER_DROP_IN if by_unit else DOCKER_SETTINGS
@@ -175,7 +175,7 @@ def _docker(wish: RuntimeRequest) -> RuntimePlan:
 
 
 def _told(wish: RuntimeRequest) -> Lease | None:
-    """Read the lease where there is one yet."""
+    """Return the lease, if there is one yet."""
     try:
         return wish.lease()
     except Unavailable:
@@ -189,7 +189,7 @@ _DOCKER_WRITTEN = (
 
 
 def _docker_next(path: str, lease: Lease | None) -> Iterator[str]:
-    """Yield the commands in their order: one bridge may have the gateway, and `tulle join` has tulled keep BRIDGE up with it."""
+    """Yield the commands in their order: only one bridge may have the gateway, and tulled keeps BRIDGE up with it."""
     yield f"echo TULLED_BRIDGE=docker0 >> {_SETTINGS}    # or tulled --bridge docker0: two bridges with one gateway reach nobody"
     if lease is None or not lease.ipmasq:
         yield f"echo TULLED_IP_MASQ=true >> {_SETTINGS}    # or tulled --ip-masq: else Docker masquerades"
@@ -205,11 +205,14 @@ _RESTART = {
     DOCKER_SETTINGS: "service docker restart",
 }
 AFTER = {path: f"; next: {command}" for path, command in _RESTART.items()}
-"""What to run when a file has been taken away."""
+"""What to run after a file has been removed."""
 
 
 def network(lease: Lease, name: str, bridge: str) -> str:
-    """Write Podman's network for netavark, which keeps the addresses itself (docs/reference/runtimes.md C.3 and C.4)."""
+    """Return Podman's network for netavark, which assigns the addresses itself.
+
+    See docs/reference/runtimes.md C.3 and C.4.
+    """
     pairs = zip(lease.subnets, lease.gateways, strict=True)
     document = {
         "name": name,
@@ -227,7 +230,7 @@ def network(lease: Lease, name: str, bridge: str) -> str:
 
 
 def _conflist(folder: str, wish: RuntimeRequest) -> _Conflist:
-    """Give the conflist under the name that puts it where it belongs; nothing beside one that somebody dropped in by hand."""
+    """Return the conflist with a name that gives it its place; none if a person put one in."""
     if there := _by_hand(folder, wish):
         note = f"{there.path} goes by this lease already, so nothing is written beside it"
         return _Conflist((), (note,), there.network or wish.name)
@@ -247,7 +250,7 @@ def _conflist(folder: str, wish: RuntimeRequest) -> _Conflist:
 
 
 def _by_hand(folder: str, wish: RuntimeRequest) -> Claim | None:
-    """Give the configuration of the folder that goes by the lease and is not ours."""
+    """Return the configuration in the directory that uses the lease and is not ours."""
     found = (one for one in wish.machine.claims if one.book == CNI and one.path not in wish.ours)
     return next((one for one in found if one.path.rpartition("/")[0] == folder), None)
 
@@ -262,12 +265,12 @@ def _free(folder: str, others: list[str], wish: RuntimeRequest) -> str:
 
 
 def _programs(folders: tuple[str, ...], machine: HostFacts) -> bool:
-    """Tell whether the first `bridge` in these folders is ours."""
+    """Return whether the first `bridge` in these directories is ours."""
     return next((machine.bridges[folder] for folder in folders if folder in machine.bridges), False)
 
 
 def _own(machine: HostFacts) -> str:
-    """Give the first folder with a `bridge` of ours, "" for none."""
+    """Return the first directory with a `bridge` of ours, "" for none."""
     return next((folder for folder, ours in machine.bridges.items() if ours), "")
 
 
@@ -289,4 +292,4 @@ HOMES: Mapping[str, Callable[[RuntimeRequest], RuntimePlan]] = {
     "nerdctl": _nerdctl,
     DOCKER: _docker,
 }
-"""Runtimes by the name a person gives; netavark is Podman whatever its settings say."""
+"""Runtimes by the name that a person types. `netavark` is Podman, whatever its settings say."""

@@ -1,6 +1,6 @@
-"""Starts the daemon and the agent under systemd, and says within half a minute what became of it, in the daemon's own words.
+"""Starts the daemon and the agent under systemd, and reports within half a minute what became of it.
 
-The start itself may go on: a daemon waits for its store as long as that takes. Must not know what the daemon needs.
+A start may take longer: the daemon waits for its store as long as necessary. Then its own last complaint is shown.
 """
 
 import errno
@@ -16,21 +16,21 @@ from kernel.errors import KernelError
 
 UNITS = ("tulle-agent", "tulled")
 PATIENCE = 30.0
-"""Seconds a start may take before it is told."""
+"""Seconds to wait for a start."""
 SAID = re.compile(r'\b(?:problem|reason)=("(?:[^"\\]|\\.)*"|\S+)')
-"""What a line of the daemon's log complains of (overlay.monitoring.log)."""
+"""The complaint in a line of the daemon's log (overlay.monitoring.log)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What became of a start: empty when the daemon is ready, else what systemd or the clock says, and the daemon's reason, "" for none."""
+    """The result of a start."""
 
-    failure: str = ""
-    reason: str = ""
+    failure: str = ""  # systemd's error; empty: the daemon is ready
+    reason: str = ""  # the daemon's own complaint, or empty
 
 
 def start(*, again: bool, patience: float = PATIENCE) -> Start:
-    """Enable and start the units, once more where they may run already; raises KernelError where there is no systemctl."""
+    """Enable and start the units, or restart them with `again`. Raises KernelError without systemctl."""
     since = int(time.time())
     try:
         for words in (("enable", *UNITS), ("restart" if again else "start", *UNITS)):
@@ -47,7 +47,7 @@ def start(*, again: bool, patience: float = PATIENCE) -> Start:
 
 
 def reason(since: int) -> str:
-    """Return what tulled's last complaint in the journal is; empty when there is none, or no journal."""
+    """Return tulled's last complaint in the journal; empty when there is none, or no journal."""
     words = ["journalctl", "-u", "tulled", "-o", "cat", "--no-pager", "-n", "50", "--since", f"@{since}"]
     try:
         lines = spawn.run(words, within=5.0).stdout.splitlines()
@@ -57,7 +57,7 @@ def reason(since: int) -> str:
 
 
 def complaint(line: str) -> str:
-    """Return what one line of the daemon complains of; empty for a line that complains of nothing."""
+    """Return the complaint in one line of the daemon's log, or empty."""
     found = SAID.search(line)
     if found is not None:
         word = found[1]
@@ -66,7 +66,7 @@ def complaint(line: str) -> str:
 
 
 def _progress(since: int) -> Callable[[float], None] | None:
-    """Return what shows on a terminal, second by second, that and what is waited for."""
+    """Return the text that a terminal shows every second: the seconds, and what is waited for."""
     if not sys.stderr.isatty():
         return None
 
