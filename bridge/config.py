@@ -150,13 +150,15 @@ def _dns(root: JsonObject) -> Dns | None:
 
 def _masq_backend(root: JsonObject) -> str:
     backend = root.text("ipMasqBackend", "")
-    if backend not in BACKENDS:
-        raise CniError(
-            Code.INVALID_CONFIG,
-            f"unknown ipmasq backend {quoted(backend)}",
-            'set "ipMasqBackend" to "iptables" or "nftables", or leave it out to have what works here chosen',
-        )
-    return backend
+    if backend in BACKENDS:
+        return backend
+    if not (root.optional_flag("ipMasq") or (root.has("subnetFile") and not root.has("ipMasq"))):
+        return ""  # nothing is masqueraded: the reference does not look for a backend either
+    raise CniError(
+        Code.INVALID_CONFIG,
+        f"unknown ipmasq backend {quoted(backend)}",
+        'set "ipMasqBackend" to "iptables" or "nftables", or leave it out to have what works here chosen',
+    )
 
 
 def _refuse_contradictions(settings: Settings) -> None:

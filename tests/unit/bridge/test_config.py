@@ -134,7 +134,7 @@ def test_dns_replaces_ipams_when_any_list_is_present(dns: dict[str, Any], wanted
         ({"isGateway": "yes"}, Code.INVALID_CONFIG, '"isGateway"'),
         ({"ipam": {"type": 5}}, Code.INVALID_CONFIG, '"ipam.type"'),
         ({"runtimeConfig": {"mac": "zz:00:00:00:00:01"}}, Code.INVALID_CONFIG, "zz:00"),
-        ({"ipMasqBackend": "pf"}, Code.INVALID_CONFIG, 'unknown ipmasq backend "pf"'),
+        ({"ipMasq": True, "ipMasqBackend": "pf"}, Code.INVALID_CONFIG, 'unknown ipmasq backend "pf"'),
         ({"vlan": 4095}, Code.INVALID_CONFIG, "invalid VLAN ID 4095 (must be between 0 and 4094)"),
         ({"vlanTrunk": [{"id": 0}]}, Code.INVALID_CONFIG, "incorrect trunk id parameter"),
         ({"vlanTrunk": {}}, Code.INVALID_CONFIG, '"vlanTrunk"'),
@@ -145,6 +145,11 @@ def test_what_cannot_be_honoured_is_refused_by_key_and_value(keys: dict[str, Any
     with pytest.raises(CniError) as refused:
         config.parse(asked(**keys))
     assert (refused.value.code, part in refused.value.msg) == (code, True)
+
+
+@pytest.mark.parametrize("keys", [{}, {"ipMasq": False}, {"ipMasq": False, "subnetFile": "/l"}])
+def test_a_backend_that_masquerades_nothing_is_not_judged(keys: dict[str, Any]) -> None:
+    assert config.parse(asked(ipMasqBackend="pf", **keys)).masq_backend == ""
 
 
 @pytest.mark.parametrize(
