@@ -72,5 +72,5 @@ def _states(when: str, wanted: Json, found: Json, *, going_back: bool) -> Iterat
     for key in wanted:
         one, other = (Counter(map(still, each[key])) for each in (wanted, found))
         for who, lines in (("the reference", one - other), ("ours", other - one)):
-            unlisted = (line for line in lines if not known.meant(line, going_back=going_back))
+            unlisted = (line for line in lines if not known.meant(line, gone=when == "gone", going_back=going_back))
             yield from (f"{when}, {key}: {who} alone has  {line}" for line in unlisted)

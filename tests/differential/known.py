@@ -48,6 +48,11 @@ SERVED: tuple[Refusal, ...] = (
     ),
     Refusal("ADD", r'unknown ingress policy: "isolated"', "1.1.1 has no such policy"),
     Refusal("ADD", r"failed to add route .*file exists", "a route that is there already, to the letter, is no mistake"),
+    Refusal(
+        "CHECK",
+        r"Error: Tuning configured value of \S+ is .*, current value is .*\t.*",
+        "the kernel writes a tab between the values of a parameter",
+    ),
     Refusal("CHECK", "no plugin name provided", "a bridge without IPAM is checked"),
     Refusal(
         "CHECK", r"Bridge interface br0 Mac doesn't match: .*", "the MAC of a bridge is set when it is made, and stays"
@@ -72,6 +77,10 @@ REFUSED: tuple[Refusal, ...] = (
 
 LINES: tuple[Line, ...] = (
     Line(
+        r"route \S+ via None eth0 \[\] priority 0 table 254 scope (0|253) unicast source None",
+        "a route without a gateway has the scope link, as ip(8) makes it, so that a gateway behind it can be named in the next route",
+    ),
+    Line(
         r"/var/lib/cni/networks/\.net\.index: .*",
         "host-local's index, which makes ADD as fast with thousands of reservations",
     ),
@@ -91,6 +100,9 @@ LINES: tuple[Line, ...] = (
     Line(r"[46] [a-z]+ :[A-Z]+ ACCEPT", "a table without a rule is there once somebody looked into it"),
     Line(r"/run/cni/tuning/[^:]*\.json: .*", "the backup holds sysctls, too, and is told by container and interface"),
 )
+
+GONE: tuple[Line, ...] = (Line(r"net/ipv4/ip_local_port_range = .*", "DEL of tuning puts parameters back"),)
+"""What differs after the DEL alone."""
 
 GOING_BACK: tuple[Refusal, ...] = (
     Refusal(
@@ -123,9 +135,10 @@ def refused(call: Call) -> bool:
     return _listed(call, REFUSED + GOING_BACK)
 
 
-def meant(line: str, *, going_back: bool) -> bool:
+def meant(line: str, *, gone: bool, going_back: bool) -> bool:
     """Tell whether one side alone is meant to have this line; `going_back` when the reference detached what ours attached."""
-    return any(re.fullmatch(one.line, line, re.DOTALL) for one in (LINES + LEFT if going_back else LINES))
+    listed = LINES + (GONE if gone else ()) + (LEFT if going_back else ())
+    return any(re.fullmatch(one.line, line, re.DOTALL) for one in listed)
 
 
 def _listed(call: Call, refusals: tuple[Refusal, ...]) -> bool:
