@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 PYTHON := .venv/bin/python
-CODE := agent bridge build cli cni driver ipam kernel lease main meta overlay system tests $(wildcard bench)
+CODE := agent bridge build catalogue cli cni driver ipam kernel lease main meta overlay system tests $(wildcard bench)
 GUEST_TESTS := tests/guest tests/netns/bridge tests/netns/kernel
 BARE_TESTS := tests/unit/overlay tests/unit/cni tests/unit/cli tests/e2e/test_pages.py tests/e2e/test_install.py tests/e2e/test_package.py
 CACHES := .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

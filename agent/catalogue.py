@@ -3,32 +3,11 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import bridge.program
-import ipam.host_local
-import ipam.static
-import main.loopback.program
-import meta.bandwidth.program
-import meta.firewall.program
-import meta.flannel.program
-import meta.portmap.program
-import meta.tuning.program
+from catalogue import CNI
 from cni.in_process import InProcessPrograms
 from cni.program import Program
 
-PROGRAMS: Mapping[str, Program] = {
-    program.name: program
-    for program in (
-        bridge.program.PROGRAM,
-        meta.bandwidth.program.PROGRAM,
-        meta.firewall.program.PROGRAM,
-        meta.flannel.program.PROGRAM,
-        ipam.host_local.PROGRAM,
-        main.loopback.program.PROGRAM,
-        meta.portmap.program.PROGRAM,
-        ipam.static.PROGRAM,
-        meta.tuning.program.PROGRAM,
-    )
-}
+PROGRAMS: Mapping[str, Program] = {name: program.load() for name, program in CNI.items()}
 
 EXECUTABLES = ("tulle", "launcher")
 """What starts these programs, beside the file that holds the build's number: links in the plugin directory lead to one of them."""

@@ -1,7 +1,7 @@
 """Starts one of our programs, picked by name: the whole of the frozen executable, and the way to run a program from the checkout.
 
 The executable is called by many names, so the name it was called by says which program is meant. From the checkout the name is the
-first argument: `python -m build.entry NAME [ARGUMENT...]`. Import budget: gc, os, sys and what is in the interpreter; nothing is imported but the program asked for.
+first argument: `python -m build.entry NAME [ARGUMENT...]`. Import budget: gc, os, sys, the list of programs and what is in the interpreter; nothing is imported but the program asked for.
 Must not know what a program does.
 """
 
@@ -14,24 +14,11 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, MutableMapping
+    from collections.abc import Mapping, MutableMapping
     from typing import NoReturn
 
+    from catalogue import Entry
     from cni.in_process import InProcessPrograms
-    from cni.program import Program
-
-CNI = {
-    "bandwidth": "meta.bandwidth.program",
-    "bridge": "bridge.program",
-    "firewall": "meta.firewall.program",
-    "flannel": "meta.flannel.program",
-    "host-local": "ipam.host_local",
-    "loopback": "main.loopback.program",
-    "portmap": "meta.portmap.program",
-    "static": "ipam.static",
-    "tuning": "meta.tuning.program",
-}
-"""CNI programs: name -> the module with its PROGRAM."""
 
 COMMANDS = {"tulle": "cli.main", "tulled": "overlay.main"}
 """What people start: name -> the module with its main()."""
@@ -66,26 +53,31 @@ def start(name: str, *, in_process: bool) -> NoReturn:
     """
     _expect_children()
     is_driver = name == "tulle" and sys.argv[1:2] != [] and sys.argv[1] in DRIVER
-    module = CNI.get(name) or ("driver.main" if is_driver else COMMANDS.get(name) or HELPERS.get(name))
+    try:
+        from catalogue import CNI  # noqa: PLC0415 - it may be as unreadable as a program
+    except Exception as failure:  # noqa: BLE001 - a module that cannot be had may fail in any way
+        _give_up(name, failure, is_driver=is_driver)
+    program = CNI.get(name)
+    module = program.module if program else "driver.main" if is_driver else COMMANDS.get(name) or HELPERS.get(name)
     if module is None:
         known = ", ".join([*CNI, *COMMANDS])
         sys.stderr.write(f"{name or 'an empty name'}: not a program of tulle; call it by the name of one: {known}\n")
         raise SystemExit(2)
     try:
-        if name not in CNI:
+        if program is None:
             from system import stderr  # noqa: PLC0415 - the others open it when there is something to say
 
             stderr.install()
             _wait_for_handlers(name, sys.argv[1:])
-        if name in CNI or is_driver:
+        if program or is_driver:
             _hurry()
         loaded = __import__(module, fromlist=["main"])  # one program's imports, not every program's
         from cni.skel import main  # noqa: PLC0415 - the same
 
-        near = _in_process() if in_process else None
+        near = _in_process(CNI) if in_process else None
     except Exception as failure:  # noqa: BLE001 - a module that cannot be had may fail in any way
         _give_up(name, failure, is_driver=is_driver)
-    if name in CNI:
+    if program:
         main(loaded.PROGRAM, near)
     if is_driver:
         raise SystemExit(loaded.main(sys.argv[1:], f"{_folder()}/cni" if in_process else "", near))
@@ -103,8 +95,9 @@ def _give_up(name: str, failure: Exception, *, is_driver: bool) -> NoReturn:
     except Exception as worse:  # noqa: BLE001 - nothing can be loaded any more
         told, error, document = f"no installed file can be read: {worse}", NOTHING, f'{{"code": 5, "msg": "{NOTHING}"}}'
     sys.stderr.write(f"{name}: {told}\n")
-    if name in CNI or is_driver:
-        sys.stdout.write(document if name in CNI else f'{{"error": "{error}"}}\n')  # noqa: TID251 - cni.skel's, or driver.main's
+    is_cni = not is_driver and name not in (*COMMANDS, *HELPERS)
+    if is_cni or is_driver:
+        sys.stdout.write(document if is_cni else f'{{"error": "{error}"}}\n')  # noqa: TID251 - cni.skel's, or driver.main's
     raise SystemExit(1)
 
 
@@ -148,25 +141,17 @@ def postpone(name: str) -> None:
     sys.modules[name] = stand_in
 
 
-def _program(name: str) -> Program:
-    """Import what a CNI program is; by __import__, because importlib costs VERSION a millisecond."""
-    program: Program = __import__(CNI[name], fromlist=["PROGRAM"]).PROGRAM
-    return program
-
-
-def _in_process() -> InProcessPrograms:
+def _in_process(programs: Mapping[str, Entry]) -> InProcessPrograms:
     from cni.in_process import InProcessPrograms  # noqa: PLC0415 - the checkout's programs need none
 
-    return InProcessPrograms({name: _loader(name) for name in CNI}, (sys.executable, f"{_folder()}/launcher"))
+    return InProcessPrograms(
+        {name: program.load for name, program in programs.items()}, (sys.executable, f"{_folder()}/launcher")
+    )
 
 
 def _folder() -> str:
     """Return where the executable lies."""
     return sys.executable.rpartition("/")[0]
-
-
-def _loader(name: str) -> Callable[[], Program]:
-    return lambda: _program(name)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ everything at their start or restart.
 """
 
 import hashlib
-import importlib
 import shutil
 import subprocess  # noqa: TID251 - the build runs PyInstaller
 import sys
@@ -15,9 +14,9 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from build import entry
 from build.launcher import make as launcher
 from build.programs import EXECUTABLE, LAUNCHER, PACKAGES, PROGRAMS, ROOT, BuildError
+from catalogue import CNI
 
 WORK = ROOT / ".build"
 """What only the build needs between two runs; never part of dist/."""
@@ -117,15 +116,14 @@ def _freeze(fresh: Path) -> None:
 def _finish(fresh: Path) -> None:
     """Add what PyInstaller does not make: the helpers' names, the CNI programs for the driver, the id, and the launcher that knows it."""
     (fresh / "cni").mkdir()
-    for name in entry.CNI:
+    for name in CNI:
         (fresh / "cni" / name).symlink_to(f"../{EXECUTABLE}")
     for program in PROGRAMS:
         if program.folder == "lib":
             (fresh / program.name).symlink_to(EXECUTABLE)
     identity = build_id(fresh)
     (fresh / BUILD_ID).write_text(f"{identity}\n")
-    programs = [importlib.import_module(module).PROGRAM for module in entry.CNI.values()]
-    launcher.compiled(fresh / LAUNCHER, launcher.facts(programs, identity))
+    launcher.compiled(fresh / LAUNCHER, launcher.facts([program.load() for program in CNI.values()], identity))
 
 
 def _swap(fresh: Path, lib: Path) -> None:

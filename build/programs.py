@@ -19,11 +19,13 @@ from pathlib import Path
 from filelock import FileLock
 
 from build import entry
+from catalogue import CNI
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = (
     "agent",
     "bridge",
+    "catalogue",
     "cli",
     "cni",
     "conf",
@@ -62,7 +64,7 @@ class Program:
 
 
 PROGRAMS = (
-    *(Program("cni", name) for name in entry.CNI),
+    *(Program("cni", name) for name in CNI),
     *(Program("bin", name) for name in entry.COMMANDS),
     Program("netavark", "tulle"),
     *(Program("lib", name) for name in entry.HELPERS),

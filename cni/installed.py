@@ -17,6 +17,8 @@ def unreadable(failure: BaseException) -> str:
     if isinstance(failure, LookupError) and str(failure).startswith("unknown encoding: "):
         return _place(f"encodings.{str(failure).partition(': ')[2]}")
     bare = getattr(failure, "obj", None) if isinstance(failure, AttributeError) else None
+    if isinstance(failure, ImportError):  # nothing can be imported from it
+        bare = sys.modules.get(failure.name or "")
     if isinstance(bare, type(sys)) and getattr(bare, "__file__", None) is None and hasattr(bare, "__path__"):
         return _place(f"{bare.__name__}.__init__")  # a package without it passes for a namespace
     trace = failure.__traceback__

@@ -6,10 +6,9 @@ Must not know pages. Blind spot: what a program reads without a parser.
 import argparse
 import io
 import re
-from importlib import import_module
 
-from build import entry
 from build.manual.markdown import FLAG, marked, table
+from catalogue import CNI
 from cli import main as tulle
 from overlay.config import settings as tulled
 
@@ -47,8 +46,7 @@ def about(command: str) -> str:
 
 def purpose(program: str) -> str:
     """Return what a CNI program is for, in the words it has for a person who starts it."""
-    about: str = import_module(entry.CNI[program]).PROGRAM.about
-    return marked(about.partition(": ")[2])
+    return marked(CNI[program].load().about.partition(": ")[2])
 
 
 def commands(_: str) -> str:

@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from build import entry
 from build.manual import commands, schemas
 from build.programs import ROOT, BuildError
+from catalogue import CNI
 from cni import release
 
 HERE = Path(__file__).resolve().parent / "pages"
@@ -60,8 +60,9 @@ class Page:
         source = HERE / f"{self.name}.{self.section}.md"
         if source.exists():
             return _expanded(source.read_text(), source.name)
-        program = self.name.removeprefix("tulle-")
-        return _expanded(TEMPLATE.read_text().replace("PROGRAM", program), TEMPLATE.name)
+        program = CNI[self.name.removeprefix("tulle-")]
+        text = TEMPLATE.read_text().replace("PAGE", program.page).replace("PROGRAM", program.name)
+        return _expanded(text, TEMPLATE.name)
 
     def text(self) -> str:
         """Return the page in roff; raises SourceError."""
@@ -93,7 +94,7 @@ def pages() -> tuple[Page, ...]:
     """Return every page, by name."""
     written = (source.name.split(".")[:-2] + source.name.split(".")[-2:-1] for source in HERE.glob("*.[1-8].md"))
     own = [Page(".".join(parts[:-1]), int(parts[-1])) for parts in written]
-    return tuple(sorted([*own, *(Page(f"tulle-{name}", 8) for name in entry.CNI)]))
+    return tuple(sorted([*own, *(Page(f"tulle-{name}", 8) for name in CNI)]))
 
 
 def page_of(target: str) -> str:

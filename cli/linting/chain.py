@@ -8,15 +8,22 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Any
 
+import catalogue
 from cli.linting.finding import Finding, Place, is_object
 from cli.nearest import nearest
 from overlay.config import option_types
 
-CHAINED = ("bandwidth", "firewall", "portmap", "sbr", "tuning", "vrf")
+
+def _ours(role: str) -> tuple[str, ...]:
+    return tuple(name for name, program in catalogue.CNI.items() if program.role == role)
+
+
+CHAINED = (*_ours(catalogue.CHAINED), "sbr", "vrf")
 """Programs that work on an interface which another program made."""
-MAKING = ("bridge", "dummy", "flannel", "host-device", "ipvlan", "loopback", "macvlan", "ptp", "tap", "vlan")
+MAKING = (*_ours(catalogue.INTERFACE), "dummy", "host-device", "ipvlan", "macvlan", "ptp", "tap", "vlan")
 """Programs that make an interface."""
-IPAM = ("dhcp", "host-local", "static", "whereabouts")
+IPAM = (*_ours(catalogue.IPAM), "dhcp", "whereabouts")
+"""Programs that assign addresses."""
 LINKS = ("bridge", "master", "device", "vrfname")
 """Keys of any program whose value is the name of a link on the host."""
 KNOWN = (*CHAINED, *MAKING, *IPAM)

@@ -7,6 +7,7 @@ known one belongs to another program and is accepted.
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from catalogue import CNI
 from cli.linting import schemas
 from cli.linting.finding import Finding, Place, is_object
 from cli.linting.schemas import Keys
@@ -34,8 +35,7 @@ HOST = ("PublicIP", "PublicIPv6", "Subnet", "IPv6Subnet", "Name")
 
 def of_plugin(document: Mapping[str, Any], kind: str) -> Iterator[Finding]:
     """Yield the misspelled keys in the configuration of the program `kind`. Keys are as schemas.spelled writes them."""
-    file = f"{kind}.json"
-    known = schemas.keys(file) if file in schemas.files() else Keys({})
+    known = schemas.keys(CNI[kind].schema) if kind in CNI and CNI[kind].schema else Keys({})
     named = Keys({**{name: Keys({}) for name in ANYBODY}, **known.inside})
     if known.inside:
         yield from _inside(document, named, ())

@@ -8,8 +8,10 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
+from catalogue import CHAINED, CNI, INTERFACE, IPAM
 from cli.linting.finding import Finding, Place, as_written, copied, is_object, related, take_out
 from cni import dispatch, request, versions
 from cni.errors import CniError
@@ -47,66 +49,12 @@ WHOLE: Place = ("ipam",)
 """Where such refusals are shown."""
 
 
-def _bridge(asked: Request) -> None:
-    from bridge import config  # noqa: PLC0415 - only what the file asks for is loaded
-
-    config.parse(asked)
-
-
-def _portmap(asked: Request) -> None:
-    from meta.portmap import config  # noqa: PLC0415 - as above
-
-    config.parse(asked)
-
-
-def _firewall(asked: Request) -> None:
-    from meta.firewall import config  # noqa: PLC0415 - as above
-
-    config.parse(asked)
-
-
-def _bandwidth(asked: Request) -> None:
-    from cni.attachment_id import AttachmentID  # noqa: PLC0415 - as above
-    from meta.bandwidth import config, plan  # noqa: PLC0415 - as above
-
-    plan.shaping(config.parse(asked), AttachmentID("", "", ""))
-
-
-def _tuning(asked: Request) -> None:
-    from meta.tuning import config  # noqa: PLC0415 - as above
-
-    config.parse(asked)
-
-
-def _host_local(asked: Request) -> None:
-    from ipam import config  # noqa: PLC0415 - as above
-
-    config.parse(asked)
-    config.requested(asked)
-
-
-def _static(asked: Request) -> None:
-    from ipam import static_addresses  # noqa: PLC0415 - as above
-
-    static_addresses.add(asked)
-
-
-MAIN: Mapping[str, Parser] = {
-    "bandwidth": _bandwidth,
-    "bridge": _bridge,
-    "firewall": _firewall,
-    "portmap": _portmap,
-    "tuning": _tuning,
-}
-IPAM: Mapping[str, Parser] = {"host-local": _host_local, "static": _static}
-"""The programs whose configuration can be wrong; loopback has none."""
-
-
 def concerned(config: Mapping[str, Any]) -> tuple[Parser, ...]:
     """Return the parsers of the programs that a configuration's type and ipam.type name, the gates of the skeleton first."""
     ipam = config.get("ipam")
-    names = ((MAIN, config.get("type")), (IPAM, ipam.get("type") if is_object(ipam) else None))
-    return (_gates, *(table[name] for table, name in names if isinstance(name, str) and name in table))
+    named = ((config.get("type"), (INTERFACE, CHAINED)), (ipam.get("type") if is_object(ipam) else None, (IPAM,)))
+    programs = [CNI[name] for name, roles in named if isinstance(name, str) and name in CNI and CNI[name].role in roles]
+    return (_gates, *(_parser(program.parsers) for program in programs if program.parsers))
 
 
 def mistakes(config: Mapping[str, Any], known: Sequence[Place]) -> Iterator[Finding]:
@@ -137,6 +85,17 @@ def refusal(parser: Parser, config: Any) -> CniError | None:
     except CniError as refused:
         return refused
     return None
+
+
+def _parser(names: Sequence[str]) -> Parser:
+    """Return one parser that asks those with these names, MODULE:FUNCTION, one after the other."""
+
+    def ask(asked: Request) -> None:
+        for name in names:
+            module, _, function = name.partition(":")
+            getattr(import_module(module), function)(asked)  # only what the file asks for is loaded
+
+    return ask
 
 
 def _gates(asked: Request) -> None:

@@ -87,12 +87,6 @@ class Keys:
 
 
 @cache
-def files() -> frozenset[str]:
-    """Return the names of all schemas: what a document names is looked up here, never on the disk."""
-    return frozenset(path.name for path in FOLDER.glob("*.json"))
-
-
-@cache
 def keys(schema: str) -> Keys:
     """Return the keys that the schema in the file `schema` names, wherever it names them."""
     return _merged(list(_parts({"$ref": schema}, schema)))

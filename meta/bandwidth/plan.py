@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from hashlib import sha512
 
+from cni.attachment_id import AttachmentID
 from cni.errors import CniError, Code
+from meta.bandwidth import config
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from cni.attachment_id import AttachmentID
+    from cni.request import Request
     from cni.types import Result
     from meta.bandwidth.config import Limit, Settings
 
@@ -58,6 +60,11 @@ class Shaping:
     def limits(self) -> bool:
         """Whether there is any limit."""
         return self.inward is not None or self.outward is not None
+
+
+def check_limits(request: Request) -> None:
+    """Raise CniError for limits that no device can have, whatever the attachment."""
+    shaping(config.parse(request), AttachmentID("", "", ""))
 
 
 def shaping(settings: Settings, owner: AttachmentID) -> Shaping:

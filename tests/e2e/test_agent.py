@@ -25,7 +25,7 @@ from pathlib import Path
 import pytest
 
 from agent import protocol, status
-from build.entry import CNI as PROGRAM_NAMES
+from catalogue import CNI as PROGRAM_NAMES
 from kernel import netns as namespaces
 from tests.e2e.conftest import DIST
 from tests.lab import warm

@@ -26,6 +26,7 @@ import pytest
 
 from build import entry, freeze, programs
 from build.programs import PACKAGES, ROOT
+from catalogue import CNI
 from cni import release
 from tests.e2e.conftest import DIST
 from tests.netns.spaces import Space
@@ -94,8 +95,8 @@ def test_programs_run_and_lint_judges_where_python_is_gone() -> None:
 
     lines = done.stdout.splitlines()
     assert (done.returncode, done.stderr) == (0, "")
-    assert len([line for line in lines if line.startswith('{"cniVersion":')]) == len(entry.CNI)
-    assert len([line for line in lines if line.startswith("CNI protocol versions supported: ")]) == len(entry.CNI)
+    assert len([line for line in lines if line.startswith('{"cniVersion":')]) == len(CNI)
+    assert len([line for line in lines if line.startswith("CNI protocol versions supported: ")]) == len(CNI)
     assert "usage: tulled [--flag VALUE]..." in lines
     assert "lint: 1" in lines
     assert not [line for line in lines if line.startswith(("/tmp", "/var/tmp", "/dev/shm"))]
@@ -127,7 +128,7 @@ def test_what_is_installed_runs_without_the_checkout_and_python() -> None:
 
     lines = done.stdout.splitlines()
     assert (done.returncode, done.stderr) == (0, "")
-    assert len([line for line in lines if line.startswith("CNI protocol versions supported: ")]) == len(entry.CNI)
+    assert len([line for line in lines if line.startswith("CNI protocol versions supported: ")]) == len(CNI)
     assert lines[-2:] == [f"tulle {release.version()}", f"tulled {release.version()}"]
 
 
@@ -188,7 +189,7 @@ def test_an_unknown_name_is_refused_in_words(tmp_path: Path) -> None:
     done = subprocess.run([tmp_path / "brigde"], capture_output=True, text=True, check=False)
 
     assert done.returncode == 2
-    names = ", ".join([*sorted(entry.CNI), *entry.COMMANDS])
+    names = ", ".join([*sorted(CNI), *entry.COMMANDS])
     assert done.stderr == f"brigde: not a program of tulle; call it by the name of one: {names}\n"
 
 
@@ -199,7 +200,7 @@ def test_a_program_knows_its_version() -> None:
 
 
 @pytest.mark.parametrize("folder", ["cni", "lib/cni"])
-@pytest.mark.parametrize("name", entry.CNI)
+@pytest.mark.parametrize("name", CNI)
 def test_the_first_line_of_a_cni_program_is_its_name_and_version(name: str, folder: str) -> None:
     told = subprocess.run([DIST / folder / name], env={}, capture_output=True, text=True, check=True)
 
@@ -221,7 +222,9 @@ def linked(tmp_path: Path) -> Path:
         ("cni/dispatch", ("cni/bridge",)),
         ("bridge/plugin", ("cni/bridge",)),
         ("driver/plugin", ("tulle", "info")),
-        ("cli/status", ("tulle", "status")),
+        ("cli/commands/status", ("tulle", "status")),
+        ("catalogue/__init__", ("cni/bridge",)),
+        ("catalogue/__init__", ("tulle", "info")),
         ("overlay/main", ("tulled", "--version")),
     ],
 )

@@ -1,10 +1,10 @@
 """Makes a tree of programs into another build: what an upgrade replaces must have another number. Must not know how it is installed."""
 
-from importlib import import_module
 from pathlib import Path
 
-from build import entry, freeze
+from build import freeze
 from build.launcher import make as launcher
+from catalogue import CNI
 
 
 def renumber(tree: Path) -> str:
@@ -12,6 +12,6 @@ def renumber(tree: Path) -> str:
     (tree / "_internal" / "another").touch()
     number = freeze.build_id(tree)
     (tree / freeze.BUILD_ID).write_text(f"{number}\n")
-    programs = [import_module(module).PROGRAM for module in entry.CNI.values()]
+    programs = [program.load() for program in CNI.values()]
     launcher.compiled(tree / "launcher", launcher.facts(programs, number))
     return number

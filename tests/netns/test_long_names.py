@@ -10,14 +10,13 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib import import_module
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from build.entry import CNI
+from catalogue import CNI
 from cli.inspect import orphans
 from cli.inspect.cni_configs import Conflist
 from cli.inspect.network_state import AddressBook, NetworkState
@@ -67,7 +66,7 @@ class Host:
         out = io.StringIO()
         with namespaces.inside(self.space.namespace):
             skel.run(
-                import_module(CNI[program["type"]]).PROGRAM,
+                CNI[program["type"]].load(),
                 environ={**environ, "CNI_PATH": str(self.folder)},
                 stdin=io.BytesIO(json.dumps(config).encode()),
                 stdout=out,

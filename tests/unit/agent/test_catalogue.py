@@ -1,17 +1,17 @@
 """Claims about the programs a worker serves:
 
-- they are those the frozen executable holds
+- they are those of the one list, each under its own name
 - a link to the executable is served in the process that asks, another file of the same name is not
 """
 
 from pathlib import Path
 
 from agent import catalogue
-from build import entry
+from catalogue import CNI
 
 
-def test_they_are_those_of_the_executable() -> None:
-    assert set(catalogue.PROGRAMS) == set(entry.CNI)
+def test_they_are_those_of_the_list() -> None:
+    assert {name: program.name for name, program in catalogue.PROGRAMS.items()} == {name: name for name in CNI}
 
 
 def test_a_link_to_the_executable_is_served_in_process(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from build import entry
 from build.programs import ROOT
+from catalogue import CNI
 from cli.main import main as people
 
 
@@ -51,7 +52,7 @@ def test_another_name_is_refused_with_the_names_there_are(words: tuple[str, ...]
 
 
 def test_no_two_tables_share_a_name() -> None:
-    assert len(entry.CNI | entry.COMMANDS | entry.HELPERS) == sum(map(len, (entry.CNI, entry.COMMANDS, entry.HELPERS)))
+    assert len({*CNI, *entry.COMMANDS, *entry.HELPERS}) == sum(map(len, (CNI, entry.COMMANDS, entry.HELPERS)))
 
 
 def test_podman_and_people_call_the_same_name_with_different_words() -> None:
@@ -67,7 +68,15 @@ def test_version_imports_nothing_but_the_program() -> None:
     modules = [line.rsplit("|", 1)[1].strip() for line in traced.splitlines() if line.startswith("import time:")]
 
     after = modules[modules.index("runpy") + 1 :]
-    assert {module.partition(".")[0] for module in after} <= {"__future__", "build", "bridge", "cni", "encodings", "gc"}
+    assert {module.partition(".")[0] for module in after} <= {
+        "__future__",
+        "build",
+        "bridge",
+        "catalogue",
+        "cni",
+        "encodings",
+        "gc",
+    }
 
 
 def test_no_verb_imports_inspect() -> None:

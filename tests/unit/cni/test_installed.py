@@ -79,6 +79,9 @@ def test_a_package_without_its_first_module_is_named(folder: Path) -> None:
     with pytest.raises(AttributeError) as caught:
         bare.dumps  # noqa: B018
     assert installed.unreadable(caught.value) == "module bare.__init__"
+    with pytest.raises(ImportError) as refused:
+        exec("from bare import dumps")
+    assert installed.unreadable(refused.value) == "module bare.__init__"
 
 
 def test_an_encoding_that_cannot_be_loaded_is_named() -> None:

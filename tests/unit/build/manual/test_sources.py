@@ -19,10 +19,10 @@ from pathlib import Path
 
 import pytest
 
-from build import entry
 from build.manual import commands, roff, schemas, sources
 from build.manual.sources import Page, SourceError
 from build.programs import PROGRAMS
+from catalogue import CNI
 from cni.errors import Code
 from lease import file as lease_file
 from overlay.config import network
@@ -125,12 +125,9 @@ def test_no_page_names_an_option_that_does_not_exist(reference: str) -> None:
     assert named <= known | {"--version"} | set().union(*FOREIGN.values())
 
 
-@pytest.mark.parametrize("program", entry.CNI)
+@pytest.mark.parametrize("program", [name for name, program in CNI.items() if program.schema])
 def test_every_key_is_on_its_programs_page(program: str) -> None:
-    if not (schemas.FOLDER / f"{program}.json").exists():
-        assert program == "flannel"
-        return
-    for path in schemas.paths(f"{program}.json"):
+    for path in schemas.paths(CNI[program].schema):
         assert path in shown("tulle-conflist(5)")
         if not SHARED.search(path):
             assert re.search(rf"\b{path.rpartition('.')[2].rstrip('[]')}\b", shown(f"tulle-{program}(8)"))
