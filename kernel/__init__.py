@@ -1,1 +1,1 @@
-"""The doors to Linux: netlink, namespaces, sysctl, nft and iptables; it knows no protocol (docs/architecture.md)."""
+"""Everything that talks to the Linux kernel: netlink, namespaces, sysctl, nft and iptables (docs/architecture.md)."""

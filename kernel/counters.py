@@ -1,7 +1,7 @@
-"""How many bytes the links of this process's network namespace have carried.
+"""How many bytes the links of this process's network namespace have received and sent.
 
-The counters come with a link's messages, too, where they are half of each; here they are asked for by nobody but a
-person's monitoring.
+Netlink's messages about links have the counters, too, where they take half of each message. Only monitoring needs them,
+so they are read from /proc here.
 """
 
 from pathlib import Path

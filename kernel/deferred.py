@@ -1,7 +1,7 @@
-"""Has the kernel work off what takes it long while its caller goes on: deleting a link waits 15 ms and more for grace periods.
+"""Deletes links in the background: the kernel waits 15 ms and more for grace periods, in which the caller can go on.
 
-A thread lives no longer than its one piece of work, in the namespace of whoever began it. What the work uses, a socket
-for one, is nobody else's until the work is done; `held` tells it from what somebody forgot to close.
+Each deletion is a thread of its own, in the namespace of the caller, which ends with it. Descriptors it uses, such as a
+socket, belong to it until it is done; `held` returns them, so that they are not taken for forgotten ones.
 """
 
 from _thread import allocate_lock, start_new_thread

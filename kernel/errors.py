@@ -1,6 +1,6 @@
-"""The one error this package raises: errno, the request in words, and the kernel's own sentence where it gave one.
+"""The one error this package raises: errno, the request in words, and the kernel's own message where it gave one.
 
-Exists so that no caller sees struct or subprocess errors, and none has to parse a text to know what happened.
+Callers see no errors of struct or of a program, and need not parse a text to know what happened.
 """
 
 import errno

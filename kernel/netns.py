@@ -1,8 +1,8 @@
 """Network namespaces by descriptor, and the only place where a process of ours enters one.
 
-A path may be unmounted, reused or replaced while we work; a descriptor stays what it was. Entering moves the calling
-thread, so single-threaded callers only, and never further than opening a socket, handling a kernel parameter or
-starting a program there.
+A path may be unmounted, reused or replaced while we work; a descriptor stays the same namespace. Entering moves the
+calling thread only. Inside a namespace nothing is done but to open a socket, read or write a kernel parameter, or start
+a program.
 """
 
 import errno
@@ -22,7 +22,7 @@ CLONE_NEWNET = 0x40000000  # linux/sched.h
 SO_NETNS_COOKIE = 71  # asm-generic/socket.h
 OWN = "/proc/thread-self/ns/net"
 ATTEMPTS = 3
-"""How often a thread tries to come home: what a fault of a moment refused, the next attempt is granted."""
+"""How often a thread tries to return to its own namespace: a refusal may be for a moment only."""
 
 if sys.version_info >= (3, 12):
     _setns = os.setns
@@ -100,8 +100,8 @@ def open_other(path: str, *, allow_own: bool = False) -> Namespace:
 
 def own_identity() -> tuple[int, int]:
     """Return the identity of the namespace of the calling thread; KernelError without /proc."""
-    with _home() as home:
-        return home.identity
+    with _own() as own:
+        return own.identity
 
 
 def _is_network(fd: int) -> bool:
@@ -133,57 +133,57 @@ def cookie() -> int:
 
 @contextmanager
 def inside(namespace: Namespace | None) -> Iterator[None]:
-    """Enter `namespace` for the duration of the block; None, or the one we are in already, is no move at all.
+    """Enter `namespace` for the duration of the block; None, or the one we are in already, changes nothing.
 
-    Raises KernelError when it cannot be entered. A thread that cannot come home is in a stranger's network: that is a KernelError too,
-    and as long as it is there every further block, None's too, begins with another attempt and is refused if that fails.
+    Raises KernelError when it cannot be entered, and when the thread cannot return to its own namespace after the block. As long
+    as it has not returned, every further block, even one with None, first tries again, and is refused if that fails.
     """
-    _come_home()
+    _return()
     if namespace is None:
         yield
         return
-    home = _home()
-    if home.identity == namespace.identity:
-        home.close()
+    own = _own()
+    if own.identity == namespace.identity:
+        own.close()
         yield
         return
     try:
         _enter(namespace)
         yield
     finally:
-        _astray.home, left = home, _astray.home
+        _pending.own, left = own, _pending.own
         if left is not None:  # by a block within this one
             left.close()
-        _come_home()
+        _return()
 
 
-class _Astray(_local):
-    """The namespace that the calling thread still has to come home to."""
+class _Pending(_local):
+    """The namespace that the calling thread still has to return to; None for none."""
 
-    home: Namespace | None = None
-
-
-_astray = _Astray()
+    own: Namespace | None = None
 
 
-def _come_home() -> None:
-    home = _astray.home
-    if home is None:
+_pending = _Pending()
+
+
+def _return() -> None:
+    own = _pending.own
+    if own is None:
         return
     refused = OSError()
     for _ in range(ATTEMPTS):
         try:
-            _setns(home.fd, CLONE_NEWNET)
+            _setns(own.fd, CLONE_NEWNET)
         except OSError as error:
             refused = error
         else:
-            _astray.home = None
-            home.close()
+            _pending.own = None
+            own.close()
             return
     raise KernelError(refused.errno or errno.EIO, "returning to the network namespace of this process") from refused
 
 
-def _home() -> Namespace:
+def _own() -> Namespace:
     """Return where the calling thread is; that it is a network namespace needs no proof."""
     try:
         return Namespace(os.open(OWN, os.O_RDONLY | os.O_CLOEXEC), OWN)

@@ -1,8 +1,8 @@
-"""Tells what to do about what the kernel, or a program that asks it for us, refuses: one table, a row an errno and what was asked.
+"""What to do about an error of the kernel, or of a program that asks it: a table with one row per errno and request.
 
-The same number means different things to different questions: EACCES is a missing privilege, but for an IPv6 address it
-says that IPv6 is switched off. So a row may name how the question begins, or words of the answer, in the words of
-kernel.errors. The first row that fits is taken; what no row fits has no remedy.
+The same errno means different things for different requests: EACCES is a missing privilege, but for an IPv6 address it
+says that IPv6 is turned off. So a row may name how the request begins, or words of the answer, in the words of
+kernel.errors. The first row that matches is taken; without one there is no advice.
 """
 
 import errno
@@ -20,8 +20,11 @@ class Row:
     """A remedy for an errno; `asked` is a regular expression that the question with its answer has to hold."""
 
     number: int
+    """The errno."""
     asked: str
+    """A regular expression that must be found in the text of the error."""
     remedy: str
+    """What to do."""
 
 
 def _module(name: str) -> str:

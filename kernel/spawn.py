@@ -1,7 +1,7 @@
-"""Runs the few system programs this package cannot replace: nft and iptables.
+"""Runs the few system programs that this package does not replace, such as nft and iptables.
 
-Found in fixed places whatever PATH says (a CNI program may be started with an empty environment), started with a
-minimal environment inside the namespace meant.
+They are searched in fixed places whatever PATH is (a CNI program may be started with an empty environment), and started
+with a minimal environment inside the namespace meant.
 """
 
 import errno
@@ -34,8 +34,11 @@ class Outcome:
     """How a program ended: its exit code and what it printed."""
 
     code: int
+    """The exit code; negative for a signal."""
     stdout: str
+    """What it printed."""
     stderr: str
+    """What it reported."""
 
 
 def find(name: str, places: Sequence[str] = PLACES) -> str | None:

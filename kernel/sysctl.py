@@ -1,7 +1,8 @@
-"""Reads and writes kernel parameters, confined to /proc/sys/net/ (docs/reference/cni.md 7(c)).
+"""Reads and writes kernel parameters below /proc/sys/net/, and nowhere else (docs/reference/cni.md 7(c)).
 
 A key is the path below /proc/sys with slashes, so that a link name may contain dots: "net/ipv6/conf/eth0.5/accept_ra".
-/proc/sys/net shows the namespace of whoever opens it, so every access opens anew, inside the namespace meant.
+/proc/sys/net shows the namespace of the process that opens it, so every access opens the file again, inside the
+namespace meant.
 """
 
 import errno
@@ -26,10 +27,15 @@ class Parameter:
     """
 
     key: str
+    """The path below /proc/sys."""
     value: str
+    """What to write."""
     optional: bool = False
+    """Whether a refusal is ignored."""
     compare: bool = False
+    """Whether to write only if the parameter exists and has another value."""
     only_if: tuple[tuple[str, str], ...] = ()
+    """Keys with a value each; if not empty, it is written only where one of them has that value."""
 
     @property
     def wanted(self) -> bool:

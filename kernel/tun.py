@@ -1,6 +1,6 @@
-"""Opens TUN devices: a link whose packets a process of ours reads and writes, bare, one a call.
+"""Opens TUN devices: links whose IP packets a process of ours reads and writes, one packet per call.
 
-The device lives as long as the descriptor (it is not made persistent).
+The device exists as long as the descriptor is open (it is not made persistent).
 """
 
 import errno

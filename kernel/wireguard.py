@@ -1,7 +1,7 @@
-"""WireGuard devices through `wg`, which speaks to the kernel's own and to wireguard-go's alike.
+"""WireGuard devices through the program `wg`, which works with the kernel's WireGuard and with wireguard-go.
 
-Where the kernel has no WireGuard, wireguard-go carries the device in a process of its own, which ends with it. Keys
-travel on stdin, never as arguments.
+Where the kernel has no WireGuard, a process wireguard-go implements the device and ends with it. Keys are passed on
+stdin, never as arguments, which every user can read.
 """
 
 import errno
@@ -22,10 +22,15 @@ class Peer:
     """Another device: where it is, what may come from it, its keys in base64; `keepalive` in seconds, 0 for none."""
 
     public_key: str
+    """Its public key, in base64."""
     endpoint: tuple[IPAddress, int] | None
+    """Its address and UDP port; None for unknown."""
     allowed: frozenset[IPv4Network | IPv6Network]
+    """The networks whose packets may come from it, and are sent to it."""
     keepalive: int = 0
+    """Seconds between keepalive packets; 0 for none."""
     preshared_key: str = field(default="", repr=False)
+    """A key in base64 shared with it; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +38,11 @@ class Settings:
     """All that `wg` sets on a device."""
 
     private_key: str = field(repr=False)
+    """The private key, in base64."""
     port: int
+    """The UDP port to listen on."""
     peers: frozenset[Peer]
+    """All peers."""
 
 
 def create(network: Handle, device: str) -> None:

@@ -1,8 +1,9 @@
-"""Changes iptables, one `iptables-restore --noflush` a change: it happens wholly or not at all.
+"""Changes iptables, with one `iptables-restore --noflush` per change: all of it happens, or nothing.
 
-Two ways in: `listing` (or `Snapshot`, for several tables) and `restore` speak rules as words, for the masquerade that
-reference programs keep there; a `Chain` is held exactly as it is, for a daemon that keeps its rules. Blind spot: rules
-of the variant (legacy, nf_tables) that is not the host's choice.
+There are two ways to use it. `listing` (or `Snapshot`, for several tables) and `restore` handle single rules as lists
+of words, for the masquerade rules of the reference programs. A `Chain` is kept exactly as given, for a daemon that
+keeps its rules. Rules in the other variant of iptables (legacy or nf_tables), which is not the host's default, are not
+seen.
 """
 
 import errno
@@ -43,12 +44,19 @@ class Chain:
     """
 
     table: str
+    """The table, like "nat"."""
     name: str
+    """The name of the chain."""
     parent: str
+    """The built-in chain with the jump."""
     comment: str
+    """The comment of all rules and of the jump."""
     rules: tuple[tuple[str, ...], ...]
+    """The rules, each as words."""
     first: bool = False
+    """Whether the jump is the first rule of `parent`, not the last."""
     networks: frozenset[IPNetwork] | None = None
+    """If given, only rules about one of these networks are ours."""
 
     def owns(self, line: str) -> bool:
         """Return whether a rule, as iptables lists it, is ours: by the source it is about, else by the destination."""

@@ -1,8 +1,8 @@
-"""Lets programs that read rules, decide and then write them take turns, one at a time in a network namespace.
+"""A lock for programs that read rules, decide and then write them: one at a time per network namespace.
 
-The lock is a byte of a file that only root can open, and the byte's place is the namespace's number: its reach is
-exactly that of the rules. On the namespace itself anybody could hold it, for /proc/self/ns/net is anybody's to open.
-Blind spot: whoever may not write below /run goes on without a lock.
+The lock is a byte of a file that only root can open, and the byte's offset is the namespace's inode number, so it
+covers exactly the rules of one namespace. The namespace itself cannot be locked safely: anybody can open
+/proc/self/ns/net, and lock it. A program that may not write below /run goes on without the lock.
 """
 
 import errno

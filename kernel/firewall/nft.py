@@ -1,8 +1,8 @@
 """Changes nftables in whole transactions, as the JSON documents of libnftables-json(5).
 
-One transaction is one `nft -j -f -`: it happens wholly or not at all. Whether a table is there is asked of the kernel
-itself (NFT_MSG_GETTABLE, linux/netfilter/nf_tables.h), so that no program is started to list nothing. Values travel as
-JSON strings, never as text of nft's language, so a name or comment cannot become a rule.
+One transaction is one `nft -j -f -`: all of it happens, or nothing. Whether a table exists is asked of the kernel
+directly (NFT_MSG_GETTABLE, linux/netfilter/nf_tables.h), because starting a program takes long. Values are JSON
+strings, never text of nft's language, so a name or comment cannot become a rule.
 """
 
 import errno
@@ -110,11 +110,11 @@ def _ask(family: str, table: str, namespace: Namespace | None) -> Message | Netl
     attribute = ATTRIBUTE.pack(ATTRIBUTE.size + len(name), NFTA_TABLE_NAME) + name + bytes(-len(name) % 4)
     body = NFGENMSG.pack(FAMILIES[family], 0, 0) + attribute
     try:
-        door = Transport(namespace, NETLINK_NETFILTER)
+        sock = Transport(namespace, NETLINK_NETFILTER)
         try:
-            return door.ask(bytearray(HEADER.pack(HEADER.size + len(body), GET_TABLE, NLM_F_REQUEST, 0, 0) + body))
+            return sock.ask(bytearray(HEADER.pack(HEADER.size + len(body), GET_TABLE, NLM_F_REQUEST, 0, 0) + body))
         finally:
-            door.close()
+            sock.close()
     except OSError:
         return None
 

@@ -1,7 +1,7 @@
-"""Hears from the kernel which nftables tables somebody changed, so that nobody has to list them to find out.
+"""Tells which nftables tables have changed, from the kernel's notifications (linux/netfilter/nf_tables.h).
 
-nf_tables' own notifications (linux/netfilter/nf_tables.h), also for what iptables of the variant nf_tables does. Says only
-where to look: events are lost when too many come at once. Blind spot: iptables of the variant legacy tells nobody.
+Changes by iptables' nf_tables variant are among them; those by the legacy variant are not. An event says only where to
+look: the kernel drops events when too many come at once.
 """
 
 from kernel.netlink.listener import Listener

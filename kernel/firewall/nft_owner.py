@@ -1,8 +1,9 @@
-"""Holds a table of nftables so that nobody else can flush, change or delete it, not even `nft flush ruleset`, while we live.
+"""Owns a table of nftables, so that no other program can change or delete it, not even by `nft flush ruleset`.
 
-A table belongs to the netlink socket that took it (NFT_TABLE_F_OWNER, linux/netfilter/nf_tables.h). With NFT_TABLE_F_PERSIST, since Linux 6.9,
-it stays when the socket is closed, belongs to nobody and can be taken again; older kernels would delete it then, so there nothing is held.
-Others still list it. Who holds it has to let go before it is changed by a program, which has a socket of its own.
+A table belongs to the netlink socket that claimed it (NFT_TABLE_F_OWNER, linux/netfilter/nf_tables.h). With
+NFT_TABLE_F_PERSIST, since Linux 6.9, it stays when the socket is closed, without an owner, and can be claimed again.
+Older kernels would delete it, so there no table is owned. Other programs can still list it. The owner must release the
+table before a program such as nft changes it, because that has a socket of its own.
 """
 
 import errno
@@ -27,9 +28,9 @@ SECONDS = 5.0
 
 def make(family: str, table: str, namespace: Namespace | None = None) -> bool:
     """Make a table that can be held, unless there is one; return whether there is one of this kind now."""
-    door = _open(namespace)
-    with door:
-        return _said(door, family, table, PERSIST) == 0
+    sock = _open(namespace)
+    with sock:
+        return _said(sock, family, table, PERSIST) == 0
 
 
 class TableOwner:
@@ -37,36 +38,36 @@ class TableOwner:
 
     def __init__(self, family: str, table: str, namespace: Namespace | None = None) -> None:
         self._family, self._table, self._namespace = family, table, namespace
-        self._door: socket.socket | None = None
+        self._sock: socket.socket | None = None
 
     def hold(self) -> bool:
-        """Take the table, or an empty one where there is none; return whether it is ours.
+        """Claim the table, or create an empty one; return whether this process owns it.
 
-        Not where it is another's, is one that `make` did not make, or the kernel is older.
+        It does not when another process owns it, when it was not made by `make`, or when the kernel is older.
         """
-        if self._door is not None:
+        if self._sock is not None:
             return True
-        door = _open(self._namespace)
-        if _said(door, self._family, self._table, OWNER | PERSIST) != 0:
-            door.close()
+        sock = _open(self._namespace)
+        if _said(sock, self._family, self._table, OWNER | PERSIST) != 0:
+            sock.close()
             return False
-        self._door = door
+        self._sock = sock
         return True
 
     def release(self) -> None:
-        """Let go; the table stays as it is. Twice is fine."""
-        if self._door is not None:
-            self._door.close()
-            self._door = None
+        """Release the table, which stays as it is; a second call does nothing."""
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
 
 
 def _open(namespace: Namespace | None) -> socket.socket:
-    door = open_socket(namespace, protocol=NETLINK_NETFILTER)
-    door.settimeout(SECONDS)
-    return door
+    sock = open_socket(namespace, protocol=NETLINK_NETFILTER)
+    sock.settimeout(SECONDS)
+    return sock
 
 
-def _said(door: socket.socket, family: str, table: str, flags: int) -> int:
+def _said(sock: socket.socket, family: str, table: str, flags: int) -> int:
     """Add a table with these flags, or give an existing one them; return the kernel's error number, 0 for none."""
     ends = NFGENMSG.pack(0, 0, socket.htons(10))
     named = _attribute(NFTA_TABLE_NAME, table.encode() + b"\0") + _attribute(NFTA_TABLE_FLAGS, struct.pack("!I", flags))
@@ -78,8 +79,8 @@ def _said(door: socket.socket, family: str, table: str, flags: int) -> int:
         for number, (kind, flag, content) in enumerate(messages, start=1)
     )
     try:
-        door.send(batch)
-        for answer in split(door.recv(1 << 16)):
+        sock.send(batch)
+        for answer in split(sock.recv(1 << 16)):
             if answer.kind == NLMSG_ERROR:
                 return -int(ERROR.unpack_from(answer.data, HEADER.size)[0])
     except OSError as problem:

@@ -1,7 +1,7 @@
-"""Addresses of links to and from netlink messages, as linux/if_addr.h lays them out.
+"""Addresses of links, to and from netlink messages (linux/if_addr.h).
 
-A value that does not fit is a ValueError; an answer that cannot be read raises whatever it does, for
-kernel.netlink.handle to translate.
+A value that does not fit is a ValueError; an answer that cannot be read raises any exception, which
+kernel.netlink.handle translates.
 """
 
 import struct

@@ -1,7 +1,7 @@
-"""Turns requests into netlink messages: which module writes which request.
+"""Converts requests to netlink messages: which function writes which request.
 
-One request is one message, except where the kernel wants two; a request that cannot be put on the wire is refused here
-with EINVAL, before the kernel sees it.
+A request is one message, except where the kernel wants two. One that cannot be written is refused here with EINVAL,
+before anything is sent.
 """
 
 import errno

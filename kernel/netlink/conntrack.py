@@ -1,6 +1,6 @@
-"""Forgets tracked connections, so that a flow that lives on is translated anew by the rules that are there now.
+"""Deletes tracked connections, so that a flow that continues is translated again, by the present rules.
 
-Speaks ctnetlink (linux/netfilter/nfnetlink_conntrack.h) directly: two messages, dump and delete by tuple.
+It writes ctnetlink (linux/netfilter/nfnetlink_conntrack.h) itself: two messages, to list and to delete.
 """
 
 import errno
@@ -42,8 +42,11 @@ class FlowFilter:
     """
 
     port: int
+    """The destination port of the first packet."""
     address: IPv4Address | IPv6Address | None = None
+    """The destination address of the first packet; None for any."""
     server: IPv4Address | IPv6Address | None = None
+    """The address that answers, which a translation makes another one; None for any."""
 
 
 def delete_flows(family: int, protocol: str, aims: Collection[FlowFilter], namespace: Namespace | None = None) -> int:
@@ -56,29 +59,29 @@ def delete_flows(family: int, protocol: str, aims: Collection[FlowFilter], names
     wanted: dict[int, list[FlowFilter]] = {}
     for aim in aims:
         wanted.setdefault(aim.port, []).append(aim)
-    door = Transport(namespace, NETLINK_NETFILTER)
+    sock = Transport(namespace, NETLINK_NETFILTER)
     try:
         doomed = [
             _message(DELETE, 0, FAMILIES[family], key)
-            for tuples, key in _entries(door, FAMILIES[family])
+            for tuples, key in _entries(sock, FAMILIES[family])
             if _is_aimed(tuples, FAMILIES[family], PROTOCOLS[protocol], wanted)
         ]
-        refusals = door.send(doomed)
+        refusals = sock.send(doomed)
     except KernelError:
         raise
     except OSError as error:
         raise KernelError(error.errno or errno.EIO, "forgetting tracked connections") from error
     finally:
-        door.close()
+        sock.close()
     for refusal in refusals.values():
         if refusal.number != errno.ENOENT:
             raise KernelError(refusal.number, "forgetting a tracked connection", refusal.reason)
     return len(doomed) - len(refusals)
 
 
-def _entries(door: Transport, family: int) -> Iterator[tuple[dict[int, bytes], bytes]]:
+def _entries(sock: Transport, family: int) -> Iterator[tuple[dict[int, bytes], bytes]]:
     """Yield what the kernel tells of every entry, and the attributes by which it finds the entry again."""
-    dump = door.dump(_message(GET, NLM_F_DUMP, family, b""))
+    dump = sock.dump(_message(GET, NLM_F_DUMP, family, b""))
     if dump.refusal is not None:
         raise KernelError(dump.refusal.number, "reading tracked connections", dump.refusal.reason)
     for answer in dump.answers:

@@ -1,7 +1,7 @@
-"""One network namespace: what is to change there, and what is there.
+"""One network namespace: changes it, and reads what is there.
 
-Programs hold two of these, `host` and `container`, and never move. Everything the kernel refuses leaves as KernelError
-with the request in words. Not for two threads at once.
+A program has two of these, `host` and `container`, and stays in its own namespace. Everything the kernel refuses is
+raised as KernelError with the request in words. Two threads must not use the same handle at once.
 """
 
 import errno

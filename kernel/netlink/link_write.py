@@ -1,6 +1,6 @@
-"""Writes what is asked of links: made, changed, deleted, put into VLANs; as linux/if_link.h and linux/if_bridge.h lay it out.
+"""Writes the messages that create, change and delete links, and their VLANs (linux/if_link.h, linux/if_bridge.h).
 
-A value that does not fit, a name, MAC or alias that is none, is a ValueError.
+A value that does not fit, such as an invalid name, MAC or alias, is a ValueError.
 """
 
 import re

@@ -1,7 +1,7 @@
-"""A netlink socket that hears from the kernel what changed, so that nobody has to poll or sleep.
+"""A netlink socket that receives the kernel's notifications, so that nothing has to poll or sleep.
 
-Each kind of listener says what its groups are and what a message means. Events are lost when too many come at once;
-then everything counts as changed.
+Each subclass says which multicast groups it listens to and what a message means. The kernel drops events when too many
+come at once; then everything counts as changed.
 """
 
 import errno

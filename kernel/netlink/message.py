@@ -1,7 +1,7 @@
-"""What all netlink messages are made of: a header, a fixed body, and attributes that may hold attributes (netlink(7)).
+"""The parts of all netlink messages: a header, a fixed body, and attributes that may contain attributes (netlink(7)).
 
-Written and read here byte for byte, because a class that describes a message takes some hundred microseconds for one
-and these lines a few. A value that does not fit is a ValueError.
+They are written and read byte for byte, because a general message class takes some hundred microseconds per message and
+these lines a few. A value that does not fit is a ValueError.
 """
 
 import struct

@@ -1,7 +1,7 @@
-"""Hears of changes in a network namespace from the kernel, so that nobody has to poll or sleep.
+"""Tells of changes in a network namespace, from the kernel's notifications, so that nothing has to poll or sleep.
 
-An event says only where to look, never what is true now: events are lost when too many come at once, and a reader
-compares state anyway.
+An event says only where to look: the kernel drops events when too many come at once, so the reader compares state
+anyway.
 """
 
 import errno
@@ -42,7 +42,9 @@ class Change:
     """Something of this kind changed on a link; link 0 is any link (all route changes, and everything after a loss)."""
 
     kind: str
+    """One of the keys of GROUPS."""
     link: int = 0
+    """The index of the link; 0 for any (all route changes, and everything after lost events)."""
 
 
 class Events(Listener[Change]):

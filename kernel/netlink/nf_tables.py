@@ -1,7 +1,7 @@
-"""Writes nf_tables' own messages and has them carried out as transactions, without starting nft (linux/netfilter/nf_tables.h).
+"""Writes nf_tables' own messages and sends them as transactions, without starting nft (linux/netfilter/nf_tables.h).
 
-For what every container costs: elements of sets that stand, and the tables that hold them. A rule is a row of
-expressions, each a few bytes. Numbers travel big endian; names and values as the kernel keeps them.
+It is for what every container needs: set elements, and the tables that hold the sets. A rule is a row of expressions,
+each a few bytes. Numbers are big endian; names and values are as in the kernel.
 """
 
 import errno
@@ -58,6 +58,7 @@ class Table:
     """A table of the family bridge."""
 
     name: str
+    """The name of the table."""
 
     def _write(self, kind: int, flags: int, *parts: bytes) -> Message:
         return message(SUBSYSTEM << 8 | kind, flags, NFGENMSG.pack(BRIDGE, 0, 0), text(1, self.name), *parts)
@@ -133,7 +134,9 @@ class Element:
     """A set's element: its key, and the comment it was given."""
 
     key: bytes
+    """The key, as bytes."""
     comment: str
+    """The comment; empty for none."""
 
 
 def elements(data: bytes) -> tuple[Element, ...]:

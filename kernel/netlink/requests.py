@@ -1,7 +1,7 @@
-"""What may be asked of the kernel, one frozen value a request; kernel.netlink.codec turns it into bytes.
+"""What can be asked of the kernel, as one frozen value per request; kernel.netlink.codec converts it to bytes.
 
-Values only: making one touches nothing and imports nothing heavy, so a plan can hold them and a test can compare them.
-Links are named by index, or by name where the kernel takes one.
+They are values only: to make one changes nothing and imports nothing heavy, so that a plan can contain them and a test
+can compare them. Links are given by index, or by name where the kernel takes one.
 """
 
 from collections.abc import Iterable
@@ -34,10 +34,15 @@ class AddBridge:
     """
 
     name: str
+    """The name of the bridge."""
     mtu: int = 0
+    """Its MTU in bytes; 0 for the kernel's choice."""
     mac: str = ""
+    """Its MAC; empty for the kernel's choice."""
     up: bool = True
+    """Whether to set it up."""
     vlan_filtering: bool = False
+    """Whether it filters VLANs."""
 
     def what(self) -> str:
         """Return what the request does, in words for error messages."""
@@ -53,12 +58,19 @@ class AddVeth:
     """
 
     name: str
+    """The name of the near end."""
     peer: str
+    """The name of the far end."""
     peer_namespace: Namespace | None
+    """The namespace of the far end; None for this one."""
     mtu: int = 0
+    """The MTU of both ends in bytes; 0 for the kernel's choice."""
     peer_mac: str = ""
+    """The MAC of the far end; empty for the kernel's choice."""
     master: int = 0
+    """The index of the bridge the near end becomes a port of; 0 for none."""
     up: bool = True
+    """Whether to set the near end up."""
 
     def what(self) -> str:
         """Return what the request does, in words for error messages."""
@@ -75,13 +87,21 @@ class AddVxlan:
     """
 
     name: str
+    """The name of the device."""
     vni: int
+    """The VXLAN network identifier."""
     parent: int
+    """The index of the link its packets leave by."""
     local: IPAddress
+    """The source address of its packets."""
     port: int = 0
+    """The UDP port; 0 for the kernel's default, 8472."""
     mtu: int = 0
+    """Its MTU in bytes; 0 for the kernel's choice."""
     mac: str = ""
+    """Its MAC; empty for the kernel's choice."""
     learning: bool = False
+    """Whether it learns MACs from packets."""
 
     def what(self) -> str:
         """Return what the request does, in words for error messages."""
@@ -93,6 +113,7 @@ class AddWireguard:
     """Create the kernel's own WireGuard device, down and without peers; EOPNOTSUPP where the kernel has none."""
 
     name: str
+    """The name of the device."""
 
     def what(self) -> str:
         """Return what the request does, in words for error messages."""
@@ -104,7 +125,9 @@ class AddIfb:
     """Create an intermediate functional block, up and without a queue of its own: what is redirected to it can be shaped."""
 
     name: str
+    """The name of the device."""
     mtu: int = 0
+    """Its MTU in bytes; 0 for the kernel's choice."""
 
     def what(self) -> str:
         """Return what the request does, in words for error messages."""
@@ -121,18 +144,31 @@ class SetLink:
     """
 
     link: int | str
+    """The index or name of the link."""
     up: bool | None = None
+    """Whether it is up."""
     mtu: int = 0
+    """Its MTU in bytes."""
     mac: str = ""
+    """Its MAC."""
     alias: str | None = None
+    """Its alias; empty removes it."""
     master: int | None = None
+    """The index of the bridge it is a port of; 0 for none."""
     hairpin: bool | None = None
+    """Whether the bridge may send a frame back to this port."""
     isolated: bool | None = None
+    """Whether the bridge keeps this port apart from other isolated ports."""
     promiscuous: bool | None = None
+    """Whether it takes frames for other MACs."""
     vlan_filtering: bool | None = None
+    """Whether a bridge filters VLANs."""
     all_multicast: bool | None = None
+    """Whether it takes all multicast frames."""
     queue: int | None = None
+    """The length of the transmit queue, in packets."""
     arp: bool | None = None
+    """Whether it uses ARP and neighbour discovery."""
 
     def what(self) -> str:
         """Return what the request does, in words for error messages."""
@@ -154,6 +190,7 @@ class DeleteLink:
     """Delete a link; of a veth pair both ends go."""
 
     link: int | str
+    """The index or name of the link."""
 
     def what(self) -> str:
         """Return what the request does, in words for error messages."""
@@ -165,8 +202,11 @@ class Vlan:
     """A VLAN a bridge port is a member of: `pvid` takes frames that come in untagged, `untagged` sends them out so."""
 
     vid: int
+    """The VLAN's number."""
     pvid: bool = False
+    """Whether untagged frames that come in belong to it."""
     untagged: bool = False
+    """Whether its frames go out untagged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +217,9 @@ class AddVlans:
     """
 
     link: int
+    """The index of the bridge port."""
     vlans: tuple[Vlan, ...]
+    """The VLANs to add."""
 
     def what(self) -> str:
         """Return what the request does, in words for error messages."""
@@ -189,7 +231,9 @@ class DeleteVlans:
     """End a bridge port's membership in VLANs; one it is not in is no refusal."""
 
     link: int
+    """The index of the bridge port."""
     vids: tuple[int, ...]
+    """The numbers of the VLANs to remove."""
 
     def what(self) -> str:
         """Return what the request does, in words for error messages."""
@@ -208,10 +252,15 @@ class AddAddress:
     """
 
     link: int
+    """The index of the link."""
     address: IPInterface
+    """The address with its prefix length."""
     nodad: bool = False
+    """Whether to skip IPv6 duplicate address detection."""
     replace: bool = False
+    """Whether an existing address is no error."""
     scope: int = 0
+    """The scope, RT_SCOPE_."""
 
     def what(self) -> str:
         """Return what the request does, in words for error messages."""
@@ -223,7 +272,9 @@ class DeleteAddress:
     """Take an address with this very prefix length off a link."""
 
     link: int
+    """The index of the link."""
     address: IPInterface
+    """The address with its prefix length."""
 
     def what(self) -> str:
         """Return what the request does, in words for error messages."""
@@ -240,19 +291,33 @@ class AddRoute:
     """
 
     dst: IPNetwork
+    """The destination."""
     gateway: IPAddress | None = None
+    """The gateway; None for none."""
     link: int | None = None
+    """The index of the outgoing link; None for the kernel's choice."""
     onlink: bool = False
+    """Whether the gateway counts as reachable on `link`, whatever addresses that has."""
     priority: int = 0
+    """The metric; 0 for the kernel's default."""
     table: int = MAIN_TABLE
+    """The routing table."""
     scope: int | None = None
+    """The scope, RT_SCOPE_; None for iproute2's default."""
     mtu: int = 0
+    """The MTU of the route in bytes; 0 for none."""
     advmss: int = 0
+    """The advertised TCP segment size in bytes; 0 for none."""
     protocol: int = PROTO_BOOT
+    """Who set it, RTPROT_."""
     source: IPAddress | None = None
+    """The preferred source address; None for none."""
     replace: bool = False
+    """Whether it replaces a route to the same destination."""
     append: bool = False
+    """Whether it is added beside a route to the same destination."""
     blackhole: bool = False
+    """Whether packets are dropped."""
 
     def what(self) -> str:
         """Return what the request does, in words for error messages."""
@@ -264,11 +329,17 @@ class DeleteRoute:
     """Delete the first unicast route, or `blackhole`, that agrees with everything given; `priority` 0 and None agree with any."""
 
     dst: IPNetwork
+    """The destination."""
     gateway: IPAddress | None = None
+    """The gateway; None for any."""
     link: int | None = None
+    """The index of the outgoing link; None for any."""
     priority: int = 0
+    """The metric; 0 for any."""
     table: int = MAIN_TABLE
+    """The routing table."""
     blackhole: bool = False
+    """Whether it is a blackhole route."""
 
     def what(self) -> str:
         """Return what the request does, in words for error messages."""
@@ -282,11 +353,14 @@ def _path(dst: IPNetwork, gateway: IPAddress | None, link: int | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class AddNeighbour:
-    """Say for good which MAC an address on a link has; an existing entry is replaced."""
+    """Set a permanent neighbour entry; an existing one is replaced."""
 
     link: int
+    """The index of the link."""
     address: IPAddress
+    """The neighbour's address."""
     mac: str
+    """The neighbour's MAC."""
 
     def what(self) -> str:
         """Return what the request does, in words for error messages."""
@@ -295,10 +369,12 @@ class AddNeighbour:
 
 @dataclass(frozen=True, slots=True)
 class DeleteNeighbour:
-    """Forget a neighbour entry."""
+    """Delete a neighbour entry."""
 
     link: int
+    """The index of the link."""
     address: IPAddress
+    """The neighbour's address."""
 
     def what(self) -> str:
         """Return what the request does, in words for error messages."""
@@ -307,11 +383,14 @@ class DeleteNeighbour:
 
 @dataclass(frozen=True, slots=True)
 class AddFdb:
-    """Tell a vxlan device for good to which underlay address frames for `mac` go; an existing entry is replaced."""
+    """Set a permanent forwarding entry of a vxlan device; an existing one is replaced."""
 
     link: int
+    """The index of the vxlan device."""
     mac: str
+    """The destination MAC of frames."""
     dst: IPAddress
+    """The address the frames are sent to."""
 
     def what(self) -> str:
         """Return what the request does, in words for error messages."""
@@ -320,11 +399,14 @@ class AddFdb:
 
 @dataclass(frozen=True, slots=True)
 class DeleteFdb:
-    """Forget a forwarding entry of a vxlan device."""
+    """Delete a forwarding entry of a vxlan device."""
 
     link: int
+    """The index of the vxlan device."""
     mac: str
+    """The destination MAC of frames."""
     dst: IPAddress
+    """The address the frames are sent to."""
 
     def what(self) -> str:
         """Return what the request does, in words for error messages."""
@@ -333,10 +415,12 @@ class DeleteFdb:
 
 @dataclass(frozen=True, slots=True)
 class AddTokenBucket:
-    """Let nothing leave a link, by index, faster than a token bucket fills: tc-tbf(8) at the root, handle 1:."""
+    """Limit the rate at which packets leave a link: tc-tbf(8) at the root, handle 1:."""
 
     link: int
+    """The index of the link."""
     bucket: TokenBucket
+    """The rate and its limits."""
 
     def what(self) -> str:
         """Return what the request does, in words for error messages."""
@@ -345,13 +429,15 @@ class AddTokenBucket:
 
 @dataclass(frozen=True, slots=True)
 class AddRedirect:
-    """Send everything that arrives on a link through another one, both by index, before the host sees it.
+    """Redirect everything that arrives on a link to another one, before the host sees it.
 
     It needs the ingress qdisc that goes with it: tc-u32(8) with tc-mirred(8), priority 1, all protocols.
     """
 
     link: int
+    """The index of the link whose incoming packets are redirected."""
     to: int
+    """The index of the link they are sent through."""
 
     def what(self) -> str:
         """Return what the request does, in words for error messages."""
@@ -360,10 +446,12 @@ class AddRedirect:
 
 @dataclass(frozen=True, slots=True)
 class DeleteQdisc:
-    """Remove the qdisc at the root of a link, or with `arriving` the one that looks at what comes in."""
+    """Delete the root qdisc of a link, or its ingress qdisc."""
 
     link: int
+    """The index of the link."""
     arriving: bool = False
+    """Whether it is the ingress qdisc, not the root one."""
 
     def what(self) -> str:
         """Return what the request does, in words for error messages."""

@@ -1,7 +1,7 @@
-"""Routes, neighbours and forwarding entries to and from netlink messages by hand: a host with thousands of peers has thousands of each.
+"""Routes, neighbours and forwarding entries, to and from netlink messages (linux/rtnetlink.h, linux/neighbour.h).
 
-Numbers are those of linux/rtnetlink.h and linux/neighbour.h. A value that does not fit is a ValueError; an answer that
-cannot be read raises whatever it does, for kernel.netlink.handle to translate.
+A host with thousands of peers has thousands of each, so they are written and read by hand. A value that does not fit is
+a ValueError; an answer that cannot be read raises any exception, which kernel.netlink.handle translates.
 """
 
 import struct

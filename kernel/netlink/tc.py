@@ -1,7 +1,7 @@
-"""Queueing disciplines and the filters that redirect, to and from netlink messages, as linux/pkt_sched.h lays them out.
+"""Queueing disciplines, and the filters that redirect, to and from netlink messages (linux/pkt_sched.h).
 
-A value that does not fit is a ValueError; an answer that cannot be read raises whatever it does, for
-kernel.netlink.handle to translate.
+A value that does not fit is a ValueError; an answer that cannot be read raises any exception, which
+kernel.netlink.handle translates.
 """
 
 import struct

@@ -1,8 +1,8 @@
-"""One plain blocking netlink socket: many requests in one send, every answer matched by its sequence number.
+"""One blocking netlink socket: many requests in one send, each answer matched by its sequence number.
 
-The kernel works a sendmsg off before it returns, so a batch is never cut in half by a kill of the sender. It answers
-every refusal unasked; only the last message of a batch asks to be acknowledged, unless it is a question, and when that
-answer is there the others are decided.
+The kernel carries a whole sendmsg out before it returns, so a batch is never cut in half when the sender is killed. It
+answers each refused request without being asked. Only the last message of a batch asks for an acknowledgement (unless
+it is a question, which is answered anyway): when that answer is there, all others have been carried out or refused.
 """
 
 import errno
@@ -44,32 +44,41 @@ BATCH_MESSAGES = 256
 
 @dataclass(frozen=True, slots=True)
 class NetlinkError:
-    """The kernel's no: errno and, where the kernel gave one, its sentence."""
+    """A refusal of the kernel."""
 
     number: int
+    """The errno."""
     reason: str
+    """The kernel's message; empty without one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of the kernel, whole, with what its header says."""
+    """One message of the kernel."""
 
     kind: int
+    """The type in the header, like RTM_NEWLINK."""
     flags: int
+    """The flags in the header, NLM_F_."""
     sequence: int
+    """The number of the request it answers."""
     data: bytes
+    """The whole message, header included."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dump:
-    """All answers to one question, the refusal that ended them early, and whether they are of one moment.
+    """All answers to one question.
 
-    If not, changes overtook the kernel while it answered: something may be missing or double (docs/reference/cni.md 8.9).
+    If something changed while the kernel answered, an object may be missing or come twice (docs/reference/cni.md 8.9).
     """
 
     answers: tuple[Message, ...]
+    """The messages, one per object."""
     refusal: NetlinkError | None
+    """The error that ended the dump early; None for none."""
     consistent: bool
+    """Whether nothing changed while the kernel answered."""
 
 
 def open_socket(namespace: Namespace | None, groups: int = 0, protocol: int = socket.NETLINK_ROUTE) -> socket.socket:
@@ -79,26 +88,26 @@ def open_socket(namespace: Namespace | None, groups: int = 0, protocol: int = so
     """
     with inside(namespace):
         try:
-            door = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
+            sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         except OSError as error:
             raise KernelError(error.errno or errno.EIO, "opening a netlink socket") from error
     try:
-        _prepare(door, groups)
+        _prepare(sock, groups)
     except OSError as error:
-        door.close()
+        sock.close()
         raise KernelError(error.errno or errno.EIO, "preparing a netlink socket") from error
-    return door
+    return sock
 
 
-def _prepare(door: socket.socket, groups: int) -> None:
+def _prepare(sock: socket.socket, groups: int) -> None:
     for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK):
-        door.setsockopt(SOL_NETLINK, option, 1)
+        sock.setsockopt(SOL_NETLINK, option, 1)
     try:
-        door.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
+        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
     except PermissionError:  # not root of the namespace: reading is allowed all the same, within net.core.rmem_max
-        door.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
     if groups:
-        door.bind((0, groups))  # else the first send does it
+        sock.bind((0, groups))  # else the first send does it
 
 
 class Transport:
@@ -187,7 +196,7 @@ class Transport:
         return Dump(tuple(found), _refusal(answer), consistent and not answer.flags & NLM_F_DUMP_INTR)
 
     def _number(self, batch: Sequence[bytearray]) -> int:
-        """Give the messages the next sequence numbers and return the first of them."""
+        """Write the next sequence numbers into the messages and return the first of them."""
         if self._sequence + len(batch) > HIGHEST_SEQUENCE:
             self._sequence = 0
         first = self._sequence + 1
@@ -202,7 +211,7 @@ class Transport:
         while True:
             data, (port, _) = self._socket.recvfrom(READ_BYTES)
             if port != 0:
-                continue  # somebody other than the kernel
+                continue  # from another process: anybody may send to a netlink socket
             for answer in split(data):
                 if first <= answer.sequence <= last:
                     yield answer
