@@ -20,8 +20,11 @@ class Spaces:
     """The namespaces of a process that decide what its paths, ids and numbers of processes mean."""
 
     mnt: Identity
+    """The mount namespace."""
     user: Identity
+    """The user namespace."""
     pid: Identity
+    """The PID namespace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,9 @@ class Root:
     """The root directory of a process; `mount` is the number of the mount it is on."""
 
     directory: Identity
+    """The device and inode of the directory."""
     mount: int
+    """The id of its mount."""
 
 
 def refusal(own: Spaces, caller: Spaces, capabilities: int) -> Reason | None:

@@ -1,9 +1,9 @@
-"""Holds requests that came while every worker was busy: taken by the supervisor, begun by the next worker that is free.
+"""Requests that came while every worker was busy: the supervisor accepts them, the next free worker serves them.
 
-A launcher waits 200 ms for a word and then starts a process of its own, which makes a busy machine busier; with the
-word it waits. What lies here is the kernel's: connection and descriptors of each request in one datagram of a socket
-pair whose reading end all workers share, so it outlives any of them, and ends with the last. Who may not ask is
-declined before anything is received of it.
+A launcher waits 200 ms for an answer and then starts a process of its own, which makes a busy machine busier; with an
+answer it waits. A waiting request is held by the kernel: its connection and descriptors are in one datagram of a socket
+pair that all workers read from. So it outlives any worker, and ends with the last one. A caller that may not ask is
+declined before anything is received from it.
 """
 
 import array
@@ -49,11 +49,17 @@ class Arrival:
     """
 
     connection: socket.socket
+    """The connection to the launcher."""
     caller: Caller | None = None
+    """The process at its other end; None if it is not known."""
     data: bytes = b""
+    """The datagram."""
     received: list[int] = field(default_factory=list)
+    """The descriptors that came with it."""
     opened: list[int] = field(default_factory=list)
+    """Descriptors that were opened for it."""
     taken: bool = False
+    """Whether the supervisor has told the launcher to wait."""
 
     @property
     def token(self) -> int:

@@ -1,7 +1,7 @@
-"""Knows which build this process runs, and whether its files have been replaced since.
+"""Which build this process runs, and whether its files have been replaced since.
 
-The number of a build is the hash that `make build` writes beside the executable. A replaced tree breaks the next import
-of a process that runs from it, so the agent starts anew.
+A build is identified by the hash that `make build` writes beside the executable. After its files are replaced, a
+process could not import any more, so the agent starts again.
 """
 
 import os
@@ -30,8 +30,11 @@ class Build:
     """The build that runs: its number, and the files that must stay what they were."""
 
     number: bytes
+    """The id of the build."""
     files: tuple[str, ...]
+    """The files that must stay as they were."""
     stamps: tuple[Stamp | None, ...]
+    """Their state at the start, in the same order; None for a missing one."""
 
     @classmethod
     def read(cls, path: Path) -> "Build":

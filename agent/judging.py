@@ -1,6 +1,7 @@
-"""Judges who asks, by the kernel's word alone, before anything is received of it: what a caller sends may be a trap.
+"""Decides whether to serve a caller, from what the kernel says and before anything is received from it.
 
-A descriptor of a file system that never answers holds whoever looks at it, reads it or closes it.
+What a caller sends may be a trap: a descriptor of a file system that never answers blocks a process that looks at it,
+reads it or closes it.
 """
 
 import socket
@@ -17,7 +18,9 @@ class Place:
     """Where a process stands: what its paths, ids and names mean."""
 
     spaces: Spaces
+    """The namespaces."""
     root: Root
+    """The root directory."""
 
 
 def own() -> Place:

@@ -1,6 +1,6 @@
-"""The socket that all workers accept from: handed over by systemd (sd_listen_fds(3)) or by the agent's former self, or made here.
+"""The socket that all workers accept from: from systemd (sd_listen_fds(3)), from an earlier agent, or a new one.
 
-Mode 0600: who may not even connect need not be judged.
+Its mode is 0600: a user that cannot connect need not be checked.
 """
 
 import os
@@ -31,8 +31,11 @@ class Listener:
     """The listening socket, and whether its path is ours to remove."""
 
     socket: socket.socket
+    """The listening socket."""
     path: Path
+    """Its path."""
     own: bool
+    """Whether the agent made it, and removes it at the end."""
 
     def close(self) -> None:
         """Stop listening for good."""

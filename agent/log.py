@@ -1,4 +1,4 @@
-"""Writes the agent's log: a line that cannot be written ends nobody, and the status counts it."""
+"""Writes the agent's log; a line that cannot be written is counted in the status, and ends nothing."""
 
 from agent.worker_table import Row
 from system.stderr import Stderr

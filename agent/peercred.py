@@ -1,9 +1,10 @@
-"""Asks the kernel who is at the other end of a connection.
+"""Asks the kernel which process is at the other end of a connection.
 
-The process is held by a descriptor while it is asked about and used. SO_PEERPIDFD (Linux 6.5) gives that of the process
-which connected. Older kernels know its number alone, which may be another process's by now, so there it also has to
-prove, after it is held, that it is the one at the other end: it repeats a number just drawn, and the kernel attaches
-its own number to that. Nothing of what the caller sent is touched, and no file system is asked but the kernel's own.
+The process is held by a descriptor while it is checked, so that its number cannot become another's. SO_PEERPIDFD (Linux
+6.5) returns the descriptor of the process that connected. Older kernels return only the number, which may be another
+process's already; there the process must also prove that it is the other end: it sends back a random number, and the
+kernel attaches the sender's number to that. Nothing else of what the caller sent is used, and no file system but the
+kernel's own.
 """
 
 import errno

@@ -1,6 +1,6 @@
-"""Imports all that any request may need before the first one comes: no module loads afterwards.
+"""Imports everything that any request may need before the first one comes: no module is loaded later.
 
-A directory of programs that is replaced under a running process breaks its next import.
+If the directory of programs were replaced while the process runs, its next import would fail.
 """
 
 import gc

@@ -1,6 +1,7 @@
-"""What a worker looks like when nobody's request is in it, and the proof after each request that it does so again.
+"""The state of a worker without a request, and the check after each request that it is the same again.
 
-A request must leave nothing to the next one.
+A request must leave nothing for the next one. Only three things are restored, which the worker itself changes: working
+directory, umask and network namespace (kernel.netns returns that one, or ends the process).
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Looks at processes from outside: what memory one takes, and whether it waits for a child."""
+"""Reads about other processes: how much memory one takes, and whether it waits for a child."""
 
 import os
 from collections.abc import Collection

@@ -1,7 +1,7 @@
-"""What launcher and worker say to each other: one datagram, then short answers (docs/agent.md).
+"""What launcher and worker send each other: one datagram, then short answers (docs/agent.md).
 
-No descriptor of the caller's is among what is sent, so whatever lies unread in a socket keeps nobody waiting: neither
-who reads the caller's stderr to its end, nor who removes a namespace. Pure but for the sending and receiving.
+No descriptor of the caller is sent. A request that waits unread in a socket could otherwise keep the caller's stderr
+open, or a namespace from being removed.
 """
 
 import array
@@ -79,10 +79,15 @@ class Message:
     """
 
     build: bytes
+    """The id of the launcher's build."""
     argument: str
+    """The name the launcher was called by."""
     umask: int = 0o022
+    """The caller's umask."""
     environ: bytes = b""
+    """The caller's environment, entries separated by null bytes."""
     stdin: bytes = b""
+    """What the caller gave on stdin."""
 
     @property
     def program(self) -> str:

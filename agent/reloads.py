@@ -1,10 +1,9 @@
-"""Hears that the host's firewall was flushed or reloaded, and has `tulle repair` make again what containers lost by it.
+"""Runs `tulle repair` when the host's firewall was flushed or reloaded, so that containers get their rules back.
 
-A process of its own beside the workers, a copy of the supervisor that has everything imported. It hears nf_tables' own
-notifications and, over D-Bus, firewalld's word that it loaded its rules anew; waits until the change is over; and runs
-the command. What it does itself is heard, too, and looked at once more. Somebody who goes on taking rules away is
-answered less and less often, and named. Blind spot: iptables of the variant legacy, and the iptables of a firewalld
-that is told to use it, tell the kernel's listeners nothing.
+It is a process beside the workers, a copy of the supervisor with all modules imported. It listens to nf_tables'
+notifications and, over D-Bus, to firewalld; waits until the change is over; and runs the command. The changes that the
+command makes are heard, too, and checked once more. A program that removes rules again and again is answered less and
+less often, and reported. The legacy variant of iptables, also when firewalld uses it, sends no notifications.
 """
 
 import json

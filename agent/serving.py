@@ -1,6 +1,6 @@
-"""Serves one taken request exactly as the cold program would: the same entry point, where the caller stands.
+"""Serves one accepted request exactly as the cold program would: the same entry point, in the caller's surroundings.
 
-Runs in the caller's network namespace and working directory, and with its umask.
+It runs in the caller's network namespace and working directory, and with its umask. Whether to serve is decided before.
 """
 
 import io
@@ -28,12 +28,19 @@ class Wanted:
     """
 
     program: Program
+    """The program to run."""
     environ: Mapping[str, str]
+    """The caller's environment."""
     stdin: bytes
+    """What the caller gave on stdin."""
     net: Namespace | None
+    """The caller's network namespace; None if it is ours."""
     cwd: int
+    """The descriptor of the caller's working directory."""
     tell: Callable[[bytes], None]
+    """Writes to the caller's stderr."""
     umask: int
+    """The caller's umask."""
 
 
 class Stderr:

@@ -1,6 +1,6 @@
-"""What the agent says of itself: put together by the supervisor, read and shown by `tulle agent status`.
+"""The status of the agent: the supervisor collects it, `tulle agent status` shows it.
 
-It has a socket of its own beside the agent's, so that it answers when every worker is busy.
+It has a socket of its own, so that it answers when every worker is busy.
 """
 
 import json
@@ -18,8 +18,11 @@ class WorkerStatus:
     """One worker: its process, for how long it has had a request in hand (None: idle), and its share of the memory."""
 
     pid: int
+    """The process."""
     busy_seconds: float | None
+    """How long its present request has taken; None without one."""
     memory_kib: int
+    """Its share of the memory, in KiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +30,27 @@ class Status:
     """What there is to know; counts are since `uptime_seconds` ago. `cold` is withdrawn and declined together."""
 
     build: str
+    """The id of the build."""
     uptime_seconds: float
+    """Seconds since the agent started."""
     warm: int
+    """Requests served."""
     cold: int
+    """Requests that the launcher served itself: withdrawn and declined together."""
     withdrawn: int
+    """Requests whose launcher had stopped waiting."""
     declined: dict[str, int]
+    """Requests declined, by reason."""
     restarts: dict[str, int]
+    """Workers that were replaced, by reason."""
     late_modules: int
+    """Modules that were loaded during a request."""
     lost_lines: int
+    """Log lines that could not be written."""
     memory_kib: int
+    """The memory of all processes of the agent, in KiB."""
     workers: list[WorkerStatus]
+    """The workers."""
 
     def encode(self) -> bytes:
         """Return it as the JSON object that `--json` prints."""

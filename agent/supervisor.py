@@ -1,7 +1,7 @@
-"""Keeps the workers: starts them from one warm image, replaces them, ends a stuck one, and starts anew when its files change.
+"""Runs the workers: starts them from one warm process, replaces them, ends a stuck one, restarts on a new build.
 
-Workers accept from the shared socket themselves. Only while all of them are busy the supervisor takes requests for them
-(agent.backlog), unread and unjudged.
+Workers accept from the shared socket themselves. Only while all of them are busy the supervisor accepts for them
+(agent.backlog), without reading the request. It must not import a module that a program imports by name.
 """
 
 import ctypes
@@ -64,14 +64,20 @@ CAUSES = {End.ASKED: "asked to end", End.GROWN: "grown", End.UNCLEAN: "unclean",
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a person can set: `patience` and `stall` in seconds, `growth` in bytes, whether rules that a reload took are made again."""
+    """The settings of the agent."""
 
     workers: int
+    """How many workers there are."""
     path: Path
+    """The path of the shared socket."""
     patience: float
+    """Seconds with one request after which a worker counts as stuck, and is killed."""
     growth: int
+    """Bytes a worker may grow before it is replaced."""
     stall: float
+    """Seconds without a free worker after which requests are left to cold programs."""
     repair: bool = False
+    """Whether to run `tulle repair` after a reload of the firewall."""
 
 
 @dataclass(slots=True)
@@ -79,9 +85,13 @@ class Member:
     """One living worker, and how long its present request (told by its start) waited for programs."""
 
     pid: int
+    """The process."""
     request: int = 0
+    """When its present request began; 0 for none."""
     waited: float = 0.0
+    """Seconds in which this request has waited for programs it started."""
     killed: float | None = None
+    """When it was killed; None if it was not."""
 
 
 class Supervisor:

@@ -1,6 +1,6 @@
-"""The two system calls that tell of another process in one visit what several files below /proc would, and that Python lacks.
+"""Two system calls about another process that Python lacks, and that are quicker than reading files below /proc.
 
-For a process of one thread: what the kernel writes lies in the same place every time.
+They are for a process with one thread: the kernel always writes to the same memory.
 """
 
 import ctypes

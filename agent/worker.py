@@ -1,6 +1,6 @@
-"""One warm process: serves requests one at a time, until it is told to stop or is no longer as good as new.
+"""One warm process: serves requests one at a time, until it is told to stop or a request has left something in it.
 
-Ends by os._exit only, with a code that tells the supervisor why.
+It ends by os._exit only, with a code that tells the supervisor why.
 """
 
 import gc
@@ -75,8 +75,11 @@ class Sources:
     """
 
     listener: socket.socket
+    """The shared socket."""
     overflow: Overflow
+    """Requests that the supervisor accepted."""
     bell: int
+    """A descriptor; a byte written to it tells the supervisor that all workers are busy."""
 
 
 class Worker:

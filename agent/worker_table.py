@@ -1,6 +1,6 @@
-"""What supervisor and workers know of each other: one row a worker in memory they share, written by that worker alone.
+"""What supervisor and workers know of each other: one row per worker in shared memory, written by that worker only.
 
-A row outlives its worker, so counts survive a replacement.
+A row outlives its worker, so that the counts survive a replacement.
 """
 
 import mmap
@@ -29,10 +29,15 @@ class Totals:
     """What all workers have counted since the agent started."""
 
     warm: int
+    """Requests served."""
     withdrawn: int
+    """Requests whose launcher had gone its own way."""
     late_modules: int
+    """Modules that were loaded during a request."""
     lost_lines: int
+    """Log lines that could not be written."""
     declined: dict[str, int]
+    """Requests declined, by reason."""
 
     @property
     def cold(self) -> int:

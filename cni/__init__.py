@@ -1,1 +1,1 @@
-"""The CNI protocol as a library: it knows no plugin and no kernel (CNI specification 0.1.0 to 1.1.0)."""
+"""The CNI protocol as a library, for specification 0.1.0 to 1.1.0; it uses no plugin and not the kernel."""

@@ -1,7 +1,7 @@
-"""Reads IP and MAC addresses the way the reference's language does, so that both accept the same configuration.
+"""Reads IP and MAC addresses as Go does, so that the reference and these programs accept the same configuration.
 
-Python's ipaddress is laxer in three places (zones, netmasks after the slash, a missing prefix) and keeps IPv4-mapped
-addresses apart (docs/reference/cni.md 1.7, 8 trap 3).
+Python's ipaddress accepts more in three places (zones, netmasks after the slash, a missing prefix) and treats
+IPv4-mapped addresses as IPv6 (docs/reference/cni.md 1.7, 8 trap 3).
 """
 
 from __future__ import annotations

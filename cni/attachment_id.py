@@ -1,7 +1,7 @@
-"""Whose something in the kernel is: the attachment's name, and how links and rules carry it.
+"""The identity of an attachment, and how links and rules in the kernel carry it.
 
-Every program that leaves links or rules on the host signs them so, and finds its own by it. Names that are too long for
-a place are shortened here, and nowhere else: whoever looks for them there shortens them alike.
+Every program that leaves links or rules on the host marks them with it, and finds its own by it. A name that is too
+long for a place is shortened here and nowhere else, so that writer and reader shorten it in the same way.
 """
 
 from __future__ import annotations
@@ -52,8 +52,11 @@ class AttachmentID:
     """Whose attachment it is; unique on a host."""
 
     network: str
+    """The name of the network."""
     container_id: str
+    """The id of the container."""
     ifname: str
+    """The name of the interface in the container."""
 
     @classmethod
     def of(cls, request: Request) -> AttachmentID:

@@ -1,7 +1,7 @@
-"""Serves the requests for one attachment one after the other, whichever process they came to.
+"""Runs the requests for one attachment one after the other, whichever process they came to.
 
-One lock file, and in it one byte for each attachment of each program (system.locks). Blind spot: whoever may not write
-below /run goes on without a lock, as the reference always does.
+There is one lock file, with one byte per attachment and program (system.locks). A program that may not write below /run
+goes on without a lock, as the reference always does.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Leads a request to its verb, through every gate of the specification in the reference's order (docs/reference/cni.md 1.3).
+"""Carries a request out: the specification's checks in the reference's order (docs/reference/cni.md 1.3), the verb.
 
-Takes what it reads as arguments and returns what is to be printed, so that the same code serves a cold process and a
-warm worker.
+What it reads comes as arguments, and what is to be printed is returned, so that a cold process and a warm worker run
+the same code.
 """
 
 from __future__ import annotations

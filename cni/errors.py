@@ -1,7 +1,7 @@
-"""The one error a program of ours may end in, and the numbers that let a runtime act on it.
+"""The one error that ends a program, and the codes that let a runtime act on it.
 
-Everything that is refused travels as CniError up to the skeleton, which prints it. Codes 0-99 belong to the
-specification (section "Error"), from 100 on they are ours.
+Every refusal is raised as CniError up to the skeleton, which prints it. Codes 0 to 99 belong to the specification
+(section "Error"), codes from 100 on are ours.
 """
 
 from __future__ import annotations

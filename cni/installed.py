@@ -1,7 +1,7 @@
-"""Tells of an installed file that cannot be read: a program that is not whole says so in the protocol's words, not by a traceback.
+"""Reports an incomplete installation: a program with an unreadable file answers in the protocol's form.
 
-It is what is left when another module cannot be had, so it imports nothing but sys. Blind spot: what the interpreter needs before it
-runs a line of ours ends it with words on stderr alone.
+It is used when another module cannot be imported, so it imports nothing but sys. What the interpreter itself lacks
+before the first line runs is reported on stderr only.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Runs another plugin on behalf of the one that was called (specification "Plugin Delegation", docs/reference/cni.md 1.8 and 1.10).
+"""Runs another plugin for the one that was called ("Plugin Delegation", docs/reference/cni.md 1.8 and 1.10).
 
-The delegate gets the same environment with only CNI_COMMAND replaced, the same stdin byte for byte unless its caller
-writes it another document, and its refusal is raised as it came. One of our own build is served in this process,
-through the same gates and with the same answer, word for word. The streams of every other are unnamed memory files:
-nothing to poll, nothing that blocks when a grandchild keeps one open, and none of subprocess's import time.
+The other plugin gets the same environment with another CNI_COMMAND, and the same stdin byte for byte unless the caller
+gives another document; its error is raised unchanged. A plugin of this build runs in this process, with the same checks
+and the same answer. Any other is started as a process, and is searched in CNI_PATH only. Its streams are memory files:
+nothing needs to be polled, a child of it that keeps a stream open blocks nothing, and subprocess need not be imported.
 """
 
 from __future__ import annotations
@@ -53,8 +53,11 @@ class Outcome:
     """What a finished program left: its exit status (negative for a signal), stdout and stderr."""
 
     status: int
+    """The exit status; negative for a signal."""
     stdout: bytes
+    """What it printed."""
     stderr: str
+    """What it reported."""
 
 
 def delegate(request: Request, plugin: str, verb: str, *, stdin: bytes | None = None) -> Result:

@@ -1,8 +1,8 @@
-"""Turns foreign JSON into typed values, with the reference decoder's manners and errors that name the key's path.
+"""Converts JSON that others wrote to typed values, as the reference decoder does; errors name the path of the key.
 
-The reference is a Go program, so keys of objects match in any case, the last duplicate wins, null means "not given",
-and no type is bent into another (docs/reference/cni.md 1.7). Keys of maps (sysctl, capabilities) stay exact: read those
-through `mapping`.
+The reference is a Go program: keys of objects match in any case, the last duplicate wins, null means "not given", and
+no type is converted to another (docs/reference/cni.md 1.7). Keys of maps (sysctl, capabilities) must match exactly:
+read those through `mapping`.
 """
 
 from __future__ import annotations
@@ -93,8 +93,11 @@ class JsonObject:
     """
 
     members: Mapping[str, Any]
+    """The members as decoded, with the keys as written."""
     path: str = ""
+    """The path of the object in the document; empty for the whole."""
     folded: Mapping[str, Any] = field(init=False, repr=False, compare=False)
+    """The members by key in lower case."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "folded", {key.casefold(): value for key, value in self.members.items()})

@@ -1,7 +1,8 @@
-"""Tells the version of the programs, which is not the protocol's: runtimes read it in the first line of a program's words about itself.
+"""The release of the programs, which is not the protocol's version; runtimes read it from a program's first line.
 
-It stands in pyproject.toml alone, and an installed or frozen tree carries it as the metadata of a distribution. It counts on from
-the reference's releases, because nerdctl compares it with theirs. Imported where somebody asks for it: importlib.metadata takes 15 ms.
+It is written in pyproject.toml only; an installed or frozen tree has it as metadata of the distribution. It continues
+the reference's release numbers, because nerdctl compares it with those. It is imported only where it is needed, because
+importlib.metadata takes 15 ms.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Carries results between the shapes of the seven specification versions and the one shape of cni.types.
+"""Converts results between the formats of the seven specification versions and the one of cni.types.
 
-Reading goes up to the newest shape, printing goes down to the version the configuration asks for, losing exactly what
-docs/reference/cni.md 1.6 says; members unknown to every version travel along wherever the target shape has a place for
-them, so that a chained program hands them on.
+A result that is read becomes one of the newest version; a printed one has the version the configuration asks for, and
+loses exactly what docs/reference/cni.md 1.6 says. Members that no version knows are kept where the format has a place
+for them, so that a chained program hands them on.
 """
 
 from __future__ import annotations

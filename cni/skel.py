@@ -1,7 +1,7 @@
-"""The edge of every program: the only place that touches the process's streams, environment and exit code.
+"""The edge of every program: the only place that uses the process's streams, environment and exit code.
 
-Import budget: nothing beyond cni.installed, cni.program, cni.versions, io and os. VERSION is answered from here and has
-to cost no more than starting the interpreter; every other verb goes through cni.dispatch, imported on its way.
+Importing must be cheap: nothing but cni.installed, cni.program, cni.versions, io and os. VERSION is answered here, in
+the time that the interpreter needs to start; every other verb goes through cni.dispatch, which is imported only then.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Reads which attachments a runtime still knows, for GC (specification 1.1.0, "GC").
+"""Reads the list of valid attachments that a runtime passes to GC (specification 1.1.0, "GC").
 
-libcni writes the list under the right key and under a historic misspelling (containernetworking/cni#1101).
+libcni writes the list under the right key and under an old misspelling (containernetworking/cni#1101). An empty list
+and no list are different: with no list nothing may be deleted.
 """
 
 from cni.json_object import JsonObject

@@ -1,6 +1,6 @@
-"""The specification versions, as a table: what each family of results looks like and which verbs a version allows.
+"""The specification versions, as a table: the format of results and the verbs of each.
 
-Imports nothing: VERSION is answered from here and has to cost no more than starting the interpreter.
+Nothing is imported: VERSION is answered with it, in the time that the interpreter needs to start.
 """
 
 SUPPORTED: tuple[str, ...] = ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")

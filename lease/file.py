@@ -1,7 +1,7 @@
-"""The lease file exists so that one conflist fits every host: it holds what differs between them (flannel's subnet.env).
+"""The lease file: it holds what differs between hosts, so that one conflist works on all (flannel's subnet.env).
 
-One reader and one writer for programs and daemon. On the cold-start path of every container: standard library only,
-nothing heavier than ipaddress.
+There is one reader and one writer for programs and daemon. Every container's cold start imports it, so it uses the
+standard library only, and nothing heavier than ipaddress.
 """
 # pathlib costs milliseconds that every container's start would pay:
 # ruff: noqa: PTH116, PTH118, PTH119, PTH120
@@ -61,11 +61,17 @@ class Lease:
     """
 
     networks: tuple[IPv4Network, ...]
+    """The IPv4 ranges of all hosts."""
     subnet: IPv4Interface | None
+    """This host's IPv4 subnet, as the gateway's address with the subnet's length; None for none."""
     ipv6_networks: tuple[IPv6Network, ...]
+    """The IPv6 ranges of all hosts."""
     ipv6_subnet: IPv6Interface | None
+    """This host's IPv6 subnet, written in the same way; None for none."""
     mtu: int
+    """The MTU for containers in bytes."""
     ipmasq: bool
+    """Whether the daemon masquerades, so that the programs need not."""
 
     def __post_init__(self) -> None:
         _require_agreement("FLANNEL_NETWORK", self.networks, "FLANNEL_SUBNET", self.subnet)

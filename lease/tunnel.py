@@ -1,9 +1,10 @@
-"""Keeps containers out of the tunnel between hosts: what a tunnel's packets look like, and the nftables rules that drop them.
+"""Keeps containers out of the tunnel between hosts: what its packets are, and the nftables rules that drop them.
 
-A tunnel without encryption takes a packet from any address of a peer. What a container sends to another host's tunnel
-port leaves under the address of its own host, a peer's, so it must never leave; nor may it reach this host's port, nor
-come out of the tunnel once more. The daemon says in the record beside its lease file what its tunnel looks like;
-whoever attaches a container reads that and sees that the rules stand, also where no daemon runs.
+A tunnel without encryption accepts any packet from a peer's address. A packet from a container to another host's tunnel
+port leaves with the address of its own host, which is a peer's. So it must not leave; nor may it reach this host's
+port, or come out of the tunnel again. The daemon writes what its tunnel is like into the record beside its lease file.
+The programs that attach containers read it and set the rules, also while no daemon runs. The rules of the peers are the
+daemon's (overlay.firewall.tunnel_filter).
 """
 # pathlib costs milliseconds that every container's start would pay:
 # ruff: noqa: PTH123
@@ -54,10 +55,15 @@ class Tunnel:
     """
 
     table: str
+    """The nftables table of its filter."""
     ports: tuple[int, ...] = ()
+    """The UDP ports of its packets."""
     vni: int | None = None
+    """The VXLAN network identifier; None for another form."""
     protocols: tuple[int, ...] = ()
+    """Further IP protocols of its packets."""
     underlay: str = ""
+    """The interface its packets arrive by; empty when it is not known."""
 
 
 def read(lease_file: str) -> tuple[Tunnel, ...] | None:

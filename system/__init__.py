@@ -1,4 +1,4 @@
-"""What any program of ours needs of the machine it runs on: locks, and a stderr that ends nobody.
+"""What every program needs of the machine: locks, files, a stderr that never blocks, the service manager.
 
-Knows no protocol, no network and no store. Standard library alone, because every cold start pays for it.
+It is standard library only, because every cold start imports it.
 """

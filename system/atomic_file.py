@@ -1,6 +1,6 @@
-"""Puts a file in place in one step: durable before it is visible, so readers and power failures see the old one or the new.
+"""Replaces a file in one step: readers, and a power failure, leave the old content or the new, never a part.
 
-For small files that other processes read at any time.
+It is for small files that other processes read at any time.
 """
 # pathlib costs milliseconds that every container's start would pay:
 # ruff: noqa: PTH104, PTH108, PTH120, PTH123

@@ -1,6 +1,6 @@
-"""Makes folders with the mode they are to have, whatever the umask of who started us.
+"""Makes folders with the mode they need, whatever the umask of the process.
 
-In a folder that is writable for all anybody could put a file of his own in the place of ours.
+In a folder that everybody can write to, another user could replace our files.
 """
 
 from __future__ import annotations

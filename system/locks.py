@@ -1,8 +1,8 @@
-"""Locks that nobody but root can hold: each is a byte of a file in a folder of mode 0700, so no files pile up.
+"""Locks that only root can take: each is one byte of a file in a folder of mode 0700, so that no files pile up.
 
-A lock on what others may open, a namespace, a public folder, is theirs to take and to keep: whoever may open a file may
-lock it (flock(2)). Nobody waits here without an end, and who waited in vain learns which process has the lock. It
-belongs to the open file (fcntl(2), "Open file description locks") and ends with it, also when the process is killed.
+Whoever may open a file may lock it (flock(2)), so a lock on a public file or on a namespace could be taken and kept by
+anybody. Waiting always ends, with an error that names the process that has the lock. A lock belongs to the open file
+(fcntl(2), "Open file description locks") and ends with it, also when the process is killed.
 """
 
 from __future__ import annotations

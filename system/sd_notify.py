@@ -1,6 +1,6 @@
-"""Tells the service manager how the daemon does (sd_notify(3)): ready, status, stopping, and the watchdog's heartbeat.
+"""Tells the service manager about the daemon (sd_notify(3)): ready, status, stopping, and the watchdog.
 
-Outside systemd there is no NOTIFY_SOCKET and every call does nothing.
+Outside systemd there is no NOTIFY_SOCKET, and every call does nothing.
 """
 
 import socket
@@ -22,7 +22,7 @@ class Notifier:
         self._pay()
 
     def status(self, text: str) -> None:
-        """Give the one line that `systemctl status` shows."""
+        """Set the line that `systemctl status` shows."""
         self._pay()
         self._send("STATUS=" + " ".join(text.split()))
 

@@ -1,7 +1,7 @@
-"""A stderr that ends nobody and holds nobody up: full disk, pipe that nobody reads, stopped terminal, or closed.
+"""A stderr that never blocks and never ends the process: full disk, unread pipe, stopped terminal, or closed.
 
-What cannot be written within a moment is lost, and counted. The open file of descriptor 2 is not ours alone, so it is
-never made non-blocking; where waiting is possible it is opened anew for each line.
+What cannot be written within a moment is lost, and counted. Other processes may share the open file of descriptor 2, so
+it is never made non-blocking; where writing could block, it is opened again for each line.
 """
 
 from __future__ import annotations
