@@ -63,26 +63,26 @@ def bind(path: Path, *, over_orphans: bool = False) -> socket.socket:
     `over_orphans`: also in place of one whose supervisor has died. Its workers finish what is in hand and end, which may take
     a while; who knows that there is no supervisor need not wait for them.
     """
-    door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         folders.make(str(path.parent))
         _guard(path.parent)
         _remove_stale(path, over_orphans=over_orphans)
         before = os.umask(0o177)
         try:
-            door.bind(str(path))
+            sock.bind(str(path))
         finally:
             os.umask(before)
-        door.listen(BACKLOG)
+        sock.listen(BACKLOG)
     except OSError as refused:
-        door.close()
+        sock.close()
         raise UnusableError(
             f"cannot listen on {path}: {refused.strerror or refused}: choose another --socket"
         ) from refused
     except UnusableError:
-        door.close()
+        sock.close()
         raise
-    return door
+    return sock
 
 
 def _guard(folder: Path) -> None:
@@ -106,17 +106,17 @@ def _guard(folder: Path) -> None:
 
 def _inherited(path: Path, *, own: bool) -> Listener:
     try:
-        door = socket.socket(fileno=FIRST)
+        sock = socket.socket(fileno=FIRST)
     except OSError as absent:
         raise UnusableError(f"LISTEN_FDS promises a socket as descriptor {FIRST}: {absent.strerror}") from absent
-    door.set_inheritable(False)
-    if (door.family, door.type) != (socket.AF_UNIX, socket.SOCK_SEQPACKET):
-        door.close()
+    sock.set_inheritable(False)
+    if (sock.family, sock.type) != (socket.AF_UNIX, socket.SOCK_SEQPACKET):
+        sock.close()
         raise UnusableError(
             "the socket handed over is no SEQPACKET Unix socket: ListenSequentialPacket= in the socket unit"
         )
-    name = door.getsockname()
-    return Listener(door, Path(name) if isinstance(name, str) and name else path, own)
+    name = sock.getsockname()
+    return Listener(sock, Path(name) if isinstance(name, str) and name else path, own)
 
 
 def _remove_stale(path: Path, *, over_orphans: bool) -> None:

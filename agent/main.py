@@ -92,11 +92,11 @@ def _serve(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     )
     try:
         build = build_id.Build.read(build_id.build_file())
-        door = listening.bind(status.place(chosen.path))  # first: nobody but a living supervisor answers there
+        status_socket = listening.bind(status.place(chosen.path))  # first: nobody but a living supervisor answers there
         listener = listening.listen(chosen.path, environ)
         preload.import_everything()
-        keeper = Supervisor(chosen, build, listener, door, command=build_id.command(), environ=environ)
+        supervisor = Supervisor(chosen, build, listener, status_socket, command=build_id.command(), environ=environ)
     except (build_id.NoBuildError, listening.UnusableError) as unusable:
         print(f"tulle agent: {unusable}", file=sys.stderr)
         return 1
-    return keeper.run()
+    return supervisor.run()

@@ -18,7 +18,7 @@ DESCRIPTORS = "/proc/self/fd"
 NAMESPACE = "/proc/thread-self/ns/net"
 
 
-class Home:
+class PristineState:
     """The state to come back to, taken when it is made; `namespace` is the network namespace it is in."""
 
     def __init__(self) -> None:

@@ -68,8 +68,8 @@ class Ears:
     def hear(self, within: float) -> set[str]:
         """Return what was heard, in words, nothing when there was nothing in so many seconds; what came earlier counts."""
         self._find_bus()
-        doors = [door for door in (self._losses, self._bus) if door is not None]
-        ready = select.select(doors, [], [], within)[0]  # with nothing to listen to it is a pause
+        sources = [source for source in (self._losses, self._bus) if source is not None]
+        ready = select.select(sources, [], [], within)[0]  # with nothing to listen to it is a pause
         heard: set[str] = set()
         if self._losses is not None and self._losses in ready and (tables := self._losses.read() & TABLES):
             heard |= {f"rules went from {one or 'nftables'}" for one in tables}

@@ -95,10 +95,10 @@ def place(agent: Path) -> Path:
 
 def ask(agent: Path) -> Status:
     """Return the status of the agent that listens at `agent`; OSError when there is none."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door:
-        door.settimeout(PATIENCE)
-        door.connect(str(place(agent)))
-        data = door.recv(ANSWER_BYTES)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+        sock.settimeout(PATIENCE)
+        sock.connect(str(place(agent)))
+        data = sock.recv(ANSWER_BYTES)
     if not data:
         raise ConnectionResetError("the agent has just ended")
     return Status.decode(data)

@@ -95,7 +95,7 @@ class Member:
 
 
 class Supervisor:
-    """Runs until a signal; it tells its status at `door`.
+    """Runs until a signal; it tells its status at `status_socket`.
 
     `command` and `environ` are what it starts itself anew with.
     """
@@ -105,7 +105,7 @@ class Supervisor:
         options: Options,
         build: Build,
         listener: Listener,
-        door: socket.socket,
+        status_socket: socket.socket,
         *,
         command: list[str],
         environ: Mapping[str, str],
@@ -129,7 +129,7 @@ class Supervisor:
         self._leaving = False
         self._again = False
         self._watcher, self._watching = 0, 0.0
-        self._door = door
+        self._status_socket = status_socket
         self._wakeup = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def run(self) -> int:
@@ -177,14 +177,14 @@ class Supervisor:
         """
         watch = select.poll()
         watch.register(self._wakeup[0], select.POLLIN)
-        watch.register(self._door, select.POLLIN)
+        watch.register(self._status_socket, select.POLLIN)
         if self._is_crowded():
             watch.register(self._listener.socket, select.POLLIN)
         patience = TICK if self._overflow.is_empty() else min(TICK, self._options.stall / 2)
         ready = [descriptor for descriptor, _ in watch.poll(patience * 1000)]
         if self._wakeup[0] in ready:
             os.read(self._wakeup[0], 4096)
-        if self._door.fileno() in ready:
+        if self._status_socket.fileno() in ready:
             self._tell_status()
         if self._listener.socket.fileno() in ready:
             self._take_ahead()
@@ -301,7 +301,7 @@ class Supervisor:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:
             os._exit(End.ASKED)
-        for descriptor in (self._wakeup[0], self._door.fileno()):
+        for descriptor in (self._wakeup[0], self._status_socket.fileno()):
             os.close(descriptor)
         self._overflow.close_entry()
 
@@ -356,7 +356,7 @@ class Supervisor:
 
     def _tell_status(self) -> None:
         try:
-            connection, _ = self._door.accept()
+            connection, _ = self._status_socket.accept()
             with connection:
                 connection.send(self._status().encode(), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
         except OSError as gone:
@@ -390,7 +390,7 @@ class Supervisor:
         """Let go of everything, or of the process itself: a successor listens on the same socket and misses nobody."""
         if self._watcher:
             os.kill(self._watcher, signal.SIGKILL)  # also one that is stopped; nobody waits for it
-        self._door.close()
+        self._status_socket.close()
         self._overflow.close()
         status.place(self._options.path).unlink(missing_ok=True)
         if self._again:

@@ -22,7 +22,7 @@ from agent.build_id import Build
 from agent.catalogue import PROGRAMS
 from agent.judging import judged
 from agent.log import Log
-from agent.pristine import Home
+from agent.pristine import PristineState
 from agent.protocol import INLINE_BYTES, DeclinedError, Message, Reason
 from agent.serving import Wanted
 from agent.worker_table import Table
@@ -98,7 +98,7 @@ class Worker:
         self._process = f"/proc/{os.getpid()}"
         nf_tables.keep()
         self._log = Log(self._row, f"tulle agent: worker {os.getpid()}")
-        self._home = Home()
+        self._pristine = PristineState()
         self._limit = resident() + growth
         self._idle = False
         self._stopping = False
@@ -197,7 +197,7 @@ class Worker:
         try:
             arrival.opened.append(cwd := caller.open_directory())
             entered = None
-            if caller.net() != self._home.namespace:
+            if caller.net() != self._pristine.namespace:
                 arrival.opened.append(net := caller.open_net())
                 entered = Namespace(net, "of the caller")
         except OSError as ended:
@@ -245,10 +245,10 @@ class Worker:
 
     def _flaw(self) -> End | None:
         """Return why this worker should serve no further request."""
-        if late := self._home.late_modules():
+        if late := self._pristine.late_modules():
             self._row.count_late(len(late))
             self._log.say(f"modules were loaded by a request: {' '.join(late)}")
-        if differences := list(self._home.differences()):
+        if differences := list(self._pristine.differences()):
             self._log.say(f"a request left something behind: {'; '.join(differences)}")
             return End.UNCLEAN
         if self._row.warm % LOOK_EVERY == 0:

@@ -241,7 +241,7 @@ def _alone(path: Path) -> Iterator[None]:
             yield
     except Timeout:
         raise BuildError(
-            f"{path}: held by {locks.holder(str(path))} for {LOCK_SECONDS} s: another installation"
+            f"{path}: held by {locks.lock_owner(str(path))} for {LOCK_SECONDS} s: another installation"
         ) from None
 
 

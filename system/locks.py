@@ -66,7 +66,7 @@ class Lock:
             self._fd = -1
 
     def _held(self) -> str:
-        return f"{self._path}: held by {holder(self._path, self._offset)}"
+        return f"{self._path}: held by {lock_owner(self._path, self._offset)}"
 
 
 def is_held(file: str, offset: int, *, folder: str = FOLDER) -> bool:
@@ -90,7 +90,7 @@ def lock_file(descriptor: int, path: str, *, patience: float = PATIENCE) -> None
     wait(
         lambda: fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB),
         patience,
-        lambda: f"{path}: held by {holder(path)}",
+        lambda: f"{path}: held by {lock_owner(path)}",
     )
 
 
@@ -135,9 +135,9 @@ def opened(path: str) -> int:
     raise PermissionError(errno.EPERM, "another user may hold this lock: remove the file", path)
 
 
-def holder(path: str, offset: int | None = None) -> str:
+def lock_owner(path: str, offset: int | None = None) -> str:
     """Return who has a lock on the file at `path`, on the byte at `offset` if that is given: `process 1234 (bridge)`."""
-    pid = holder_pid(path, offset)
+    pid = owner_pid(path, offset)
     try:
         with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
             return f"process {pid} ({file.read().strip()})"
@@ -145,7 +145,7 @@ def holder(path: str, offset: int | None = None) -> str:
         return "a process that cannot be seen from here"
 
 
-def holder_pid(path: str, offset: int | None = None) -> str:
+def owner_pid(path: str, offset: int | None = None) -> str:
     """Return the number of the process that has a lock, empty when none is seen.
 
     The kernel's own table names no holder of such locks.

@@ -351,5 +351,5 @@ def _run_restore(family: int, lines: list[str], where: str, namespace: Namespace
 
 def _refusal(outcome: Outcome, what: str) -> KernelError:
     if outcome.code == LOCKED:
-        return KernelError(errno.ETIMEDOUT, what, f"{LOCK}: held by {locks.holder(LOCK)}")
+        return KernelError(errno.ETIMEDOUT, what, f"{LOCK}: held by {locks.lock_owner(LOCK)}")
     return spawn.error_from(outcome, what)

@@ -114,15 +114,15 @@ def listen(place: Path) -> socket.socket:
     for folder in (place.parent.parent, place.parent):
         _own(folder, 0o700 if folder == place.parent else 0o755)
     place.unlink(missing_ok=True)
-    door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        door.bind(str(place))
+        sock.bind(str(place))
         place.chmod(0o600)
-        door.listen(8)
+        sock.listen(8)
     except OSError:
-        door.close()
+        sock.close()
         raise
-    return door
+    return sock
 
 
 def _own(folder: Path, mode: int) -> None:

@@ -43,7 +43,7 @@ class LeaseFile:
             lock.__enter__()
             self._lock = lock
         except TimeoutError:
-            owner = _owner_text(locks.holder_pid(f"{self._folder}/{FILE}", _place(self.path)))
+            owner = _owner_text(locks.owner_pid(f"{self._folder}/{FILE}", _place(self.path)))
             remedy = "stop it, or give this one its own --subnet-file"
             raise Unavailable(f"{self.path} is kept by another tulled ({owner}); {remedy}") from None
         except OSError as problem:

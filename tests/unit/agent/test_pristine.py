@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import pytest
 
-from agent.pristine import Home
+from agent.pristine import PristineState
 from kernel.deferred import DeferredDelete
 
 
@@ -23,7 +23,7 @@ def told_of(leave: Callable[[], object]) -> list[str]:
     heard, said = os.pipe()
     child = os.fork()
     if child == 0:
-        home = Home()
+        home = PristineState()
         leave()
         os.write(said, "\n".join(home.differences()).encode())
         os._exit(0)
@@ -77,7 +77,7 @@ def test_what_is_left_behind_is_told_by_its_name(name: str, leave: Callable[[], 
 
 def test_modules_loaded_since_are_told_once() -> None:
     def load() -> None:
-        home = Home()
+        home = PristineState()
         sys.modules["never.seen.before"] = sys
         os._exit(0 if (home.late_modules(), home.late_modules()) == (["never.seen.before"], []) else 1)
 
