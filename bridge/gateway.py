@@ -8,12 +8,12 @@ either.
 from bridge import links
 from bridge.plan import Attachment
 from cni.errors import CniError, Code
-from cni.types import IPInterface
 from kernel import sysctl
 from kernel.errors import KernelError
 from kernel.netlink.handle import Address, Handle, Link
 from kernel.netlink.requests import AddAddress, DeleteAddress, Request, SetLink
 from kernel.sysctl import Parameter
+from system.ip import IPInterface
 
 FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
 

@@ -11,10 +11,9 @@ from bridge.config import Settings
 from bridge.spoofchk_ports import Port
 from cni.attachment_id import AttachmentID
 from cni.errors import CniError, Code
-from cni.types import Address, IPAddress, IPInterface, Result, Route
+from cni.types import Address, Result, Route
 from lease.file import Lease
-
-IPNetwork = IPv4Network | IPv6Network
+from system.ip import IPAddress, IPInterface, IPNetwork
 
 CONTAINER = 2
 """Index of the container end in the result's interfaces: bridge, host end, container end (docs/reference/cni.md 2.3)."""

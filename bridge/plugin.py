@@ -15,11 +15,12 @@ from cni import invoke
 from cni.attachment_id import AttachmentID
 from cni.errors import CniError, Code
 from cni.request import Request, allows_own_netns
-from cni.types import IPAddress, Result
+from cni.types import Result
 from kernel import netns
 from kernel.errors import KernelError, NamespaceGone
 from kernel.netlink.handle import Handle
 from lease import file as lease_file
+from system.ip import IPAddress
 
 
 def add(request: Request) -> Result:

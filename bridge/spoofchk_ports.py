@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, ip_address
 
-from cni.types import IPAddress
+from system.ip import IPAddress
 
 NAME_BYTES = 16  # IFNAMSIZ
 MAC_BYTES = 8

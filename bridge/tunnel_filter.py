@@ -5,8 +5,6 @@ record beside the lease file, flanneld or a person wrote it: then the ports are 
 or flannel's defaults.
 """
 
-from ipaddress import IPv4Network, IPv6Network
-
 from cni.errors import CniError, Code
 from kernel.errors import KernelError
 from kernel.firewall import nft
@@ -15,7 +13,9 @@ from lease import tunnel
 from lease.file import Lease
 from lease.tunnel import Tunnel
 
-IPNetwork = IPv4Network | IPv6Network
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from system.ip import IPNetwork
 
 VXLAN_PORT, UDP_PORT = 8472, 8285
 """Flannel's defaults (docs/reference/flannel.md 1.2)."""

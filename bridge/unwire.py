@@ -8,12 +8,12 @@ from contextlib import ExitStack
 from typing import Self
 
 from cni.attachment_id import AttachmentID, spellings
-from cni.types import IPAddress
 from kernel import netns as namespaces
 from kernel.deferred import DeferredDelete
 from kernel.errors import KernelError
 from kernel.netlink.handle import Handle, Link
 from kernel.netlink.requests import DeleteLink
+from system.ip import IPAddress
 
 SCOPE_UNIVERSE = 0  # linux/rtnetlink.h: a global address
 

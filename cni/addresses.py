@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from cni.types import IPAddress, IPInterface
+    from system.ip import IPAddress, IPInterface
 
 MAPPED_BITS = 96
 """How much of an IPv6 address the prefix ::ffff:0:0 of IPv4-mapped ones takes (RFC 4291, 2.5.5.2)."""

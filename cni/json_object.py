@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from typing import Any, NoReturn
 
-    from cni.types import IPAddress, IPInterface
+    from system.ip import IPAddress, IPInterface
 
 LOWEST, HIGHEST = -(2**63), 2**63 - 1
 """The bounds of the reference's integers."""

@@ -7,7 +7,6 @@ unchanged.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from types import MappingProxyType
 
 TYPE_CHECKING = False
@@ -15,9 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-IPAddress = IPv4Address | IPv6Address
-IPInterface = IPv4Interface | IPv6Interface
-IPNetwork = IPv4Network | IPv6Network
+    from system.ip import IPAddress, IPInterface
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cni.json_object import JsonObject
-    from cni.types import IPAddress
+    from system.ip import IPAddress
 
 BRIDGE = "tulle0"
 """The bridge of the conflists that we ship. A lease has one bridge for all runtimes."""

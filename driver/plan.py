@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from typing import Any
 
-    from cni.types import Address, IPAddress, Result
+    from cni.types import Address, Result
     from driver.attachment import Attachment, Names, Port
+    from system.ip import IPAddress
 
 
 def bridge(attachment: Attachment) -> bytes:

@@ -25,8 +25,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from cni.types import IPAddress
     from driver.zones import Entry, Zone, Zones
+    from system.ip import IPAddress
 
 FOLDER = "/run/tulle/names"
 SERVED = "served"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
     from typing import Any
 
-    from cni.types import IPAddress
+    from system.ip import IPAddress
 
 FILLER = ip_address("127.83.0.0")
 """aardvark-dns needs an address to listen on for every zone.

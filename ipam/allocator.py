@@ -16,10 +16,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from cni.types import IPAddress
     from ipam.claims import Claim, Reservation
     from ipam.ranges import Range, RangeSet
     from ipam.store import Store
+    from system.ip import IPAddress
 
 
 TRIES = 256

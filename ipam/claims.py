@@ -12,8 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from cni.types import IPAddress
     from cni.valid_attachments import Attachment
+    from system.ip import IPAddress
 
 SEPARATOR = "\r\n"
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from cni.json_object import JsonObject
     from cni.request import Request
-    from cni.types import IPAddress, IPNetwork
     from lease.file import Lease
+    from system.ip import IPAddress, IPNetwork
 
 SINGLE_ADDRESS_UNTIL = (0, 3, 0)
 """Before this version a result can hold only one address per family."""

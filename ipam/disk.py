@@ -30,8 +30,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from cni.types import IPAddress
     from ipam.claims import Claim
+    from system.ip import IPAddress
 
 LOCK = "lock"
 CURSOR = "last_reserved_ip."

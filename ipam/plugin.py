@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cni.request import Request
-    from cni.types import IPAddress
     from ipam.allocator import Allotment
     from ipam.claims import Claim
     from ipam.config import Settings
     from ipam.disk import Directory
+    from system.ip import IPAddress
 
 
 def add(request: Request) -> Result:

@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from cni.types import IPAddress, IPInterface, IPNetwork
+    from system.ip import IPAddress, IPInterface, IPNetwork
 
 
 @dataclass(frozen=True, slots=True)

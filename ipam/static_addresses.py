@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from cni.json_object import JsonObject
     from cni.request import Request
-    from cni.types import IPAddress, IPInterface
+    from system.ip import IPAddress, IPInterface
 
 IN_ARGS = "the 'ip' field"
 IN_CONFIG = "the 'address' field"

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from cni.types import IPAddress
     from ipam.claims import Claim, Reservation
+    from system.ip import IPAddress
 
 
 class Store(Protocol):

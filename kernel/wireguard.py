@@ -11,8 +11,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from kernel import spawn
 from kernel.errors import KernelError
 from kernel.netlink.handle import Handle
-from kernel.netlink.objects import IPAddress
 from kernel.netlink.requests import AddWireguard
+from system.ip import IPAddress
 
 _NONE = "(none)"
 

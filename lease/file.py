@@ -18,12 +18,11 @@ from system import atomic_file, folders
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
-    from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+    from ipaddress import IPv4Network, IPv6Network
     from typing import TypeVar
 
-    IPAddress = IPv4Address | IPv6Address
-    IPInterface = IPv4Interface | IPv6Interface
-    IPNetwork = IPv4Network | IPv6Network
+    from system.ip import IPAddress, IPInterface, IPNetwork
+
     _V = TypeVar("_V")
 
 DEFAULT_PATH = "/run/flannel/subnet.env"

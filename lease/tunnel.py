@@ -18,10 +18,10 @@ from dataclasses import dataclass
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from ipaddress import IPv4Network, IPv6Network
     from typing import Any
 
-    IPNetwork = IPv4Network | IPv6Network
+    from system.ip import IPNetwork
+
 
 FAMILY = "inet"
 PREFIX = "tulle-guard"

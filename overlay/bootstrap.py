@@ -17,7 +17,7 @@ from kernel.errors import KernelError
 from kernel.firewall.nft_monitor import NftEvents
 from kernel.netlink.handle import Handle
 from kernel.netlink.monitor import Events
-from overlay.backends import GatewayRoutes, IPNetwork, Underlay, registry, wireguard_key
+from overlay.backends import GatewayRoutes, Underlay, registry, wireguard_key
 from overlay.config import documents, network, ranges
 from overlay.config.network import NetworkConfig
 from overlay.config.settings import Settings
@@ -46,6 +46,7 @@ from overlay.subnet.attributes import compact
 from overlay.subnet.env_file import LeaseFile
 from overlay.subnet.manager import Clock as LeaseClock
 from overlay.subnet.state_machine import LeasePolicy, LeaseState
+from system.ip import IPNetwork
 
 CONFIG_RETRY = 1.0
 """Seconds until a store without a network config is asked again (docs/reference/flannel.md 2.8)."""

@@ -11,10 +11,10 @@ from bridge.masquerade import nftables as modern
 from bridge.plan import Attachment, Masquerade
 from cni.attachment_id import AttachmentID, network_mark
 from cni.errors import CniError, Code
-from cni.types import IPAddress
 from kernel.errors import KernelError
 from kernel.firewall import choose as backends
 from kernel.firewall import iptables, nft
+from system.ip import IPAddress
 
 FAMILIES = (4, 6)
 

@@ -13,7 +13,7 @@ from hashlib import sha512
 from bridge.plan import Masquerade
 from cni.attachment_id import AttachmentID, spellings, written
 from cni.errors import quoted
-from cni.types import IPAddress
+from system.ip import IPAddress
 
 TABLE = "nat"
 HOOK = "POSTROUTING"

@@ -9,8 +9,9 @@ libnftables JSON.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from bridge.plan import IPNetwork, Masquerade
+from bridge.plan import Masquerade
 from cni.attachment_id import AttachmentID
+from system.ip import IPNetwork
 
 FAMILY = "inet"
 TABLE = "cni_plugins_masquerade"

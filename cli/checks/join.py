@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from cli.checks import lease as agreed
 from cli.inspect import network_state
 from cli.inspect.network_state import NetworkState
-from overlay.backends import IPAddress, IPNetwork, registry
+from overlay.backends import registry
 from overlay.config import ranges
 from overlay.config.network import NetworkConfig
 from overlay.config.settings import Settings
 from overlay.errors import Refused
 from overlay.stores import file
+from system.ip import IPAddress, IPNetwork
 
 AWAY = "start etcd, open the way to it, or correct --etcd"
 

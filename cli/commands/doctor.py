@@ -27,11 +27,11 @@ from kernel.errors import KernelError
 from kernel.firewall import iptables
 from kernel.netlink.handle import Handle
 from meta.portmap import ports
-from overlay.backends import IPNetwork
 from overlay.errors import Refused, Unavailable
 from overlay.firewall.isolation_sync import Isolation
 from overlay.firewall.known_networks import KnownNetworks
 from overlay.stores.etcd import keys
+from system.ip import IPNetwork
 
 # fmt: off
 CHECKS = (

@@ -25,7 +25,7 @@ from kernel.firewall import nft
 from kernel.netlink import requests
 from kernel.netlink.handle import Handle
 from kernel.netlink.objects import Link
-from overlay.backends import Desired, IPNetwork, registry
+from overlay.backends import Desired, registry
 from overlay.datapath import l3_device
 from overlay.datapath.cleanup import Cleanup
 from overlay.datapath.record import CreatedObjects, CreatedObjectsFile
@@ -36,6 +36,7 @@ from overlay.firewall.sync import FirewallSync
 from overlay.monitoring.log import Log
 from overlay.subnet.env_file import LeaseFile
 from overlay.subnet.lease import Lease
+from system.ip import IPNetwork
 
 PATIENCE = 10.0
 """Seconds in which the store must take the lease back."""

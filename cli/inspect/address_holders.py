@@ -10,12 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cni.types import IPAddress, IPNetwork
 from kernel import netns
 from kernel.errors import KernelError
 from kernel.netlink.handle import Handle
 from kernel.netlink.objects import Address, Link
 from kernel.netns import Namespace
+from system.ip import IPAddress, IPNetwork
 
 BOUND = ("/run/netns", "/run/docker/netns")
 """Where runtimes give names to namespaces; others are found by their processes."""

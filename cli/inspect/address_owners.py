@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.inspect import foreign_files
-from cni.types import IPNetwork
+from system.ip import IPNetwork
 
 CNI, NETAVARK, DOCKER = "cni", "netavark", "docker"
 SUFFIXES = (".conf", ".conflist", ".json")

@@ -5,8 +5,9 @@ They are what tulled wants for the leases in the store, not what the kernel has.
 
 from collections.abc import Iterator
 
-from overlay.backends import Desired, GatewayRoutes, IPNetwork, L3Device, UdpForwarding, VxlanDevice, WireguardConfig
+from overlay.backends import Desired, GatewayRoutes, L3Device, UdpForwarding, VxlanDevice, WireguardConfig
 from overlay.subnet.lease import Lease
+from system.ip import IPNetwork
 
 
 def commands(desired: Desired, lease: Lease) -> Iterator[str]:

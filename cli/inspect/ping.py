@@ -13,9 +13,9 @@ import struct
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 
-IPAddress = IPv4Address | IPv6Address
+from system.ip import IPAddress
 
 PATIENCE = 1.0
 """Seconds, also for the whole call."""

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from cli.inspect import ping
 from cli.inspect.network_state import NetworkState
 from cli.inspect.ping import EchoRequest
-from overlay.backends import Desired, IPAddress, IPNetwork
+from overlay.backends import Desired
 from overlay.firewall.rules import MARK
 from overlay.subnet.lease import Lease
+from system.ip import IPAddress, IPNetwork
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from kernel import spawn
 from kernel.errors import KernelError
 from kernel.firewall import iptables
-from overlay.backends import IPAddress
+from system.ip import IPAddress
 
 UFW = "/etc/ufw/ufw.conf"
 FEW = 4

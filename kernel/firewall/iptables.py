@@ -10,15 +10,15 @@ import errno
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 
 from kernel import spawn
 from kernel.errors import KernelError
 from kernel.netns import Namespace
 from kernel.spawn import Outcome
 from system import locks
+from system.ip import IPNetwork
 
-IPNetwork = IPv4Network | IPv6Network
 PROGRAMS = {4: "iptables", 6: "ip6tables"}
 WORD = re.compile(r"[A-Za-z0-9_./:!,-]+")
 COMMENT = re.compile(r"[A-Za-z0-9_./:, -]{1,255}")

@@ -16,11 +16,12 @@ from kernel.netlink import link_read as links
 from kernel.netlink import route
 from kernel.netlink import tc as qdiscs
 from kernel.netlink.codec import encode
-from kernel.netlink.objects import Address, BridgeInfo, FdbEntry, IPAddress, Link, Neighbour, Qdisc, Route, VxlanInfo
+from kernel.netlink.objects import Address, BridgeInfo, FdbEntry, Link, Neighbour, Qdisc, Route, VxlanInfo
 from kernel.netlink.requests import MAIN_TABLE, Request, Vlan
 from kernel.netlink.transport import Dump, Message, NetlinkError, Transport
 from kernel.netns import Namespace, inside
 from kernel.sysctl import Parameter, write_all
+from system.ip import IPAddress
 
 __all__ = ["Address", "BridgeInfo", "FdbEntry", "Handle", "Link", "Neighbour", "Route", "VxlanInfo"]
 

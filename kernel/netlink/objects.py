@@ -4,11 +4,8 @@ Other objects refer to links by index, which is valid only in the namespace it w
 """
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 
-IPAddress = IPv4Address | IPv6Address
-IPInterface = IPv4Interface | IPv6Interface
-IPNetwork = IPv4Network | IPv6Network
+from system.ip import IPAddress, IPInterface, IPNetwork
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,10 @@ can compare them. Links are given by index, or by name where the kernel takes on
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 
 from kernel.netlink.objects import TokenBucket
 from kernel.netns import Namespace
-
-IPAddress = IPv4Address | IPv6Address
-IPInterface = IPv4Interface | IPv6Interface
-IPNetwork = IPv4Network | IPv6Network
+from system.ip import IPAddress, IPInterface, IPNetwork
 
 MAIN_TABLE = 254
 """The routing table lookups end in by default (RT_TABLE_MAIN)."""

@@ -22,8 +22,9 @@ from kernel.netlink.message import (
     number,
     pack,
 )
-from kernel.netlink.objects import FdbEntry, IPAddress, IPInterface, IPNetwork, Neighbour, NextHop, Route
+from kernel.netlink.objects import FdbEntry, Neighbour, NextHop, Route
 from kernel.netlink.requests import AddFdb, AddNeighbour, AddRoute, DeleteFdb, DeleteNeighbour, DeleteRoute
+from system.ip import IPAddress, IPInterface, IPNetwork
 
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30

@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cni.types import IPInterface
+    from system.ip import IPInterface
 
 DEVICE = "lo"
 """The only name that the kernel gives it. As with the reference, CNI_IFNAME is ignored."""

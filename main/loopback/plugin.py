@@ -8,13 +8,14 @@ from contextlib import contextmanager
 
 from cni.errors import CniError, Code
 from cni.request import Request, allows_own_netns
-from cni.types import IPInterface, Result
+from cni.types import Result
 from kernel import netns
 from kernel.errors import KernelError, NamespaceGone
 from kernel.netlink.handle import Handle, Link
 from kernel.netlink.requests import SetLink
 from kernel.netns import Namespace
 from main.loopback import plan
+from system.ip import IPInterface
 
 
 def add(request: Request) -> Result:

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cni.attachment_id import AttachmentID
-    from cni.types import IPAddress, Result
+    from cni.types import Result
     from kernel.netlink.handle import Handle, Link
     from meta.firewall.plan import Passage
+    from system.ip import IPAddress
 
 BRIDGED = {4: "net/bridge/bridge-nf-call-iptables", 6: "net/bridge/bridge-nf-call-ip6tables"}
 """Whether packets that stay on a bridge pass the IP rules. Without the module br_netfilter they never do."""

@@ -12,8 +12,9 @@ from cni.errors import CniError, Code
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.attachment_id import AttachmentID
-    from cni.types import IPAddress, Result
+    from cni.types import Result
     from meta.firewall.config import Settings
+    from system.ip import IPAddress
 
 FAMILIES = (4, 6)
 

@@ -16,9 +16,10 @@ from meta.firewall import check, config, dry_run, forward_rules, plan, zones
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.request import Request
-    from cni.types import IPAddress, Result
+    from cni.types import Result
     from meta.firewall.config import Settings
     from meta.firewall.plan import Passage
+    from system.ip import IPAddress
 
 MISSING = "missing prevResult from earlier plugin"
 

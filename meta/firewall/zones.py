@@ -15,8 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from cni.types import IPAddress
     from meta.firewall.dbus import Bus
+    from system.ip import IPAddress
 
 NAME = "org.fedoraproject.FirewallD1"
 ZONES = (NAME, "/org/fedoraproject/FirewallD1", f"{NAME}.zone")

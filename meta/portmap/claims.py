@@ -16,9 +16,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from cni.types import IPAddress
     from meta.portmap.config import PortMapping
     from meta.portmap.plan import Publication
+    from system.ip import IPAddress
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from cni.json_object import JsonObject
     from cni.request import Request
-    from cni.types import IPAddress
+    from system.ip import IPAddress
 
 DATA_DIR = "/var/lib/tulle/portmap"
 BACKENDS = ("iptables", "nftables")

@@ -11,8 +11,9 @@ from ipaddress import ip_network
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.attachment_id import AttachmentID
-    from cni.types import IPAddress, IPInterface, Result
+    from cni.types import Result
     from meta.portmap.config import PortMapping, Settings
+    from system.ip import IPAddress, IPInterface
 
 LOOPBACK = ip_network("127.0.0.0/8")
 FAMILIES = (4, 6)

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cni.request import Request
-    from cni.types import IPAddress, Result
+    from cni.types import Result
     from meta.portmap.claims import Published
+    from system.ip import IPAddress
 
 
 def add(request: Request) -> Result:

@@ -29,11 +29,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cni.attachment_id import AttachmentID
-    from cni.types import IPAddress, Result
+    from cni.types import Result
     from kernel.netlink.handle import Handle
     from meta.portmap.claims import Holder, Published
     from meta.portmap.plan import Publication
     from meta.portmap.state import Memories
+    from system.ip import IPAddress
 
 BACKENDS = ("iptables", "nftables")
 

@@ -7,17 +7,14 @@ difference.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import Literal, Protocol
 
 from overlay.errors import Refused, Unavailable
 from overlay.subnet.allocation import Subnet
 from overlay.subnet.attributes import Attributes
 from overlay.subnet.lease import Lease
-
-IPAddress = IPv4Address | IPv6Address
-IPInterface = IPv4Interface | IPv6Interface
-IPNetwork = IPv4Network | IPv6Network
+from system.ip import IPAddress, IPInterface, IPNetwork
 
 Form = Literal["vxlan", "bare", "sealed"]
 

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
-from overlay.backends import Backend, IPNetwork, Underlay, VxlanIdentity
+from overlay.backends import Backend, Underlay, VxlanIdentity
 from overlay.config.network import NetworkConfig
 from overlay.subnet.allocation import Subnet
 from overlay.subnet.attributes import Attributes
+from system.ip import IPNetwork
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,23 +9,14 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 
-from overlay.backends import (
-    Backend,
-    Desired,
-    GatewayRoutes,
-    IPAddress,
-    IPNetwork,
-    OnLinkLookup,
-    Underlay,
-    nowhere,
-    peer_filter,
-)
+from overlay.backends import Backend, Desired, GatewayRoutes, OnLinkLookup, Underlay, nowhere, peer_filter
 from overlay.backends.entry import Entry
 from overlay.config.network import NetworkConfig
 from overlay.errors import Unavailable
 from overlay.subnet.allocation import Subnet
 from overlay.subnet.attributes import Attributes
 from overlay.subnet.lease import Lease
+from system.ip import IPAddress, IPNetwork
 
 TYPE = "host-gw"
 NEEDED = "as host-gw needs"

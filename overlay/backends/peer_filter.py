@@ -7,9 +7,9 @@ that is no host's.
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address
 
-from overlay.backends import IPAddress, IPNetwork
 from overlay.config.network import NetworkConfig
 from overlay.subnet.lease import Lease
+from system.ip import IPAddress, IPNetwork
 
 Judge = Callable[[Lease], str]
 

@@ -16,8 +16,6 @@ from overlay.backends import (
     Backend,
     Desired,
     GatewayRoutes,
-    IPAddress,
-    IPNetwork,
     OnLinkLookup,
     Underlay,
     VxlanDevice,
@@ -32,6 +30,7 @@ from overlay.errors import Refused, Unavailable
 from overlay.subnet.allocation import Subnet
 from overlay.subnet.attributes import Attributes, compact
 from overlay.subnet.lease import Lease
+from system.ip import IPAddress, IPNetwork
 
 TYPE = "vxlan"
 OVERHEAD = 50

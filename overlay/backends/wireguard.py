@@ -15,8 +15,6 @@ from overlay.backends import (
     AllowedPeers,
     Backend,
     Desired,
-    IPAddress,
-    IPNetwork,
     L3Device,
     OnLinkLookup,
     Underlay,
@@ -32,6 +30,7 @@ from overlay.errors import Refused, Unavailable
 from overlay.subnet.allocation import Subnet
 from overlay.subnet.attributes import Attributes, compact
 from overlay.subnet.lease import Lease
+from system.ip import IPAddress, IPNetwork
 
 TYPE = "wireguard"
 DEVICE, DEVICE_V6 = "flannel-wg", "flannel-wg-v6"

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_network
 
 from kernel.netlink.objects import Address, Link, Route
-from overlay.backends import IPNetwork, registry
+from overlay.backends import registry
+from system.ip import IPNetwork
 
 
 def overlaps(

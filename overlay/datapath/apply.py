@@ -12,11 +12,12 @@ from kernel import sysctl
 from kernel.errors import KernelError
 from kernel.netlink import requests
 from kernel.netlink.handle import Handle
-from overlay.backends import Desired, GatewayRoutes, IPAddress, L3Device, OnLinkLookup, VxlanDevice, VxlanIdentity
+from overlay.backends import Desired, GatewayRoutes, L3Device, OnLinkLookup, VxlanDevice, VxlanIdentity
 from overlay.datapath import diff
 from overlay.datapath.diff import DeviceState
 from overlay.datapath.l3_device import L3Devices
 from overlay.errors import Unavailable
+from system.ip import IPAddress
 
 HIGHEST_MTU = 65_535
 """Bytes no IPv4 packet exceeds (RFC 791): an MTU that limits nothing."""

@@ -13,11 +13,12 @@ from kernel.netlink.handle import Handle
 from kernel.netlink.objects import Link
 from lease import tunnel
 from lease.tunnel import Tunnel
-from overlay.backends import Desired, GatewayRoutes, IPNetwork, registry
+from overlay.backends import Desired, GatewayRoutes, registry
 from overlay.datapath import diff
 from overlay.datapath.record import CreatedObjects, CreatedObjectsFile, wanted
 from overlay.firewall import tunnel_filter
 from overlay.firewall.rules import NetworkRules
+from system.ip import IPNetwork
 
 BLACKHOLE_PRIORITY = 1024
 """The metric of a blackhole route: the bridge's own route has a lower one and wins; in IPv6 it is the default."""

@@ -11,8 +11,9 @@ from ipaddress import IPv6Address
 
 from kernel.netlink import requests
 from kernel.netlink.objects import Address, FdbEntry, Link, Neighbour, Route
-from overlay.backends import GatewayRoutes, IPAddress, IPInterface, IPNetwork, L3Device, VxlanDevice, VxlanIdentity
+from overlay.backends import GatewayRoutes, L3Device, VxlanDevice, VxlanIdentity
 from overlay.backends.vxlan import DEFAULT_PORT
+from system.ip import IPAddress, IPInterface, IPNetwork
 
 HOST = 32
 """Prefix length of the IPv4 address that our device has."""

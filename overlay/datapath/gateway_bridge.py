@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from kernel.netlink import requests
 from kernel.netlink.handle import Handle
 from kernel.netlink.objects import Address, Link
-from overlay.backends import IPInterface, IPNetwork
 from overlay.errors import Unavailable
+from system.ip import IPInterface, IPNetwork
 
 
 @dataclass(frozen=True, slots=True)

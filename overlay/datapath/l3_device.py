@@ -14,10 +14,11 @@ from pathlib import Path
 
 from kernel import spawn, wireguard
 from kernel.netlink.handle import Handle
-from overlay.backends import IPAddress, IPNetwork, L3Device, UdpForwarding, WireguardConfig
+from overlay.backends import L3Device, UdpForwarding, WireguardConfig
 from overlay.errors import Unavailable
 from overlay.forwarder import control
 from overlay.forwarder.control import State
+from system.ip import IPAddress, IPNetwork
 
 START = "import sys; sys.path[:] = {paths!r}; from overlay.forwarder.process import main; raise SystemExit(main())"
 

@@ -16,7 +16,7 @@ from kernel import counters as traffic
 from kernel import wireguard
 from kernel.errors import KernelError
 from kernel.netlink.handle import Handle
-from overlay.backends import Backend, Desired, IPNetwork, WireguardConfig, registry
+from overlay.backends import Backend, Desired, WireguardConfig, registry
 from overlay.config.network import NetworkConfig
 from overlay.datapath import apply, gateway_bridge
 from overlay.datapath.cleanup import Cleanup
@@ -30,6 +30,7 @@ from overlay.monitoring.log import Log
 from overlay.subnet import env_file
 from overlay.subnet.env_file import LeaseFile
 from overlay.subnet.lease import Lease
+from system.ip import IPNetwork
 
 _LINK = re.compile(r"\blink ([0-9]{1,9})\b")
 _MANY = 5

@@ -14,8 +14,9 @@ from typing import Any
 
 from lease import tunnel
 from lease.tunnel import Tunnel
-from overlay.backends import Desired, IPNetwork
+from overlay.backends import Desired
 from system import atomic_file
+from system.ip import IPNetwork
 
 
 @dataclass(frozen=True, slots=True)

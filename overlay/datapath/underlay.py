@@ -11,8 +11,9 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Protocol
 
 from kernel.netlink.objects import Address, Link, Route
-from overlay.backends import IPAddress, Underlay
+from overlay.backends import Underlay
 from overlay.errors import Unavailable
+from system.ip import IPAddress
 
 TEMPORARY, DEPRECATED = 0x01, 0x20  # IFA_F_ flags, linux/if_addr.h
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import collapse_addresses, ip_address, ip_network, summarize_address_range
 from typing import Any
 
-from overlay.backends import IPNetwork
+from system.ip import IPNetwork
 
 Json = dict[str, Any]
 

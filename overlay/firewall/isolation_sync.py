@@ -14,10 +14,10 @@ from kernel.errors import KernelError
 from kernel.firewall import iptables, nft, nft_owner
 from kernel.firewall.iptables import Chain
 from kernel.firewall.nft_owner import TableOwner
-from overlay.backends import IPNetwork
 from overlay.errors import Unavailable
 from overlay.firewall import isolation
 from overlay.firewall.known_networks import Kept, KnownNetworks
+from system.ip import IPNetwork
 
 ASKING, PATIENCE = 0.1, 5.0
 """Seconds between two checks whether the daemon that owns the table has made the change, and until waiting ends."""

@@ -15,10 +15,10 @@ from ipaddress import ip_network
 from pathlib import Path
 
 from kernel import netns
-from overlay.backends import IPNetwork
 from overlay.errors import Unavailable
 from overlay.subnet.env_file import is_kept
 from system import atomic_file, folders
+from system.ip import IPNetwork
 from system.locks import Lock
 
 PLACE = "/run/tulle/networks"

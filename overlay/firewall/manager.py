@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from kernel.firewall.nft_monitor import ANY, NftEvents
-from overlay.backends import IPNetwork
 from overlay.errors import Unavailable
 from overlay.firewall import isolation
 from overlay.firewall.contention import Contention
@@ -22,6 +21,7 @@ from overlay.firewall.known_networks import Kept
 from overlay.firewall.rules import NetworkRules
 from overlay.firewall.sync import FirewallSync, SyncResult
 from overlay.firewall.tunnel_filter import TunnelFilter
+from system.ip import IPNetwork
 
 IDLE_FACTOR = 12
 """How many intervals may pass without a comparison while the kernel tells of changes."""

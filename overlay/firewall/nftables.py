@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from ipaddress import ip_network
 from typing import Any
 
-from overlay.backends import IPNetwork
 from overlay.firewall.rules import MARK, AddressMatch, Rule, RuleSet
+from system.ip import IPNetwork
 
 Json = dict[str, Any]
 

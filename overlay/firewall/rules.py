@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Literal
 
-from overlay.backends import IPNetwork
+from system.ip import IPNetwork
 
 MARK = 0x4000
 """kube-proxy's masquerade mark: kube-proxy masquerades such a packet itself."""

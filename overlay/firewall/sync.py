@@ -13,12 +13,12 @@ from kernel import sysctl
 from kernel.errors import KernelError
 from kernel.firewall import iptables, nft
 from kernel.firewall.iptables import Chain
-from overlay.backends import IPNetwork
 from overlay.firewall import iptables as spelling
 from overlay.firewall import nftables, tunnel_filter
 from overlay.firewall import rules as firewall
 from overlay.firewall.nftables import Json
 from overlay.firewall.rules import NetworkRules, RuleSet
+from system.ip import IPNetwork
 
 FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
 """The sysctl that lets a family's packets through from one link to another."""

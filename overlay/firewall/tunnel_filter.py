@@ -19,8 +19,9 @@ from typing import Any
 
 from lease import tunnel
 from lease.tunnel import Tunnel
-from overlay.backends import AllowedPeers, IPAddress, IPNetwork
+from overlay.backends import AllowedPeers
 from overlay.firewall.nftables import Json
+from system.ip import IPAddress, IPNetwork
 
 FAMILY = tunnel.FAMILY
 Source = tuple[IPAddress, IPNetwork]

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
     from cni.attachment_id import AttachmentID
-    from cni.types import IPAddress
     from meta.firewall.plan import Passage
+    from system.ip import IPAddress
 
 Rule = tuple[str, ...]
 

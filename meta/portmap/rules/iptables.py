@@ -25,9 +25,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from cni.types import IPAddress
     from meta.portmap.config import PortMapping
     from meta.portmap.plan import Publication, Side
+    from system.ip import IPAddress
 
 Rule = tuple[str, ...]
 

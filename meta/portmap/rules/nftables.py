@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from typing import Any
 
-    from cni.types import IPAddress
     from meta.portmap.plan import Publication, Side
+    from system.ip import IPAddress
 
     Command = dict[str, Any]
     Objects = Sequence[Mapping[str, Any]]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cni.addresses import parse_address, parse_interface, parse_mac
-from cni.types import IPAddress
+from system.ip import IPAddress
 
 
 @pytest.mark.parametrize(

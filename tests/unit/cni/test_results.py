@@ -17,7 +17,8 @@ from cni import results, versions
 from cni.addresses import parse_address
 from cni.errors import CniError
 from cni.json_object import JsonObject
-from cni.types import Address, Dns, Interface, IPInterface, Result, Route
+from cni.types import Address, Dns, Interface, Result, Route
+from system.ip import IPInterface
 
 BUCKETED = ("0.1.0", "0.2.0")
 VERSIONED = ("0.3.0", "0.3.1", "0.4.0")

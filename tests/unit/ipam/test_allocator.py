@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cni.errors import CniError
-from cni.types import IPAddress
 from ipam import allocator, claims, ranges
 from ipam.claims import Claim, Reservation
 from ipam.ranges import RangeSet
+from system.ip import IPAddress
 
 
 class Shelf:

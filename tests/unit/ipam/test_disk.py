@@ -19,10 +19,10 @@ from pathlib import Path
 import pytest
 
 from cni.errors import CniError
-from cni.types import IPAddress
 from ipam import claims, disk
 from ipam.claims import Claim, Reservation
 from ipam.disk import Directory
+from system.ip import IPAddress
 
 ME = Claim("abc", "eth0")
 ADDRESS = IPv4Address("10.1.2.2")

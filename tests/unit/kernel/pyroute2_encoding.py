@@ -14,7 +14,8 @@ from pyroute2.netlink.rtnl.ndmsg import ndmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from kernel.netlink import requests
-from kernel.netlink.requests import IPAddress, Request
+from kernel.netlink.requests import Request
+from system.ip import IPAddress
 
 # linux/netlink.h, linux/rtnetlink.h
 NLM_F_REQUEST, NLM_F_DUMP = 0x1, 0x300

@@ -10,9 +10,10 @@ from ipaddress import IPv4Address, IPv6Address, ip_interface
 import pytest
 
 from cli.inspect import ping
-from cli.inspect.ping import EchoRequest, IPAddress
+from cli.inspect.ping import EchoRequest
 from kernel import netns
 from kernel.netlink.requests import AddAddress, SetLink
+from system.ip import IPAddress
 from tests.lab import waiting
 from tests.netns.spaces import Space, cable
 

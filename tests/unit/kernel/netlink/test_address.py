@@ -12,7 +12,8 @@ from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 
 from kernel.netlink import address, message
 from kernel.netlink.objects import Address
-from kernel.netlink.requests import AddAddress, IPAddress
+from kernel.netlink.requests import AddAddress
+from system.ip import IPAddress
 from tests.unit.kernel import pyroute2_encoding as theirs
 
 OCTETS = st.integers(0, 255)

@@ -15,6 +15,7 @@ from kernel.netlink import address as addresses
 from kernel.netlink import codec, requests, route
 from kernel.netlink.requests import Request
 from kernel.netns import Namespace
+from system.ip import IPInterface
 from tests.unit.kernel import pyroute2_encoding as theirs
 
 MAC = "02:00:00:00:00:07"
@@ -32,7 +33,7 @@ VIDS = st.integers(1, 4094)
 
 
 @st.composite
-def interfaces(draw: st.DrawFn) -> requests.IPInterface:
+def interfaces(draw: st.DrawFn) -> IPInterface:
     address = draw(ADDRESSES)
     return ip_interface(f"{address}/{draw(st.integers(0, address.max_prefixlen))}")
 

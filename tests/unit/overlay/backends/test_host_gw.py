@@ -7,12 +7,13 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
 
-from overlay.backends import GatewayRoutes, IPAddress, Underlay, host_gw, registry
+from overlay.backends import GatewayRoutes, Underlay, host_gw, registry
 from overlay.config import network
 from overlay.errors import Unavailable
 from overlay.subnet import allocation, attributes
 from overlay.subnet.attributes import Attributes
 from overlay.subnet.lease import Lease
+from system.ip import IPAddress
 
 V6 = '"EnableIPv6": true, "IPv6Network": "fd00:42::/48",'
 HERE = IPv4Address("192.0.2.1")

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6
 
 import pytest
 
-from overlay.backends import GatewayRoutes, IPAddress, Underlay, VxlanDevice, VxlanIdentity, vxlan
+from overlay.backends import GatewayRoutes, Underlay, VxlanDevice, VxlanIdentity, vxlan
 from overlay.config import network
 from overlay.config.network import NetworkConfig
 from overlay.errors import Refused, Unavailable
@@ -15,6 +15,7 @@ from overlay.subnet import allocation
 from overlay.subnet.allocation import Subnet
 from overlay.subnet.attributes import Attributes
 from overlay.subnet.lease import Lease
+from system.ip import IPAddress
 
 ME = Underlay("eth0", 1500, IPv4Address("192.0.2.1"), IPv6Address("2001:db8::1"))
 V6 = '"EnableIPv6": true, "IPv6Network": "fd00:42::/48",'

@@ -9,10 +9,11 @@ from ipaddress import IPv4Address, IPv6Address, ip_interface, ip_network
 import pytest
 
 from kernel.netlink.objects import PERMANENT, Address, Link, NextHop, Route
-from overlay.backends import IPAddress, Underlay
+from overlay.backends import Underlay
 from overlay.datapath import underlay
 from overlay.datapath.underlay import DEPRECATED, TEMPORARY, InterfaceSelection
 from overlay.errors import Unavailable
+from system.ip import IPAddress
 
 LO, ETH0, ETH1 = Link(1, "lo", mtu=65536), Link(2, "eth0", mtu=1500), Link(3, "eth1", mtu=9000)
 HERE = IPv4Address("192.0.2.1")

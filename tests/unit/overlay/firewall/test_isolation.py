@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from overlay.backends import IPNetwork
 from overlay.firewall import isolation
+from system.ip import IPNetwork
 
 RED, BLUE = ip_network("10.50.0.0/16"), ip_network("10.60.0.0/16")
 RED6, BLUE6 = ip_network("fd00:50::/48"), ip_network("fd00:60::/48")
