@@ -11,6 +11,7 @@ from typing import Any
 import catalogue
 from cli.linting.finding import Finding, Place, is_object
 from cli.nearest import nearest
+from cni.addresses import parse_address
 from overlay.config import option_types
 
 
@@ -158,7 +159,11 @@ def elsewhere(plugin: Mapping[str, Any], here: Callable[[], Collection[str]]) ->
     listed = given.get("portMappings") if is_object(given) else None
     for index, one in enumerate(listed if isinstance(listed, list) else ()):
         address = one.get("hostIP") if is_object(one) else None
-        if isinstance(address, str) and address not in ("", "0.0.0.0", "::") and address not in here():  # noqa: S104 - a comparison
+        try:
+            written = parse_address(address) if isinstance(address, str) else None
+        except ValueError:
+            continue  # portmap refuses what is no address, and a warning at the same place would stand in for that
+        if written and not written.is_unspecified and str(written) not in here():
             yield Finding(
                 ("runtimeConfig", "portMappings", index, "hostIP"),
                 f"{address} is no address of this host, so nothing is published while it is elsewhere",

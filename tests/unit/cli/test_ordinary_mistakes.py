@@ -123,6 +123,14 @@ def test_a_host_address_that_is_elsewhere_is_a_warning(monkeypatch: pytest.Monke
     assert (told.path, told.warning) == ("$.plugins[1].runtimeConfig.portMappings[1].hostIP", True)
 
 
+def test_a_host_address_that_is_none_is_a_mistake() -> None:
+    document = listed(
+        BRIDGE, {**PORTMAP, "runtimeConfig": {"portMappings": [{"hostPort": 80, "containerPort": 80, "hostIP": "x"}]}}
+    )
+    (told,) = lint.mistakes_of(json.dumps(document).encode(), HERE)
+    assert (told.path, told.warning) == ("$.plugins[1].runtimeConfig.portMappings[0].hostIP", False)
+
+
 def test_a_key_that_stands_twice_is_told() -> None:
     ((path, said),) = found('{"cniVersion": "1.0.0", "name": "a", "name": "b", "type": "my-own"}')
     assert (path, said.startswith('the key "name" stands twice')) == ("$", True)
