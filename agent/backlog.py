@@ -44,8 +44,8 @@ ANCILLARY_BYTES = socket.CMSG_SPACE((MOST + 2) * array.array("i").itemsize)
 class Arrival:
     """One request as it came; whoever holds it closes it.
 
-    `caller` is who asks, once that is judged; `received` are the descriptors that came with `data`, `opened` those of ours
-    that belong to it. `taken`: its launcher has been told that it need not watch the clock.
+    `caller` is who asks, once that is judged; `received` are the descriptors that came with `data`, `opened` those of
+    ours that belong to it. `taken`: its launcher has been told that it need not watch the clock.
     """
 
     connection: socket.socket
@@ -157,7 +157,8 @@ def _enlarge(entry: socket.socket) -> None:
 def take_ahead(connection: socket.socket, build: bytes, here: Place, row: Row, overflow: Overflow) -> None:
     """Take one request for the first worker that will be free; decline or drop it when that is certain already.
 
-    OSError when the connection breaks. The launcher is of our own build, so it knows that a refusal may follow (docs/agent.md).
+    OSError when the connection breaks. The launcher is of our own build, so it knows that a refusal may follow
+    (docs/agent.md).
     """
     arrival = Arrival(connection)
     try:

@@ -60,8 +60,8 @@ def listen(path: Path, environ: Mapping[str, str]) -> Listener:
 def bind(path: Path, *, over_orphans: bool = False) -> socket.socket:
     """Return a new socket listening at `path`, in place of one that nobody listens to any more.
 
-    `over_orphans`: also in place of one whose supervisor has died. Its workers finish what is in hand and end, which may take
-    a while; who knows that there is no supervisor need not wait for them.
+    `over_orphans`: also in place of one whose supervisor has died. Its workers finish what is in hand and end, which
+    may take a while; who knows that there is no supervisor need not wait for them.
     """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:

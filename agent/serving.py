@@ -64,7 +64,8 @@ def serve(
 ) -> None:
     """Run one request and `answer` with its exit status and what goes to stdout, before going home: the caller waits for it.
 
-    A request that is not wanted any more when its turn comes is not begun: the runtime's DEL may have been served already.
+    A request that is not wanted any more when its turn comes is not begun: the runtime's DEL may have been served
+    already.
     """
     printed = io.StringIO()
     with _at_the_callers(wanted):

@@ -41,7 +41,8 @@ from being told."""
 TAKING = 0.3
 """Seconds after which a signal interrupts the taking of one request.
 
-A socket that lingers (socket(7)), left by a stranger, is waited for by whoever lets go of it last. Receiving gives up sooner.
+A socket that lingers (socket(7)), left by a stranger, is waited for by whoever lets go of it last. Receiving gives up
+sooner.
 """
 
 JUDGING = 2.0

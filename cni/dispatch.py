@@ -57,8 +57,9 @@ def answer(  # noqa: PLR0913, PLR0917 - what a process is given
 ) -> tuple[int, str]:
     """Serve one request other than VERSION; return the exit code and the document for stdout.
 
-    `own_netns` is the path of the network namespace this runs in; delegates that `in_process` knows are served the same way, and
-    `caller` is the request in this process that one of those is served for. What `is_wanted` denies when its turn has come is not begun.
+    `own_netns` is the path of the network namespace this runs in; delegates that `in_process` knows are served the same
+    way, and `caller` is the request in this process that one of those is served for. What `is_wanted` denies when its
+    turn has come is not begun.
     """
     if not environ.get("CNI_COMMAND") and program.about:
         log(_introduction(program))

@@ -34,8 +34,8 @@ class Code(IntEnum):
 class CniError(Exception):
     """A refusal: `msg` says what and where, `remedy` what to do about it; `code` is for runtimes.
 
-    `details` shows evidence, and the reference's words where it has some, never a remedy: runtimes print `msg; details`, and
-    compare it whole (docs/decisions/0006-remedies.md). str() is all of it, for people.
+    `details` shows evidence, and the reference's words where it has some, never a remedy: runtimes print `msg;
+    details`, and compare it whole (docs/decisions/0006-remedies.md). str() is all of it, for people.
     """
 
     def __init__(self, code: int, msg: str, remedy: str = "", *, details: str = "") -> None:

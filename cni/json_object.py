@@ -74,7 +74,8 @@ def load(data: bytes) -> Any:
 def repeated(data: bytes, *path: str) -> tuple[str, ...]:
     """Return the keys written more than once in the object that `path` leads to; a missing object has none.
 
-    Raises CniError 6 for bytes that are not JSON. Only for maps whose duplicates must be refused (docs/reference/cni.md 4.4).
+    Raises CniError 6 for bytes that are not JSON. Only for maps whose duplicates must be refused (docs/reference/cni.md
+    4.4).
     """
     load(data)
     found: Any = json.loads(data.decode("utf-8"), object_pairs_hook=_Pairs)

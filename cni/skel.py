@@ -73,11 +73,13 @@ def run(  # noqa: PLR0913 - what a process is given, each named
 ) -> int:
     """Serve one request over the streams handed in and return the exit code; nothing global is touched.
 
-    `own_netns` is the path of the network namespace this runs in, `in_process` knows the programs that can run here too.
-    `is_wanted` tells, when it is this request's turn, whether somebody still waits for the answer; what nobody waits for is not begun.
+    `own_netns` is the path of the network namespace this runs in, `in_process` knows the programs that can run here
+    too. `is_wanted` tells, when it is this request's turn, whether somebody still waits for the answer; what nobody
+    waits for is not begun.
 
-    stdout receives at most one JSON document, in ASCII, whatever happens (specification "Result Types"). An ADD whose result cannot
-    be delivered is undone by its own DEL: a runtime that does not know the result does not know the container's network either.
+    stdout receives at most one JSON document, in ASCII, whatever happens (specification "Result Types"). An ADD whose
+    result cannot be delivered is undone by its own DEL: a runtime that does not know the result does not know the
+    container's network either.
     """
 
     def log(text: str) -> None:

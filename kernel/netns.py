@@ -135,8 +135,9 @@ def cookie() -> int:
 def inside(namespace: Namespace | None) -> Iterator[None]:
     """Enter `namespace` for the duration of the block; None, or the one we are in already, changes nothing.
 
-    Raises KernelError when it cannot be entered, and when the thread cannot return to its own namespace after the block. As long
-    as it has not returned, every further block, even one with None, first tries again, and is refused if that fails.
+    Raises KernelError when it cannot be entered, and when the thread cannot return to its own namespace after the
+    block. As long as it has not returned, every further block, even one with None, first tries again, and is refused if
+    that fails.
     """
     _return()
     if namespace is None:

@@ -60,8 +60,9 @@ def run(
 ) -> Outcome:
     """Run a program to its end, a bare name looked up in PLACES; KernelError ENOPKG when it is not installed.
 
-    With `within` it is killed after so many seconds, KernelError ETIMEDOUT; `meanwhile` is then told every second how many have passed.
-    Its streams are unnamed memory files: nothing to poll, and nothing that waits for whom it leaves behind.
+    With `within` it is killed after so many seconds, KernelError ETIMEDOUT; `meanwhile` is then told every second how
+    many have passed. Its streams are unnamed memory files: nothing to poll, and nothing that waits for whom it leaves
+    behind.
     """
     what = f"running {arguments[0]}"
     path = arguments[0] if arguments[0].startswith("/") else find(arguments[0])

@@ -134,8 +134,8 @@ def read(path: str = DEFAULT_PATH) -> Lease:
 def parse(text: str, path: str = DEFAULT_PATH) -> Lease:
     """Read the text of a lease file; `path` is for the message of Unavailable, the only thing raised.
 
-    Lenient in form (quotes, `export`, comments, blank and unknown lines, CR LF, a key repeated: the last one counts, as in
-    a shell), strict in values: half a lease is worse than none.
+    Lenient in form (quotes, `export`, comments, blank and unknown lines, CR LF, a key repeated: the last one counts, as
+    in a shell), strict in values: half a lease is worse than none.
     """
     remedy = "correct it or let tulled write it anew (it does so at every start)"
     try:

@@ -49,9 +49,9 @@ _INEXPRESSIBLE = re.compile(r'["*\\\x00-\x1f]')
 class Tunnel:
     """What tells the packets between hosts from all others.
 
-    `table` is the name of the guard's table. `ports` are UDP's; with a `vni` only that network's VXLAN packets are meant, which share
-    the port with others. `protocols` are numbers of IP protocols that are the tunnel's. Packets of other hosts come by `underlay`, a
-    link's name; empty when it is not known.
+    `table` is the name of the guard's table. `ports` are UDP's; with a `vni` only that network's VXLAN packets are
+    meant, which share the port with others. `protocols` are numbers of IP protocols that are the tunnel's. Packets of
+    other hosts come by `underlay`, a link's name; empty when it is not known.
     """
 
     table: str
@@ -127,8 +127,8 @@ def shared(
 ) -> Iterator[str]:
     """Yield what every guard has: counter and senders, the chain `inside`, and `forward` before what leaves is masqueraded.
 
-    A packet of the tunnel that was not sent by another host ends in `inside`; what it lets pass came from elsewhere. Rules of `also` are
-    for all that is forwarded.
+    A packet of the tunnel that was not sent by another host ends in `inside`; what it lets pass came from elsewhere.
+    Rules of `also` are for all that is forwarded.
     """
     for name, version in zip(LAST, (4, 6), strict=True):
         yield f"set {name} {{ type ipv{version}_addr; size {SENDERS}; flags dynamic,timeout; timeout {FORGOTTEN}; }}"
@@ -168,8 +168,8 @@ def listed(values: Iterable[object]) -> str:
 def met(tunnel: Tunnel, target: str) -> Iterator[str]:
     """Yield the rules that send the tunnel's packets to a chain; a VXLAN packet's VNI is not looked at yet.
 
-    In the forward path and, with IPv6, on the way in packets may come in fragments. The first one always has the whole UDP
-    header (8 bytes are the least there is); without it the others are of no use to the receiver.
+    In the forward path and, with IPv6, on the way in packets may come in fragments. The first one always has the whole
+    UDP header (8 bytes are the least there is); without it the others are of no use to the receiver.
     """
     yield from (f"udp dport {port} jump {target}" for port in tunnel.ports)
     if tunnel.protocols:
@@ -179,8 +179,8 @@ def met(tunnel: Tunnel, target: str) -> Iterator[str]:
 def _nested(tunnel: Tunnel, networks: Sequence[IPNetwork]) -> Iterator[str]:
     """Yield the rules that let containers have a VXLAN of their own among themselves, with another VNI.
 
-    Not towards anybody else: one packet may be many datagrams to the kernel (UDP_SEGMENT), and only the first one's VNI is seen here.
-    Where these are taken apart, at a container's address, no tunnel of a host listens.
+    Not towards anybody else: one packet may be many datagrams to the kernel (UDP_SEGMENT), and only the first one's VNI
+    is seen here. Where these are taken apart, at a container's address, no tunnel of a host listens.
     """
     if tunnel.vni is not None:
         yield from (f"{_IP[one.version]} daddr {one} {VNI} != {tunnel.vni} return" for one in networks)
@@ -198,7 +198,8 @@ def _known(tunnel: Tunnel) -> bool:
 def _inside(tunnel: Tunnel, networks: Sequence[IPNetwork], links: Sequence[str]) -> Iterator[str]:
     """Yield the rules that drop what came from a container or out of a tunnel.
 
-    Whatever address it claims: containers are behind a bridge or a veth, whoever made it, Docker's too; the underlay may be one itself.
+    Whatever address it claims: containers are behind a bridge or a veth, whoever made it, Docker's too; the underlay
+    may be one itself.
     """
     if _known(tunnel):
         yield from (f'meta iifkind "{kind}" goto refuse_inside' for kind in ("bridge", "veth"))

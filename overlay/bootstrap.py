@@ -134,8 +134,9 @@ def _vet(
 ) -> None:
     """Raise Refused for a range no network can have, Unavailable while this host has an address or a route in it; log doubts.
 
-    `held` are the subnets this host has had in this boot: a network it is already in continues, whatever overlaps it now.
-    `listed` are those that the store has for this host: a bridge may have been given such an address before the daemon started.
+    `held` are the subnets this host has had in this boot: a network it is already in continues, whatever overlaps it
+    now. `listed` are those that the store has for this host: a bridge may have been given such an address before the
+    daemon started.
     """
     seen = ranges.Seen(kernel.links(), kernel.addresses(), kernel.routes()).outside((*held, *listed))
     for one in config.networks:

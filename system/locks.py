@@ -163,7 +163,8 @@ def owner_pid(path: str, offset: int | None = None) -> str:
 def _locks(pid: str, number: str, path: str, offset: int | None) -> bool:
     """Return whether an open file is that at `path` and has the lock.
 
-    As in `lock: 1: OFDLCK ADVISORY WRITE -1 00:1a:5 7 7` (proc_pid_fdinfo(5)). A look at the file itself might never end.
+    As in `lock: 1: OFDLCK ADVISORY WRITE -1 00:1a:5 7 7` (proc_pid_fdinfo(5)). A look at the file itself might never
+    end.
     """
     try:
         if os.readlink(f"/proc/{pid}/fd/{number}") != path:  # noqa: PTH115 - as above

@@ -39,8 +39,9 @@ class Chain:
     `rules` are what follows `-A name` in iptables-save's spelling and order, without the comment, one word an entry,
     target last: `("-s", "10.42.0.0/16", "-j", "ACCEPT")`. Each gets the comment before its `-j`.
 
-    With `networks` the chain is shared with other programs: ours are the rules about one of these networks, or a part of it, and
-    nothing else is moved or removed. A rule about no network is everybody's: it has to stand before ours, whoever wrote it.
+    With `networks` the chain is shared with other programs: ours are the rules about one of these networks, or a part
+    of it, and nothing else is moved or removed. A rule about no network is everybody's: it has to stand before ours,
+    whoever wrote it.
     """
 
     table: str
@@ -255,8 +256,8 @@ def settle(
 ) -> tuple[str, ...]:
     """Have the chains of `kept` hold exactly their rules and be jumped to once, and those of `gone` not be there.
 
-    `tables` is what `saved` said just now. All changes are one iptables-restore; return the names of the chains that had
-    to change, or would have with `change` False. Raises KernelError, ENOPKG when iptables is not installed.
+    `tables` is what `saved` said just now. All changes are one iptables-restore; return the names of the chains that
+    had to change, or would have with `change` False. Raises KernelError, ENOPKG when iptables is not installed.
     """
     changes: dict[str, list[str]] = {}
     names = []

@@ -45,8 +45,8 @@ class NftEvents(Listener[str]):
 class NftLosses(NftEvents):
     """Hears of tables that somebody removed, and of rules that somebody took out of a chain of ENTRANCES; by the table's name.
 
-    That is what a flush does, in both tools, and what attaching and detaching a container does not: whose rules come and go in chains
-    of their own, behind POSTROUTING, and on bridges.
+    That is what a flush does, in both tools, and what attaching and detaching a container does not: whose rules come
+    and go in chains of their own, behind POSTROUTING, and on bridges.
     """
 
     __slots__ = ()

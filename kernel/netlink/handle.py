@@ -44,8 +44,8 @@ Reply = TypeVar("Reply")
 class Handle:
     """A network namespace through one netlink socket opened in it; None is the one we are in.
 
-    Raises KernelError when the socket cannot be opened; with `lazy` that is the first use's matter. The namespace stays the
-    caller's to close; once the socket is open only kernel.netlink.monitor' waiting needs it open.
+    Raises KernelError when the socket cannot be opened; with `lazy` that is the first use's matter. The namespace stays
+    the caller's to close; once the socket is open only kernel.netlink.monitor' waiting needs it open.
     """
 
     __slots__ = ("_opened", "namespace")
@@ -97,8 +97,8 @@ class Handle:
     def look(self, *names: str | int, after: Sequence[Request] = ()) -> tuple[Link | None, ...]:
         """Have the requests of `after` carried out as `apply` does, then return these links, all in one send.
 
-        A link is named or numbered; None is one that is not there. Raises what `apply` raises, and KernelError EINVAL for what
-        cannot be a name or number, before anything is sent.
+        A link is named or numbered; None is one that is not there. Raises what `apply` raises, and KernelError EINVAL
+        for what cannot be a name or number, before anything is sent.
         """
         messages = [encode(request) for request in after]
         errors, answers = self._carry_out(after, messages, [self._question(name) for name in names])
@@ -284,8 +284,8 @@ class Handle:
     ) -> Reply | NetlinkError:
         """Put a question to the kernel; one that cannot be put in bytes is refused as the kernel would.
 
-        A kernel that was out of memory for a moment is asked again. It answers EBUSY as long as the rest of the dump that broke off
-        waits for us, and each of these answers lets it go on with that.
+        A kernel that was out of memory for a moment is asked again. It answers EBUSY as long as the rest of the dump
+        that broke off waits for us, and each of these answers lets it go on with that.
         """
         try:
             message = question()

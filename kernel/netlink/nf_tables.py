@@ -162,8 +162,8 @@ def keep() -> None:
 class Tables:
     """The tables of one network namespace (None: where we are) through one socket; not for two threads at once. Raises KernelError.
 
-    Closing such a socket waits for what was deleted to be out of use, 15 ms and more in which nobody else can change a table:
-    who serves many requests keeps one open, otherwise that is left to a thread.
+    Closing such a socket waits for what was deleted to be out of use, 15 ms and more in which nobody else can change a
+    table: who serves many requests keeps one open, otherwise that is left to a thread.
     """
 
     __slots__ = ("_passing", "_transport")

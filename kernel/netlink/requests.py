@@ -134,9 +134,9 @@ class AddIfb:
 class SetLink:
     """Change a link; None (0 for `mtu`, "" for `mac`) leaves a property alone, `master` 0 detaches from the bridge.
 
-    `hairpin` and `isolated` are properties of a bridge port: refused while the link has no master. `vlan_filtering` is a
-    property of a bridge. `queue` is the length of the transmit queue, in packets. Without `arp` a link asks for no neighbour, answers
-    nobody who asks and learns none.
+    `hairpin` and `isolated` are properties of a bridge port: refused while the link has no master. `vlan_filtering` is
+    a property of a bridge. `queue` is the length of the transmit queue, in packets. Without `arp` a link asks for no
+    neighbour, answers nobody who asks and learns none.
     """
 
     link: int | str
@@ -283,7 +283,8 @@ class AddRoute:
 
     `onlink` says the gateway is reachable on `link` whatever the addresses there; `mtu` and `advmss` (bytes) are route
     metrics, 0 for none; `source` is the preferred source address. A route to the same prefix is refused with EEXIST
-    unless `replace` (takes its place) or `append` (stands beside it: multipath for IPv6, see docs/reference/cni.md 2.4 and 8.15).
+    unless `replace` (takes its place) or `append` (stands beside it: multipath for IPv6, see docs/reference/cni.md 2.4
+    and 8.15).
     """
 
     dst: IPNetwork

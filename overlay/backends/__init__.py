@@ -105,7 +105,8 @@ class VxlanDevice:
 class GatewayRoutes:
     """Routes without a device of ours: a subnet, the host that is its gateway, and the link that host is on.
 
-    Any other route by a gateway into one of `networks`, with our protocol and not onlink, is an earlier one and is removed.
+    Any other route by a gateway into one of `networks`, with our protocol and not onlink, is an earlier one and is
+    removed.
     """
 
     routes: frozenset[tuple[IPNetwork, IPAddress, str]]

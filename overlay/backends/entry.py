@@ -1,7 +1,7 @@
 """What a backend tells the rest of the daemon about itself, as one value at the end of its module.
 
-The daemon, `tulle lint`, `status`, `doctor` and `leave` ask this entry; none of them compares a backend's name. What an entry leaves out
-is as with a backend that has no device of its own, as host-gw and alloc.
+The daemon, `tulle lint`, `status`, `doctor` and `leave` ask this entry; none of them compares a backend's name. What an
+entry leaves out is as with a backend that has no device of its own, as host-gw and alloc.
 """
 
 from collections.abc import Callable, Mapping

@@ -71,8 +71,8 @@ def full_sync(network: Handle, desired: Desired, carriers: L3Devices) -> SyncRep
 def incremental_sync(network: Handle, before: Desired, after: Desired) -> SyncReport | None:
     """Change the kernel from `before`, which must be its state now, to `after`, without reading it.
 
-    Return None, with nothing done, where more than the peers of the tunnels differs: that takes a full sync. Never raises
-    KernelError; a refused request is in the report, and means that the kernel's state was not `before`.
+    Return None, with nothing done, where more than the peers of the tunnels differs: that takes a full sync. Never
+    raises KernelError; a refused request is in the report, and means that the kernel's state was not `before`.
     """
     if before.pipes or after.pipes or before.direct != after.direct or len(before.tunnels) != len(after.tunnels):
         return None

@@ -53,9 +53,9 @@ class L3Devices:
     def trigger_handshake(self, pipe: L3Device) -> None:
         """Send one datagram to every peer through a WireGuard device that was created at least NOTICE seconds ago.
 
-        It starts a session. A peer that still has a session with an earlier device of this host would use that, in vain, until
-        15 seconds without an answer have passed. Not at once: a peer that does not know our key yet ignores the handshake, and
-        WireGuard tries again only after 5 seconds.
+        It starts a session. A peer that still has a session with an earlier device of this host would use that, in
+        vain, until 15 seconds without an answer have passed. Not at once: a peer that does not know our key yet ignores
+        the handshake, and WireGuard tries again only after 5 seconds.
         """
         made = self._made.get(pipe.name)
         if isinstance(pipe.carrier, WireguardConfig) and made is not None and time.monotonic() - made >= NOTICE:

@@ -150,8 +150,8 @@ class Reconciler:
     def tunnels(self, desired: Desired, *, trusting: bool = False) -> int:
         """Program devices, addresses and peers; return the MTU for containers in bytes, 0 while a device is missing.
 
-        `trusting` says that the kernel has told of no change since the last pass: only what is wanted differently now is
-        sent, and nothing is read.
+        `trusting` says that the kernel has told of no change since the last pass: only what is wanted differently now
+        is sent, and nothing is read.
         """
         report = apply.incremental_sync(self._network, self._stands, desired) if self._stands else None
         if report is None or report.failed or not trusting:

@@ -42,8 +42,9 @@ def rules(plan: RuleSet) -> list[Json]:
 def changes(plan: RuleSet, listing: Sequence[Json]) -> list[Json]:
     """Return the commands, one transaction, after which a table has the chains and rules of the plan; [] when it has.
 
-    Rules about other networks are another daemon's and stay. Ours are at the end of a chain; all of them are written again when
-    one is missing or their order differs. A chain with another hook or priority than flannel's makes the table be replaced.
+    Rules about other networks are another daemon's and stay. Ours are at the end of a chain; all of them are written
+    again when one is missing or their order differs. A chain with another hook or priority than flannel's makes the
+    table be replaced.
     """
     found = {one["chain"]["name"]: _bare(one) for one in listing if "chain" in one}
     strange = [one for one in map(_bare, chains(plan)) if (have := found.get(one["chain"]["name"])) and have != one]

@@ -190,8 +190,8 @@ class FirewallSync:
     def _in_iptables(self, plan: RuleSet, native: RuleSet) -> list[str]:
         """Sync flannel's chains with the plan; an empty plan removes them.
 
-        Where iptables' FORWARD drops by policy (Docker sets that), what nftables accepts is accepted here, too: a packet that
-        one of the two drops is lost, whatever the other accepts.
+        Where iptables' FORWARD drops by policy (Docker sets that), what nftables accepts is accepted here, too: a
+        packet that one of the two drops is lost, whatever the other accepts.
         """
         version = plan.version
         needed = bool(not plan.empty or plan.first or native.first)

@@ -177,8 +177,8 @@ def _lines(packet_filter: TunnelFilter, held: Elements) -> Iterator[str]:
 def _received(packet_filter: TunnelFilter, held: Elements) -> Iterator[str]:
     """Yield the rules for a packet that arrives for our tunnel.
 
-    A packet passes only if all parts match, so a truncated one does not pass. Every packet of the network goes through these
-    rules: those that pass match first, with as few comparisons as possible.
+    A packet passes only if all parts match, so a truncated one does not pass. Every packet of the network goes through
+    these rules: those that pass match first, with as few comparisons as possible.
     """
     guard = packet_filter.tunnel
     yield tunnel.judged(Tunnel(packet_filter.table, guard.ports, guard.vni, underlay=guard.underlay))

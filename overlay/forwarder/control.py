@@ -36,8 +36,9 @@ CAP_NET_ADMIN = 12  # linux/capability.h
 class State:
     """All a forwarder works with: its device and socket, which never change, and its routes and address, which do.
 
-    `source` is the address its ICMP answers come from, `owner` the lease file of the daemon that started it. `subnet` is this host's: what
-    arrives must be for it, and come from the subnet of the host that sent it, or from any peer's if `allowed` has the sender.
+    `source` is the address its ICMP answers come from, `owner` the lease file of the daemon that started it. `subnet`
+    is this host's: what arrives must be for it, and come from the subnet of the host that sent it, or from any peer's
+    if `allowed` has the sender.
     """
 
     device: str
@@ -109,7 +110,8 @@ def path(device: str) -> Path:
 def listen(place: Path) -> socket.socket:
     """Listen at `place`, in a directory that is nobody else's; what is left there from an earlier forwarder is replaced.
 
-    Only for who has the device: nobody else can be listening for it then. Raises OSError, or KernelError naming the directory.
+    Only for who has the device: nobody else can be listening for it then. Raises OSError, or KernelError naming the
+    directory.
     """
     for folder in (place.parent.parent, place.parent):
         _own(folder, 0o700 if folder == place.parent else 0o755)
@@ -142,8 +144,9 @@ def _own(folder: Path, mode: int) -> None:
 def trusted(peer: socket.socket) -> bool:
     """Return whether the other end is root or our own user, in our user namespace, and may change the network.
 
-    uid 0 alone means little: a container's root without capabilities has it, and so may one in a user namespace of its own. Whose
-    namespace cannot be looked at holds more capabilities than we do. The process is held by a descriptor while its number is used.
+    uid 0 alone means little: a container's root without capabilities has it, and so may one in a user namespace of its
+    own. Whose namespace cannot be looked at holds more capabilities than we do. The process is held by a descriptor
+    while its number is used.
     """
     pid, user, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     if pid <= 0 or user not in (0, os.geteuid()):
@@ -207,7 +210,8 @@ def ask(device: str, order: bytes = b"") -> State | None:
 def earlier(device: str, order: bytes = b"") -> str | None:
     """Give an order (STOP, nothing) to a forwarder that listens on the abstract name of before, and return its owner.
 
-    None when there is none, or only a process that is not trusted: anybody can take such a name, and gets no word from us.
+    None when there is none, or only a process that is not trusted: anybody can take such a name, and gets no word from
+    us.
     """
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:

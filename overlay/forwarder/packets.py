@@ -44,7 +44,8 @@ class Table:
     def lets_in(self, packet: bytearray, sender: str) -> bool:
         """Return whether a packet is for this host's subnet and from that of the host that sent it.
 
-        Whatever else a datagram brings would be forwarded as if this host vouched for it: to other networks, and masqueraded.
+        Whatever else a datagram brings would be forwarded as if this host vouched for it: to other networks, and
+        masqueraded.
         """
         if not self._first <= destination(packet) <= self._last:
             return False

@@ -80,9 +80,9 @@ class _Plain(CodecBase):
 def tls(credentials: Credentials) -> ssl.SSLContext:
     """Return the context for https: TLS 1.2 or later, with the system's authorities if there is no CA file.
 
-    The same certificates are accepted as by flanneld and etcdctl. Python's defaults refuse two kinds of them: an authority's
-    certificate without key usage, which openssl's usual commands make (Python 3.13), and an intermediate authority as the CA.
-    Raises Refused, naming the file, or StoreError when it cannot be read at this moment.
+    The same certificates are accepted as by flanneld and etcdctl. Python's defaults refuse two kinds of them: an
+    authority's certificate without key usage, which openssl's usual commands make (Python 3.13), and an intermediate
+    authority as the CA. Raises Refused, naming the file, or StoreError when it cannot be read at this moment.
     """
     try:
         context = ssl.create_default_context(cafile=credentials.ca or None)

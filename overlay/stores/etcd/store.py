@@ -80,7 +80,8 @@ class EtcdStore:
     async def create(self, subnet: Subnet, attributes: Attributes) -> Lease | None:
         """Create `subnet` with a new etcd lease unless another subnet overlaps it (docs/reference/flannel.md 2.3, 2.5).
 
-        Overlap is checked before the write and again after it, because a transaction can only compare equal base addresses.
+        Overlap is checked before the write and again after it, because a transaction can only compare equal base
+        addresses.
         """
         key, value = self._perfect(subnet, attributes)
         taken = (await self._list()).entries
@@ -128,9 +129,9 @@ class EtcdStore:
     async def watch(self, cursor: int) -> AsyncIterator[Update]:
         """Yield changes as etcd reports them; a broken watch continues after the last change, at another member if needed.
 
-        A Snapshot comes when that revision is compacted. When the cluster was restored from a backup, its leases come first as a
-        Delta, and only GRACE seconds later a Snapshot, after which the leases it lacks are gone. Raises StoreError when several
-        attempts in a row failed.
+        A Snapshot comes when that revision is compacted. When the cluster was restored from a backup, its leases come
+        first as a Delta, and only GRACE seconds later a Snapshot, after which the leases it lacks are gone. Raises
+        StoreError when several attempts in a row failed.
         """
         pause, failures, known = WATCH_BACKOFF, 0, Header(self._seen.cluster, cursor, self._seen.term)
         while True:
