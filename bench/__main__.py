@@ -1,8 +1,8 @@
-"""Times our programs beside the reference ones, call by call in turn, in private namespaces, and prints medians, p95 and ratios.
+"""Times our programs beside the reference ones in private namespaces, and prints medians, p95 and ratios.
 
-Machines are noisy; the ratio of calls made in turn is not. An agent of the bench's own serves what is to be served warm, and the
-bench fails where it did not. What one side has no program for is left out, and said to be. Blind spot: the reference is whatever
-the directory REFERENCE holds.
+The calls of the two sides alternate, because a noisy machine changes times but hardly their ratio. An agent of the
+bench's own serves the warm calls, and the bench fails if it did not. What a side has no program for is left out, and
+named. The reference is whatever the directory REFERENCE contains.
 
     python -m bench [--rounds N] [--reference DIR] [--ours DIR] [--json FILE] [--only WORDS]
 """
@@ -24,18 +24,21 @@ from bench.scenarios import PLAIN, Bench, Scenario, network, scenarios
 
 ROOT = Path(__file__).resolve().parent.parent
 INSIDE = "TULLE_BENCH_FOLDER"
-"""Names the folder of a bench that has its own namespaces already."""
+"""Names the directory of a bench that is inside its own namespaces already."""
 NEEDED = ("bridge", "host-local")
-"""What both sides must have, or there is nothing to compare."""
+"""The programs that both sides must have, or there is nothing to compare."""
 FEW = 4
-"""Workers of the agent whose memory is told."""
+"""Workers of the agent whose memory is measured."""
 
 PAIRS = 40
 """ADDs and DELs over which processor time is counted."""
 
 
 def main() -> int:
-    """Run every scenario, print the table; return 1 when what was to be warm was not or a program failed, 2 without programs."""
+    """Run every scenario and print the table.
+
+    Return 1 when a warm call was not, or a program failed; 2 without programs.
+    """
     options = _options()
     if unusable := _unusable(options):
         print(f"bench: {unusable}", file=sys.stderr)
@@ -71,7 +74,7 @@ def _options() -> argparse.Namespace:
 
 
 def _unusable(options: argparse.Namespace) -> str:
-    """Return why there is nothing to compare, and what to do; empty when there is."""
+    """Return why there is nothing to compare, and what to do; empty when there is something."""
     remedies = {
         options.ours: "`make build` makes it",
         options.reference: "name a directory of the reference's programs with REFERENCE=DIR; Debian's is containernetworking-plugins",
@@ -85,7 +88,7 @@ def _unusable(options: argparse.Namespace) -> str:
 
 
 def _again_inside() -> int:
-    """Start this again in network and mount namespaces of its own; the folder it works in goes after them."""
+    """Start this program again in network and mount namespaces of its own, and remove its directory afterwards."""
     command = ["unshare", "--net", "--mount", "--propagation", "private", sys.executable, "-m", "bench", *sys.argv[1:]]
     with TemporaryDirectory(prefix="tulle-bench-") as folder:
         return subprocess.run(command, env={**os.environ, INSIDE: folder}, check=False).returncode
@@ -97,14 +100,14 @@ def _sides(options: argparse.Namespace, agent: warm.Agent | None, *, served_warm
 
 
 def _left_out(options: argparse.Namespace) -> Iterator[str]:
-    """Tell which of the wanted scenarios are not run, and why."""
+    """Return which of the wanted scenarios are not run, and why."""
     for scenario in scenarios():
         if options.only in scenario.name and (lacking := _lacking(options, scenario)):
             yield f"left out: {scenario.name}: {lacking}"
 
 
 def _lacking(options: argparse.Namespace, scenario: Scenario) -> str:
-    """Return which programs that the scenario needs one of the sides has not; empty when both have them all."""
+    """Return which programs a side lacks for the scenario; empty when both have them all."""
     sides = _sides(options, None, served_warm=False)
     return "; ".join(lacking for side in sides if (lacking := side.lacks(*scenario.needs)))
 
@@ -124,7 +127,7 @@ def _rows(options: argparse.Namespace, folder: Path, agent: warm.Agent | None) -
 
 
 def _compared(scenario: Scenario, bench: Bench, ours: Side, reference: Side, rounds: int) -> list[Row]:
-    """Run a scenario on both sides in turn, once unmeasured; where the reference cannot do it, on ours alone."""
+    """Run a scenario on both sides in turn, once without measuring; only on ours if the reference cannot do it."""
     why = _unknown(scenario, reference)
     times: dict[str, tuple[list[float], list[float]]] = {}
     for number in range(rounds + 1):
@@ -139,14 +142,14 @@ def _compared(scenario: Scenario, bench: Bench, ours: Side, reference: Side, rou
 
 
 def _unknown(scenario: Scenario, reference: Side) -> str:
-    """Return the key that the reference does not know, in words; empty when it can take part."""
+    """Return, as text, the key that the reference does not know; empty when it can take part."""
     if scenario.key.encode() not in (reference.plugins / scenario.needs[0]).read_bytes():
         return f"the reference knows no {scenario.key}"
     return ""
 
 
 def _costs(options: argparse.Namespace, folder: Path, agent: warm.Agent | None) -> Iterator[str]:
-    """Tell what an ADD and its DEL cost in processor time, and what the agent costs in memory."""
+    """Print what an ADD and its DEL cost in processor time, and what the agent costs in memory."""
     (folder / "costs").mkdir()
     bench = Bench(containers(folder / "costs"), folder)
     ours, reference = _sides(options, agent, served_warm=True)
@@ -162,7 +165,7 @@ def _costs(options: argparse.Namespace, folder: Path, agent: warm.Agent | None) 
 
 
 def _memory(options: argparse.Namespace, folder: Path) -> str:
-    """Tell what an agent with a few workers takes, when each of them has served some requests."""
+    """Print the memory of an agent with a few workers, after each of them has served some requests."""
     (folder / "small").mkdir()
     bench = Bench(containers(folder / "small"), folder)
     with warm.agent(options.ours.parent / "bin" / "tulle", folder / "small", FEW) as agent:
@@ -171,7 +174,7 @@ def _memory(options: argparse.Namespace, folder: Path) -> str:
 
 
 def _processor(bench: Bench, side: Side) -> float:
-    """Return the processor time in ms that the programs of one ADD and DEL take, on average."""
+    """Return the processor time in ms of the programs of one ADD and DEL, on average."""
     config = network(bench, side, {}, PLAIN)
     spent = 0.0
     for _ in range(PAIRS):

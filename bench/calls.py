@@ -1,7 +1,6 @@
-"""Starts a program as a runtime does and times it, from the start of the process to its end.
+"""Starts a program as a runtime does, and times it from the start of the process to its end.
 
-Streams are memory files and the process is spawned without a copy of this one, so that what is timed is the program. Must not
-know what is compared with what.
+Streams are memory files, and the process is spawned without a copy of this one, so that mostly the program is timed.
 """
 
 import json
@@ -18,44 +17,44 @@ Document = dict[str, Any]
 
 
 class RefusedError(Exception):
-    """A program that failed; the text shows what it said."""
+    """A program failed. The text is its output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """Whose programs: `name` for tables, `plugins` their directory, `environ` what only they are given."""
+    """The programs of one side."""
 
-    name: str
-    plugins: Path
-    environ: Mapping[str, str]
+    name: str  # for tables
+    plugins: Path  # directory of the programs
+    environ: Mapping[str, str]  # variables for these programs only
 
     def lacks(self, *programs: str) -> str:
-        """Return which of `programs` it has not, in words; empty when it has them all."""
+        """Return, as text, which of `programs` it lacks; empty when it has them all."""
         absent = [program for program in programs if not (self.plugins / program).exists()]
         return f"{self.plugins} lacks {' and '.join(absent)}" if absent else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request; `config` is the whole document for stdin."""
+    """One request."""
 
     program: str
     verb: str
-    container: Path
-    config: Document
+    container: Path  # path of the network namespace
+    config: Document  # the whole document for stdin
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """How a program ended: wall time and time on a processor (its children's included) in ms, and its document."""
+    """How a program ended."""
 
-    wall: float
-    processor: float
-    document: Document
+    wall: float  # ms
+    processor: float  # ms on a processor, its children included
+    document: Document  # from stdout
 
 
 class Call:
-    """One program to be started: everything it is given is ready, so that its time is its own."""
+    """One program to be started. Everything is prepared before, so that only the program is timed."""
 
     def __init__(self, side: Side, asked: Asked) -> None:
         self._program = str(side.plugins / asked.program)
@@ -67,7 +66,7 @@ class Call:
         self._actions = [(os.POSIX_SPAWN_DUP2, stream, number) for number, stream in enumerate(self._streams)]
 
     def start(self) -> None:
-        """Start it; RefusedError when it cannot be."""
+        """Start it. Raises RefusedError when that fails."""
         self._began = time.perf_counter()
         try:
             self._child = os.posix_spawn(self._program, [self._program], self._environ, file_actions=self._actions)
@@ -80,7 +79,7 @@ class Call:
         self._wall = time.perf_counter() - self._began
 
     def told(self) -> Told:
-        """Return how it ended; RefusedError with its words when it failed."""
+        """Return how it ended. Raises RefusedError with its output when it failed."""
         out, err = (os.pread(stream, 1 << 20, 0).decode() for stream in self._streams[1:])
         for stream in self._streams:
             os.close(stream)
@@ -99,9 +98,9 @@ def call(side: Side, asked: Asked) -> Told:
 
 
 def at_once(side: Side, requests: Sequence[Asked]) -> tuple[float, list[Told]]:
-    """Start all programs, then wait for all; return the wall time of the whole in ms and how each ended.
+    """Start all programs, then wait for all. Return the time of the whole in ms, and how each ended.
 
-    What is read and written for them is so before and afterwards: it would take processors away from them.
+    Their input and output are prepared before and read afterwards, because that would take processor time from them.
     """
     calls = [Call(side, asked) for asked in requests]
     began = time.perf_counter()

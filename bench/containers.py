@@ -1,6 +1,9 @@
-"""Network namespaces to attach: made before anything is timed, bound to paths as runtimes do, all of it in a private mount namespace.
+"""Network namespaces for containers.
 
-They stay until the bench ends: the kernel takes one down in the background, and that would disturb whatever is timed next.
+Made before anything is timed, with paths as runtimes make them, in a private mount namespace.
+
+They exist until the bench ends: the kernel removes a namespace in the background, which would disturb the next
+measurement.
 """
 
 import ctypes
@@ -17,7 +20,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def containers(folder: Path) -> Iterator[Path]:
-    """Yield paths of new namespaces below `folder`, without end; OSError when one cannot be made."""
+    """Yield paths of new namespaces below `folder`, without end. Raises OSError when one cannot be made."""
     number = 0
     while True:
         number += 1
@@ -29,7 +32,7 @@ def containers(folder: Path) -> Iterator[Path]:
 
 
 def _make(path: Path) -> None:
-    """Move this thread, and only it, into a new namespace and bind that to `path`."""
+    """Move this thread, and only it, into a new namespace, and bind that to `path`."""
     _insist(LIBC.unshare(CLONE_NEWNET))
     _insist(LIBC.mount(OWN.encode(), os.fsencode(path), None, MS_BIND, None))
 

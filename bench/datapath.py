@@ -1,9 +1,9 @@
-"""Measures what iperf3 gets through each backend, and through a hand-made vxlan of `ip` commands beside them, as ratios.
+"""Measures with iperf3 what each backend transports, compared with a vxlan made by `ip` commands.
 
-Two pretend hosts on one wire a backend, all up at once; rounds go through them in turn, and a ratio is the median over the rounds
-of a round's own ratios. Where the kernel alone forwards, it is of two streams sent at the same time on the same processors, so that
-what else the machine does takes from both alike. Blind spot: a veth is the wire and both ends share the processors, so the figures are
-this machine's, and only their ratios mean anything.
+Each backend has two simulated hosts on one wire; all exist at once, and the rounds go through them in turn. A ratio is
+the median of the ratios of the single rounds. Where only the kernel forwards, two streams are sent at the same time on
+the same processors, so that other work of the machine affects both equally. A veth is the wire and both ends share the
+processors, so only the ratios have a meaning.
 
     python bench/datapath.py [--rounds N] [--seconds N] [--json]
 """
@@ -38,7 +38,7 @@ Track = tuple[Place, str]
 
 
 def main() -> int:
-    """Build all, measure in turn, print."""
+    """Build everything, measure in turn, and print."""
     options = _options()
     with ExitStack() as stack:
         tracks: dict[str, Track] = {BY_HAND: _by_hand(stack)}
@@ -64,7 +64,7 @@ def main() -> int:
 
 
 def _summary(speeds: list[float], ratios: list[float]) -> dict[str, float]:
-    """Give the medians, and how far the ratios of single rounds were from theirs: half of them were no further."""
+    """Return the medians, and the median distance of single rounds' ratios from theirs."""
     middle = statistics.median(ratios)
     spread = statistics.median(abs(ratio - middle) for ratio in ratios)
     return {"gbit_s": round(statistics.median(speeds), 3), "ratio": round(middle, 3), "spread": round(spread, 3)}
@@ -84,7 +84,7 @@ def _lab(stack: ExitStack) -> tuple[Lab, Host, Host]:
 
 
 def _by_hand(stack: ExitStack) -> Track:
-    """Lay the tunnel as flannel's device, typed by a person."""
+    """Make the tunnel like flannel's device, as a person would type it."""
     _, one, other = _lab(stack)
     for number, host in enumerate((one, other)):
         far = (other, one)[number]
@@ -116,7 +116,7 @@ def _backend(stack: ExitStack, backend: str) -> Track:
 
 
 def _served(one: Host, other: Host, address: str) -> Track:
-    """Start the server once the far address answers."""
+    """Start the server when the other host's address answers."""
     ping = partial(one.place.attempt, tool("ping"), "-c1", "-W1", address)
     one.wait(lambda: ping().returncode == 0, f"{address} answers", 30)
     job = other.place.start(tool("iperf3"), "--server", "--forceflush", log=subprocess.PIPE)
@@ -127,7 +127,7 @@ def _served(one: Host, other: Host, address: str) -> Track:
 
 
 def _beside(by_hand: Track, track: Track, seconds: int) -> float:
-    """Send through both at once, clients on one processor and servers on another; give the ratio."""
+    """Send through both at once, clients on one processor and servers on another, and return the ratio."""
     usable = sorted(os.sched_getaffinity(0))
     pinned = ("--affinity", f"{usable[0]},{usable[-1]}")
     with ThreadPoolExecutor(2) as pool:
@@ -136,7 +136,7 @@ def _beside(by_hand: Track, track: Track, seconds: int) -> float:
 
 
 def _gigabits(track: Track, seconds: int, *options: str) -> float:
-    """Send over TCP for some seconds and give what arrived."""
+    """Send over TCP for some seconds, and return what arrived, in Gbit/s."""
     client, address = track
     command = (tool("iperf3"), "--client", address, "--time", str(seconds), "--json", *options)
     text = client.run(*command, within=seconds + 30.0)

@@ -1,8 +1,8 @@
-"""Times ADD, CHECK and DEL of bridge with host-local in a warm interpreter, without launcher and agent: what the verbs themselves cost.
+"""Times ADD, CHECK and DEL of bridge with host-local in a warm interpreter, without launcher and agent.
 
-With --beside another checkout does the same in an interpreter of its own, call by call in turn, in the same private namespaces.
-Wall time and processor time in ms: median, and what the quickest fifth took, which a busy machine changes least. Blind spot:
-containers come from a stock of twenty, so the host is one with few namespaces.
+With --beside, another checkout does the same in an interpreter of its own, in alternate calls and the same private
+namespaces. It prints wall time and processor time in ms: the median, and the longest of the quickest fifth, which a
+busy machine changes least. Twenty containers are used again and again, so this is a host with few namespaces.
 
     python -m bench.interpreter [--rounds N] [--beside CHECKOUT] [--only WORDS]
 """
@@ -24,9 +24,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 INSIDE = "TULLE_BENCH_FOLDER"
-"""Names the folder of a bench that has its own namespaces already."""
+"""Names the directory of a bench that is inside its own namespaces already."""
 STOCK = 20
-"""Containers, used again and again."""
+"""Number of containers, which are used again and again."""
 UNMEASURED = 3
 VERBS = ("ADD", "CHECK", "DEL")
 
@@ -42,15 +42,15 @@ SCENARIOS: dict[str, Document] = {
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What one call took, wall and processor time in ms, and its document."""
+    """What one call took."""
 
-    wall: float
-    processor: float
-    document: Document
+    wall: float  # ms
+    processor: float  # ms on a processor
+    document: Document  # its result
 
 
 class Interpreter:
-    """A warm interpreter of one checkout, asked over its standard streams."""
+    """A warm interpreter of one checkout, which is asked over its standard streams."""
 
     def __init__(self, checkout: Path, plugins: Path) -> None:
         own = checkout / ".venv" / "bin" / "python"
@@ -59,7 +59,7 @@ class Interpreter:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/")
 
     def ask(self, verb: str, container: Path, config: Document) -> Told:
-        """Have one request served."""
+        """Serve one request, and return what it took."""
         if self._process.stdin is None or self._process.stdout is None:
             raise AssertionError("both are pipes")
         self._process.stdin.write(json.dumps([verb, str(container), config]) + "\n")
@@ -70,12 +70,12 @@ class Interpreter:
         return Told(*json.loads(answer))
 
     def end(self) -> None:
-        """Close it."""
+        """End it."""
         self._process.communicate()
 
 
 def main() -> int:
-    """Compare and print the table."""
+    """Compare, and print the table."""
     if sys.argv[1:2] == ["--serve"]:
         return _serve(Path(sys.argv[2]), sys.argv[3])
     options = _options()
@@ -108,7 +108,7 @@ def _options() -> argparse.Namespace:
 
 
 def _again_inside() -> int:
-    """Start this again in network and mount namespaces of its own; the folder it works in goes after them."""
+    """Start this program again in network and mount namespaces of its own, and remove its directory afterwards."""
     command = ["unshare", "--net", "--mount", "--propagation", "private", sys.executable, "-m", "bench.interpreter"]
     with TemporaryDirectory(prefix="tulle-bench-") as folder:
         environ = {**os.environ, INSIDE: folder}
@@ -116,7 +116,10 @@ def _again_inside() -> int:
 
 
 def _plugins(folder: Path) -> Path:
-    """Return a plugin directory whose programs are all of this build: nothing is executed from it."""
+    """Return a plugin directory with all programs of this build.
+
+    They only have to exist: nothing is executed from it.
+    """
     (folder / "lib").mkdir()
     (folder / "cni").mkdir()
     for name in ("tulle", "launcher"):
@@ -134,7 +137,7 @@ def _stock(folder: Path) -> Iterator[Path]:
 
 
 def _config(folder: Path, wanted: Document) -> Document:
-    """Return a network; its name is for each interpreter to be completed."""
+    """Return a network's configuration; each interpreter completes the name."""
     backend = wanted.get("masquerade", "")
     masquerade = {"ipMasq": True, "ipMasqBackend": backend} if backend else {}
     ipam = {"type": "host-local", "dataDir": str(folder / "books"), "ranges": wanted["ranges"]}
@@ -144,7 +147,7 @@ def _config(folder: Path, wanted: Document) -> Document:
 def _compared(
     interpreters: list[Interpreter], config: Document, stock: Iterator[Path], rounds: int
 ) -> Iterator[tuple[str, str]]:
-    """Yield a line a verb."""
+    """Yield one line per verb."""
     taken: dict[tuple[str, int], list[Told]] = {
         (verb, place): [] for verb in VERBS for place in range(len(interpreters))
     }
@@ -168,7 +171,7 @@ def _figures(told: list[Told]) -> str:
 
 
 def _serve(checkout: Path, plugins: str) -> int:
-    """Serve requests with the code of `checkout`, everything imported."""
+    """Serve requests with the code of `checkout`, after importing everything."""
     sys.path[0] = str(checkout)
     from agent import catalogue, preload  # noqa: PLC0415 - whose they are is known only now
     from cni import skel  # noqa: PLC0415 - as above

@@ -1,8 +1,8 @@
-"""Times a real tulled that programs many peers out of a real etcd, in namespaces of its own.
+"""Times a real tulled that configures many peers from a real etcd, in namespaces of its own.
 
-For every number of peers: seconds from the start of the process until every peer is programmed and READY=1 is said, netlink
-messages sent until then, resident memory then, and the time from a put in etcd to the route in the kernel (median of several
-puts). Blind spot: one machine, so the etcd and the daemon share its cores; other hosts are keys only.
+For every number of peers it prints: seconds from the start of the process until every peer is configured and READY=1 is
+sent, netlink messages sent and resident memory at that moment, and the time from a put in etcd to the route in the
+kernel (the median of several puts). etcd and daemon share the cores of one machine; other hosts are only keys.
 
     python bench/leases.py [--peers N] [--json]
 """
@@ -52,7 +52,7 @@ Result = dict[str, float | int]
 
 
 def main() -> int:
-    """Measure one size, or all of them, and print."""
+    """Measure one number of peers, or all of them, and print."""
     options = _options()
     if INSIDE not in os.environ:
         command = ["unshare", "--net", "--mount", "--propagation", "private", sys.executable, *sys.argv]
@@ -77,7 +77,7 @@ def _options() -> argparse.Namespace:
 
 
 def _measure(peers: int) -> Result:
-    """Measure one size in a fresh etcd and on a fresh device."""
+    """Measure one number of peers with a new etcd and a new device."""
     with TemporaryDirectory() as directory:
         for words in ("link set lo up", "link add eth0 type veth peer name wire", "link set wire up"):
             _ip(words)
@@ -130,7 +130,7 @@ def _result(kernel: Handle, pid: int, peers: int, seconds: float) -> Result:
 
 
 def _messages() -> int:
-    """Ask the daemon how many netlink messages it has sent."""
+    """Return how many netlink messages the daemon says it has sent."""
     with urllib.request.urlopen(f"http://127.0.0.1:{HEALTH}/metrics", timeout=10) as answer:
         text = answer.read().decode()
     found = re.search(r"^tulle_netlink_messages_total\{[^}]*\} ([0-9.e+]+)$", text, re.MULTILINE)
@@ -138,7 +138,7 @@ def _messages() -> int:
 
 
 def _puts(kernel: Handle, peers: int, url: str) -> float:
-    """Put lease after lease and give the median of the milliseconds until each one's route is there."""
+    """Put one lease after the other, and return the median of the milliseconds until its route exists."""
     return round(statistics.median(asyncio.run(_timed(kernel, url, range(peers + 1, peers + 1 + PUTS)))) * 1000, 1)
 
 
@@ -146,7 +146,7 @@ async def _timed(kernel: Handle, url: str, numbers: range) -> list[float]:
     taken = []
     with Events(kinds=["route"]) as events, _client(url) as client:
         for number in numbers:
-            await asyncio.sleep(1.5)  # the daemon has settled: it looks at the kernel after its own changes, too
+            await asyncio.sleep(1.5)  # until the daemon is idle: it reads the kernel again after its own changes
             began = time.perf_counter()
             await client.call("KV/Txn", _lease(number), bytes)
             _until(partial(_routed, kernel, number), events)
@@ -196,7 +196,7 @@ def _subnet(number: int) -> IPv4Network:
 
 
 def _lease(number: int) -> bytes:
-    """Write the transaction that puts the lease of one pretend host, in flannel's form and without an end."""
+    """Return the transaction that puts the lease of one simulated host, in flannel's form, without a TTL."""
     subnet = Subnet(_subnet(number))
     public = IPv4Address(int(IPv4Address("172.16.0.0")) + number)
     mac = vxlan.derived_mac(1, subnet.ipv4)

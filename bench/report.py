@@ -1,7 +1,4 @@
-"""Turns times into rows: medians, p95 and the ratio of the medians, as a table for people and a list for programs.
-
-Must not know how anything was timed.
-"""
+"""Turns times into rows with medians, p95 and the ratio of the medians: a table for people, a list for programs."""
 
 import json
 import statistics
@@ -12,15 +9,15 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One measured step: its times in ms on both sides; `why` stands where the reference has none."""
+    """One measured step."""
 
     scenario: str
-    ours: Sequence[float]
-    reference: Sequence[float]
-    why: str = ""
+    ours: Sequence[float]  # times in ms
+    reference: Sequence[float]  # times in ms; empty: not measured
+    why: str = ""  # why the reference was not measured
 
     def members(self) -> dict[str, object]:
-        """Return what JSON readers get; null where the reference has no figure."""
+        """Return the row for JSON; null where the reference has no figure."""
         ours, reference = statistics.median(self.ours), statistics.median(self.reference) if self.reference else None
         ratio = round(ours / reference, 3) if reference else None
         figures = {"ours_ms": round(ours, 3), "reference_ms": reference and round(reference, 3), "ratio": ratio}

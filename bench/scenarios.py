@@ -1,6 +1,6 @@
-"""What is timed: each scenario does one round on one side and tells what its steps took.
+"""What is timed: each scenario does one round on one side, and returns what its steps took.
 
-Containers, networks and books of the two sides are apart, configurations are the same. Must not know how often or in which order.
+The two sides have their own containers, networks and address books, and the same configurations.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -11,11 +11,11 @@ from pathlib import Path
 from bench.calls import Asked, Document, Side, at_once, call
 
 CROWD = 50
-"""Containers that come, or go, at once."""
+"""Containers that are attached, or detached, at once."""
 RESERVATIONS = 5000
 
 Steps = Mapping[str, float]
-"""What was timed -> ms."""
+"""Name of a step -> ms."""
 
 PLAIN: Document = {}
 DUAL: Document = {"ranges": [[{"subnet": "10.99.0.0/16"}], [{"subnet": "fd00:99::/64"}]]}
@@ -24,27 +24,23 @@ FORWARDED = {"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol"
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What a round has: new containers, and a folder for books."""
+    """What a round gets."""
 
-    containers: Iterator[Path]
-    folder: Path
+    containers: Iterator[Path]  # new containers
+    folder: Path  # for address books
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One thing to time, in one of `share` rounds.
-
-    `needs` are the programs a side must have, `key` what its bridge must know: the reference ignores keys it does not know. With
-    `warm` all `calls` of a round of ours must be served warm.
-    """
+    """One thing to time."""
 
     name: str
     run: Callable[[Bench, Side, int], Steps]
-    needs: tuple[str, ...] = ("bridge", "host-local")
-    key: str = ""
-    warm: bool = True
+    needs: tuple[str, ...] = ("bridge", "host-local")  # programs that a side must have
+    key: str = ""  # that the side's bridge must know: the reference ignores unknown keys
+    warm: bool = True  # all `calls` of our round must be served warm
     calls: int = 3
-    share: int = 1
+    share: int = 1  # it runs in one of `share` rounds
 
 
 def scenarios() -> tuple[Scenario, ...]:
@@ -68,7 +64,7 @@ def scenarios() -> tuple[Scenario, ...]:
 
 
 def network(bench: Bench, side: Side, keys: Document, ipam: Document) -> Document:
-    """Return a network of `side` alone, whose configuration is the same on the other side but for names."""
+    """Return a network for `side` alone. The other side's differs only in names."""
     name = f"bench-{side.name}"
     return {
         "cniVersion": "1.0.0",
@@ -87,7 +83,7 @@ def network(bench: Bench, side: Side, keys: Document, ipam: Document) -> Documen
 
 
 def attach(side: Side, config: Document, container: Path) -> tuple[float, Document]:
-    """Add one attachment; return the time and the result."""
+    """Add one attachment, and return the time and the result."""
     told = call(side, Asked("bridge", "ADD", container, config))
     return told.wall, told.document
 
@@ -111,7 +107,7 @@ def _attachment(bench: Bench, side: Side, _: int, *, keys: Document, ipam: Docum
 
 
 def _chain(bench: Bench, side: Side, _: int) -> Steps:
-    """Time the chain as a runtime runs it: forwards for ADD, backwards for DEL, the result handed on."""
+    """Time the chain as a runtime runs it: forwards for ADD, backwards for DEL, each with the result."""
     config, container = network(bench, side, {}, PLAIN), next(bench.containers)
     shared = {"cniVersion": "1.0.0", "name": config["name"]}
     members = [config]
@@ -149,7 +145,7 @@ def _crowded_book(bench: Bench, side: Side, number: int) -> Steps:
 
 
 def _reserve(book: Path) -> None:
-    """Write RESERVATIONS claims of others as the reference writes them, once."""
+    """Write RESERVATIONS reservations of others once, as the reference writes them."""
     if book.exists():
         return
     book.mkdir(parents=True)

@@ -1,7 +1,4 @@
-"""An agent of the bench's own, on a private socket, and the proof that it served what was to be served warm.
-
-Must not know what is timed.
-"""
+"""An agent of the bench's own on a private socket, and the proof that it served the warm calls."""
 
 import json
 import os
@@ -15,25 +12,25 @@ from pathlib import Path
 from typing import Any
 
 WORKERS = 16
-"""As many as `tulle agent` has unless it is told otherwise."""
+"""As many as `tulle agent` has by default."""
 START_SECONDS = 30.0
 CLOCK = os.sysconf("SC_CLK_TCK")
 
 
 class ServedColdError(Exception):
-    """A warm scenario that was not: its figures would be about something else."""
+    """A warm scenario was not served warm, so its figures would be about something else."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
     """Requests since the agent started."""
 
-    warm: int
-    cold: int
+    warm: int  # served by a worker
+    cold: int  # declined
 
 
 class Agent:
-    """A running agent: its socket, what it counted, and what it costs."""
+    """A running agent: its socket, its counters and its cost."""
 
     def __init__(self, command: Path, socket: Path, process: "subprocess.Popen[bytes]") -> None:
         self._command = command
@@ -46,7 +43,7 @@ class Agent:
         return Counts(told["warm"], told["cold"])
 
     def insist_on(self, before: Counts, calls: int, what: str) -> None:
-        """Raise ServedColdError unless exactly `calls` requests were served warm since `before`, and none was declined."""
+        """Raise ServedColdError unless since `before` exactly `calls` requests were served warm and none cold."""
         now = self.counts()
         if (now.warm - before.warm, now.cold - before.cold) != (calls, 0):
             raise ServedColdError(
@@ -59,7 +56,7 @@ class Agent:
         return sum(_proportional(pid) for pid in self._processes()) / 1024
 
     def processor(self) -> float:
-        """Return the time supervisor, workers and their children have spent on a processor, in ms."""
+        """Return the processor time of supervisor, workers and their children in ms."""
         return sum(_spent(pid) for pid in self._processes())
 
     def _processes(self) -> list[int]:
@@ -72,7 +69,7 @@ class Agent:
 
 
 def exists(command: Path) -> bool:
-    """Tell whether this build has an agent."""
+    """Return whether this build has an agent."""
     return (
         command.exists()
         and subprocess.run([command, "agent", "--help"], capture_output=True, check=False).returncode == 0
@@ -81,7 +78,7 @@ def exists(command: Path) -> bool:
 
 @contextmanager
 def agent(command: Path, folder: Path, workers: int = WORKERS) -> Iterator[Agent]:
-    """Run an agent for the time of the block; its log goes to `folder`."""
+    """Run an agent for the time of the block. Its log goes to `folder`."""
     socket, ready = folder / "agent.sock", folder / "notify"
     listener = _notified(ready)
     environ = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "NOTIFY_SOCKET": str(ready)}
@@ -113,6 +110,6 @@ def _proportional(pid: int) -> int:
 
 
 def _spent(pid: int) -> float:
-    """Return user and system time of a process and of the children it has waited for, in ms (proc_pid_stat(5))."""
+    """Return user and system time of a process and of its ended children, in ms (proc_pid_stat(5))."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11:15])) * 1000 / CLOCK

@@ -1,7 +1,7 @@
-"""Writes what bash, zsh and fish complete for the commands, out of the commands' own parsers: there is no second list of options.
+"""Writes the completions of the commands for bash, zsh and fish, from the commands' own parsers.
 
-Pure: `read` makes a plain value of a parser, `bash`, `zsh` and `fish` spell it. Must not know what an option is good for. Blind
-spot: `--option=value` in one word is not completed.
+`read` turns a parser into a value; `bash`, `zsh` and `fish` write it for their shell. `--option=value` in one word is
+not completed.
 """
 
 import argparse
@@ -19,38 +19,38 @@ FILES = frozenset({"FILE", "PATH"})
 """What an option's value is called when it is a file."""
 
 WORDS: Mapping[str, tuple[str, ...]] = {"runtimes": tuple(HOMES)}
-"""What stands for an argument that has no choices of its own, by its name in the parser."""
+"""The words for an argument without choices of its own, by its name in the parser."""
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option: its flags, what --help says, and what its value is: None for no value, else `file` or the words it may be."""
+    """One option."""
 
     flags: tuple[str, ...]
-    about: str
-    value: tuple[str, ...] | None = None
-    file: bool = False
+    about: str  # what --help says
+    value: tuple[str, ...] | None = None  # words it may be; None: no value
+    file: bool = False  # its value is a file
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command with its options, the words and files it takes, and the commands below it."""
+    """A command."""
 
     name: str
-    about: str
+    about: str  # what --help says
     options: tuple[Option, ...]
-    words: tuple[str, ...] = ()
-    file: bool = False
-    commands: tuple["Command", ...] = ()
+    words: tuple[str, ...] = ()  # words that it takes
+    file: bool = False  # it takes files
+    commands: tuple["Command", ...] = ()  # commands below it
 
 
 def commands() -> tuple[Command, ...]:
-    """Return what people type."""
+    """Return the commands that people type."""
     return (read("tulle", tulle.command_line()), read("tulled", tulled.command_line(io.StringIO())))
 
 
 def read(name: str, parser: argparse.ArgumentParser, about: str = "") -> Command:
-    """Make a value of a parser."""
+    """Return a parser as a value."""
     formatter = parser._get_formatter()  # noqa: SLF001 - argparse has no other way to its help texts
     options: list[Option] = []
     words: list[str] = []
@@ -77,7 +77,7 @@ def _option(action: argparse.Action, about: str) -> Option:
 
 
 def bash(command: Command) -> str:
-    """Spell for bash: one function a command."""
+    """Return the text for bash: one function per command."""
     name = command.name
     find = '    for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do case $word in -*) ;; *) command=$word; break ;; esac; done\n'
     return (
@@ -115,7 +115,7 @@ def _bash_words(command: Command) -> Iterator[str]:
 
 
 def zsh(command: Command) -> str:
-    """Spell for zsh: `_arguments` for each command."""
+    """Return the text for zsh: `_arguments` for each command."""
     named = "".join(f"        {_quoted(f'{each.name}:{each.about}')}\n" for each in command.commands)
     choose = (
         "    local -a commands=(\n"
@@ -150,7 +150,7 @@ def _zsh_value(option: Option) -> str:
 
 
 def fish(command: Command) -> str:
-    """Spell for fish: one line an option."""
+    """Return the text for fish: one line per option."""
     lines = [f"# {MARK} what fish completes for {command.name}.", f"complete -c {command.name} -f"]
     for under, one in _each(command):
         when = f" -n {_quoted(_fish_when(under))}" if command.commands else ""
@@ -175,18 +175,21 @@ def _fish_option(option: Option) -> str:
 
 
 def _each(command: Command) -> Iterator[tuple[str, Command]]:
-    """Yield the command under no name, then each below it under its own."""
+    """Yield the command without a name, then each command below it with its name."""
     yield "", command
     yield from ((one.name, one) for one in command.commands)
 
 
 def _plain(text: str) -> str:
-    """Take out what means something between zsh's brackets."""
+    """Return the text without characters that have a meaning between zsh's brackets."""
     return text.replace("[", "(").replace("]", ")").replace(":", " -")
 
 
 def _quoted(text: str) -> str:
-    """Quote for all three shells, which do not agree on a quote within: it becomes the letter of print."""
+    """Return a text in quotes for all three shells.
+
+    They differ about a quote inside, so it becomes a typographic one.
+    """
     return "'" + text.replace("'", "\N{RIGHT SINGLE QUOTATION MARK}") + "'"
 
 
@@ -195,11 +198,11 @@ SHELLS: Mapping[str, tuple[str, str, Callable[[Command], str]]] = {
     "zsh": ("zsh/site-functions", "_{}", zsh),
     "fish": ("fish/vendor_completions.d", "{}.fish", fish),
 }
-"""Where each shell looks, below PREFIX/share, for a command's file, how that is called, and how it is spelled."""
+"""For each shell: the directory below PREFIX/share, the name of a command's file, and the function that writes it."""
 
 
 def places() -> dict[Path, tuple[Callable[[Command], str], Command]]:
-    """Return every file below PREFIX, and what it is made of."""
+    """Return every file below PREFIX with its content."""
     return {
         Path("share", folder, form.format(command.name)): (spell, command)
         for folder, form, spell in SHELLS.values()

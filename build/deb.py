@@ -1,8 +1,9 @@
-"""Makes the Debian packages in dist/deb out of what `make install` would install, with Debian's own tools (`make deb`).
+"""Makes the Debian packages in dist/deb from what `make install` would install, with Debian's own tools (`make deb`).
 
-dpkg-buildpackage gets a source tree below .build/deb: `root/`, an installation with PREFIX=/usr, and `debian/`, which is build/debian.
-Two things are otherwise than after `make install`: libraries of Debian's packages are left to those packages, so that their security
-updates count, and the units are handed to debhelper. Blind spot: the packages suit the Debian release they are built on.
+dpkg-buildpackage gets a source tree below .build/deb: `root/`, an installation with PREFIX=/usr, and `debian/`, a copy
+of build/debian. Two things differ from `make install`: libraries that Debian has packages of become dependencies, so
+that their security updates count, and debhelper installs the units. The packages are for the Debian release on which
+they are built.
 """
 
 import contextlib
@@ -19,19 +20,25 @@ from build.programs import ROOT, BuildError
 
 PREFIX = Path("/usr")
 CNI_BIN = Path("/usr/libexec/tulle/cni")
-"""Where no runtime looks: the package `tulle` takes no other program's place, `tulle-cni` and `tulle init` do."""
+"""A directory in which no runtime looks, so that the package `tulle` replaces no other program.
+
+`tulle-cni` and `tulle init` do that.
+"""
 
 WORK = freeze.WORK / "deb"
 RESULT = ROOT / "dist" / "deb"
 PYTHONS = Path(f"/usr/share/doc/python{sysconfig.get_python_version()}/copyright")
 BUNDLED = "libpython"
-"""How the one shared library begins that stays in the tree: its package would bring a Python with it."""
+"""The beginning of the only shared library that stays in the tree: its package would install another Python."""
 
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def make(result: Path) -> list[Path]:
-    """Build the packages into `result`, which is made anew; return them. BuildError says which tool failed."""
+    """Build the packages into the new directory `result`, and return them.
+
+    Raises BuildError that names the failed tool.
+    """
     source = WORK / "tulle"
     shutil.rmtree(WORK, ignore_errors=True)
     shutil.copytree(ROOT / "build" / "debian", source / "debian")
@@ -45,7 +52,7 @@ def make(result: Path) -> list[Path]:
 
 
 def stage(source: Path) -> None:
-    """Put beside debian/ everything it is made of."""
+    """Put everything from which the packages are made beside debian/."""
     target = Target(PREFIX, CNI_BIN, source / "root", systemd=True)
     with contextlib.redirect_stdout(io.StringIO()):
         install(target, replace=False)
@@ -61,14 +68,17 @@ def stage(source: Path) -> None:
 
 
 def leave_out_libraries(internal: Path) -> None:
-    """Remove the shared libraries that PyInstaller took from Debian's packages: dh_shlibdeps finds them to be dependencies."""
+    """Remove the shared libraries that PyInstaller took from Debian's packages.
+
+    Dh_shlibdeps makes them dependencies.
+    """
     for library in internal.glob("lib*.so*"):
         if not library.name.startswith(BUNDLED):
             library.unlink()
 
 
 def hand_over_units(target: Target, debian: Path) -> None:
-    """Move the units to where dh_installsystemd takes them from: it knows the folder they go to and what starts them."""
+    """Move the units to where dh_installsystemd looks for them. It knows where to install and how to start them."""
     for unit in target.units:
         target.staged(unit).rename(debian / f"tulle.{unit.name}")
     for folder in (target.units[0].parent, target.units[0].parent.parent):
@@ -102,7 +112,7 @@ def _run(*command: str, cwd: Path = ROOT) -> str:
 
 
 def main() -> int:
-    """Build into dist/deb of this checkout; return the exit code."""
+    """Build into dist/deb of this checkout, and return the exit code."""
     try:
         for package in make(RESULT):
             print(f"deb: {package.relative_to(ROOT)}")

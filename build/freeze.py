@@ -1,8 +1,8 @@
-"""Freezes the programs: dist/lib holds one executable, a Python and every module, and needs no Python and no checkout.
+"""Freezes the programs: dist/lib has one executable, a Python and every module, and needs no Python and no checkout.
 
-PyInstaller does it (build/tulle.spec). What is there is kept while nothing it was made of has changed, and a new tree takes the
-old one's place by a rename. Blind spot: a process that runs from the old tree fails at its next import; long-running ones import
-everything at their start or restart.
+PyInstaller does it (build/tulle.spec). The tree is kept as long as nothing from which it was made has changed; a new
+tree replaces it by a rename. A process that runs from the old tree then fails at its next import, so long-running ones
+import everything when they start.
 """
 
 import hashlib
@@ -19,19 +19,19 @@ from build.programs import EXECUTABLE, LAUNCHER, PACKAGES, PROGRAMS, ROOT, Build
 from catalogue import CNI
 
 WORK = ROOT / ".build"
-"""What only the build needs between two runs; never part of dist/."""
+"""What only the build needs between two runs. It is no part of dist/."""
 
 NOTE = WORK / "made-from"
-"""The recipe and the id of the tree that was found good last."""
+"""The recipe and the id of the last tree that passed its tests."""
 
 BUILD_ID = "build-id"
 
 EXCLUDED = ("doctest", "google", "lib2to3", "pdb", "pydoc", "setuptools", "tkinter", "unittest")
-"""What is imported only by code that no program of ours reaches."""
+"""Modules that are only imported by code which no program of ours reaches."""
 
 
 def inputs() -> Iterator[Path]:
-    """Yield every file the frozen tree is made of or by, but not Python and the pinned packages themselves."""
+    """Yield every file from which, or by which, the frozen tree is made, except Python and the pinned packages."""
     for package in (*PACKAGES, "build"):
         yield from (path for path in sorted((ROOT / package).rglob("*")) if path.is_file() and path.suffix != ".pyc")
     yield from sorted((ROOT / "requirements").glob("*.txt"))
@@ -39,12 +39,12 @@ def inputs() -> Iterator[Path]:
 
 
 def library() -> Path:
-    """Return Python's shared library, a new one of which asks for a new tree."""
+    """Return Python's shared library: when it changes, a new tree is needed."""
     return Path(sysconfig.get_config_var("LIBDIR"), sysconfig.get_config_var("INSTSONAME"))
 
 
 def digest(paths: Iterable[Path], root: Path) -> str:
-    """Return 64 hex digits that change with any path below `root`, its content, its mode or, of a link, its target."""
+    """Return 64 hex digits that change with any path below `root`, its content, its mode or the target of a link."""
     whole = hashlib.sha256()
     for path in paths:
         content = str(path.readlink()).encode() if path.is_symlink() else path.read_bytes()
@@ -61,13 +61,16 @@ def recipe() -> str:
 
 
 def build_id(tree: Path) -> str:
-    """Return the id of a tree: a hash over all its files but the one that holds it and the launcher, which has it compiled in."""
+    """Return the id of a tree.
+
+    A hash of all its files except the one with the id, and the launcher, which contains it.
+    """
     left_out = {tree / BUILD_ID, tree / LAUNCHER}
     return digest(sorted(path for path in tree.rglob("*") if not path.is_dir() and path not in left_out), tree)
 
 
 def metadata() -> Path:
-    """Write what importlib.metadata reads, so that a frozen program knows its version; return the folder."""
+    """Write what importlib.metadata reads, so that a frozen program knows its version. Return the directory."""
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     folder = WORK / f"tulle-{version}.dist-info"
     folder.mkdir(parents=True, exist_ok=True)
@@ -76,13 +79,13 @@ def metadata() -> Path:
 
 
 def is_current(lib: Path) -> bool:
-    """Tell whether the tree at `lib` was made from what is here now, and found good."""
+    """Return whether the tree at `lib` was made from the present files, and passed its tests."""
     made = lib / BUILD_ID
     return made.exists() and NOTE.exists() and NOTE.read_text() == f"{recipe()} {made.read_text()}"
 
 
 def make(lib: Path) -> None:
-    """Make the tree anew at `lib`; BuildError when PyInstaller fails."""
+    """Make the tree at `lib` anew. Raises BuildError when PyInstaller fails."""
     NOTE.unlink(missing_ok=True)
     fresh = WORK / "dist" / "lib"
     _freeze(fresh)
@@ -91,12 +94,12 @@ def make(lib: Path) -> None:
 
 
 def found_good(lib: Path) -> None:
-    """Note what the tree at `lib` was made from, so that it is kept."""
+    """Record from what the tree at `lib` was made, so that it is kept."""
     NOTE.write_text(f"{recipe()} {(lib / BUILD_ID).read_text()}")
 
 
 def _freeze(fresh: Path) -> None:
-    """Run PyInstaller; its scratch folder stays, so that the next run is quicker."""
+    """Run PyInstaller. Its working directory stays, which makes the next run quicker."""
     done = subprocess.run(
         [
             *(sys.executable, "-m", "PyInstaller", "--noconfirm", "--log-level", "WARN"),
@@ -114,7 +117,10 @@ def _freeze(fresh: Path) -> None:
 
 
 def _finish(fresh: Path) -> None:
-    """Add what PyInstaller does not make: the helpers' names, the CNI programs for the driver, the id, and the launcher that knows it."""
+    """Add what PyInstaller does not make.
+
+    Helpers' names, CNI programs for the driver, the id, and the launcher with it.
+    """
     (fresh / "cni").mkdir()
     for name in CNI:
         (fresh / "cni" / name).symlink_to(f"../{EXECUTABLE}")
@@ -127,7 +133,7 @@ def _finish(fresh: Path) -> None:
 
 
 def _swap(fresh: Path, lib: Path) -> None:
-    """Put a new tree where the old one is."""
+    """Put a new tree in the place of the old one."""
     old = WORK / "old"
     shutil.rmtree(old, ignore_errors=True)
     lib.parent.mkdir(exist_ok=True)

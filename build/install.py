@@ -1,8 +1,8 @@
-"""Installs what people use without the checkout: the frozen tree as PREFIX/lib/tulle, links where programs are looked for.
+"""Installs the frozen tree as PREFIX/lib/tulle, and links to it where programs are looked for.
 
-Decides first: every file in the way is found before anything is written, and a file this installer did not make is replaced only when
-told to. Must not start services or edit anybody's configuration; samples are copied only where none of their name is. What makes the
-network known to runtimes is `tulle init`. build/uninstall.py takes everything back.
+Every file in the way is found before anything is written, and a file that this installer did not make is replaced only
+with --replace. Services are not started, and nobody's configuration is edited; samples are copied only where no file
+has their name. `tulle init` makes the network known to runtimes, and build/uninstall.py removes everything again.
 """
 
 import argparse
@@ -27,58 +27,58 @@ from system import locks
 SETTINGS = Path("/etc/default/tulled")
 SAMPLE = ROOT / "build" / "systemd" / "tulled.default"
 FOLDERS = "folders"
-"""The file of our tree that lists the folders an installation made, so that they can go with it."""
+"""The file in our tree with the directories that an installation made, so that they can be removed with it."""
 
 LOCK_SECONDS = 300
-"""How long one installation waits for another, which copies some thousand files."""
+"""How long one installation waits for another one, which copies some thousand files."""
 
 UNITS = ("tulled.service", "tulle-agent.socket", "tulle-agent.service")
 BOOTED = Path("/run/systemd/system")
-"""There while systemd runs the machine (sd_booted(3))."""
+"""Exists while systemd manages the machine (sd_booted(3))."""
 
 UNIT_MARK = "# Part of tulle:"
-"""How a unit of ours begins."""
+"""The beginning of each of our units."""
 
 HEAD = 100
-"""How many bytes of a file must have its mark."""
+"""In how many bytes of a file its mark must be."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where things go: `destdir` is put before every path that is written, never into what is written.
+    """Where things are installed.
 
-    `systemd` asks for the units; where systemd runs, or PREFIX has a folder of units already, they are installed unasked.
+    The units are also installed without `systemd`, if systemd runs or PREFIX has a directory of units already.
     """
 
     prefix: Path
     cni_bin: Path
-    destdir: Path
-    systemd: bool = False
+    destdir: Path  # put before every path that is written, never into what is written
+    systemd: bool = False  # install the units
 
     @property
     def tree(self) -> Path:
-        """The folder that is ours alone."""
+        """The directory that is ours alone."""
         return self.prefix / "lib" / "tulle"
 
     @property
     def units(self) -> list[Path]:
-        """Where the units go; empty for nowhere."""
+        """The directory of the units; empty for none."""
         folder = self.prefix / "lib" / "systemd" / "system"
         wanted = self.systemd or any(self.staged(one).is_dir() for one in (folder, BOOTED))
         return [folder / name for name in UNITS] if wanted else []
 
     @property
     def completions(self) -> dict[Path, str]:
-        """What the shells read, by place."""
+        """The shells' completions, by path."""
         return {self.prefix / place: spell(command) for place, (spell, command) in completions.places().items()}
 
     @property
     def manual(self) -> dict[Path, sources.Page]:
-        """What man(1) reads, by place."""
+        """The manual's pages, by path."""
         return {self.prefix / page.place: page for page in sources.pages()}
 
     def staged(self, path: Path) -> Path:
-        """Return where a path lies during the installation."""
+        """Return where a path is during the installation."""
         return self.destdir / path.relative_to("/")
 
     def path(self, program: Program) -> Path:
@@ -92,12 +92,15 @@ class Target:
         return folders[program.folder] / program.name
 
     def links(self) -> dict[Path, Path]:
-        """Return link -> program: CNI programs in the plugin directory, commands in PREFIX/bin, the driver where Podman looks."""
+        """Return link -> program.
+
+        CNI programs in the plugin directory, commands in PREFIX/bin, the driver for Podman.
+        """
         return {self.path(program): self.tree / program.target for program in PROGRAMS if program.folder != "lib"}
 
 
 def foreign(target: Target) -> list[Path]:
-    """Return what stands in the way and was not made here: anything but a link into our tree, or a unit of ours."""
+    """Return what is in the way and was not made here: all but links into our tree, and our own files."""
     found = [
         place for place in target.links() if os.path.lexists(target.staged(place)) and not is_our_link(target, place)
     ]
@@ -107,28 +110,28 @@ def foreign(target: Target) -> list[Path]:
 
 
 def is_our_link(target: Target, place: Path) -> bool:
-    """Tell whether a link into our tree is at `place`."""
+    """Return whether a link into our tree is at `place`."""
     staged = target.staged(place)
     return staged.is_symlink() and staged.readlink().is_relative_to(target.tree)
 
 
 def is_our_unit(path: Path) -> bool:
-    """Tell whether a unit may be written to `path`: nothing is there, or what an earlier installation wrote."""
+    """Return whether a unit may be written to `path`: nothing is there, or what an earlier installation wrote."""
     return _is_ours(path, UNIT_MARK)
 
 
 def is_our_completion(path: Path) -> bool:
-    """Tell the same of what a shell reads."""
+    """Return the same for a completion."""
     return _is_ours(path, completions.MARK)
 
 
 def is_our_page(path: Path) -> bool:
-    """Tell the same of what man(1) reads."""
+    """Return the same for a manual's page."""
     return _is_ours(path, sources.MARK, _unpacked)
 
 
 def _unpacked(content: bytes) -> bytes:
-    """Return what is compressed; nothing when it is not."""
+    """Return the text of compressed content; nothing if it is not compressed."""
     try:
         return gzip.decompress(content)
     except (OSError, EOFError, zlib.error):
@@ -142,7 +145,7 @@ def _is_ours(path: Path, mark: str, read: Callable[[bytes], bytes] = bytes) -> b
 
 
 def made_folders(target: Target) -> list[Path]:
-    """Return the folders this installation makes or an earlier one made, the deepest first."""
+    """Return the directories that this installation makes or an earlier one made, the deepest first."""
     files = [target.tree, *target.links(), *target.completions, *target.manual, *target.units]
     files += [SETTINGS] if target.units else []
     missing = {one for file in files for one in file.parents if not target.staged(one).exists()}
@@ -153,7 +156,10 @@ def made_folders(target: Target) -> list[Path]:
 
 
 def make_tree(target: Target, lib: Path = ROOT / "dist" / "lib", folders: Sequence[Path] = ()) -> None:
-    """Copy the frozen tree `lib` beside the old one and swap them: a runtime finds one or the other; keep the list of `folders`."""
+    """Copy the frozen tree `lib` beside the old one, swap them, and record `folders`.
+
+    A runtime finds one or the other.
+    """
     tree = target.staged(target.tree)
     fresh, old = tree.with_name("tulle.new"), tree.with_name("tulle.old")
     for leftover in (fresh, old):
@@ -168,14 +174,14 @@ def make_tree(target: Target, lib: Path = ROOT / "dist" / "lib", folders: Sequen
 
 
 def make_links(target: Target) -> None:
-    """Point every link at its program, each by a rename."""
+    """Make every link lead to its program, each by a rename."""
     for place, program in target.links().items():
         link(target.staged(place), str(program))
         print(f"install: {place} -> {program}")
 
 
 def make_units(target: Target) -> None:
-    """Write the units for this PREFIX, with a sample of the daemon's settings; starting them is not our business."""
+    """Write the units for this PREFIX, with a sample of the daemon's settings. They are not started."""
     for unit in target.units:
         text = (ROOT / "build" / "systemd" / unit.name).read_text()
         _put(target.staged(unit), text.replace("/usr/local/", f"{target.prefix}/").encode())
@@ -185,7 +191,7 @@ def make_units(target: Target) -> None:
 
 
 def reload_units(target: Target, booted: Path = BOOTED) -> None:
-    """Have a systemd that runs read the units anew, unless they were only staged: else it goes on by what it read before."""
+    """Make a running systemd read the units again, unless they were only staged: else it uses the old ones."""
     manager = shutil.which("systemctl")
     if not target.units or target.destdir.relative_to("/").parts or not booted.is_dir() or manager is None:
         return
@@ -195,19 +201,19 @@ def reload_units(target: Target, booted: Path = BOOTED) -> None:
 
 
 def make_completions(target: Target) -> None:
-    """Write what the shells complete."""
+    """Write the shells' completions."""
     for place, text in target.completions.items():
         _put(target.staged(place), text.encode())
     print(f"install: completions for bash, zsh and fish below {target.prefix}/share")
 
 
 def spelled(target: Target) -> dict[Path, bytes]:
-    """Return the manual's pages, compressed as far as it goes and the same in every run; raises BuildError for a bad source."""
+    """Return the manual's pages, compressed, the same bytes in every run. Raises BuildError for a wrong source."""
     return {place: gzip.compress(page.text().encode(), 9, mtime=0) for place, page in target.manual.items()}
 
 
 def make_manual(target: Target, pages: Mapping[Path, bytes]) -> None:
-    """Write what man(1) reads."""
+    """Write the manual's pages."""
     for place, content in pages.items():
         _put(target.staged(place), content)
     print(f"install: manual pages below {target.prefix}/share/man: man tulle")
@@ -223,7 +229,7 @@ def _put(staged: Path, content: bytes) -> None:
 
 
 def offer(target: Target, sample: Path, place: Path) -> None:
-    """Copy a sample unless a file of that name is there; it may have been edited."""
+    """Copy a sample unless a file of that name exists: it may have been edited."""
     staged = target.staged(place)
     if os.path.lexists(staged):
         print(f"install: {place} is there already and stays as it is")
@@ -235,7 +241,7 @@ def offer(target: Target, sample: Path, place: Path) -> None:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Hold the lock of an installation; BuildError when another one does not end."""
+    """Hold the lock of an installation. Raises BuildError when another one does not end."""
     try:
         with FileLock(path, timeout=LOCK_SECONDS, mode=0o600):
             yield
@@ -246,7 +252,10 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def install(target: Target, *, replace: bool) -> None:
-    """Put everything in place; BuildError, before anything is written, when that would replace what others made."""
+    """Install everything.
+
+    Raises BuildError, before anything is written, if that would replace other programs' files.
+    """
     in_the_way = foreign(target)
     if in_the_way and not replace:
         names = ", ".join(map(str, in_the_way))
@@ -273,7 +282,7 @@ def install(target: Target, *, replace: bool) -> None:
 
 
 def parse(arguments: Sequence[str], prog: str = "make install", about: str | None = __doc__) -> tuple[Target, bool]:
-    """Return the target and whether foreign files may be replaced."""
+    """Return the target, and whether other programs' files may be replaced."""
     parser = argparse.ArgumentParser(prog=prog, description=about)
     parser.add_argument("--prefix", type=Path, default=Path("/usr/local"))
     parser.add_argument("--cni-bin", type=Path, default=Path("/opt/cni/bin"))
@@ -289,7 +298,7 @@ def parse(arguments: Sequence[str], prog: str = "make install", about: str | Non
 
 
 def main() -> int:
-    """Install as asked; return the exit code."""
+    """Install as asked, and return the exit code."""
     try:
         target, replace = parse(sys.argv[1:])
         install(target, replace=replace)

@@ -1,8 +1,10 @@
-"""Makes the programs people and runtimes start: dist/cni/NAME, dist/bin/NAME and dist/netavark/tulle (`make build`).
+"""Makes the programs that people and runtimes start.
 
-Each is a link: a command to the frozen executable, which build/freeze.py makes and build/entry.py tells its programs apart in; a CNI
-program to the launcher beside it. Each is then tried where a runtime would start it, with no Python in reach. Must not know what a
-program does.
+Dist/cni/NAME, dist/bin/NAME and dist/netavark/tulle (`make build`).
+
+Each is a link. A command leads to the frozen executable, which build/freeze.py makes and in which build/entry.py finds
+the program by its name; a CNI program leads to the launcher beside it. Each is then started as a runtime would do it,
+where no Python can be reached.
 """
 
 import json
@@ -47,9 +49,9 @@ LAUNCHER = "launcher"
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One name of the executable: `folder` is cni, bin, netavark, or lib for what only our programs start."""
+    """One name of the executable."""
 
-    folder: str
+    folder: str  # cni, bin, netavark, or lib for what only our programs start
     name: str
 
     @property
@@ -59,7 +61,7 @@ class Program:
 
     @property
     def target(self) -> str:
-        """What its link leads to, below dist/lib or below the installed tree."""
+        """The link's target, below dist/lib or below the installed tree."""
         return LAUNCHER if self.folder == "cni" else EXECUTABLE
 
 
@@ -72,13 +74,14 @@ PROGRAMS = (
 
 
 class BuildError(Exception):
-    """A program that does not answer as it must; the text is for the person at the terminal."""
+    """A program does not answer as it must. The text is for the person at the terminal."""
 
 
 def hiding(*hidden: Path) -> list[str]:
-    """Return the start of a command line that runs the rest of it where `hidden` files and folders are empty.
+    """Return the start of a command line that runs its rest where `hidden` files and directories are empty.
 
-    An ordinary user gets there by a user namespace; where the kernel grants neither, the list is empty and nothing is hidden.
+    An ordinary user needs a user namespace for it. Where the kernel allows neither, the list is empty and nothing is
+    hidden.
     """
     lines = [
         f"mount {'-t tmpfs none' if path.is_dir() else '--bind /dev/null'} {shlex.quote(str(path))}" for path in hidden
@@ -90,16 +93,17 @@ def hiding(*hidden: Path) -> list[str]:
 
 
 def pythons() -> list[Path]:
-    """Return what a program must not need: the checkout's packages, its environment, and the Python it was made with."""
+    """Return what a program must not need: the checkout's packages, its environment, and the Python that made it."""
     standard = Path(sysconfig.get_path("stdlib"))
     return [*(ROOT / name for name in PACKAGES), Path(sys.prefix), standard, Path(sys.executable).resolve()]
 
 
 def answer(program: Program, executable: Path, within: Sequence[str] = ()) -> str:
-    """Start it as a stranger would (directory /, empty environment) and return its first words, or raise BuildError.
+    """Start a program in directory / with an empty environment, and return its first words. Raises BuildError.
 
-    A helper is given nothing to do, and its refusal in words is its answer. A CNI program is asked for nothing first, to which the
-    frozen executable tells about itself, and then for VERSION, which the launcher answers. `within` is put before the command line.
+    A helper gets nothing to do, and its error text is its answer. A CNI program is first started without a verb, to
+    which the frozen executable answers with a text about itself, then with VERSION, which the launcher answers.
+    `within` is put before the command line.
     """
     command = [*within, str(executable)]
     if program.folder == "cni":
@@ -113,7 +117,7 @@ def answer(program: Program, executable: Path, within: Sequence[str] = ()) -> st
 
 
 def _said(command: Sequence[str], *arguments: str, status: int = 0, **environ: str) -> str:
-    """Return what a program prints; Go's flag package, and so flannel, helps on stderr."""
+    """Return what a program prints. Go's flag package, and so flannel, prints help on stderr."""
     done = subprocess.run(
         [*command, *arguments],
         env=environ,
@@ -130,18 +134,18 @@ def _said(command: Sequence[str], *arguments: str, status: int = 0, **environ: s
 
 
 def versions(text: str) -> str:
-    """Return the range of versions a VERSION answer declares (specification, "VERSION")."""
+    """Return the range of versions in an answer to VERSION (CNI specification, "VERSION")."""
     declared = json.loads(text)["supportedVersions"]
     return f"CNI {declared[0]} to {declared[-1]}"
 
 
 def site_packages() -> Path:
-    """Return where the running environment keeps its distributions."""
+    """Return where the running environment has its distributions."""
     return Path(sysconfig.get_path("purelib"))
 
 
 def link(place: Path, target: str) -> None:
-    """Point `place` at `target` by a rename: a runtime finds the one or the other."""
+    """Make `place` lead to `target`, by a rename: a runtime finds the old or the new one."""
     place.parent.mkdir(parents=True, exist_ok=True)
     fresh = place.with_name(f".{place.name}.new")
     fresh.unlink(missing_ok=True)
@@ -150,7 +154,7 @@ def link(place: Path, target: str) -> None:
 
 
 def build(dist: Path) -> None:
-    """Make every program below `dist` and try each of them; a second run in this checkout waits for the first."""
+    """Make every program below `dist` and try each of them. A second run in this checkout waits for the first."""
     from build import freeze  # noqa: PLC0415 - it needs this module
 
     lib = dist / "lib"
@@ -171,7 +175,7 @@ def build(dist: Path) -> None:
 
 
 def smoke(dist: Path) -> None:
-    """Try every program where no Python is in reach; BuildError on the first that does not answer."""
+    """Try every program where no Python can be reached. Raises BuildError on the first that does not answer."""
     within = hiding(*pythons())
     print(
         f"build: trying every program {'without a Python in reach' if within else 'beside Python: no namespaces here'}"
@@ -181,7 +185,7 @@ def smoke(dist: Path) -> None:
 
 
 def retire(dist: Path) -> None:
-    """Remove what an earlier table named and this one does not: a CNI_PATH entry holds our programs only."""
+    """Remove programs of an earlier table that this one lacks: a directory in CNI_PATH has only our programs."""
     for folder in {program.folder for program in PROGRAMS} - {"lib"}:
         wanted = {program.name for program in PROGRAMS if program.folder == folder}
         for path in (dist / folder).glob("*"):
@@ -190,7 +194,7 @@ def retire(dist: Path) -> None:
 
 
 def main() -> int:
-    """Build into dist/ of this checkout; return the exit code."""
+    """Build into dist/ of this checkout, and return the exit code."""
     try:
         build(ROOT / "dist")
     except (BuildError, OSError) as error:

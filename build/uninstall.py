@@ -1,7 +1,8 @@
-"""Takes back what `make install` made, and what `tulle init` wrote for the runtimes: afterwards the machine is as before.
+"""Removes what `make install` made, and what `tulle init` wrote for the runtimes: afterwards the machine is as before.
 
-Only what is ours goes: links into our tree, units that begin as ours do, files as they were written. What a person edited stays and is
-named. Must not stop services, nor touch the daemon's state and the kernel's: containers may still be running.
+Only what is ours is removed: links into our tree, units that begin as ours do, files as they were written. What a
+person edited stays and is named. Services are not stopped, and the daemon's and the kernel's state stays: containers
+may still be running.
 """
 
 import shutil
@@ -27,11 +28,11 @@ from cli.commands import init
 from cli.setup.managed_files import ManagedFiles, NotOurs
 
 STATE = ("/var/lib/tulle", "/run/tulle", "/etc/tulle")
-"""What daemon, agent and people keep, which is not the installation's to remove."""
+"""What daemon, agent and people store. It does not belong to the installation, so it stays."""
 
 
 def uninstall(target: Target) -> bool:
-    """Remove everything of ours; False when something edited stays. A second run finds nothing to do."""
+    """Remove everything of ours. Return False when something edited stays. A second run finds nothing to do."""
     whole = init.undo(ManagedFiles(target.destdir), dry=False) == 0
     folders = _folders(target)
     for place in [*_links(target), *_completions(target), *_manual(target), *_units(target)]:
@@ -77,7 +78,7 @@ def _units(target: Target) -> Iterator[Path]:
 
 
 def _settings(target: Target) -> bool:
-    """Remove the daemon's settings where nobody changed the sample; tell whether none are left."""
+    """Remove the daemon's settings if nobody changed the sample. Return whether none are left."""
     staged = target.staged(SETTINGS)
     if not staged.exists():
         return True
@@ -95,13 +96,13 @@ def _folders(target: Target) -> list[Path]:
 
 
 def _drop(folder: Path) -> None:
-    """Remove a folder the installation made, unless somebody else has put something into it."""
+    """Remove a directory that the installation made, unless another program put something into it."""
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
 
 
 def main() -> int:
-    """Uninstall as asked; return the exit code."""
+    """Uninstall as asked, and return the exit code."""
     try:
         target, _ = parse(sys.argv[1:], "make uninstall", __doc__)
         whole = uninstall(target)

@@ -1,6 +1,6 @@
-"""The guest's second disk: this checkout as it lies here, committed or not, at the same path, and what pytest is to be told.
+"""The guest's second disk: this checkout as it is here, committed or not, at the same path, and pytest's arguments.
 
-Made anew for every run, in a moment. The Python packages are on the system's disk; only a link leads there.
+It is made anew for every run, quickly. The Python packages are on the system's disk, with a link to them.
 """
 
 import shlex
@@ -23,7 +23,10 @@ def start(root: Path, arguments: Sequence[str], columns: int, *, colour: bool) -
 
 
 def stage(root: Path, tree: Path, site: Path) -> None:
-    """Copy the sources below `tree`, with an environment whose packages are the system disk's; owners stay behind."""
+    """Copy the sources below `tree`, with an environment that uses the system disk's packages.
+
+    Owners are not copied.
+    """
     shutil.copytree(root, tree, ignore=shutil.ignore_patterns(*LEFT_OUT), symlinks=True)
     environment = tree / ".venv"
     (environment / "bin").mkdir(parents=True)

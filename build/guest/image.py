@@ -1,7 +1,7 @@
-"""Turns a folder into a file system image the guest's kernel can mount: ext4, just large enough, without a journal.
+"""Turns a directory into a file system image that the guest's kernel can mount: ext4, just large enough, no journal.
 
-mke2fs fills the image itself, so no root and no loop device is needed. Blind spot: it copies owners as they are; a tree staged by
-an ordinary user belongs to that user inside the guest, where everything runs as root anyway.
+mke2fs fills the image, so neither root nor a loop device is needed. Owners are copied as they are: a tree of an
+ordinary user belongs to that user in the guest, where everything runs as root.
 """
 
 import os
@@ -18,10 +18,10 @@ SPARE_INODES = 2048
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """What a file system must hold: inodes, and blocks of 4096 bytes."""
+    """What a file system must hold."""
 
     inodes: int
-    blocks: int
+    blocks: int  # of 4096 bytes
 
 
 def measure(sizes: Iterable[int]) -> Extent:
@@ -40,7 +40,7 @@ def sizes(tree: Path) -> Iterable[int]:
 
 
 def make(tree: Path, image: Path) -> None:
-    """Write `tree` into a new image; it appears under its name only when it is whole. CalledProcessError from mke2fs."""
+    """Write `tree` into a new image, which gets its name when it is complete. Raises CalledProcessError from mke2fs."""
     extent = measure(sizes(tree))
     fresh = image.with_name(f".{image.name}.new")
     fresh.unlink(missing_ok=True)

@@ -1,8 +1,8 @@
-"""Runs tests under Debian's own kernel in an emulated machine (`make test-guest`): what the host's kernel lacks is tested there.
+"""Runs tests under Debian's own kernel in an emulated machine (`make test-guest`), for what the host's kernel lacks.
 
-Two disks are made from this host, the machine boots, runs pytest with the arguments given here, streams what it prints and hands
-its exit code back. Software emulation: no KVM and no root are needed. The machine has no network card, and what it writes to its
-disks is gone with it. Must not know what the tests test. Blind spot: one architecture, amd64.
+Two disks are made from this host. The machine boots, runs pytest with the given arguments, and its output and exit code
+are passed on. It is emulated in software, so neither KVM nor root is needed; only for amd64. It has no network card,
+and what it writes to its disks is discarded.
 """
 
 import fcntl
@@ -27,21 +27,21 @@ BOOT = "root=/dev/nvme0n1 rootfstype=ext4 rw init=/guest/init console=ttyS0 quie
 
 
 class GuestError(Exception):
-    """The tests could not be run; the text says what to do about it."""
+    """The tests could not be run. The text says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What is plugged together: a kernel, two disks, and the file behind the second serial port."""
+    """The parts of a machine."""
 
     kernel: Path
-    system: Path
-    checkout: Path
-    code: Path
+    system: Path  # disk image
+    checkout: Path  # disk image
+    code: Path  # file behind the second serial port
 
     @property
     def command(self) -> list[str]:
-        """The emulator's command line; it ends when we do, even when we are killed."""
+        """The emulator's command line. It ends when we do, even when we are killed."""
         disks = [part for nsid, path in enumerate((self.system, self.checkout), 1) for part in _disk(nsid, path)]
         return [
             *("setpriv", "--pdeathsig", "KILL", EMULATOR),
@@ -54,8 +54,8 @@ class Machine:
 
 
 def _disk(nsid: int, path: Path) -> tuple[str, ...]:
-    """Return the options of one disk; its kernel name is nvme0n<nsid>, and a snapshot takes what is written to it."""
-    name = str(path).replace(",", ",,")  # QEMU's own quoting
+    """Return the options of one disk. Its name in the kernel is nvme0n<nsid>; what is written to it is discarded."""
+    name = str(path).replace(",", ",,")  # how QEMU quotes a comma
     drive = f"if=none,id=disk{nsid},file={name},format=raw,snapshot=on"
     return ("-drive", drive, "-device", f"nvme-ns,drive=disk{nsid},nsid={nsid}")
 
@@ -66,7 +66,7 @@ def say(text: str) -> None:
 
 
 def exit_code(text: str) -> int:
-    """Return the code the guest sent on its second serial port; GuestError when it ended before it could."""
+    """Return the code that the guest sent on its second serial port. Raises GuestError if it ended before."""
     word, _, number = text.strip().partition(" ")
     if word != "exit" or not number.isdigit():
         raise GuestError("the guest ended without an exit code; the lines above are its last")
@@ -74,7 +74,10 @@ def exit_code(text: str) -> int:
 
 
 def power(machine: Machine, limit: float) -> tuple[float, float]:
-    """Run a machine until it powers off and stream its console; return the seconds to its first word and to its last."""
+    """Run a machine until it powers off, and print its console.
+
+    Return the seconds to its first and to its last output.
+    """
     begun = time.monotonic()
     first = 0.0
     with subprocess.Popen(machine.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as emulator:
@@ -109,7 +112,7 @@ def disks(arguments: Sequence[str]) -> tuple[Path, Path]:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run pytest with these arguments in the guest and return its exit code."""
+    """Run pytest with these arguments in the guest, and return its exit code."""
     kernel = next((HOME / "kernel/boot").glob("vmlinuz-*"), None)
     if kernel is None:
         raise GuestError(f"no kernel in {HOME}/kernel: sh build/setup.sh guest fetches one, as does make test-guest")
@@ -126,7 +129,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Return the exit code of the tests, or 1 and a line that says why they could not be run."""
+    """Return the exit code of the tests, or print why they could not be run and return 1."""
     try:
         return run(arguments)
     except subprocess.CalledProcessError as error:

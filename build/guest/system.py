@@ -1,9 +1,9 @@
-"""The guest's system: the files of a few installed Debian packages and all they depend on, our Python packages, a kernel's modules.
+"""The guest's system: files of installed Debian packages, our Python packages, a kernel's modules.
 
-Made from what the host has installed, so tests meet the same nft and Python in both places and nothing is downloaded twice. The
-image is kept until a version changes. Must not know the checkout, which is another disk. Blind spot: what a package makes while it
-is installed is not in its list of files; of that only links in the program folders (update-alternatives) and Python's bytecode,
-which an emulated processor is slow to make, are taken along.
+It is made from what the host has installed, so that tests meet the same nft and Python in both places, and nothing is
+downloaded twice. The image is kept until a version changes. What a package makes during its installation is in no list
+of files; of that only links in program directories (update-alternatives) are copied, and Python's bytecode, which an
+emulated processor makes slowly.
 """
 
 import hashlib
@@ -57,12 +57,12 @@ ACCOUNTS = {
 
 
 def ask(*command: str) -> list[str]:
-    """Return the lines a Debian tool prints; CalledProcessError when it fails."""
+    """Return the lines that a Debian tool prints. Raises CalledProcessError."""
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
 
 
 def closure(roots: Iterable[str]) -> list[str]:
-    """Return the installed packages among `roots` and everything they depend on."""
+    """Return the installed packages among `roots` and everything that they depend on."""
     told = ask("apt-cache", "depends", "--recurse", "--important", "--installed", *roots)
     names = {line for line in told if line[:1].isalnum()}
     states = ask("dpkg-query", "-W", "-f", "${Package} ${db:Status-Abbrev}\n")
@@ -70,12 +70,12 @@ def closure(roots: Iterable[str]) -> list[str]:
 
 
 def versions(packages: Iterable[str]) -> list[str]:
-    """Return a line a package that changes when the package does."""
+    """Return one line per package that changes when the package does."""
     return ask("dpkg-query", "-W", "-f", "${Package} ${Version}\n", *packages)
 
 
 def files(packages: Iterable[str]) -> Iterator[Path]:
-    """Yield what these packages put into the system, without manuals and translations."""
+    """Yield the files of these packages, without manuals and translations."""
     for line in ask("dpkg-query", "-L", *packages):
         if line.startswith("/") and line != "/." and not line.startswith(BULK):
             path = Path(line)
@@ -85,7 +85,7 @@ def files(packages: Iterable[str]) -> Iterator[Path]:
 
 
 def place(path: Path, tree: Path) -> None:
-    """Copy one file, link or folder of the host to the same path below `tree`; what a package only promises is passed over."""
+    """Copy one file, link or directory of the host to the same path below `tree`. What does not exist is skipped."""
     target = tree / path.relative_to("/")
     if path.is_symlink():
         if not target.is_symlink() and not target.exists():
@@ -99,7 +99,7 @@ def place(path: Path, tree: Path) -> None:
 
 
 def alternatives(folder: Path, tree: Path) -> Iterator[Path]:
-    """Yield the links of a program folder, and those they lead over, that end at a file `tree` has."""
+    """Yield the links of a program directory, and those they lead over, that end at a file which `tree` has."""
     for link in folder.iterdir():
         if link.is_symlink() and (tree / link.resolve().relative_to("/")).exists():
             step = link
@@ -109,7 +109,7 @@ def alternatives(folder: Path, tree: Path) -> Iterator[Path]:
 
 
 def stage(tree: Path, packages: Iterable[str], site: Path, kernel: Path) -> None:
-    """Lay the whole system out below `tree`."""
+    """Put the whole system below `tree`."""
     for name in MERGED:
         (tree / "usr" / name).mkdir(parents=True, exist_ok=True)
         (tree / name).symlink_to(f"usr/{name}")
@@ -130,7 +130,7 @@ def stage(tree: Path, packages: Iterable[str], site: Path, kernel: Path) -> None
 
 
 def stage_kernel(tree: Path, kernel: Path) -> None:
-    """Put the modules tests may want below `tree` and index them; the kernel's package does that only when it is installed."""
+    """Put the modules that tests may need below `tree`, and index them: only the installed package would do that."""
     (source,) = (kernel / "lib/modules").iterdir()
     target = tree / "usr/lib/modules" / source.name
     for name in MODULES:
@@ -149,7 +149,7 @@ def stamp(packages: Iterable[str], site: Path, kernel: Path) -> str:
 
 
 def ensure(disk: Path, site: Path, kernel: Path) -> bool:
-    """Make the image unless the one there is still right; say whether it was made."""
+    """Make the image unless the existing one is current. Return whether it was made."""
     packages = closure(PACKAGES)
     wanted, noted = stamp(packages, site, kernel), disk.with_suffix(".stamp")
     if disk.exists() and noted.exists() and noted.read_text() == wanted:

@@ -1,8 +1,8 @@
-"""Compiles the launcher, and writes the header with every fact it shares with the Python programs, so that each is said once.
+"""Compiles the launcher, and writes the header with every fact that it shares with the Python programs.
 
-musl's libc, because a static program of glibc's asks the processor what it can do before main() begins: where that is a virtual one it
-takes twice as long as all else a launcher does at its start. The tests compile the same sources with sanitizers, which need
-glibc. Must not know what the launcher does with a fact.
+It uses musl, because a static program with glibc examines the processor before main() begins: on a virtual processor
+that takes twice as long as everything else at a launcher's start. The tests compile the same sources with sanitizers,
+which need glibc.
 """
 
 import subprocess  # noqa: TID251 - the build runs the compiler
@@ -31,13 +31,13 @@ SANITIZED = ("gcc", "-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,
 
 
 def literal(text: str) -> str:
-    """Return `text`, ASCII without control characters but line ends, as a C string."""
+    """Return `text`, ASCII without control characters except newlines, as a C string."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'
 
 
 def facts(programs: Iterable[Program], build_id: str) -> str:
-    """Return the header: the answers to VERSION, limits, codes, the protocol, and the id of the tree (64 hex digits)."""
+    """Return the header: answers to VERSION, limits, codes, the protocol, and the id of the tree (64 hex digits)."""
     answers = (f"{{{literal(each.name)}, {literal(skel.version_document(each))}}}" for each in programs)
     defined = {
         "VERSION_TABLE": ", \\\n    ".join(answers),
@@ -55,9 +55,11 @@ def facts(programs: Iterable[Program], build_id: str) -> str:
 
 
 def compiled(target: Path, header: str, compiler: Sequence[str] = RELEASE, sources: Iterable[Path] = SOURCES) -> Path:
-    """Compile `sources` with the facts of `header` and return `target`; BuildError if they are refused. `compiler` ends in its flags.
+    """Compile `sources` with the facts in `header`, and return `target`. Raises BuildError.
 
-    A new file takes the old one's place by a rename: a runtime never starts half a program.
+    `compiler` ends with its flags.
+
+    The new file replaces the old one by a rename: a runtime never starts an incomplete program.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     fresh = target.with_name(f".{target.name}.new")

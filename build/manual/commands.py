@@ -1,6 +1,6 @@
-"""Tells in Markdown what the parsers of our commands know, so that no page repeats an option by hand.
+"""Writes in Markdown what the parsers of our commands know, so that no page repeats an option by hand.
 
-Must not know pages. Blind spot: what a program reads without a parser.
+What a program reads without a parser is not found.
 """
 
 import argparse
@@ -16,7 +16,7 @@ Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse has no other na
 
 
 def parser(command: str) -> argparse.ArgumentParser:
-    """Return the parser of `tulle`, `tulle COMMAND` or `tulled`; KeyError for another."""
+    """Return the parser of `tulle`, `tulle COMMAND` or `tulled`. Raises KeyError for another one."""
     if command == "tulled":
         return tulled.command_line(io.StringIO())
     whole = tulle.command_line()
@@ -45,7 +45,7 @@ def about(command: str) -> str:
 
 
 def purpose(program: str) -> str:
-    """Return what a CNI program is for, in the words it has for a person who starts it."""
+    """Return what a CNI program is for, as it says to a person who starts it."""
     return marked(CNI[program].load().about.partition(": ")[2])
 
 
@@ -66,7 +66,7 @@ def synopsis(command: str) -> str:
 
 
 def options(command: str) -> str:
-    """Return a table of what may stand behind a command, and where its options stand in groups, one a group."""
+    """Return a table of a command's arguments; where its options are in groups, one per group."""
     asked = parser(command)
     formatter = asked._get_formatter()  # noqa: SLF001 - argparse has no other way to its help texts
     found = []
@@ -82,11 +82,11 @@ def options(command: str) -> str:
 
 
 def ending(command: str) -> str:
-    """Return what `--help` says last."""
+    """Return the end of the command's `--help`."""
     return marked(parser(command).epilog or "")
 
 
 def variables(_: str) -> str:
-    """Return a table of the variables that give tulled's settings."""
+    """Return a table of the variables for tulled's settings."""
     rows = ((f"`{one.variables[0]}`", f"`--{one.flag}`: {marked(one.about)}") for one in tulled.OPTIONS)
     return table(("variable", "about"), rows)

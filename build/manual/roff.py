@@ -1,8 +1,8 @@
-"""Spells Markdown as a manual page, in the macros of man(7) that groff and mandoc both read without a warning.
+"""Turns Markdown into a manual page, with macros of man(7) that groff and mandoc both read without a warning.
 
-A table becomes a list of its first column, because a terminal is too narrow for the tables of our docs. Pure. Must not know what a
-page is about. markdown-it-py reads; what turns Markdown into pages elsewhere (go-md2man, lowdown, pandoc) keeps tables as wide as they
-are. Blind spot: images, quotations and lists within lists, which our docs do not have, are refused.
+markdown-it-py parses it. A table becomes a list by its first column, because a terminal is too narrow for our docs'
+tables; other tools (go-md2man, lowdown, pandoc) keep them as wide as they are. Images, quotations and nested lists,
+which our docs do not have, are refused.
 """
 
 import re
@@ -12,10 +12,10 @@ from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode as Node
 
 REFERENCE = re.compile(r"\b([a-z][\w.-]*)(\([1-8]\))")
-"""How a page is named: name(section)."""
+"""The name of a page: name(section)."""
 
 UNLABELLED = ("", "meaning", "means", "content")
-"""Headings of columns that need not be said."""
+"""Headings of columns that need not be written."""
 
 LONG = re.compile(r"\S{50,}")
 
@@ -23,31 +23,31 @@ SHORT = 60
 """How many characters of a row's properties fit on one line."""
 
 Linked = Callable[[str, str], str]
-"""Gives what stands for a link, in Markdown, by its target and its words."""
+"""Returns what replaces a link, in Markdown, from its target and its words."""
 
 
 class UnknownFormError(Exception):
-    """Markdown that no page can be made of yet."""
+    """Markdown that cannot become a page yet."""
 
 
 def spell(markdown: str, linked: Linked = lambda _, words: words) -> str:
-    """Return the body of a page: `## ` begins a section, `### ` a part of one; raises UnknownFormError."""
+    """Return the body of a page. `## ` begins a section, `### ` a part of one. Raises UnknownFormError."""
     tree = Node(MarkdownIt("commonmark").enable("table").parse(markdown))
     return "".join(f"{line}\n" for line in _Speller(linked).blocks(tree))
 
 
 def header(name: str, section: int, date: str, version: str) -> str:
-    """Return the lines that begin a page: names are not to be hyphenated, nor lines of long paths stretched."""
+    """Return the first lines of a page. Names are not hyphenated, and lines with long paths not stretched."""
     return f'.TH {plain(name.upper())} {section} "{date}" "tulle {plain(version)}" "tulle"\n.nr HY 0\n.nh\n.ad l\n'
 
 
 def plain(text: str) -> str:
-    """Return text that is no request and no escape; a hyphen that begins a word is an option's."""
+    """Return text without requests and escapes. A hyphen that begins a word is an option's."""
     return _ascii(re.sub(r"(?<![\w-])-|(?<=-)-", r"\\-", text.replace("\\", r"\e")))
 
 
 def literal(text: str) -> str:
-    """Return text that arrives letter by letter, to be typed or copied."""
+    """Return text that is shown letter by letter, to be typed or copied."""
     escaped = text.replace("\\", r"\e")
     for letter, name in {"-": r"\-", "'": r"\(aq", "`": r"\(ga", "^": r"\(ha", "~": r"\(ti"}.items():
         escaped = escaped.replace(letter, name)
@@ -59,7 +59,7 @@ def _ascii(text: str) -> str:
 
 
 def _breakable(text: str) -> str:
-    """Let words that may be longer than a line end a line: lists of paths or addresses."""
+    """Return words that may be longer than a line, as lists of paths are, with places where they may be broken."""
     return LONG.sub(lambda word: re.sub(r"(?<=,)|(?<=:)(?=/\w)", r"\\:", word[0]), text)
 
 
@@ -68,7 +68,10 @@ def _no_request(line: str) -> str:
 
 
 class _Speller:
-    """Walks a page; `fresh` tells that a heading or an item has just begun, where a paragraph needs no macro."""
+    """Walks through a page.
+
+    `fresh` means that a heading or an item has just begun, where a paragraph needs no macro.
+    """
 
     def __init__(self, linked: Linked) -> None:
         self._linked = linked
@@ -159,7 +162,7 @@ def _words(node: Node) -> str:
 
 
 def _properties(names: list[str], cells: list[str]) -> Iterator[str]:
-    """Yield what a row says behind its first column: with the column's name where it is not clear without."""
+    """Yield what a row says after its first column, with the column's name where it is not clear without."""
     told = [(name, cell) for name, cell in zip(names, cells, strict=True) if cell]
     if len(names) == 1:
         yield from (cell for _, cell in told)

@@ -1,6 +1,6 @@
-"""Tells in Markdown what the schemas of our files know, so that no page repeats a key by hand.
+"""Writes in Markdown what the schemas of our files know, so that no page repeats a key by hand.
 
-Must not judge a file. Blind spot: what a schema says of two keys together.
+What a schema says about two keys together is left out.
 """
 
 import json
@@ -16,13 +16,13 @@ Schema = dict[str, Any]
 
 
 def keys(schema: str) -> str:
-    """Return a table of what a schema's objects may hold: `schema` is a file of conf/schema/."""
+    """Return a table of the keys of a schema's objects. `schema` is a file of conf/schema/."""
     rows = ((f"`{path}`", _kind(part), marked(part.get("description", ""))) for path, part in _parts(schema))
     return table(("key", "type", "meaning"), rows)
 
 
 def paths(schema: str) -> list[str]:
-    """Return the keys a schema names, each as its path: `ipam.ranges[][].subnet`."""
+    """Return the keys in a schema, each as its path: `ipam.ranges[][].subnet`."""
     return [path for path, _ in _parts(schema)]
 
 
@@ -38,7 +38,7 @@ def _load(schema: str) -> Schema:
 
 
 def _resolved(part: Schema, schema: str) -> Schema:
-    """Return a part of a schema with what it refers to; its own words win."""
+    """Return a part of a schema with what it refers to. Its own words win."""
     if "$ref" not in part:
         return part
     file, _, place = part["$ref"].partition("#")
@@ -51,7 +51,7 @@ def _resolved(part: Schema, schema: str) -> Schema:
 
 
 def _placed(part: Any, file: str) -> Any:
-    """Return a part with the references in it written as another file has to."""
+    """Return a part with its references written as in another file."""
     if isinstance(part, dict):
         return {
             key: f"{file}{value}" if key == "$ref" and value.startswith("#") else _placed(value, file)
@@ -71,7 +71,7 @@ def _below(part: Schema, schema: str, above: str) -> Iterator[tuple[str, Schema]
 
 
 def _kind(part: Schema) -> str:
-    """Return what a value may be."""
+    """Return what kind of value it may be."""
     if "enum" in part or "const" in part:
         words = [part["const"]] if "const" in part else part["enum"]
         return ", ".join(f"`{word}`" for word in words if word)

@@ -1,4 +1,4 @@
-"""Prints one page of the manual, to be looked at before it is installed: `python -m build.manual.show tulle.1 | man -l -`."""
+"""Prints one page of the manual before it is installed: `python -m build.manual.show tulle.1 | man -l -`."""
 
 import sys
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from build.manual import sources
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the page whose file has this name; return the exit code: 1 for a source that is wrong, 2 for another name."""
+    """Print the page with this file name. Return the exit code: 1 for a wrong source, 2 for an unknown name."""
     pages = {f"{page.name}.{page.section}": page for page in sources.pages()}
     if len(arguments) != 1 or arguments[0] not in pages:
         print(f"usage: python -m build.manual.show PAGE, one of: {' '.join(pages)}", file=sys.stderr)
