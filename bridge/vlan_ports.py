@@ -39,7 +39,7 @@ def ensure(plan: Attachment, host: Handle, bridge: Link) -> Link:
 
 
 def filters(bridge: Link) -> bool:
-    """Tell whether the bridge keeps VLANs apart."""
+    """Return whether the bridge keeps VLANs apart."""
     return bridge.bridge is not None and bridge.bridge.vlan_filtering
 
 

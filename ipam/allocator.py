@@ -63,6 +63,7 @@ def allocate(
         if pending:
             raise _unmet(pending, sets)
         undo.pop_all()
+    # The cursors move only after every set has given an address, so that a refused ADD changes nothing.
     for index, allotment in enumerate(allotted):
         store.remember(index, allotment.address)
     return tuple(allotted)

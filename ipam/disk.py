@@ -162,6 +162,7 @@ class Directory:
         try:
             overwrite.write(descriptor, content)
             boot.stamp(descriptor)
+            # AT_EMPTY_PATH would need CAP_DAC_READ_SEARCH; the path in /proc does not (open(2), O_TMPFILE).
             os.link(f"/proc/self/fd/{descriptor}", name, dst_dir_fd=self._descriptor, follow_symlinks=True)
         finally:
             os.close(descriptor)
@@ -169,6 +170,7 @@ class Directory:
     def _link_pending(self, name: str, content: bytes) -> bool:
         """Do the same with a hidden name outside the directory. The lock ensures that nobody else uses that name."""
         pending = _beside(self.location, "reserving")
+        # A crash may have left one; O_EXCL below would refuse it for ever.
         _forget(pending, self._descriptor)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | QUIET
         try:

@@ -113,6 +113,7 @@ def save(index: Index, path: str, directory: int) -> None:
             os.unlink(path, dir_fd=directory)
             return
         moment = time.time_ns() - BACK
+        # In this order: a kill between the two leaves an index whose time does not match, so it is not used.
         overwrite.overwrite(path, _header(moment, lines) + lines, directory)
         os.utime(directory, ns=(moment, moment))
 

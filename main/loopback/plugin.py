@@ -52,6 +52,7 @@ def delete(request: Request) -> None:
     except NamespaceGone:
         return
     except KernelError as refused:
+        # A device or namespace that disappears meanwhile counts as down.
         if not refused.gone:
             raise
 
