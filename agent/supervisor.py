@@ -96,9 +96,9 @@ class Member:
 
 
 class Supervisor:
-    """Runs until a signal; it tells its status at `status_socket`.
+    """Runs the workers until a signal comes; `status_socket` answers with the status.
 
-    `command` and `environ` are what it starts itself anew with.
+    `command` and `environ` are what it starts itself with again, after its files were replaced.
     """
 
     def __init__(

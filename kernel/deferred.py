@@ -11,7 +11,7 @@ _unfinished: list["DeferredDelete"] = []
 
 
 def drain(leave: int = 0) -> None:
-    """Wait until at most `leave` pieces of work begun here are unfinished, the oldest first; who is about to end waits for all."""
+    """Wait until at most `leave` deletions are unfinished, the oldest first; a process that is about to end waits for all."""
     begun = tuple(_unfinished)
     for each in begun[: max(0, len(begun) - leave)]:
         each.wait()
@@ -37,7 +37,7 @@ class DeferredDelete:
         self._start()
 
     def _start(self) -> None:
-        """Return when the thread runs, so that who asks what has become of it need not ask twice; without threads, when it is done."""
+        """Return when the thread runs; where no thread can be started, when the work is done."""
         begun = allocate_lock()
         begun.acquire()
         try:

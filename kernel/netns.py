@@ -144,7 +144,7 @@ def inside(namespace: Namespace | None) -> Iterator[None]:
         yield
         return
     own = _own()
-    if own.identity == namespace.identity:
+    if own.identity == namespace.identity:  # setns(2) into the own namespace would need the privilege, too
         own.close()
         yield
         return

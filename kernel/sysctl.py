@@ -15,16 +15,13 @@ from kernel.netns import Namespace, inside
 
 ROOT = "/proc/sys/"
 READ_BYTES, LONGEST_BYTES = 4096, 1 << 19
-"""What nearly every parameter fits, and what a list of all ports fits: the kernel gives a list in one read or not at all."""
+"""Sizes of a read: for nearly every parameter, and for a list of all ports, which the kernel gives in one read only."""
 ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR})
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A value to be set; an `optional` one may be refused, one to `compare` is only written where it is there and differs.
-
-    One with `only_if`, keys with a value each, is written only where one of them has that value.
-    """
+    """A kernel parameter to be set, and when."""
 
     key: str
     """The path below /proc/sys."""
@@ -77,7 +74,7 @@ def ensure(key: str, value: str, namespace: Namespace | None = None) -> bool:
 
 
 def write_all(parameters: Iterable[Parameter], namespace: Namespace | None = None) -> None:
-    """Set parameters in order, in one visit to the namespace. Raises KernelError for the first refused one that is not optional."""
+    """Set parameters in order, in one visit to the namespace; raises KernelError for the first refused, not optional one."""
     with inside(namespace):
         for each in parameters:
             try:

@@ -217,7 +217,7 @@ class Daemon:
         mtu = reconciler.tunnels(desired, trusting=trusting)
         if not trusting:
             reconciler.remember(own, desired)
-        if self._own is own:
+        if self._own is own:  # the lease may have been withdrawn while the firewall was synced
             reconciler.bridge(own, mtu)
             reconciler.publish(own, mtu)
 
@@ -236,7 +236,7 @@ class Daemon:
         now = stand.underlay
         log.info("underlay changed", interface=now.interface, public_ip=now.public_ip, mtu=now.mtu)
         self._reconciler.move(stand.backend)
-        if now.addresses != before.addresses:
+        if now.addresses != before.addresses:  # another MTU alone changes nothing for other hosts
             self._outside.store.moved()
             self._leases.tell(AddressChanged(stand.policy))
 

@@ -98,7 +98,7 @@ async def _work(chosen: Settings, notifier: Notifier, log: Log, stack: contextli
 
 
 async def _answer(chosen: Settings, supervisor: Supervisor, log: Log, stack: contextlib.ExitStack) -> None:
-    """Start the health server; the network goes before it: an address or port that cannot be had is tried for again and again."""
+    """Start the health server; while its address or port cannot be had, try again: the network matters more."""
     measure, place = partial(_metrics, supervisor), f"{chosen.healthz_ip} port {chosen.healthz_port}"
     while True:
         try:

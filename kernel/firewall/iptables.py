@@ -29,7 +29,7 @@ LOCKED = 4
 """The exit code for a resource problem: the lock is held."""
 
 WAIT, LOCK = "--wait=50", "/run/xtables.lock"
-"""How many seconds iptables waits for its lock, which an administrator's or another program's own hung run may hold; and that lock."""
+"""How long iptables waits for its lock, in seconds (another run of iptables may hang with it); and the lock's file."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,7 @@ class AddWireguard:
 
 @dataclass(frozen=True, slots=True)
 class AddIfb:
-    """Create an intermediate functional block, up and without a queue of its own: what is redirected to it can be shaped."""
+    """Create an intermediate functional block (ifb), up and without a queue: traffic redirected to it can be shaped."""
 
     name: str
     """The name of the device."""
@@ -323,7 +323,7 @@ class AddRoute:
 
 @dataclass(frozen=True, slots=True)
 class DeleteRoute:
-    """Delete the first unicast route, or `blackhole`, that agrees with everything given; `priority` 0 and None agree with any."""
+    """Delete the first unicast route, or blackhole route, that matches everything given."""
 
     dst: IPNetwork
     """The destination."""

@@ -170,6 +170,7 @@ class Transport:
         FLAGS.pack_into(messages[last], FLAGS_OFFSET, flags | NLM_F_ACK)
         self._socket.sendmsg(messages)
         said: dict[int, NetlinkError] = {}
+        # the kernel checks all messages before it commits any, so a refusal may come for each of them
         for answer in self._answers(first, self._sequence):
             place = answer.sequence - first
             refusal = _refusal(answer)

@@ -50,7 +50,7 @@ class Underlay:
         return (self.public_ip, self.public_ipv6, self.local)
 
     def too_small(self, asked: int, lowest: int) -> Refused | Unavailable:
-        """Return what to raise where an MTU below `lowest` leaves too little: `asked` in the config if not 0, else the interface's."""
+        """Return the error for an MTU below `lowest`: the config's, `asked`, if that is not 0, else the interface's."""
         where = "Backend.MTU" if asked else f"the MTU of {self.interface}"
         what = f"{where} is {asked or self.mtu}: too little is left inside the tunnel"
         remedy = f"it must be {lowest} or more"

@@ -51,7 +51,7 @@ class Seen:
     """The routes of the main table."""
 
     def outside(self, held: Collection[IPNetwork]) -> "Seen":
-        """Leave out what is in a subnet that the host has had of a network: its bridge, whatever it is called, and routes to containers."""
+        """Return this without what is in a subnet this host has had: its bridge, whatever its name, and containers' routes."""
         return replace(
             self,
             addresses=tuple(one for one in self.addresses if not _in_any(one.address.network, held)),

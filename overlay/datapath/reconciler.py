@@ -265,6 +265,7 @@ class Reconciler:
 
     def publish(self, own: Lease, mtu: int) -> None:
         """Write the lease file, unless devices or firewall are not as wanted: containers would start without them."""
+        # a container that starts now must not reach another network, nor lack its masquerade
         if not mtu or {"firewall", "isolation"} & self.progress.failed.keys():
             return
         said = env_file.content(self._duties.config, own.subnet, mtu=mtu, ipmasq=self._duties.masquerade)

@@ -23,7 +23,7 @@ Measure = Callable[[], Awaitable[tuple[str, bytes]]]
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How the daemon does: what is missing for readiness (empty means ready), facts worth a look, and whether it works at all."""
+    """How the daemon is."""
 
     missing: tuple[str, ...]
     """What is missing for readiness; empty when ready."""

@@ -89,6 +89,7 @@ class EtcdStore:
         if any(self._overlaps(entry, subnet) for entry in taken):
             return None
         base = self._keys.base(subnet)
+        # the lease first: a key without one would count as a reservation, for ever
         grant = await self._grant()
         outcome = await self._commit(messages.put_if([messages.absent(base, behind(base))], key, value, grant.lease))
         if not outcome.done:
