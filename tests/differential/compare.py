@@ -27,7 +27,9 @@ def differences(wanted: Outcome, found: Outcome, *, going_back: bool = False) ->
         return lines
     gone = _states("gone", wanted.gone, found.gone, going_back=going_back)
     if refused:
-        return [*lines, *(line for line in gone if "ours alone" in line and " = " not in line)]
+        # how far the refused ADD came, before the address or after it, stays in the name of the last one given out
+        told = (" = ", "/last_reserved_ip.")
+        return [*lines, *(line for line in gone if "ours alone" in line and not any(word in line for word in told))]
     return [*lines, *_states("attached", wanted.attached, found.attached, going_back=False), *gone]
 
 
