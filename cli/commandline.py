@@ -154,6 +154,8 @@ def _is_option(word: str) -> bool:
 def _plainer(message: str) -> str:
     """Return argparse's message without the values that it repeats."""
     message = re.sub(r"ignored explicit argument .*", "takes no value", message, flags=re.DOTALL)
-    message = re.sub(r"invalid choice: .* \(choose from (.*)\)", r"has to be one of \1", message, flags=re.DOTALL)
+    choices = re.search(r"invalid choice: .* \(choose from (?P<list>.*)\)", message, re.DOTALL)
+    if choices:  # Python 3.11 puts each into quotes, 3.13 none
+        message = message[: choices.start()] + "has to be one of " + choices["list"].replace("'", "")
     message = re.sub(r"invalid (\w+ )?value: .*", "has a value that cannot be used", message, flags=re.DOTALL)
     return message.replace("the following arguments are required", "missing")

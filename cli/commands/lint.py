@@ -114,7 +114,10 @@ def _mended(refused: CniError, text: bytes) -> str:
         return "JSON has no comments: take it out"
     if rest.startswith("'"):
         return 'write "double quotes"'
-    if before.endswith(",") and rest.lstrip().startswith(("}", "]")):
+    behind = (
+        rest[1:] if rest.startswith(",") else rest if before.endswith(",") else "-"
+    )  # Python 3.13 points at the comma
+    if behind.lstrip().startswith(("}", "]")):
         return "take the comma before it out: none stands behind the last element"
     if "',' delimiter" in wrong.msg:
         return (

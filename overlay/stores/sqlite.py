@@ -99,7 +99,10 @@ class SqliteStore:
         try:
             _make_private(path)
             self._base = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
-            self._base.executescript(_SCHEMA)
+            with contextlib.ExitStack() as unless_ready:
+                unless_ready.callback(self._base.close)
+                self._base.executescript(_SCHEMA)
+                unless_ready.pop_all()
         except (OSError, sqlite3.Error) as problem:
             remedy = "name a writable path on a local disk; a damaged file may be removed, hosts then take new leases"
             cause = _cause(problem, path)

@@ -48,7 +48,7 @@ def answer(words: str, capsys: pytest.CaptureFixture[str]) -> str:
         ("lease web", "tulle lease: a word too many"),
         ("lease --subnet-file", "tulle lease: argument --subnet-file: expected one argument"),
         ("lint", "tulle lint: missing: FILE"),
-        ("agent statsu", "tulle agent: argument status: has to be one of 'status'"),
+        ("agent statsu", "tulle agent: argument status: has to be one of status"),
     ],
 )
 def test_what_was_meant_is_said(words: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
