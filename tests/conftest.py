@@ -1,8 +1,7 @@
 """What holds for every test: no deadline for a drawn example, signals as in a terminal, the host's /run/tulle left as it was."""
 
-import contextlib
+import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,17 +21,23 @@ for number in (signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def no_lock_file_left() -> Iterator[None]:
-    """Remove the lock files and their folders after the last test, unless they were there before the first."""
-    folder = Path(locks.FOLDER)
-    made = [each for each in (folder, folder.parent) if not each.exists()]
-    yield
-    with contextlib.suppress(OSError):
-        for each in made:
-            for file in each.iterdir() if each == folder else ():
-                file.unlink(missing_ok=True)
-            each.rmdir()
+STATE = Path(locks.FOLDER).parent
+"""Where programs keep what they share on a host: tests in namespaces of this host's files write there, too."""
+
+ABSENT = pytest.StashKey[bool]()
+"""Whether STATE was not there before the first test."""
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Look whether this host has state of its own, once for all processes of a run."""
+    if not hasattr(session.config, "workerinput"):
+        session.config.stash[ABSENT] = not STATE.exists()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Remove what tests wrote into STATE, unless it was there before, when the last process has ended."""
+    if session.config.stash.get(ABSENT, False):
+        shutil.rmtree(STATE, ignore_errors=True)
 
 
 CARRIERS = (
