@@ -23,7 +23,7 @@ from tests.lab.daemon import DIST, ROOT
 from tests.lab.warm import agent
 
 REFERENCES = {"1.1.1": Path("/usr/lib/cni"), "1.9.1": ROOT / ".reference" / "bin"}
-COVERED = 'mount -t tmpfs -o mode=755 tmpfs /run && mkdir -p /var/lib/cni && mount -t tmpfs tmpfs /var/lib/cni && exec "$0" "$@"'
+COVERED = 'mount -t tmpfs -o mode=755 tmpfs /run && mount -t tmpfs -o mode=755 tmpfs /var/lib && mkdir /var/lib/cni && exec "$0" "$@"'
 
 
 def main() -> int:

@@ -89,6 +89,10 @@ LINES: tuple[Line, ...] = (
     ),
     Line(r'\{"(chain|rule)": \{.*"martians".*', "as above, with nftables"),
     Line(
+        r'\{"rule": \{"chain": "masquerading".*"ct".*"dnat".*',
+        "with nftables, too, a neighbour reaches a published port by the host's address, as with iptables",
+    ),
+    Line(
         r"4 raw .*|4 raw :(OUTPUT|PREROUTING) ACCEPT",
         "packets for 127.0.0.0/8 from elsewhere are dropped where a mapping is for it",
     ),

@@ -20,6 +20,11 @@ from tests.lab.world import PATH
 from tests.netns.spaces import Space
 
 FILES = (Path("/var/lib/cni"), Path("/run/cni"))
+"""Folders whose files are compared."""
+
+OWN = Path("/var/lib/tulle")
+"""Where ours remembers what only its own programs go by."""
+
 PARAMETERS = {
     "host": (
         "net/ipv4/ip_forward",
@@ -82,7 +87,7 @@ class Outcome:
 
 def run(case: Case, adds: Side, goes_on: Side) -> Outcome:
     """Attach every container with `adds`; check and detach it, twice, with `goes_on`."""
-    for kept in [path for folder in FILES if folder.exists() for path in folder.iterdir()]:
+    for kept in [path for folder in (*FILES, OWN) if folder.exists() for path in folder.iterdir()]:
         shutil.rmtree(kept)
     with ExitStack() as stack:
         spaces = {}

@@ -79,7 +79,8 @@ Trick = Callable[[Space, Space, str, str], None]
 
 
 def rename(container: Space, *_: object) -> None:
-    container.run("ip", "link", "set", "eth0", "name", "mine")
+    container.run("ip", "link", "set", "eth0", "down")  # Linux before 6.2 renames no link that is up
+    container.run("ip", "link", "set", "eth0", "name", "mine", "up")
 
 
 def rename_and_put_a_bridge_in_its_place(container: Space, *_: object) -> None:
