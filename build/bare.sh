@@ -76,6 +76,9 @@ AUTHORITY=$authority unshare --mount --pid --ipc --uts --cgroup --fork --kill-ch
     mount -t tmpfs tmpfs "$root/dev/shm"
     ln -s pts/ptmx "$root/dev/ptmx"
     ln -s /proc/self/fd "$root/dev/fd"
+    ln -s /proc/self/fd/0 "$root/dev/stdin" # nft reads its rules from there
+    ln -s /proc/self/fd/1 "$root/dev/stdout"
+    ln -s /proc/self/fd/2 "$root/dev/stderr"
     mount -t tmpfs -o mode=755 tmpfs "$root/run"
     mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
     mount --make-rprivate "$root"
