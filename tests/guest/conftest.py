@@ -1,13 +1,18 @@
 """What the guest's tests share: the private namespaces of tests/netns, and no silent green.
 
-A skip in here is a failure, unless it says that tests/guest covers the claim: what this very kernel can do.
+A skip in here is a failure, unless it says that tests/guest covers the claim, which this very kernel can do, or which later Linux does.
 """
+
+import re
 
 import pytest
 
 from tests.netns.conftest import container, host, host_untouched, make_space, root_only
 
 __all__ = ["container", "host", "host_untouched", "make_space", "root_only"]
+
+EARNED = re.compile(r"tests/guest|Linux [0-9]+\.[0-9]+ does")
+"""What the reason of a skip has to say."""
 
 SKIPPED = pytest.StashKey[list[str]]()
 
@@ -24,7 +29,7 @@ class Earned:
         self.skipped = skipped
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.skipped and not hasattr(report, "wasxfail") and "tests/guest" not in _reason(report):
+        if report.skipped and not hasattr(report, "wasxfail") and not EARNED.search(_reason(report)):
             self.skipped.append(report.nodeid)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
